@@ -1,0 +1,41 @@
+"""Every error that `retrieval` raises on purpose; a message says what, which value, and the remedy."""
+
+
+class RetrieveError(Exception):
+    """The root of the tree. The command line prints its message in one line and exits with 1."""
+
+
+class LibraryNotFound(RetrieveError):
+    """There is no library where one was asked for."""
+
+
+class LibraryBusy(RetrieveError):
+    """Another process is writing to the library."""
+
+
+class LibraryReadOnly(RetrieveError):
+    """The library's folder or disk cannot be written to, or is full."""
+
+
+class LibraryTooNew(RetrieveError):
+    """The catalog was written by a newer version of retrieve."""
+
+
+class CatalogDamaged(RetrieveError):
+    """SQLite cannot read the catalog."""
+
+
+class ModelMismatch(RetrieveError):
+    """The library holds embeddings of another model than the one asked for."""
+
+
+class PathNotFound(RetrieveError):
+    """A folder or file that the user named does not exist, or is not known to the library."""
+
+
+class UnreadablePicture(RetrieveError):
+    """A file could not be decoded as a picture."""
+
+
+class InvalidQuery(RetrieveError):
+    """A query that cannot be turned into a vector: empty, of the wrong type or shape."""

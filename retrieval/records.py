@@ -1,0 +1,109 @@
+"""The nouns of the application, in the order in which a picture meets them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder of pictures (or one picture) that the user asked to index."""
+
+    id: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A place that the scan came across. `path` is relative to the root, bytes, '/'-separated."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture as the encoder wants it, with what its file says about it."""
+
+    pixels: NDArray[np.uint8]  # (S, S, 3) RGB, resized and cropped for the model
+    width: int  # pixels, as displayed (orientation applied)
+    height: int
+    format: str  # Pillow's name: "JPEG", "PNG", ...
+    taken_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What is in a file: one row per distinct content. Many files may hold one image."""
+
+    id: int
+    width: int
+    height: int
+    format: str
+    taken_at: datetime | None
+    paths: tuple[Path, ...] = field(default=())  # every copy, absolute, sorted
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that could not be read, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model that encoded (part of) the library. `digest` names its weights."""
+
+    id: int
+    name: str
+    digest: str
+    dim: int
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much a library holds."""
+
+    files: int
+    images: int
+    embedded: int  # images with an embedding of the current model
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an index run has come. `total` grows while the scan is still under way."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an index run did, in files. `seconds` is wall-clock time."""
+
+    new: int = 0
+    changed: int = 0
+    moved: int = 0
+    removed: int = 0
+    failed: int = 0
+    unchanged: int = 0
+    encoded: int = 0  # images that went through the model
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One answer of a search."""
+
+    path: Path  # the first of the image's copies
+    score: float  # cosine similarity, higher is better
+    image: Image
