@@ -1,0 +1,179 @@
+"""CLIP (Radford et al. 2021): leaves to root, tensors only."""
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.resnet import ModifiedResNet
+
+
+class QuickGELU(nn.Module):
+    """The sigmoid approximation of GELU with which OpenAI trained."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Computed in float32, also where the model is float16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float()).type(x.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; the names of its parameters are those of nn.MultiheadAttention."""
+
+    def __init__(self, width: int, heads: int, causal: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.causal = causal
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, N, 3W)
+        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, W / heads)
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        return self.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B, N, W)
+
+
+class ResidualAttentionBlock(nn.Module):
+    """Attention and a two-layer perceptron, each normalised before and added to what came in."""
+
+    def __init__(self, width: int, heads: int, mlp_width: int, activation: Activation, causal: bool) -> None:
+        super().__init__()
+        self.ln_1 = LayerNorm(width)
+        self.attn = Attention(width, heads, causal)
+        self.ln_2 = LayerNorm(width)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                [
+                    ("c_fc", nn.Linear(width, mlp_width)),
+                    ("gelu", QuickGELU() if activation == "quick_gelu" else nn.GELU()),
+                    ("c_proj", nn.Linear(mlp_width, width)),
+                ]
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))  # type: ignore[no-any-return]
+
+
+class Transformer(nn.Module):
+    """A stack of blocks over (B, N, W)."""
+
+    def __init__(
+        self, width: int, layers: int, heads: int, mlp_width: int, activation: Activation, causal: bool
+    ) -> None:
+        super().__init__()
+        self.resblocks = nn.Sequential(
+            *(ResidualAttentionBlock(width, heads, mlp_width, activation, causal) for _ in range(layers))
+        )
+        self._initialise(width, layers)
+
+    def _initialise(self, width: int, layers: int) -> None:
+        # Standard deviations of OpenAI's model.py: residual outputs shrink with depth.
+        residual = width**-0.5 * (2 * layers) ** -0.5
+        for block in self.resblocks:
+            assert isinstance(block, ResidualAttentionBlock)
+            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=residual)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)  # type: ignore[union-attr, arg-type]
+            nn.init.normal_(block.mlp.c_proj.weight, std=residual)  # type: ignore[union-attr, arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.resblocks(x)  # type: ignore[no-any-return]
+
+
+class VisionTransformer(nn.Module):
+    """Pixels -> embedding, not normalised."""
+
+    def __init__(self, config: VisionConfig, embed_dim: int) -> None:
+        super().__init__()
+        self.input_resolution = config.image_size
+        width, patch = config.width, config.patch_size
+        places = (config.image_size // patch) ** 2 + 1
+        self.conv1 = nn.Conv2d(3, width, kernel_size=patch, stride=patch, bias=False)
+        self.class_embedding = nn.Parameter(width**-0.5 * torch.randn(width))
+        self.positional_embedding = nn.Parameter(width**-0.5 * torch.randn(places, width))
+        self.ln_pre = LayerNorm(width)
+        self.transformer = Transformer(
+            width, config.layers, config.heads, config.mlp_width, config.activation, causal=False
+        )
+        self.ln_post = LayerNorm(width)
+        self.proj = nn.Parameter(width**-0.5 * torch.randn(width, embed_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
+        x = self.conv1(x.to(self.conv1.weight.dtype)).flatten(2).transpose(1, 2)  # (B, 3, H, W) -> (B, N, W)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + N, W)
+        x = self.transformer(self.ln_pre(x + self.positional_embedding))
+        return self.ln_post(x[:, 0]) @ self.proj  # type: ignore[no-any-return]  # (B, D)
+
+
+class TextTransformer(nn.Module):
+    """Token ids -> embedding, not normalised."""
+
+    def __init__(self, config: TextConfig, embed_dim: int) -> None:
+        super().__init__()
+        width = config.width
+        self.token_embedding = nn.Embedding(config.vocab_size, width)
+        self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context_length, width))
+        self.transformer = Transformer(
+            width, config.layers, config.heads, config.mlp_width, config.activation, causal=True
+        )
+        self.ln_final = LayerNorm(width)
+        self.text_projection = nn.Parameter(width**-0.5 * torch.randn(width, embed_dim))
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the end-of-text token."""
+        x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
+        x = self.transformer(x)
+        end = text.argmax(dim=1)  # the end-of-text token has the highest id
+        x = x[torch.arange(len(x), device=x.device), end]  # (B, L, W) -> (B, W)
+        return self.ln_final(x) @ self.text_projection  # type: ignore[no-any-return]  # (B, D)
+
+
+class CLIP(nn.Module):
+    """Both towers and the scale of their logits."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context_length = config.text.context_length
+        self.vocab_size = config.text.vocab_size
+        self.visual: VisionTransformer | ModifiedResNet = (
+            ModifiedResNet(config.vision, config.embed_dim)
+            if isinstance(config.vision, ResNetConfig)
+            else VisionTransformer(config.vision, config.embed_dim)
+        )
+        self.text = TextTransformer(config.text, config.embed_dim)
+        self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the image tower's weights."""
+        return self.visual.conv1.weight.dtype
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI's does."""
+        return self.visual(image)  # type: ignore[no-any-return]
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """text: (B, L) token ids. Returns (B, D), not normalised, as OpenAI's does."""
+        return self.text(text)  # type: ignore[no-any-return]
+
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns logits_per_image (B, T) and logits_per_text (T, B): scaled cosines."""
+        images = F.normalize(self.encode_image(image), dim=-1)
+        texts = F.normalize(self.encode_text(text), dim=-1)
+        logits = self.logit_scale.exp() * images @ texts.T
+        return logits, logits.T
