@@ -1,0 +1,81 @@
+"""Writing index files: streamed, so that memory does not grow with the vectors, and atomically."""
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.exact import Vectors
+from indexes.layout import Footer, flat_head
+from indexes.spec import IndexSpec
+
+Batches = Iterable[tuple[NDArray[np.int64], Vectors]]
+
+
+def build(path: Path, batches: Batches, spec: IndexSpec, dim: int) -> None:
+    """See `VectorIndex.build`."""
+    with replacing(path) as file:
+        footer = write_flat(file, batches, dim)
+        file.write(footer.pack())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is whole and on the disk; gone on any error."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name survives a power cut
+        finally:
+            os.close(folder)
+
+
+def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:
+    """Write what FAISS reads as an IndexIDMap of codes; returns the footer that is to follow."""
+    file.write(flat_head(dim, 0))
+    start, crc, blocks = file.tell(), 0, [np.empty(0, np.int64)]
+    for ids, vectors in batches:
+        check_batch(ids, vectors, dim, after=int(blocks[-1][-1]) if len(blocks[-1]) else -1)
+        if len(ids):
+            codes = np.ascontiguousarray(vectors, "<f2").data.cast("B")
+            file.write(codes)
+            crc = zlib.crc32(codes, crc)
+            blocks.append(ids)
+    return finish_flat(file, np.concatenate(blocks).astype("<i8"), dim, start, crc)
+
+
+def finish_flat(
+    file: BinaryIO, ids: NDArray[np.int64], dim: int, start: int, body_crc: int
+) -> Footer:
+    """Add the ids, and put the count, now known, into the head."""
+    end, count = file.tell(), len(ids)
+    head, tail = flat_head(dim, count), count.to_bytes(8, "little") + ids.tobytes()
+    file.write(tail)
+    file.seek(0)
+    file.write(head)
+    file.seek(0, os.SEEK_END)
+    last_id = int(ids[-1]) if count else -1
+    skeleton_crc = zlib.crc32(tail, zlib.crc32(head))
+    return Footer("flat", dim, 0, 0, count, last_id, start, end, skeleton_crc, body_crc)
+
+
+def check_batch(ids: NDArray[np.int64], vectors: Vectors, dim: int, after: int) -> None:
+    """Raise ValueError unless the ids rise above `after` and each has its vector."""
+    if vectors.shape != (len(ids), dim):
+        raise ValueError(f"{len(ids)} ids of {dim} dimensions, but vectors of {vectors.shape}")
+    if np.any(np.diff(ids, prepend=after) <= 0):
+        raise ValueError(f"ids must rise above {after}")

@@ -1,0 +1,25 @@
+"""Exact search over vectors in memory: the tail that no index file holds yet."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float16] | NDArray[np.float32]
+
+
+def exact_search(
+    queries: NDArray[np.float32], ids: NDArray[np.int64], vectors: Vectors, limit: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The nearest `limit` of `vectors` (N, D) to each of `queries` (Q, D) by inner product.
+
+    Returns scores and ids (Q, min(limit, N)), best first; equal scores in the order of their ids.
+    """
+    scores = queries @ vectors.astype(np.float32, copy=False).T  # (Q, D) @ (D, N) -> (Q, N)
+    return best(scores, np.broadcast_to(ids, scores.shape), limit)
+
+
+def best(
+    scores: NDArray[np.float32], ids: NDArray[np.int64], limit: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The `limit` best columns of each row (Q, N), by falling score and then by rising id."""
+    order = np.lexsort((ids, -scores), axis=1)[:, : max(limit, 0)]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)

@@ -1,0 +1,100 @@
+"""`VectorIndex`: ids and unit vectors in a memory-mapped file; the nearest ids and their scores."""
+
+import threading
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes import builder
+from indexes.errors import DamagedIndex
+from indexes.exact import best
+from indexes.layout import Footer, read_footer
+from indexes.read_ahead import read_ahead
+from indexes.spec import IndexSpec, Kind
+
+
+class VectorIndex:
+    """An index file, open for searching. Any number of threads may search at once."""
+
+    def __init__(self, path: Path, footer: Footer, index: faiss.Index) -> None:
+        self.path = path
+        self.kind: Kind = footer.kind
+        self.dim = footer.dim
+        self.count = footer.count  # vectors
+        self.last_id = footer.last_id  # the greatest id, -1 when empty
+        self.probes = footer.probes  # ivf: lists that a search reads
+        self._index = index
+        self._ahead: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    @staticmethod
+    def build(path: Path, batches: builder.Batches, spec: IndexSpec, dim: int) -> "VectorIndex":
+        """Write the index of `batches` to `path`, atomically, and open it.
+
+        batches: ids (n,) int64, rising from batch to batch, and vectors (n, dim), float16 or
+        float32, unit L2 norm. Raises ValueError when they are not so, OSError when the disk is full.
+        """
+        builder.build(path, batches, spec, dim)
+        return VectorIndex.open(path)
+
+    @staticmethod
+    def open(path: Path) -> "VectorIndex":
+        """Map the file; nothing but its skeleton is read. Raises DamagedIndex."""
+        while True:
+            footer = read_footer(path)
+            try:
+                index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            except RuntimeError as error:
+                raise DamagedIndex(f"{path}: FAISS cannot read it") from error
+            if read_footer(path) == footer:  # else it was replaced meanwhile
+                return VectorIndex(path, footer, index)
+
+    def read_ahead(self) -> None:
+        """Begin to bring the file into memory, in the background. A search waits for it."""
+        with self._starting:
+            if self._ahead is None:
+                self._ahead = threading.Thread(target=read_ahead, args=(self.path,), daemon=True)
+                self._ahead.start()
+
+    def search(
+        self, queries: NDArray[np.float32], limit: int, allowed: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The nearest vectors to each of `queries` (Q, D) float32, among the ids `allowed`, or all.
+
+        Returns inner products and ids (Q, k), best first, k at most `limit` and what there is to find;
+        an id of -1 stands for none. Equal scores are in the order of their ids.
+        """
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise ValueError(f"queries must be (Q, {self.dim}), not {queries.shape}")
+        if allowed is not None:
+            allowed = allowed[(allowed >= 0) & (allowed <= self.last_id)]
+            limit = min(limit, len(allowed))
+        limit = max(min(limit, self.count), 0)
+        if limit == 0 or len(queries) == 0:
+            return np.empty((len(queries), limit), np.float32), np.empty(
+                (len(queries), limit), np.int64
+            )
+        self.read_ahead()
+        assert self._ahead is not None
+        self._ahead.join()
+        bits = None if allowed is None else bitmap(allowed)
+        scores, ids = self._index.search(
+            np.ascontiguousarray(queries, np.float32), limit, params=self._parameters(bits)
+        )
+        return best(scores, ids, limit)
+
+    def _parameters(self, bits: NDArray[np.uint8] | None) -> faiss.SearchParameters | None:
+        # FAISS's stubs describe the constructors of C++, its wrappers take these.
+        selector = None if bits is None else faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
+        if self.kind == "ivf":
+            return faiss.SearchParametersIVF(nprobe=self.probes, sel=selector)  # type: ignore[call-arg]
+        return None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+
+
+def bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """One bit an id, for FAISS's IDSelectorBitmap: twice as fast as its IDSelectorBatch."""
+    bits = np.zeros(int(ids.max()) + 1, np.bool_)
+    bits[ids] = True
+    return np.packbits(bits, bitorder="little")
