@@ -1,8 +1,8 @@
 """The bytes of an index file: what FAISS reads, then a footer of ours to tell whether to trust it.
 
 FAISS believes the lengths in its files: an altered one makes it allocate without bound or read
-past the end. So everything that FAISS interprets (all but the codes, and the ids of IVF lists, which
-are of known size) is covered by a checksum, and the file's length by the footer.
+past the end. So everything that FAISS interprets (all but the codes, and the ids of IVF lists, of
+known size) is covered by a checksum, and the file's length by the footer.
 
     flat   head (118 bytes) | codes | number of ids | ids        | footer
     ivf    head with centroids, list sizes | codes, ids per list | footer

@@ -34,7 +34,7 @@ class VectorIndex:
         """Write the index of `batches` to `path`, atomically, and open it.
 
         batches: ids (n,) int64, rising from batch to batch, and vectors (n, dim), float16 or
-        float32, unit L2 norm. Raises ValueError when they are not so, OSError when the disk is full.
+        float32, unit L2 norm. Raises ValueError when they are not so, OSError as the disk does.
         """
         builder.build(path, batches, spec, dim)
         return VectorIndex.open(path)
@@ -63,8 +63,8 @@ class VectorIndex:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The nearest vectors to each of `queries` (Q, D) float32, among the ids `allowed`, or all.
 
-        Returns inner products and ids (Q, k), best first, k at most `limit` and what there is to find;
-        an id of -1 stands for none. Equal scores are in the order of their ids.
+        Returns inner products and ids (Q, k), best first, k at most `limit` and what can be found; an
+        id of -1 stands for none. Equal scores are in the order of their ids.
         """
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries must be (Q, {self.dim}), not {queries.shape}")
