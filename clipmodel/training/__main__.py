@@ -1,0 +1,57 @@
+"""`python -m clipmodel.training --data DIR --out DIR` trains the bundled model; `evaluate` says what it finds."""
+
+from pathlib import Path
+
+import click
+
+DATA = Path("../shared/data")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True, help="Where flickr8k/ and tiny_imagenet/ lie.")
+@click.option("--out", type=click.Path(path_type=Path), help="The model folder to write.")
+@click.option("--run", type=click.Path(path_type=Path), default=Path("training-run"), show_default=True, help="Where the state of the training is kept; the same command goes on from there.")
+@click.option("--device", help="cuda or cpu; by default what is there.")
+@click.pass_context
+def main(context: click.Context, data: Path, out: Path | None, run: Path, device: str | None) -> None:
+    """Train the model `tiny`: words, then pictures."""
+    if context.invoked_subcommand is not None:
+        context.obj = data
+        return
+    if out is None:
+        raise click.UsageError("say where the model goes with --out DIR")
+    _train(data, out, run, device)
+
+
+def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
+    import torch
+
+    from clipmodel.pretrained import save_folder
+    from clipmodel.training.course import COURSE, TINY
+    from clipmodel.training.material import gather
+    from clipmodel.training.train import train
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    run.mkdir(parents=True, exist_ok=True)
+    material = gather(data, run, TINY, COURSE, device)
+    model = train(TINY, COURSE, material, run, device)
+    folder = save_folder(out, "tiny", TINY, model.state_dict(), "float16")
+    click.echo(f"wrote {folder.path} ({folder.digest[:16]})")
+
+
+@main.command()
+@click.option("--model", default="tiny", show_default=True, help="A model's name or path.")
+@click.pass_obj
+def evaluate(data: Path, model: str) -> None:
+    """Print recall, zero-shot accuracy and the precision on painted scenes, all on unseen pictures."""
+    from clipmodel.pretrained import resolve
+    from clipmodel.training.evaluate import flickr_recall, scene_precision, zero_shot
+
+    folder = resolve(model)
+    for measure in (flickr_recall(folder, data), zero_shot(folder, data), scene_precision(folder)):
+        for name, value in measure.items():
+            click.echo(f"{name:<44}{value:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""First the words: the text tower learns to say what the teacher says, before it meets a picture."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clipmodel.model import CLIP
+from clipmodel.training.batches import tokens
+from clipmodel.training.losses import imitation
+
+LONGEST = 40  # tokens of a text that are read; the longest captions have a few more
+
+
+def principal_axes(taught: NDArray[np.float16], dim: int) -> Tensor:
+    """(384, dim): the directions in which the teacher's vectors vary most, where the shared space begins."""
+    vectors = taught.astype(np.float32)
+    _, axes = np.linalg.eigh(vectors.T @ vectors)  # ascending
+    return torch.from_numpy(np.ascontiguousarray(axes[:, ::-1][:, :dim]))
+
+
+class Lessons:
+    """Texts and what the teacher makes of them, in batches that are a function of the step alone."""
+
+    def __init__(self, texts: Sequence[str], taught: NDArray[np.float16], seed: int) -> None:
+        ids = tokens(texts, longest=LONGEST).numpy().astype(np.int32)  # (N, L)
+        self.lengths = (ids != 0).sum(axis=1)
+        by_length = np.argsort(self.lengths, kind="stable")
+        self.ids, self.lengths, self.taught = ids[by_length], self.lengths[by_length], taught[by_length]
+        self.seed = seed
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """tokens (B, L) int64, taught (B, 384) float32; texts of like length, so that little is padding."""
+        rng = np.random.default_rng([self.seed, step])
+        window = min(len(self.ids), 8 * size)
+        rows = rng.integers(0, len(self.ids) - window + 1) + rng.integers(0, window, size)
+        ids = self.ids[rows, : self.lengths[rows].max()]
+        return torch.from_numpy(ids).long(), torch.from_numpy(self.taught[rows]).float()
+
+
+def imitations(
+    model: CLIP, head: Tensor, lessons: Lessons, size: int, device: str
+) -> Callable[[range], Iterator[Tensor]]:
+    """The loss of each step: texts against the teacher's vectors led into our space by head (384, D)."""
+
+    def losses(steps: range) -> Iterator[Tensor]:
+        for step in steps:
+            ids, taught = lessons.batch(step, size)
+            ours = F.normalize(model.encode_text(ids.to(device)), dim=1)
+            yield imitation(ours, F.normalize(taught.to(device) @ head, dim=1))
+
+    return losses

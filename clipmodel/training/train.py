@@ -1,0 +1,113 @@
+"""How the bundled model comes to be: words first, then small photos, then larger photos and painted scenes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipmodel.config import ModelConfig
+from clipmodel.model import CLIP
+from clipmodel.training.augment import jitter
+from clipmodel.training.batches import Batch, Sampler
+from clipmodel.training.course import TINY, Course
+from clipmodel.training.imitate import Lessons, imitations
+from clipmodel.training.losses import contrast, imitation, targets
+from clipmodel.training.loop import optimise
+from clipmodel.training.material import Material
+
+BATCH_OF_WORDS = 1024  # texts a step while only words are learnt
+REMINDERS = 256  # texts a step that keep the words in mind while pictures are learnt
+SOFTNESS = 0.3  # how much of a target goes to captions that mean alike
+MOST_SCALE = 100.0  # bound of the logit scale, as in CLIP
+
+
+class Learner(nn.Module):
+    """The model, and the linear head that leads from the teacher's space (384) into the shared one."""
+
+    def __init__(self, config: ModelConfig, head: Tensor) -> None:
+        super().__init__()
+        self.model = CLIP(config)
+        self.head = nn.Parameter(head.clone())  # (384, D)
+
+    def taught(self, vectors: Tensor) -> Tensor:
+        """(B, 384) -> (B, D), unit norm."""
+        return F.normalize(vectors @ self.head, dim=1)
+
+
+def train(config: ModelConfig, course: Course, material: Material, run: Path, device: str) -> CLIP:
+    """Trains, or goes on with the training that the folder `run` holds; returns the model in eval mode, on the CPU."""
+    torch.manual_seed(course.seed)
+    lessons = material.lessons
+    learner = Learner(config, material.head).to(device)
+    words = imitations(learner.model, learner.head.detach(), lessons, BATCH_OF_WORDS, device)
+    optimise(learner.model.text, course.words, words, run / "words.pt")
+    for look in course.looks:
+        learner = at_size(learner, config, look.size).to(device).train()
+        losses = picture_losses(learner, material.sampler(look), lessons, look.size, course.seed, device)
+        optimise(learner, look.plan, losses, run / f"{look.plan.name}.pt")
+    return learner.model.eval().cpu()
+
+
+def picture_losses(
+    learner: Learner, sampler: Sampler, lessons: Lessons, size: int, seed: int, device: str
+) -> Callable[[range], Iterator[Tensor]]:
+    """The loss of each step of the joint training."""
+
+    def losses(steps: range) -> Iterator[Tensor]:
+        for step, batch in sampler.batches(steps, size):
+            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+                yield _batch_loss(learner, batch, generator, device) + _reminder(learner, lessons, step, device)
+
+    return losses
+
+
+def _batch_loss(learner: Learner, batch: Batch, generator: torch.Generator, device: str) -> Tensor:
+    """Pictures against our texts, and photos also against what the teacher makes of their captions."""
+    pixels = jitter(batch.pixels.to(device).float() / 255, batch.colour.to(device), generator)
+    pictures = F.normalize(learner.model.encode_image(_normalised(pixels)), dim=1).float()
+    texts = F.normalize(learner.model.encode_text(batch.tokens.to(device)), dim=1).float()
+    vectors = batch.taught.to(device)
+    photos = len(vectors)
+    taught = learner.taught(vectors)
+    likeness = torch.eye(len(texts), device=device)
+    likeness[:photos, :photos] = vectors @ vectors.T
+    scale = learner.model.logit_scale.exp().clamp(max=MOST_SCALE)
+    wanted = targets(batch.captions, likeness, SOFTNESS)
+    wanted_photos = targets(batch.captions[:photos], likeness[:photos, :photos], SOFTNESS)
+    return (
+        contrast(pictures, texts, scale, wanted)
+        + 0.5 * contrast(pictures[:photos], taught, scale, wanted_photos)
+        + 0.5 * imitation(texts[:photos], taught.detach())
+    )
+
+
+def _reminder(learner: Learner, lessons: Lessons, step: int, device: str) -> Tensor:
+    ids, vectors = lessons.batch(step, REMINDERS)
+    texts = F.normalize(learner.model.encode_text(ids.to(device)), dim=1).float()
+    return 0.5 * imitation(texts, learner.taught(vectors.to(device)).detach())
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (TINY.mean, TINY.std))
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _sized(config: ModelConfig, size: int) -> ModelConfig:
+    return replace(config, vision=replace(config.vision, image_size=size))
+
+
+def at_size(learner: Learner, config: ModelConfig, size: int) -> Learner:
+    """The same weights for pictures of another size: the attention pool's places are interpolated."""
+    state = learner.state_dict()
+    resized = Learner(_sized(config, size), learner.head.detach())
+    name = "model.visual.attnpool.positional_embedding"  # (1 + G*G, C), the mean's place first
+    place, side = state[name], int((len(state[name]) - 1) ** 0.5)
+    grid = place[1:].T.reshape(1, -1, side, side)
+    grid = F.interpolate(grid, size=(size // 32, size // 32), mode="bilinear", align_corners=False)
+    state[name] = torch.cat([place[:1], grid[0].flatten(1).T])
+    resized.load_state_dict(state)
+    return resized
