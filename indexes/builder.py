@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import Vectors
+from indexes.ivf import FlatFile, write_ivf
 from indexes.layout import Footer, flat_head
 from indexes.spec import IndexSpec
 
@@ -20,28 +21,49 @@ Batches = Iterable[tuple[NDArray[np.int64], Vectors]]
 def build(path: Path, batches: Batches, spec: IndexSpec, dim: int) -> None:
     """See `VectorIndex.build`."""
     with replacing(path) as file:
-        footer = write_flat(file, batches, dim)
+        if spec.kind == "flat":
+            footer = write_flat(file, batches, dim)
+        else:
+            footer = write_ivf_from(file, batches, spec, dim)
         file.write(footer.pack())
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is whole and on the disk; gone on any error."""
-    part = path.with_name(path.name + ".part")
+def temporary(path: Path) -> Iterator[BinaryIO]:
+    """A file that is gone afterwards, unless renamed; one left by a killed build is overwritten."""
     try:
-        with part.open("w+b") as file:
+        with path.open("w+b") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is whole and on the disk."""
+    part = path.with_name(path.name + ".part")
+    with temporary(part) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        os.replace(part, path)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name survives a power cut
         finally:
             os.close(folder)
+
+
+def write_ivf_from(file: BinaryIO, batches: Batches, spec: IndexSpec, dim: int) -> Footer:
+    """Write an ivf index by way of a flat file beside it, which goes when it has served."""
+    with temporary(Path(file.name).with_suffix(".flat")) as flat:
+        footer = write_flat(flat, batches, dim)
+        flat.flush()
+        if footer.count < spec.lists:
+            raise ValueError(f"{footer.count} vectors do not fill {spec.lists} lists")
+        return write_ivf(file, FlatFile(Path(flat.name), footer), spec)
 
 
 def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:

@@ -118,6 +118,15 @@ def read_footer(path: Path) -> Footer:
     return footer
 
 
+def identity(path: Path) -> tuple[int, int, int]:
+    """Differs between a file and one that replaced it. Raises DamagedIndex when there is none."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DamagedIndex(f"{path}: {error.strerror}") from error
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
 def verify(path: Path) -> None:
     """Read every byte and raise DamagedIndex if one is not as it was written."""
     footer = read_footer(path)

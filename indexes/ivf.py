@@ -1,0 +1,101 @@
+"""The approximate kind: the same float16 codes, in lists around centroids, of which some are read.
+
+It is made from a flat file: a sample trains the centroids, each vector goes to the list of the
+nearest, and how many lists to read is found by asking as people will. Memory holds two numbers a
+vector.
+"""
+
+import os
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.layout import Footer, ivf_head
+from indexes.recall import recall, text_like
+from indexes.spec import IndexSpec
+
+RECALL_FLOOR = 0.99  # of the exact ten nearest
+RECALL_MARGIN = 0.003  # above the floor, for the queries that were not asked
+QUERIES = 200
+SAMPLE_PER_LIST = 50  # vectors that a centroid is learned from; FAISS warns below 39
+ITERATIONS = 10
+SEED = 20
+BLOCK = 16_384  # vectors at a time
+
+
+class FlatFile:
+    """The ids (N,) and float16 codes (N, D) of a flat file, mapped."""
+
+    def __init__(self, path: Path, footer: Footer) -> None:
+        assert footer.kind == "flat"
+        shape = (footer.count, footer.dim)
+        self.path, self.footer = path, footer
+        self.codes = np.memmap(path, "<f2", "r", footer.body_start, shape)
+        self.ids = np.memmap(path, "<i8", "r", footer.body_end + 8, shape[:1])
+
+    def sample(self, count: int) -> NDArray[np.float32]:
+        """`count` vectors (or all there are) from anywhere in the file, float32."""
+        chosen = np.random.default_rng(SEED).permutation(len(self.ids))[:count]
+        return self.codes[np.sort(chosen)].astype(np.float32)
+
+
+def write_ivf(file: BinaryIO, flat: FlatFile, spec: IndexSpec) -> Footer:
+    """Write what FAISS reads as IndexIVFScalarQuantizer; returns the footer that is to follow."""
+    assert spec.kind == "ivf" and len(flat.ids) >= spec.lists
+    index = train(flat, spec.lists)
+    labels = assign(flat, index.quantizer)
+    sizes = np.bincount(labels, minlength=spec.lists)
+    head = ivf_head(index, sizes)
+    file.write(head)
+    crc = 0
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    for positions in members:  # rising, so that the ids of a list rise
+        data = flat.codes[positions].tobytes() + flat.ids[positions].tobytes()
+        file.write(data)
+        crc = zlib.crc32(data, crc)
+    file.flush()
+    probes = spec.probes or fewest_probes(Path(file.name), flat, spec.lists)
+    about = (flat.footer.dim, spec.lists, probes, len(flat.ids), flat.footer.last_id)
+    return Footer("ivf", *about, len(head), file.seek(0, os.SEEK_END), zlib.crc32(head), crc)
+
+
+def train(flat: FlatFile, lists: int) -> faiss.IndexIVFScalarQuantizer:
+    """An empty index whose centroids stand for a sample of the vectors."""
+    dim, metric = flat.footer.dim, faiss.METRIC_INNER_PRODUCT
+    codes, by_residual = (
+        faiss.ScalarQuantizer.QT_fp16,
+        False,
+    )  # the codes are the vectors themselves
+    centroids = faiss.IndexFlatIP(dim)
+    index = faiss.IndexIVFScalarQuantizer(centroids, dim, lists, codes, metric, by_residual)
+    index.cp.niter, index.cp.seed = ITERATIONS, SEED
+    index.cp.min_points_per_centroid = 1  # a small sample is no reason for a warning on stdout
+    index.train(flat.sample(lists * SAMPLE_PER_LIST))
+    return index
+
+
+def assign(flat: FlatFile, centroids: faiss.Index) -> NDArray[np.int64]:
+    """The list of each vector (N,)."""
+    labels = np.empty(len(flat.ids), np.int64)
+    for start in range(0, len(labels), BLOCK):
+        block = flat.codes[start : start + BLOCK].astype(np.float32)
+        labels[start : start + BLOCK] = centroids.search(block, 1)[1][:, 0]
+    return labels
+
+
+def fewest_probes(path: Path, flat: FlatFile, lists: int) -> int:
+    """How many lists a search must read to find what an exact one finds, by bisection."""
+    queries = text_like(flat.sample(10_000), QUERIES, np.random.default_rng(SEED))
+    exact = faiss.read_index(str(flat.path), faiss.IO_FLAG_MMAP_IFC).search(queries, 10)[1]
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    low, high = 1, lists  # the answer lies in [low, high]
+    while low < high:
+        middle = (low + high) // 2
+        found = index.search(queries, 10, params=faiss.SearchParametersIVF(nprobe=middle))[1]  # type: ignore[call-arg]
+        enough = recall(found, exact) >= RECALL_FLOOR + RECALL_MARGIN
+        low, high = (low, middle) if enough else (middle + 1, high)
+    return low
