@@ -1,4 +1,4 @@
-"""Every error that `retrieval` raises on purpose; a message says what, which value, and the remedy."""
+"""Every error that `retrieval` raises on purpose: what, which value, and the remedy."""
 
 
 class RetrieveError(Exception):

@@ -1,8 +1,10 @@
 """The nouns of the application, in the order in which a picture meets them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +12,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder of pictures (or one picture) that the user asked to index."""
+    """A folder of pictures that the user asked to index, or one of which only files were named."""
 
     id: int
-    path: Path
+    path: Path  # absolute, links followed
+    entire: bool  # False: only the files that were named, one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A place that the scan came across. `path` is relative to the root, bytes, '/'-separated."""
+class Found(NamedTuple):
+    """A place that the scan came across. `path` is relative to the root, bytes, '/'-separated.
+
+    A tuple, since a rescan makes one for each of perhaps a million files.
+    """
 
     path: bytes
     size: int
@@ -75,6 +80,7 @@ class Counts:
     images: int
     embedded: int  # images with an embedding of the current model
     failures: int
+    per_root: Mapping[int, int]  # root id -> files
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,378 @@
+"""The catalog of a library: what is known of files, images and vectors, read from SQLite.
+
+All reading is here, with the standard library's sqlite3 (see `schema.py` for why); every change is
+a function of `transactions.py`. A `Catalog` may be used from any number of threads: each has its
+own connection, and WAL lets all of them read while a writer writes.
+"""
+
+import os
+import sqlite3
+import threading
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import (
+    CatalogDamaged,
+    LibraryBusy,
+    LibraryNotFound,
+    LibraryReadOnly,
+    LibraryTooNew,
+    RetrieveError,
+)
+from retrieval.records import Counts, Failed, Image, ModelRecord, Root
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+SCHEMA_VERSION = 1
+FILE_NAME = "catalog.sqlite"
+
+PAGE_SIZE = 8192  # seven 1 KB vectors a page, in 1.37 KB an image all told; 4096: three, in 1.57 KB
+BUSY_SECONDS = 30.0  # how long a statement waits for another process's transaction
+LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
+
+
+class Catalog:
+    """An open catalog. `Catalog.open` makes one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # absolute
+        self.path = folder / FILE_NAME
+        self._mine = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._engine: Engine | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, create: bool = False) -> "Catalog":
+        """Raises LibraryNotFound, LibraryReadOnly, LibraryTooNew, CatalogDamaged."""
+        catalog = cls(Path(os.path.realpath(folder)))
+        if not catalog.path.is_file():
+            if not create:
+                raise LibraryNotFound(f"no library at {folder}; run `retrieve index PATH` first")
+            catalog._make_folder()
+        [(version,)] = catalog.rows("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            catalog.close()
+            raise LibraryTooNew(
+                f"{catalog.path} is of version {version}, this program knows {SCHEMA_VERSION}; "
+                "update retrieve"
+            )
+        if version < SCHEMA_VERSION:
+            catalog._upgrade()
+        return catalog
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._mine = threading.local()
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    # -- models ----------------------------------------------------------------------------------
+
+    def current_model(self) -> ModelRecord | None:
+        """The model that searches use; None as long as nothing was encoded."""
+        rows = self.rows("SELECT id, name, digest, dim, precision FROM models WHERE is_current")
+        return ModelRecord(*rows[0]) if rows else None
+
+    def model(self, digest: str) -> ModelRecord | None:
+        """The model with these weights, current or not."""
+        found = "SELECT id, name, digest, dim, precision FROM models WHERE digest = ?"
+        rows = self.rows(found, (digest,))
+        return ModelRecord(*rows[0]) if rows else None
+
+    # -- roots and counts ------------------------------------------------------------------------
+
+    def roots(self) -> list[Root]:
+        """Sorted by path."""
+        rows = self.rows("SELECT id, path, entire FROM roots")
+        roots = [Root(id, self.root_path(path), bool(entire)) for id, path, entire in rows]
+        return sorted(roots, key=lambda root: root.path)
+
+    def root_path(self, stored: bytes) -> Path:
+        """The absolute path of a root: those that hold the library are stored relative to it."""
+        return Path(os.fsdecode(os.path.normpath(os.path.join(os.fsencode(self.folder), stored))))
+
+    def counts(self) -> Counts:
+        """Reads no vectors, so it is quick however many there are."""
+        per_root = {root.id: 0 for root in self.roots()}
+        per_root.update(self.rows("SELECT root_id, count(*) FROM files GROUP BY root_id"))
+        failed = "SELECT count(*) FROM files INDEXED BY failed_files WHERE failure IS NOT NULL"
+        model = self.current_model()
+        return Counts(
+            files=sum(per_root.values()),
+            images=self._number("SELECT count(*) FROM images"),
+            embedded=self.embedded(model.id) if model else 0,
+            failures=self._number(failed),
+            per_root=per_root,
+        )
+
+    def embedded(self, model_id: int, up_to: int | None = None) -> int:
+        """How many images have an embedding of this model, of those with an id up to `up_to`."""
+        last = np.iinfo(np.int64).max.item() if up_to is None else up_to
+        counted = "SELECT count(*) FROM embeddings WHERE model_id = ? AND image_id <= ?"
+        return self._number(counted, (model_id, last))
+
+    def failures(self) -> Iterator[Failed]:
+        """Sorted by path within each root."""
+        for root in self.roots():
+            failed = "SELECT path, failure FROM files WHERE root_id = ? AND failure IS NOT NULL"
+            for path, reason in self.rows(failed + " ORDER BY path", (root.id,)):
+                yield Failed(place(root.path, path), reason)
+
+    # -- images ----------------------------------------------------------------------------------
+
+    def images(self, ids: Sequence[int]) -> dict[int, Image]:
+        """The known ones among `ids`, each with the absolute paths of all its copies."""
+        images: dict[int, Image] = {}
+        for chunk in chunks([int(id) for id in ids]):
+            paths = self._paths(chunk)
+            columns = "id, width, height, format, taken_at"
+            for id, *size, format, taken_at in self.rows(
+                f"SELECT {columns} FROM images WHERE id IN ({marks(chunk)})", chunk
+            ):
+                taken = datetime.fromisoformat(taken_at) if taken_at else None
+                images[id] = Image(id, *size, format, taken, tuple(sorted(paths.get(id, ()))))
+        return images
+
+    def image_of_digest(self, digest: bytes) -> int | None:
+        rows = self.rows("SELECT id FROM images WHERE digest = ?", (digest,))
+        return rows[0][0] if rows else None
+
+    def image_of_path(self, path: Path) -> int | None:
+        """The image in a known file that has not changed since; else None."""
+        try:
+            stat = path.stat()
+        except (OSError, ValueError):
+            return None
+        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND image_id IS NOT NULL"
+        for root_id, inside in self.places(path):
+            at = (root_id, inside, stat.st_size, stat.st_mtime_ns)
+            if rows := self.rows(f"SELECT image_id FROM files WHERE {same}", at):
+                return int(rows[0][0])
+        return None
+
+    def ids_under(self, folder: Path) -> NDArray[np.int64]:
+        """The images with a file in or under `folder` (or that are the file `folder`), sorted."""
+        parts = [np.empty(0, np.int64)]
+        for root in self.roots():
+            for spelling in spellings(folder):
+                if (inside := relative(root.path, spelling)) is not None:
+                    parts.append(self._ids(root.id, inside))
+                elif root.path.is_relative_to(spelling):
+                    parts.append(self._ids(root.id, b""))
+        return np.unique(np.concatenate(parts))
+
+    def places(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Where `path` may lie: (root id, path relative to it), the deepest root first."""
+        roots = sorted(self.roots(), key=lambda root: len(root.path.parts), reverse=True)
+        for spelling in spellings(path):
+            for root in roots:
+                if inside := relative(root.path, spelling):
+                    yield root.id, inside
+
+    # -- vectors ---------------------------------------------------------------------------------
+
+    def vector(self, model_id: int, image_id: int) -> NDArray[np.float32] | None:
+        """(D,), unit L2 norm up to the rounding of float16."""
+        one = "SELECT vector FROM embeddings WHERE model_id = ? AND image_id = ?"
+        rows = self.rows(one, (model_id, int(image_id)))
+        return np.frombuffer(rows[0][0], "<f2").astype(np.float32) if rows else None
+
+    def vectors(
+        self, model_id: int, after: int = 0, batch: int = 10_000
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """Ids (n,) above `after`, ascending, and their vectors (n, D), `batch` at a time."""
+        page = (
+            "SELECT image_id, vector FROM embeddings WHERE model_id = ? AND image_id > ? "
+            "ORDER BY image_id LIMIT ?"
+        )
+        while rows := self.rows(page, (model_id, after, batch)):
+            ids = np.array([id for id, _ in rows], np.int64)
+            vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f2")
+            yield ids, vectors.reshape(len(ids), -1)
+            after = int(ids[-1])
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def forget(self, path: Path) -> int:
+        """Drop a root, or what is known at or under `path`; returns the number of files.
+
+        Pictures without a file left go too. Raises PathNotFound, LibraryBusy, LibraryReadOnly.
+        """
+        from retrieval import transactions  # SQLAlchemy, which a search does without
+
+        return transactions.forget(self, path)
+
+    def relocate(self, old: Path, new: Path) -> int:
+        """Say that what was at `old` is now at `new`; returns the number of files concerned.
+
+        Raises PathNotFound, LibraryBusy, LibraryReadOnly.
+        """
+        from retrieval import transactions
+
+        return transactions.relocate(self, old, new)
+
+    # -- SQLite ----------------------------------------------------------------------------------
+
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Every row of one SELECT, as tuples."""
+        with explained(self.folder):
+            return self._connection().execute(statement, parameters).fetchall()
+
+    def _number(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        return int(self.rows(statement, parameters)[0][0])
+
+    def _paths(self, ids: Sequence[int]) -> dict[int, list[Path]]:
+        roots = {root.id: root.path for root in self.roots()}
+        found = f"SELECT image_id, root_id, path FROM files WHERE image_id IN ({marks(ids)})"
+        paths: dict[int, list[Path]] = {}
+        for image_id, root_id, path in self.rows(found, ids):
+            paths.setdefault(image_id, []).append(place(roots[root_id], path))
+        return paths
+
+    def _ids(self, root_id: int, inside: bytes) -> NDArray[np.int64]:
+        condition, values = under(inside)
+        found = f"SELECT image_id FROM files WHERE root_id = ? AND {condition}"
+        rows = self.rows(found + " AND image_id IS NOT NULL", (root_id, *values))
+        return np.fromiter((id for (id,) in rows), np.int64, len(rows))
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        if connection is None:
+            connection = connect(self.path)
+            self._mine.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryReadOnly(
+                f"cannot make a library at {self.folder}: {error.strerror}"
+            ) from error
+
+    def _upgrade(self) -> None:
+        from retrieval import schema
+
+        with explained(self.folder), self.engine().begin() as connection:
+            schema.upgrade(connection)
+
+    def engine(self) -> "Engine":
+        """For `transactions.py`: SQLAlchemy on a connection like the ones that read."""
+        if self._engine is None:
+            from sqlalchemy import create_engine, event
+            from sqlalchemy.pool import NullPool
+
+            path = self.path
+            self._engine = create_engine(
+                "sqlite://", creator=lambda: connect(path), poolclass=NullPool
+            )
+            # The connection autocommits: SQLAlchemy's transactions begin here, as writers.
+            event.listen(
+                self._engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE")
+            )
+        return self._engine
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """In autocommit mode; on a medium that cannot be written to, for reading only."""
+    address, is_uri = os.fspath(path), False
+    if not os.access(path.parent, os.W_OK) and path.exists():
+        quoted = urllib.parse.quote(os.fsencode(path))
+        wal = path.with_name(path.name + "-wal")
+        immutable = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
+        address, is_uri = f"file:{quoted}?mode=ro{immutable}", True
+    connection = sqlite3.connect(
+        address, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=is_uri
+    )
+    if not is_uri:
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # heeded by an empty file only
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn what SQLite complains of (or SQLAlchemy for it) into errors that a user understands."""
+    try:
+        yield
+    except RetrieveError:
+        raise
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        if isinstance(cause, sqlite3.DatabaseError) and (ours := _explain(cause, folder)):
+            raise ours from error
+        raise
+
+
+def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None:
+    said = str(error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
+    match code:
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+            return LibraryReadOnly(f"cannot write to the library {folder}: {said}")
+        case sqlite3.SQLITE_IOERR:
+            return LibraryReadOnly(f"cannot read or write the library {folder}: {said}")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return LibraryBusy(f"another process is writing to {folder}; try again")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return CatalogDamaged(
+                f"{folder / FILE_NAME} is damaged ({said}); "
+                "restore it from a backup, or delete it and index again"
+            )
+    return None
+
+
+def place(root: Path, path: bytes) -> Path:
+    """The absolute path of a file."""
+    return root / os.fsdecode(path)
+
+
+def spellings(path: Path) -> list[Path]:
+    """What a user's path may be known as: as written, or with the links in it followed.
+
+    Roots are stored with their links followed, but below a root a link is a name like another.
+    """
+    written = Path(os.path.abspath(path))
+    through = Path(os.path.realpath(written.parent)) / written.name
+    return list(dict.fromkeys([written, through, Path(os.path.realpath(path))]))
+
+
+def relative(root: Path, path: Path) -> bytes | None:
+    """`path` as the catalog writes it below `root` (b"" for the root itself); None outside."""
+    if not path.is_relative_to(root):
+        return None
+    inside = path.relative_to(root)
+    return os.fsencode(inside.as_posix()) if inside.parts else b""
+
+
+def under(inside: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """An SQL condition, and its parameters, for the files at or under a relative path.
+
+    A range of bytes, not LIKE: names need not be text, and % and _ mean nothing.
+    """
+    if not inside:
+        return "TRUE", ()
+    return "(path = ? OR (path >= ? AND path < ?))", (inside, inside + b"/", inside + b"0")
+
+
+def marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    for start in range(0, len(values), LIST_LENGTH):
+        yield values[start : start + LIST_LENGTH]
