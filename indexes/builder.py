@@ -63,7 +63,7 @@ def write_ivf_from(file: BinaryIO, batches: Batches, spec: IndexSpec, dim: int) 
         flat.flush()
         if footer.count < spec.lists:
             raise ValueError(f"{footer.count} vectors do not fill {spec.lists} lists")
-        return write_ivf(file, FlatFile(Path(flat.name), footer), spec)
+        return write_ivf(file, FlatFile(flat, footer), spec)
 
 
 def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:

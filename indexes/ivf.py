@@ -7,14 +7,13 @@ vector.
 
 import os
 import zlib
-from pathlib import Path
 from typing import BinaryIO
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.layout import Footer, ivf_head
+from indexes.layout import Footer, ivf_head, map_index
 from indexes.recall import recall, text_like
 from indexes.spec import IndexSpec
 
@@ -30,12 +29,12 @@ BLOCK = 16_384  # vectors at a time
 class FlatFile:
     """The ids (N,) and float16 codes (N, D) of a flat file, mapped."""
 
-    def __init__(self, path: Path, footer: Footer) -> None:
+    def __init__(self, file: BinaryIO, footer: Footer) -> None:
         assert footer.kind == "flat"
         shape = (footer.count, footer.dim)
-        self.path, self.footer = path, footer
-        self.codes = np.memmap(path, "<f2", "r", footer.body_start, shape)
-        self.ids = np.memmap(path, "<i8", "r", footer.body_end + 8, shape[:1])
+        self.file, self.footer = file, footer
+        self.codes = np.memmap(file, "<f2", "r", footer.body_start, shape)
+        self.ids = np.memmap(file, "<i8", "r", footer.body_end + 8, shape[:1])
 
     def sample(self, count: int) -> NDArray[np.float32]:
         """`count` vectors (or all there are) from anywhere in the file, float32."""
@@ -58,7 +57,7 @@ def write_ivf(file: BinaryIO, flat: FlatFile, spec: IndexSpec) -> Footer:
         file.write(data)
         crc = zlib.crc32(data, crc)
     file.flush()
-    probes = spec.probes or fewest_probes(Path(file.name), flat, spec.lists)
+    probes = spec.probes or fewest_probes(file, flat, spec.lists)
     about = (flat.footer.dim, spec.lists, probes, len(flat.ids), flat.footer.last_id)
     return Footer("ivf", *about, len(head), file.seek(0, os.SEEK_END), zlib.crc32(head), crc)
 
@@ -87,11 +86,11 @@ def assign(flat: FlatFile, centroids: faiss.Index) -> NDArray[np.int64]:
     return labels
 
 
-def fewest_probes(path: Path, flat: FlatFile, lists: int) -> int:
+def fewest_probes(file: BinaryIO, flat: FlatFile, lists: int) -> int:
     """How many lists a search must read to find what an exact one finds, by bisection."""
     queries = text_like(flat.sample(10_000), QUERIES, np.random.default_rng(SEED))
-    exact = faiss.read_index(str(flat.path), faiss.IO_FLAG_MMAP_IFC).search(queries, 10)[1]
-    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    exact = map_index(flat.file).search(queries, 10)[1]
+    index = map_index(file)
     low, high = 1, lists  # the answer lies in [low, high]
     while low < high:
         middle = (low + high) // 2

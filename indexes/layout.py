@@ -13,6 +13,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -100,40 +101,47 @@ def ivf_head(empty: faiss.IndexIVFScalarQuantizer, sizes: NDArray[np.int64]) -> 
     )
 
 
-def read_footer(path: Path) -> Footer:
-    """The footer of a file whose length and skeleton are as written; else DamagedIndex."""
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, for reading; what goes wrong with it becomes a DamagedIndex that names it."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - FOOTER_BYTES, 0))
-            footer = Footer.unpack(file.read())
-            if not 0 < footer.body_start <= footer.body_end <= size - FOOTER_BYTES:
-                raise DamagedIndex(f"it is {size} bytes long")
-            if _skeleton_crc(file, footer, size) != footer.skeleton_crc:
-                raise DamagedIndex("its header was altered")
+            yield file
     except OSError as error:
         raise DamagedIndex(f"{path}: {error.strerror}") from error
     except DamagedIndex as error:
-        raise DamagedIndex(f"{path} is damaged: {error}") from None
+        raise DamagedIndex(f"{path} is damaged: {error}") from error.__cause__
+
+
+def read_footer(file: BinaryIO) -> Footer:
+    """The footer of a file whose length and skeleton are as written; else DamagedIndex."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - FOOTER_BYTES, 0))
+    footer = Footer.unpack(file.read())
+    if not 0 < footer.body_start <= footer.body_end <= size - FOOTER_BYTES:
+        raise DamagedIndex(f"it is {size} bytes long")
+    head = crc_of(chunks(file, 0, footer.body_start))
+    if crc_of(chunks(file, footer.body_end, size - FOOTER_BYTES), head) != footer.skeleton_crc:
+        raise DamagedIndex("its header was altered")
     return footer
-
-
-def identity(path: Path) -> tuple[int, int, int]:
-    """Differs between a file and one that replaced it. Raises DamagedIndex when there is none."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DamagedIndex(f"{path}: {error.strerror}") from error
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def verify(path: Path) -> None:
     """Read every byte and raise DamagedIndex if one is not as it was written."""
-    footer = read_footer(path)
-    with path.open("rb") as file:
-        crc = crc_of(chunks(file, footer.body_start, footer.body_end))
-    if crc != footer.body_crc:
-        raise DamagedIndex(f"{path} is damaged: its codes were altered")
+    with opened(path) as file:
+        footer = read_footer(file)
+        if crc_of(chunks(file, footer.body_start, footer.body_end)) != footer.body_crc:
+            raise DamagedIndex("its codes were altered")
+
+
+def map_index(file: BinaryIO) -> faiss.Index:
+    """What FAISS makes of an open file, mapped."""
+    # By number: the path may name another file by now, and FAISS takes no name that is not UTF-8.
+    name = f"/dev/fd/{file.fileno()}" if os.path.isdir("/dev/fd") else file.name
+    try:
+        return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        raise DamagedIndex("FAISS cannot read it") from error
 
 
 def chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
@@ -148,8 +156,3 @@ def crc_of(parts: Iterator[bytes], crc: int = 0) -> int:
     for part in parts:
         crc = zlib.crc32(part, crc)
     return crc
-
-
-def _skeleton_crc(file: BinaryIO, footer: Footer, size: int) -> int:
-    head = crc_of(chunks(file, 0, footer.body_start))
-    return crc_of(chunks(file, footer.body_end, size - FOOTER_BYTES), head)

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes import builder
-from indexes.errors import DamagedIndex
 from indexes.exact import best
-from indexes.layout import Footer, identity, read_footer
+from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
 
@@ -44,15 +43,8 @@ class VectorIndex:
     @staticmethod
     def open(path: Path) -> "VectorIndex":
         """Map the file; nothing but its skeleton is read. Raises DamagedIndex."""
-        while True:
-            before = identity(path)
-            footer = read_footer(path)
-            try:
-                index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-            except RuntimeError as error:
-                raise DamagedIndex(f"{path}: FAISS cannot read it") from error
-            if identity(path) == before:  # else the footer may be another file's
-                return VectorIndex(path, footer, index)
+        with opened(path) as file:
+            return VectorIndex(path, read_footer(file), map_index(file))
 
     def read_ahead(self) -> None:
         """Begin to bring the file into memory, in the background. A search waits for it."""
