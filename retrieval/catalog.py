@@ -8,9 +8,7 @@ own connection, and WAL lets all of them read while a writer writes.
 import os
 import sqlite3
 import threading
-import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,24 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import (
-    CatalogDamaged,
-    LibraryBusy,
-    LibraryNotFound,
-    LibraryReadOnly,
-    LibraryTooNew,
-    RetrieveError,
-)
+from retrieval.database import FILE_NAME, connect, explained
+from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
+from retrieval.paths import place, relative, spellings, under
 from retrieval.records import Counts, Failed, Image, ModelRecord, Root
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 SCHEMA_VERSION = 1
-FILE_NAME = "catalog.sqlite"
 
-PAGE_SIZE = 8192  # seven 1 KB vectors a page, in 1.37 KB an image all told; 4096: three, in 1.57 KB
-BUSY_SECONDS = 30.0  # how long a statement waits for another process's transaction
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 
 
@@ -118,7 +108,7 @@ class Catalog:
 
     def embedded(self, model_id: int, up_to: int | None = None) -> int:
         """How many images have an embedding of this model, of those with an id up to `up_to`."""
-        last = np.iinfo(np.int64).max.item() if up_to is None else up_to
+        last = int(np.iinfo(np.int64).max) if up_to is None else up_to
         counted = "SELECT count(*) FROM embeddings WHERE model_id = ? AND image_id <= ?"
         return self._number(counted, (model_id, last))
 
@@ -129,6 +119,12 @@ class Catalog:
             for path, reason in self.rows(failed + " ORDER BY path", (root.id,)):
                 yield Failed(place(root.path, path), reason)
 
+    def has_files(self, root_id: int, inside: bytes) -> bool:
+        """Whether any file is known at or under a path relative to that root."""
+        condition, values = under(inside)
+        found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
+        return bool(self._number(found, (root_id, *values)))
+
     # -- images ----------------------------------------------------------------------------------
 
     def images(self, ids: Sequence[int]) -> dict[int, Image]:
@@ -137,11 +133,12 @@ class Catalog:
         for chunk in chunks([int(id) for id in ids]):
             paths = self._paths(chunk)
             columns = "id, width, height, format, taken_at"
-            for id, *size, format, taken_at in self.rows(
+            for id, width, height, format, taken_at in self.rows(
                 f"SELECT {columns} FROM images WHERE id IN ({marks(chunk)})", chunk
             ):
                 taken = datetime.fromisoformat(taken_at) if taken_at else None
-                images[id] = Image(id, *size, format, taken, tuple(sorted(paths.get(id, ()))))
+                copies = tuple(sorted(paths.get(id, ())))
+                images[id] = Image(id, width, height, format, taken, copies)
         return images
 
     def image_of_digest(self, digest: bytes) -> int | None:
@@ -283,90 +280,6 @@ class Catalog:
                 self._engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE")
             )
         return self._engine
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """In autocommit mode; on a medium that cannot be written to, for reading only."""
-    address, is_uri = os.fspath(path), False
-    if not os.access(path.parent, os.W_OK) and path.exists():
-        quoted = urllib.parse.quote(os.fsencode(path))
-        wal = path.with_name(path.name + "-wal")
-        immutable = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
-        address, is_uri = f"file:{quoted}?mode=ro{immutable}", True
-    connection = sqlite3.connect(
-        address, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=is_uri
-    )
-    if not is_uri:
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # heeded by an empty file only
-        connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn what SQLite complains of (or SQLAlchemy for it) into errors that a user understands."""
-    try:
-        yield
-    except RetrieveError:
-        raise
-    except Exception as error:
-        cause = getattr(error, "orig", error)
-        if isinstance(cause, sqlite3.DatabaseError) and (ours := _explain(cause, folder)):
-            raise ours from error
-        raise
-
-
-def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None:
-    said = str(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
-    match code:
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
-            return LibraryReadOnly(f"cannot write to the library {folder}: {said}")
-        case sqlite3.SQLITE_IOERR:
-            return LibraryReadOnly(f"cannot read or write the library {folder}: {said}")
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return LibraryBusy(f"another process is writing to {folder}; try again")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return CatalogDamaged(
-                f"{folder / FILE_NAME} is damaged ({said}); "
-                "restore it from a backup, or delete it and index again"
-            )
-    return None
-
-
-def place(root: Path, path: bytes) -> Path:
-    """The absolute path of a file."""
-    return root / os.fsdecode(path)
-
-
-def spellings(path: Path) -> list[Path]:
-    """What a user's path may be known as: as written, or with the links in it followed.
-
-    Roots are stored with their links followed, but below a root a link is a name like another.
-    """
-    written = Path(os.path.abspath(path))
-    through = Path(os.path.realpath(written.parent)) / written.name
-    return list(dict.fromkeys([written, through, Path(os.path.realpath(path))]))
-
-
-def relative(root: Path, path: Path) -> bytes | None:
-    """`path` as the catalog writes it below `root` (b"" for the root itself); None outside."""
-    if not path.is_relative_to(root):
-        return None
-    inside = path.relative_to(root)
-    return os.fsencode(inside.as_posix()) if inside.parts else b""
-
-
-def under(inside: bytes) -> tuple[str, tuple[bytes, ...]]:
-    """An SQL condition, and its parameters, for the files at or under a relative path.
-
-    A range of bytes, not LIKE: names need not be text, and % and _ mean nothing.
-    """
-    if not inside:
-        return "TRUE", ()
-    return "(path = ? OR (path >= ? AND path < ?))", (inside, inside + b"/", inside + b"0")
 
 
 def marks(values: Sequence[Any]) -> str:

@@ -1,0 +1,210 @@
+"""From the bytes of a file to what the encoder wants: upright, RGB, cropped, uint8.
+
+Runs in worker processes and never imports torch. Whatever is wrong with a file becomes an
+`UnreadablePicture` whose message is one sentence about it.
+"""
+
+import hashlib
+import io
+import os
+import re
+import stat
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from clipmodel.preprocess import to_pixels
+from retrieval.errors import UnreadablePicture
+from retrieval.records import Decoded
+
+MAX_PIXELS = 200_000_000  # the largest pictures that phones take; some 1 GB while it is decoded
+MAX_BYTES = 1 << 30  # of a file; a sparse one may claim terabytes
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left: four
+# times as fast for 12 megapixels, and the resize after it still has more than it needs.
+DRAFT_FACTOR = 2
+
+# Pillow opens these too, but they are no raster pictures, or are read by other programs.
+NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+
+ORIENTATION, EXIF_IFD = 0x0112, 0x8769
+TAKEN, TAKEN_OFFSET = 0x9003, 0x9011  # DateTimeOriginal, OffsetTimeOriginal
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def digest_of(data: bytes) -> bytes:
+    """What names an image: blake2b-128 of its file's bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def read(path: Path | bytes) -> bytes:
+    """The bytes of a regular file. Raises UnreadablePicture; FileNotFoundError if it is gone."""
+    # Not blocking, so that a pipe that took the file's place since the scan cannot hold us.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with open(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadablePicture("it is not a regular file")
+            if status.st_size > MAX_BYTES:
+                raise UnreadablePicture(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")
+            return file.read(MAX_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadablePicture(f"it cannot be read: {error.strerror}") from error
+
+
+def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode a picture's first frame for a model of `size` pixels a side.
+
+    Beyond `max_pixels`, or Pillow's own bound for this process (see `allow`), it is not decoded.
+    Raises UnreadablePicture.
+    """
+    if not data:
+        raise UnreadablePicture("the file is empty")
+    try:
+        return _decode(data, size, max_pixels)
+    except UnreadablePicture:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadablePicture("it is not a picture in a format that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture("it has more pixels than a picture may have") from error
+    except MemoryError as error:
+        raise UnreadablePicture("it takes more memory than there is") from error
+    except Exception as error:  # a decoder fed with garbage raises anything
+        raise UnreadablePicture(_one_line(error)) from error
+
+
+def allow(max_pixels: int) -> None:
+    """Set Pillow's own bound for this process to ours; it guards pictures inside pictures, too."""
+    Image.MAX_IMAGE_PIXELS = max_pixels // 2  # it warns beyond this, and raises beyond the double
+
+
+def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnreadablePicture(f"it has {width} × {height} pixels, more than {max_pixels:,}")
+        format = image.format or ""
+        image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
+        image.load()
+        orientation, taken_at = _exif(image)
+        turn = UPRIGHT.get(orientation)
+        upright = image if turn is None else image.transpose(turn)
+        pixels = to_pixels(_rgb(upright), size)
+    if orientation >= 5 and turn is not None:  # these turn by a quarter
+        width, height = height, width
+    return Decoded(pixels, width, height, format, taken_at)
+
+
+@cache
+def _formats() -> list[str]:
+    try:
+        import pillow_heif
+    except ImportError:
+        pass
+    else:
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return [format for format in Image.ID if format not in NOT_PICTURES]
+
+
+# -- colours -------------------------------------------------------------------------------------
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB, what is transparent on white."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_grey(image)).convert("RGB")
+    if image.mode == "LAB":
+        return _from_lab(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, (255, 255, 255))
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """One channel of 16 or 32 bits as (H, W) uint8.
+
+    The range is the type's where it has one; where it has none, the first of 0..1, 0..255, 0..65535
+    that holds the values, or else from the least to the greatest.
+    """
+    values = np.asarray(image)
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return (values >> 8).astype(np.uint8)
+    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    bounds = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+    if low >= 0 and high <= bounds[-1]:
+        low, high = 0.0, next(bound for bound in bounds if high <= bound)
+    values -= low
+    values *= 255.0 / ((high - low) or 1.0)
+    return values.astype(np.uint8)
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # LittleCMS, for a handful of TIFFs
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    transformed = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert transformed is not None  # only in-place conversion returns None
+    return transformed
+
+
+# -- EXIF ----------------------------------------------------------------------------------------
+
+
+def _exif(image: Image.Image) -> tuple[int, datetime | None]:
+    """Orientation (1: as stored) and when it was taken, as far as the EXIF can be believed.
+
+    EXIF is written by anybody, and Pillow raises anything: a picture does not fail by it.
+    """
+    orientation, taken_at = 1, None
+    with suppress(Exception):
+        exif = image.getexif()
+        said = exif.get(ORIENTATION)
+        orientation = said if isinstance(said, int) else 1
+        details = exif.get_ifd(EXIF_IFD)
+        taken_at = _moment(details.get(TAKEN), details.get(TAKEN_OFFSET))
+    return orientation, taken_at
+
+
+def _moment(said: object, offset: object) -> datetime | None:
+    """EXIF's "2023:06:01 12:34:56" and "+02:00"; without an offset, the time at its place."""
+    found = re.match(r"\s*(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?", str(said))
+    if not found:
+        return None
+    try:
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+        moment = datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
+    zone = re.match(r"\s*([+-])(\d\d):(\d\d)", str(offset))
+    if zone and int(zone[2]) < 24 and int(zone[3]) < 60:
+        east = timedelta(hours=int(zone[2]), minutes=int(zone[3]))
+        moment = moment.replace(tzinfo=timezone(east if zone[1] == "+" else -east))
+    return moment
+
+
+def _one_line(error: Exception) -> str:
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"it cannot be decoded: {said[:200]}"

@@ -1,0 +1,59 @@
+"""The vector index of a library: a file made from the catalog that may be deleted at any time.
+
+What was embedded since it was made is its tail, which a search reads from the catalog.
+"""
+
+from pathlib import Path
+
+from indexes import DamagedIndex, VectorIndex, choose_spec
+from retrieval.catalog import Catalog
+from retrieval.errors import LibraryReadOnly
+from retrieval.records import ModelRecord
+
+TAIL = 10_000  # vectors; scanned in some 30 ms
+TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
+DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
+
+
+def path_of(folder: Path, digest: str) -> Path:
+    """Where the index over the embeddings of the model with these weights is."""
+    return folder / f"vectors-{digest[:16]}.faiss"
+
+
+def rebuild(catalog: Catalog, model: ModelRecord) -> VectorIndex | None:
+    """Make the file anew from the catalog; None, and no file, where nothing is embedded.
+
+    Raises LibraryReadOnly.
+    """
+    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    try:
+        if not count:
+            path.unlink(missing_ok=True)
+            return None
+        spec = choose_spec(count, model.dim)
+        return VectorIndex.build(path, catalog.vectors(model.id), spec, model.dim)
+    except OSError as error:
+        raise LibraryReadOnly(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def refresh(catalog: Catalog, model: ModelRecord) -> None:
+    """Make the file anew if it is missing or damaged, or too much came or went since."""
+    if _is_stale(catalog, model):
+        rebuild(catalog, model)
+
+
+def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
+    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    if not path.exists():
+        return count > 0
+    try:
+        index = VectorIndex.open(path)
+    except DamagedIndex:
+        return True
+    alive = catalog.embedded(model.id, up_to=index.last_id)
+    tail, dead = count - alive, index.count - alive
+    return (
+        index.dim != model.dim
+        or tail > max(TAIL, TAIL_SHARE * index.count)
+        or dead > DEAD_SHARE * index.count
+    )

@@ -1,0 +1,316 @@
+"""Every change to a catalog: each function is one transaction, so that a crash never leaves a half.
+
+Callers hold the write lock (`lock.py`); `forget` and `relocate`, which people call, take it.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, bindparam, delete, func, select, text, update
+from sqlalchemy.dialects.sqlite import insert
+
+from retrieval.catalog import LIST_LENGTH, Catalog
+from retrieval.database import explained
+from retrieval.errors import PathNotFound
+from retrieval.lock import write_lock
+from retrieval.paths import relative, spellings
+from retrieval.records import ModelRecord, Root
+from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """A content that the catalog does not have yet."""
+
+    digest: bytes
+    width: int
+    height: int
+    format: str
+    taken_at: str | None  # ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file holds now: the image with this digest, or nothing for the reason given."""
+
+    root_id: int
+    path: bytes
+    size: int
+    mtime_ns: int
+    digest: bytes | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What a model made of some images."""
+
+    model_id: int
+    of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
+
+
+def record(
+    catalog: Catalog,
+    files: Sequence[FileState],
+    images: Sequence[NewImage] = (),
+    vectors: Vectors | None = None,
+) -> None:
+    """A batch: new images, their vectors, and the files that hold them.
+
+    What is there already stays, so the same batch may be recorded twice.
+    """
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        if images:
+            rows = [asdict(image) for image in images]
+            connection.execute(insert(ImageRow).on_conflict_do_nothing(), rows)
+        digests = {file.digest for file in files if file.digest}
+        ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
+        if vectors:
+            _insert_vectors(connection, vectors, ids)
+        if files:
+            _upsert_files(connection, files, ids)
+
+
+def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
+    """Drop the rows of these (root id, path)."""
+    rows = [{"root": root_id, "inside": path} for root_id, path in files]
+    if not rows:
+        return
+    condition = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(delete(FileRow).where(condition), rows)
+
+
+def sweep(catalog: Catalog) -> None:
+    """Drop images without a file, with their vectors, and roots that lost all that was named."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        _sweep(connection)
+
+
+# -- models --------------------------------------------------------------------------------------
+
+
+def adopt_model(catalog: Catalog, name: str, digest: str, dim: int, precision: str) -> ModelRecord:
+    """The row of the model with these weights; the first one in a catalog becomes current."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        first = connection.execute(select(func.count()).select_from(ModelRow)).scalar_one() == 0
+        adopted = insert(ModelRow).values(
+            name=name, digest=digest, dim=dim, precision=precision, is_current=first
+        )
+        renewed = adopted.on_conflict_do_update(
+            index_elements=["digest"], set_={"name": name, "precision": precision}
+        )
+        id = connection.execute(renewed.returning(ModelRow.id)).scalar_one()
+    return ModelRecord(id, name, digest, dim, precision)
+
+
+def switch_model(catalog: Catalog, model: ModelRecord) -> None:
+    """Make `model` current, and drop the others with all their vectors."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(delete(ModelRow).where(ModelRow.id != model.id))
+        connection.execute(update(ModelRow).values(is_current=True))
+
+
+# -- roots ---------------------------------------------------------------------------------------
+
+
+def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
+    """The root at `path`, made if need be; roots below an entire one become part of it."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        return _place_root(catalog, connection, path, entire)
+
+
+def forget(catalog: Catalog, path: Path) -> int:
+    """See `Catalog.forget`."""
+    with write_lock(catalog.folder), explained(catalog.folder):
+        known = _known_at(catalog, path)
+        with catalog.engine().begin() as connection:
+            files = sum(_forget(connection, root, inside) for root, inside in known)
+            _sweep(connection)
+    return files
+
+
+def relocate(catalog: Catalog, old: Path, new: Path) -> int:
+    """See `Catalog.relocate`. Roots below `old` move with it; so does a folder inside a root."""
+    if not new.exists():
+        raise PathNotFound(f"{new} does not exist; name the place where the pictures are now")
+    target = Path(os.path.realpath(new))
+    with write_lock(catalog.folder), explained(catalog.folder):
+        known = _known_at(catalog, old)
+        with catalog.engine().begin() as connection:
+            files = 0
+            for root, inside in known:
+                if inside:
+                    files += _move_part(catalog, connection, root, inside, target)
+                else:
+                    origin = next(s for s in spellings(old) if root.path.is_relative_to(s))
+                    files += _move_root(
+                        catalog, connection, root, target / root.path.relative_to(origin)
+                    )
+            _sweep(connection)
+    return files
+
+
+# -- within a transaction ------------------------------------------------------------------------
+
+
+def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
+    """The roots at or below `path` (with b""), or those with files at or below it, and where."""
+    known: dict[int, tuple[Root, bytes]] = {}
+    for spelling in spellings(path):
+        for root in catalog.roots():
+            inside = relative(root.path, spelling)
+            if inside == b"" or root.path.is_relative_to(spelling):
+                known[root.id] = (root, b"")
+            elif inside and root.id not in known and catalog.has_files(root.id, inside):
+                known[root.id] = (root, inside)
+    if not known:
+        raise PathNotFound(f"{path} is not in the library; `retrieve status` lists what is")
+    return list(known.values())
+
+
+def _forget(connection: Connection, root: Root, inside: bytes) -> int:
+    here, values = _at(root, inside)
+    files = connection.execute(text(f"DELETE FROM files WHERE {here}"), values).rowcount
+    if not inside:
+        connection.execute(delete(RootRow).where(RootRow.id == root.id))
+    return files
+
+
+def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bool) -> Root:
+    stored = _stored(catalog, path)
+    placed = insert(RootRow).values(path=stored, entire=entire)
+    widened = placed.on_conflict_do_update(
+        index_elements=["path"], set_={"entire": RootRow.entire | placed.excluded.entire}
+    )
+    id, entire = connection.execute(widened.returning(RootRow.id, RootRow.entire)).one()
+    root = Root(id, path, entire)
+    _absorb(catalog, connection, root)
+    return root
+
+
+def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
+    """Make the roots at or below the path of `root` part of it."""
+    for other in _roots(catalog, connection):
+        inside = relative(root.path, other.path)
+        if other.id != root.id and (inside == b"" or root.entire and inside):
+            _move(connection, (other, b""), (root, inside or b""))
+            connection.execute(delete(RootRow).where(RootRow.id == other.id))
+
+
+def _move_root(catalog: Catalog, connection: Connection, root: Root, path: Path) -> int:
+    """The files of `root` are below `path` now; returns how many there are."""
+    for other in _roots(catalog, connection):
+        inside = relative(other.path, path)
+        if other.entire and other.id != root.id and inside is not None:
+            files = _move(connection, (root, b""), (other, inside))
+            connection.execute(delete(RootRow).where(RootRow.id == root.id))
+            return files
+    moved = Root(root.id, path, root.entire)
+    _absorb(catalog, connection, moved)
+    at = update(RootRow).where(RootRow.id == root.id)
+    connection.execute(at.values(path=_stored(catalog, path)))
+    counted = select(func.count()).select_from(FileRow).where(FileRow.root_id == root.id)
+    return connection.execute(counted).scalar_one()
+
+
+def _move_part(
+    catalog: Catalog, connection: Connection, root: Root, inside: bytes, path: Path
+) -> int:
+    """What `root` has at `inside` is at `path` now, in whichever root that is."""
+    for other in _roots(catalog, connection):
+        below = relative(other.path, path)
+        if other.entire and below is not None:
+            return _move(connection, (root, inside), (other, below))
+    folder = path if path.is_dir() else path.parent
+    goal = _place_root(catalog, connection, folder, entire=path.is_dir())
+    return _move(connection, (root, inside), (goal, relative(folder, path) or b""))
+
+
+def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]) -> int:
+    """Write another root and folder into the files at or below (root, relative path)."""
+    (root, inside), (other, below) = source, goal
+    here, values = _at(root, inside)
+    # What follows `inside` begins with a slash, what follows the root itself does not.
+    prefix = below + b"/" if below and not inside else below
+    skip = len(inside) + 1 if inside and not below else len(inside)
+    moved = f"""UPDATE OR REPLACE files SET root_id = :other,
+        path = CAST(:prefix || substr(path, :skip + 1) AS BLOB) WHERE {here}"""
+    values = {**values, "other": other.id, "prefix": prefix, "skip": skip}
+    return connection.execute(text(moved), values).rowcount
+
+
+def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
+    """An SQL condition for the files of `root` at or below `inside`, and its parameters."""
+    condition = "root_id = :root"
+    if inside:
+        condition += " AND (path = :inside OR (path >= :low AND path < :high))"
+    low, high = inside + b"/", inside + b"0"  # "0" follows "/"
+    return condition, {"root": root.id, "inside": inside, "low": low, "high": high}
+
+
+def _roots(catalog: Catalog, connection: Connection) -> list[Root]:
+    """As this transaction sees them."""
+    rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire))
+    return [Root(id, catalog.root_path(path), entire) for id, path, entire in rows]
+
+
+def _stored(catalog: Catalog, path: Path) -> bytes:
+    """Relative to the library where it lies in the root, so that both may move together."""
+    if catalog.folder.is_relative_to(path):
+        return os.fsencode(os.path.relpath(path, catalog.folder))
+    return os.fsencode(path)
+
+
+def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
+    ids: dict[bytes, int] = {}
+    for start in range(0, len(digests), LIST_LENGTH):
+        some = digests[start : start + LIST_LENGTH]
+        found = select(ImageRow.digest, ImageRow.id).where(ImageRow.digest.in_(some))
+        ids.update((digest, id) for digest, id in connection.execute(found))
+    return ids
+
+
+def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:
+    rows = [
+        {
+            "model_id": vectors.model_id,
+            "image_id": ids[digest],
+            "vector": vector.astype("<f2").tobytes(),
+        }
+        for digest, vector in vectors.of.items()
+    ]
+    connection.execute(insert(EmbeddingRow).on_conflict_do_nothing(), rows)
+
+
+def _upsert_files(
+    connection: Connection, files: Sequence[FileState], ids: dict[bytes, int]
+) -> None:
+    rows = [
+        {
+            "root_id": file.root_id,
+            "path": file.path,
+            "size": file.size,
+            "mtime_ns": file.mtime_ns,
+            "image_id": ids[file.digest] if file.digest else None,
+            "failure": file.failure,
+        }
+        for file in files
+    ]
+    put = insert(FileRow)
+    changed = {name: put.excluded[name] for name in ("size", "mtime_ns", "image_id", "failure")}
+    connection.execute(
+        put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
+    )
+
+
+def _sweep(connection: Connection) -> None:
+    held = select(FileRow.image_id).where(FileRow.image_id.is_not(None))
+    connection.execute(delete(ImageRow).where(ImageRow.id.not_in(held)))
+    with_files = select(FileRow.root_id)
+    emptied = RootRow.entire.is_(False) & RootRow.id.not_in(with_files)
+    connection.execute(delete(RootRow).where(emptied))
