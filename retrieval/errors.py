@@ -1,5 +1,10 @@
 """Every error that `retrieval` raises on purpose: what, which value, and the remedy."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retrieval.records import Summary
+
 
 class RetrieveError(Exception):
     """The root of the tree. The command line prints its message in one line and exits with 1."""
@@ -7,6 +12,10 @@ class RetrieveError(Exception):
 
 class LibraryNotFound(RetrieveError):
     """There is no library where one was asked for."""
+
+
+class LibraryEmpty(RetrieveError):
+    """The library holds no pictures that could be searched."""
 
 
 class LibraryBusy(RetrieveError):
@@ -29,6 +38,10 @@ class ModelMismatch(RetrieveError):
     """The library holds embeddings of another model than the one asked for."""
 
 
+class ModelUnavailable(RetrieveError):
+    """The weights of a model are not here and cannot be fetched, or cannot be used."""
+
+
 class PathNotFound(RetrieveError):
     """A folder or file that the user named does not exist, or is not known to the library."""
 
@@ -39,3 +52,12 @@ class UnreadablePicture(RetrieveError):
 
 class InvalidQuery(RetrieveError):
     """A query that cannot be turned into a vector: empty, of the wrong type or shape."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during an index run, after what was encoded has been kept. Not a RetrieveError: an
+    `except RetrieveError` around one folder of many must not go on with the next."""
+
+    def __init__(self, summary: "Summary") -> None:
+        super().__init__("interrupted; what was done is kept")
+        self.summary = summary

@@ -1,0 +1,81 @@
+"""Find pictures by words and by example, on the user's own machine.
+
+    from retrieval import Library
+
+    with Library.open() as library:
+        library.index("~/Pictures")
+        for match in library.search("a red car"):
+            print(f"{match.score:.3f}  {match.path}")
+
+Names are imported when they are first asked for, so that `import retrieval` costs nothing: a worker
+process that decodes pictures passes through here as well.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrieval.errors import (
+        CatalogDamaged,
+        Interrupted,
+        InvalidQuery,
+        LibraryBusy,
+        LibraryEmpty,
+        LibraryNotFound,
+        LibraryReadOnly,
+        LibraryTooNew,
+        ModelMismatch,
+        ModelUnavailable,
+        PathNotFound,
+        RetrieveError,
+        UnreadablePicture,
+    )
+    from retrieval.library import Library
+    from retrieval.records import Failed, Image, Match, Progress, Summary
+    from retrieval.status import Status
+
+    __version__: str
+
+__all__ = [
+    "CatalogDamaged",
+    "Failed",
+    "Image",
+    "Interrupted",
+    "InvalidQuery",
+    "Library",
+    "LibraryBusy",
+    "LibraryEmpty",
+    "LibraryNotFound",
+    "LibraryReadOnly",
+    "LibraryTooNew",
+    "Match",
+    "ModelMismatch",
+    "ModelUnavailable",
+    "PathNotFound",
+    "Progress",
+    "RetrieveError",
+    "Status",
+    "Summary",
+    "UnreadablePicture",
+    "__version__",
+]
+
+_HOME = {
+    **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Summary"), "records"),
+    "Library": "library",
+    "Status": "status",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("retrieve-pictures")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"retrieval.{_HOME.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
