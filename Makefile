@@ -36,7 +36,7 @@ lock:
 	$(call new_venv,build/lock)
 	build/lock/bin/pip install --quiet -e ".[dev,training]"
 	grep "^#" requirements.lock > build/lock/header
-	build/lock/bin/pip freeze --exclude-editable > build/lock/versions
+	build/lock/bin/pip freeze --all --exclude-editable --exclude pip > build/lock/versions
 	cat build/lock/header build/lock/versions > requirements.lock
 
 clean:

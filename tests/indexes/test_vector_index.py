@@ -206,7 +206,7 @@ def test_verify_reads_all(path: Path) -> None:
 def test_exact_as_long_as_that_is_quick() -> None:
     assert choose_spec(0, 512) == choose_spec(1_000_000, 512) == FLAT
     big = choose_spec(4_000_000, 512)
-    assert (big.kind, big.lists, big.probes) == ("ivf", 8000, 0)
+    assert (big.kind, big.lists, big.probes) == ("ivf", 4000, 0)
 
 
 @pytest.mark.parametrize(("lists", "probes"), [(0, 0), (4, 5), (4, -1)])

@@ -1,0 +1,36 @@
+"""`python -m benchmarks NAME...`: run these measurements, or all; print tables, keep JSON."""
+
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from benchmarks import report
+
+NAMES = ("indexes", "search", "rescan", "index", "memory")
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.option("--quick", is_flag=True, help="Smaller inputs: to see that it runs.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/benchmarks"),
+    show_default=True,
+    help="Folder for NAME.json.",
+)
+def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
+    """Measure, with inputs made on the spot, and print a table for each NAME."""
+    for name in names or NAMES:
+        benchmark = import_module(f"benchmarks.{name}")
+        click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
+        with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
+            rows = list(benchmark.run(Path(folder), quick))
+        click.echo(report.table(rows))
+        report.save(out / f"{name}.json", name, rows)
+
+
+if __name__ == "__main__":
+    main()

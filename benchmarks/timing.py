@@ -1,0 +1,112 @@
+"""Clocks: of a call that is made again and again, and of a process with its memory."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SAMPLES_A_SECOND = 50
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that calls took."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def p50(self) -> float:
+        return float(np.percentile(self.seconds, 50))
+
+    @property
+    def p99(self) -> float:
+        return float(np.percentile(self.seconds, 99))
+
+
+def repeat(call: Callable[[], object], times: int) -> Times:
+    """The seconds of each of `times` calls, after one that does not count."""
+    call()
+    return Times(tuple(once(call) for _ in range(times)))
+
+
+def once(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process, from its start to its end."""
+
+    seconds: float
+    output: str
+    resident: int | None  # bytes, at most, of the process itself, mapped files included
+    own: int | None  # bytes, at most, that no file backs, of it and its children; None: no /proc
+
+
+def run(command: Sequence[str], **variables: str) -> Ran:
+    """Run a program to its end, with these environment variables too. Raises when it fails."""
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        memory = Memory(process.pid)
+        memory.start()
+        output, _ = process.communicate()
+        seconds = time.perf_counter() - start
+        memory.join()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return Ran(seconds, output, memory.resident or None, memory.own or None)
+
+
+def retrieve(*arguments: str | Path, **variables: str) -> Ran:
+    """Run our own command line in a fresh process."""
+    program = Path(sys.executable).with_name("retrieve")
+    return run([str(program), *map(str, arguments)], **variables)
+
+
+class Memory(threading.Thread):
+    """Watches what a process and its children hold until it ends; Linux only, elsewhere zeros."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.resident = self.own = 0
+
+    def run(self) -> None:
+        while status := fields(self.pid, "status"):
+            held = [status, *(fields(child, "status") for child in descendants(self.pid))]
+            self.resident = max(self.resident, status.get("VmHWM", 0))
+            self.own = max(self.own, sum(each.get("RssAnon", 0) for each in held))
+            if status.get("VmHWM") is None:  # a zombie: it has ended
+                return
+            time.sleep(1 / SAMPLES_A_SECOND)
+
+
+def fields(pid: int, name: str) -> dict[str, int]:
+    """The sizes in /proc/PID/status, in bytes; empty when the process is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/{name}").read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split() for line in lines if line.endswith(" kB"))
+    return {key.rstrip(":"): 1024 * int(kilobytes) for key, kilobytes, _ in pairs} or {"ended": 1}
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, and theirs."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, children.read_text().split())
+        except OSError:
+            continue
+    return found + [each for child in found for each in descendants(child)]
