@@ -8,12 +8,26 @@ DATA = Path("../shared/data")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True, help="Where flickr8k/ and tiny_imagenet/ lie.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=DATA,
+    show_default=True,
+    help="Where flickr8k/ and tiny_imagenet/ lie.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The model folder to write.")
-@click.option("--run", type=click.Path(path_type=Path), default=Path("training-run"), show_default=True, help="Where the state of the training is kept; the same command goes on from there.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("training-run"),
+    show_default=True,
+    help="Where the state of the training is kept; the same command goes on from there.",
+)
 @click.option("--device", help="cuda or cpu; by default what is there.")
 @click.pass_context
-def main(context: click.Context, data: Path, out: Path | None, run: Path, device: str | None) -> None:
+def main(
+    context: click.Context, data: Path, out: Path | None, run: Path, device: str | None
+) -> None:
     """Train the model `tiny`: words, then pictures."""
     if context.invoked_subcommand is not None:
         context.obj = data
@@ -25,8 +39,8 @@ def main(context: click.Context, data: Path, out: Path | None, run: Path, device
 
 def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
     import torch
-
     from clipmodel.pretrained import save_folder
+
     from clipmodel.training.course import COURSE, TINY
     from clipmodel.training.material import gather
     from clipmodel.training.train import train
@@ -45,6 +59,7 @@ def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
 def evaluate(data: Path, model: str) -> None:
     """Print recall, zero-shot accuracy and the precision on painted scenes, all on unseen pictures."""
     from clipmodel.pretrained import resolve
+
     from clipmodel.training.evaluate import flickr_recall, scene_precision, zero_shot
 
     folder = resolve(model)

@@ -23,7 +23,9 @@ PHOTO = Augmentation(least_area=0.4, flip=True, colour=0.3)
 SCENE = Augmentation(least_area=0.85, flip=False, colour=0.08)  # captions name places and colours
 
 
-def crop(picture: NDArray[np.uint8], size: int, how: Augmentation, rng: random.Random) -> NDArray[np.uint8]:
+def crop(
+    picture: NDArray[np.uint8], size: int, how: Augmentation, rng: random.Random
+) -> NDArray[np.uint8]:
     """(S, S, 3) -> (size, size, 3): a random crop of a random shape, resized as at inference (bicubic)."""
     side = picture.shape[0]
     area = rng.uniform(how.least_area, 1.0) * side * side
@@ -32,7 +34,9 @@ def crop(picture: NDArray[np.uint8], size: int, how: Augmentation, rng: random.R
     height = min(side, (area / ratio) ** 0.5)
     left, top = rng.uniform(0, side - width), rng.uniform(0, side - height)
     box = (left, top, left + width, top + height)
-    small = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC, box=box))
+    small = np.asarray(
+        Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC, box=box)
+    )
     return small[:, ::-1] if how.flip and rng.random() < 0.5 else small
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from clipmodel.tokenizer import token_ids
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clipmodel.tokenizer import token_ids
 from clipmodel.training.augment import Augmentation, crop
 from clipmodel.training.data import Collection
 
@@ -45,7 +45,11 @@ class Sampler:
     """
 
     def __init__(
-        self, photos: Sequence[Source], scenes: Sequence[Source], taught: Mapping[str, NDArray[np.float16]], seed: int
+        self,
+        photos: Sequence[Source],
+        scenes: Sequence[Source],
+        taught: Mapping[str, NDArray[np.float16]],
+        seed: int,
     ) -> None:
         self.sources = (*photos, *scenes)
         self.photos = sum(source.share for source in photos)
@@ -65,7 +69,9 @@ class Sampler:
                 colour.append(source.augmentation.colour)
         taught = np.stack([self.taught[text] for text in captions[: self.photos]])
         return Batch(
-            pixels=torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2),  # (B, S, S, 3) -> (B, 3, S, S)
+            pixels=torch.from_numpy(np.stack(pixels)).permute(
+                0, 3, 1, 2
+            ),  # (B, S, S, 3) -> (B, 3, S, S)
             colour=torch.tensor(colour),
             captions=captions,
             tokens=tokens(captions, longest=LONGEST),
@@ -84,7 +90,9 @@ class Sampler:
     def _rows(self, source: Source, step: int) -> list[int]:
         count = len(source.collection)
         places = range(step * source.share, (step + 1) * source.share)
-        orders = {epoch: self._order(source, epoch) for epoch in {place // count for place in places}}
+        orders = {
+            epoch: self._order(source, epoch) for epoch in {place // count for place in places}
+        }
         return [int(orders[place // count][place % count]) for place in places]
 
     def _order(self, source: Source, epoch: int) -> NDArray[np.int64]:

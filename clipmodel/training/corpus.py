@@ -30,7 +30,9 @@ def vocabulary(teacher_vocabulary: Path) -> list[str]:
 
 def caption_words(captions: Iterable[str], least: int = 3) -> list[str]:
     """The words that stand in at least `least` captions, most frequent first."""
-    counts = Counter(word for text in captions for word in set(re.findall(r"[a-z]{3,}", text.lower())))
+    counts = Counter(
+        word for text in captions for word in set(re.findall(r"[a-z]{3,}", text.lower()))
+    )
     return [word for word, count in counts.most_common() if count >= least]
 
 

@@ -9,7 +9,13 @@ TINY = ModelConfig(
     embed_dim=256,
     vision=ResNetConfig(image_size=96, width=24, layers=(2, 2, 2, 2), heads=12),
     text=TextConfig(
-        context_length=77, vocab_size=49408, width=128, layers=4, heads=4, mlp_width=512, activation="quick_gelu"
+        context_length=77,
+        vocab_size=49408,
+        width=128,
+        layers=4,
+        heads=4,
+        mlp_width=512,
+        activation="quick_gelu",
     ),
     mean=(0.48145466, 0.4578275, 0.40821073),
     std=(0.26862954, 0.26130258, 0.27577711),
@@ -40,8 +46,20 @@ class Course:
 COURSE = Course(
     words=Plan("words", steps=1200, rate=2e-3, decay=0.01),
     looks=(
-        Look(Plan("photos", steps=1000, rate=2e-3, decay=0.1), size=64, photos=192, things=64, scenes=0),
-        Look(Plan("everything", steps=900, rate=1.5e-3, decay=0.1), size=96, photos=128, things=32, scenes=96),
+        Look(
+            Plan("photos", steps=1000, rate=2e-3, decay=0.1),
+            size=64,
+            photos=192,
+            things=64,
+            scenes=0,
+        ),
+        Look(
+            Plan("everything", steps=900, rate=1.5e-3, decay=0.1),
+            size=96,
+            photos=128,
+            things=32,
+            scenes=96,
+        ),
     ),
     scenes=24_000,
 )

@@ -38,12 +38,18 @@ def flickr8k(data: Path, split: Split) -> Collection:
         if row["split"] == split:
             captions[row["image"]].append(row["caption"].strip())
     pictures = _pictures(data / "flickr8k/images-128.tar", set(captions))
-    return Collection("flickr8k", np.stack(list(pictures.values())), [captions[n] for n in pictures])
+    return Collection(
+        "flickr8k", np.stack(list(pictures.values())), [captions[n] for n in pictures]
+    )
 
 
 def tiny_imagenet(data: Path, split: Split) -> tuple[Collection, list[str]]:
     """Pictures of 200 kinds of things, 64×64 (research use), and each picture's label."""
-    labels = {r["image"]: r["label"] for r in _rows(data / "tiny_imagenet/labels.tsv.gz") if r["split"] == split}
+    labels = {
+        r["image"]: r["label"]
+        for r in _rows(data / "tiny_imagenet/labels.tsv.gz")
+        if r["split"] == split
+    }
     pictures = _pictures(data / "tiny_imagenet/images-64.tar", set(labels))
     captions = [label_captions(labels[name]) for name in pictures]
     collection = Collection("tiny_imagenet", np.stack(list(pictures.values())), captions)
@@ -64,7 +70,9 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 def _pictures(path: Path, wanted: set[str]) -> dict[str, NDArray[np.uint8]]:
     with tarfile.open(path) as tar:
         return {
-            member.name: np.asarray(Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB"))  # type: ignore[union-attr]
+            member.name: np.asarray(
+                Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB")
+            )  # type: ignore[union-attr]
             for member in tar
             if member.name in wanted
         }

@@ -4,20 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from clipmodel.image_encoder import ImageEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import ModelFolder
 from clipmodel.text_encoder import TextEncoder
+from numpy.typing import NDArray
+from PIL import Image
+
 from clipmodel.training.data import flickr8k, tiny_imagenet
-from clipmodel.training.scenes import Scene, SceneQuery
+from clipmodel.training.painting import paint
+from clipmodel.training.scenes import imagine, queries
 
 ZERO_SHOT_PROMPTS = ("a photo of a {}", "a picture of a {}", "a close-up photo of a {}", "{}")
 
 
-def encode_pictures(folder: ModelFolder, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def encode_pictures(
+    folder: ModelFolder, pictures: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.float32]:
     """(N, S, S, 3) -> (N, D), unit norm."""
     encoder = ImageEncoder(folder)
     size = folder.config.vision.image_size
@@ -28,7 +31,9 @@ def encode_pictures(folder: ModelFolder, pictures: Sequence[NDArray[np.uint8]]) 
     return np.concatenate(parts)
 
 
-def recall(pictures: NDArray[np.float32], texts: NDArray[np.float32], owner: NDArray[np.int64], k: int) -> float:
+def recall(
+    pictures: NDArray[np.float32], texts: NDArray[np.float32], owner: NDArray[np.int64], k: int
+) -> float:
     """The share of texts (row i belongs to picture owner[i]) whose own picture is among the k nearest."""
     scores = texts @ pictures.T  # (T, N)
     own = scores[np.arange(len(texts)), owner]
@@ -41,7 +46,10 @@ def flickr_recall(folder: ModelFolder, data: Path) -> dict[str, float]:
     owner = np.repeat(np.arange(len(test)), [len(captions) for captions in test.captions])
     texts = TextEncoder(folder).encode([text for captions in test.captions for text in captions])
     pictures = encode_pictures(folder, list(test.pictures))
-    return {f"Flickr8k test, text to image, R@{k}": recall(pictures, texts, owner, k) for k in (1, 5, 10)}
+    return {
+        f"Flickr8k test, text to image, R@{k}": recall(pictures, texts, owner, k)
+        for k in (1, 5, 10)
+    }
 
 
 def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
@@ -49,7 +57,12 @@ def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
     test, labels = tiny_imagenet(data, "test")
     names = sorted(set(labels))
     texts = [prompt.format(name.split(",")[0]) for name in names for prompt in ZERO_SHOT_PROMPTS]
-    encoded = TextEncoder(folder).encode(texts).reshape(len(names), len(ZERO_SHOT_PROMPTS), -1).mean(axis=1)
+    encoded = (
+        TextEncoder(folder)
+        .encode(texts)
+        .reshape(len(names), len(ZERO_SHOT_PROMPTS), -1)
+        .mean(axis=1)
+    )
     encoded /= np.linalg.norm(encoded, axis=1, keepdims=True)
     scores = encode_pictures(folder, list(test.pictures)) @ encoded.T  # (N, 200)
     own = scores[np.arange(len(labels)), [names.index(label) for label in labels]]
@@ -57,11 +70,15 @@ def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
     return {f"Tiny ImageNet test, zero-shot top-{k}": float((rank < k).mean()) for k in (1, 5)}
 
 
-def scene_precision(
-    folder: ModelFolder, scenes: Sequence[Scene], pictures: Sequence[NDArray[np.uint8]], queries: Sequence[SceneQuery]
-) -> dict[str, float]:
-    """The share of the ten nearest painted scenes of which the query is true, over unseen queries."""
-    texts = TextEncoder(folder).encode([query.text for query in queries])
+def scene_precision(folder: ModelFolder, count: int = 4000) -> dict[str, float]:
+    """The share of the ten nearest painted test scenes of which a query is true, over combinations never seen."""
+    size = folder.config.vision.image_size
+    scenes = [imagine(seed, "test") for seed in range(count)]
+    pictures = [np.asarray(paint(scene, size, size, seed)) for seed, scene in enumerate(scenes)]
+    asked = queries()
+    texts = TextEncoder(folder).encode([query.text for query in asked])
     nearest = np.argsort(-texts @ encode_pictures(folder, pictures).T, axis=1)[:, :10]
-    right = [[query.matches(scenes[i]) for i in row] for query, row in zip(queries, nearest, strict=True)]
-    return {"painted scenes, precision@10": float(np.mean(right))}
+    right = [
+        [query.matches(scenes[i]) for i in row] for query, row in zip(asked, nearest, strict=True)
+    ]
+    return {f"painted scenes, {len(asked)} unseen queries, precision@10": float(np.mean(right))}

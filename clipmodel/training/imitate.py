@@ -29,7 +29,11 @@ class Lessons:
         ids = tokens(texts, longest=LONGEST).numpy().astype(np.int32)  # (N, L)
         self.lengths = (ids != 0).sum(axis=1)
         by_length = np.argsort(self.lengths, kind="stable")
-        self.ids, self.lengths, self.taught = ids[by_length], self.lengths[by_length], taught[by_length]
+        self.ids, self.lengths, self.taught = (
+            ids[by_length],
+            self.lengths[by_length],
+            taught[by_length],
+        )
         self.seed = seed
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:

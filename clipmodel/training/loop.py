@@ -21,10 +21,14 @@ class Plan:
     decay: float  # weight decay of matrices; vectors (biases, gains) have none
 
 
-def optimise(learner: nn.Module, plan: Plan, losses: Callable[[range], Iterable[Tensor]], saved: Path) -> None:
+def optimise(
+    learner: nn.Module, plan: Plan, losses: Callable[[range], Iterable[Tensor]], saved: Path
+) -> None:
     """Minimises `losses(steps)`, one loss a step; goes on from `saved` where that exists, and leaves its end there."""
     optimizer = torch.optim.AdamW(_groups(learner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, total_steps=plan.steps + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, plan.rate, total_steps=plan.steps + 1, pct_start=0.1
+    )
     parts = {"learner": learner, "optimizer": optimizer, "schedule": schedule}
     start = _resume(parts, saved)
     bar = tqdm(total=plan.steps, initial=start, desc=plan.name, unit="step", smoothing=0.05)

@@ -24,7 +24,9 @@ def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> 
     """Symmetric cross-entropy between unit vectors (B, D) of pictures and texts (Radford et al. 2021)."""
     logits = scale * pictures @ texts.T  # (B, B)
     forward = -(wanted * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
-    back = -(wanted.T / wanted.sum(dim=0)[:, None] * F.log_softmax(logits.T, dim=1)).sum(dim=1).mean()
+    back = (
+        -(wanted.T / wanted.sum(dim=0)[:, None] * F.log_softmax(logits.T, dim=1)).sum(dim=1).mean()
+    )
     return (forward + back) / 2
 
 

@@ -17,7 +17,8 @@ from clipmodel.training.corpus import corpus
 from clipmodel.training.course import Course, Look
 from clipmodel.training.data import Collection, Split, flickr8k, tiny_imagenet
 from clipmodel.training.imitate import Lessons, principal_axes
-from clipmodel.training.scenes import captions, imagine, paint
+from clipmodel.training.painting import paint
+from clipmodel.training.scenes import captions, imagine
 from clipmodel.training.teacher import teach, vocabulary_file
 
 SCENE_SIZE = 112  # pixels a side: a little more than the model sees, so that crops stay sharp
@@ -80,4 +81,4 @@ def _paint_all(split: Split, count: int) -> NDArray[np.uint8]:
 
 
 def _painted(split: Split, seed: int) -> NDArray[np.uint8]:
-    return np.asarray(paint(imagine(seed, split), SCENE_SIZE, seed=seed).convert("RGB"))
+    return np.asarray(paint(imagine(seed, split), SCENE_SIZE, SCENE_SIZE, seed))

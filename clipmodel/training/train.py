@@ -14,8 +14,8 @@ from clipmodel.training.augment import jitter
 from clipmodel.training.batches import Batch, Sampler
 from clipmodel.training.course import TINY, Course
 from clipmodel.training.imitate import Lessons, imitations
-from clipmodel.training.losses import contrast, imitation, targets
 from clipmodel.training.loop import optimise
+from clipmodel.training.losses import contrast, imitation, targets
 from clipmodel.training.material import Material
 
 BATCH_OF_WORDS = 1024  # texts a step while only words are learnt
@@ -46,7 +46,9 @@ def train(config: ModelConfig, course: Course, material: Material, run: Path, de
     optimise(learner.model.text, course.words, words, run / "words.pt")
     for look in course.looks:
         learner = at_size(learner, config, look.size).to(device).train()
-        losses = picture_losses(learner, material.sampler(look), lessons, look.size, course.seed, device)
+        losses = picture_losses(
+            learner, material.sampler(look), lessons, look.size, course.seed, device
+        )
         optimise(learner, look.plan, losses, run / f"{look.plan.name}.pt")
     return learner.model.eval().cpu()
 
@@ -60,7 +62,9 @@ def picture_losses(
         for step, batch in sampler.batches(steps, size):
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-                yield _batch_loss(learner, batch, generator, device) + _reminder(learner, lessons, step, device)
+                yield _batch_loss(learner, batch, generator, device) + _reminder(
+                    learner, lessons, step, device
+                )
 
     return losses
 
@@ -92,7 +96,9 @@ def _reminder(learner: Learner, lessons: Lessons, step: int, device: str) -> Ten
 
 
 def _normalised(pixels: Tensor) -> Tensor:
-    mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (TINY.mean, TINY.std))
+    mean, std = (
+        torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (TINY.mean, TINY.std)
+    )
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

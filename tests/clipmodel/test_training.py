@@ -21,12 +21,25 @@ from clipmodel.training.losses import contrast, imitation, targets
 from clipmodel.training.material import Material
 from clipmodel.training.train import Learner, at_size, train
 
-COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220), "white": (240, 240, 240)}
+COLOURS = {
+    "red": (220, 40, 40),
+    "green": (40, 200, 60),
+    "blue": (40, 60, 220),
+    "white": (240, 240, 240),
+}
 SMALL = replace(
     TINY,
     embed_dim=16,
     vision=ResNetConfig(image_size=64, width=8, layers=(1, 1, 1, 1), heads=4),
-    text=TextConfig(context_length=77, vocab_size=49408, width=16, layers=1, heads=2, mlp_width=32, activation="gelu"),
+    text=TextConfig(
+        context_length=77,
+        vocab_size=49408,
+        width=16,
+        layers=1,
+        heads=2,
+        mlp_width=32,
+        activation="gelu",
+    ),
 )
 
 LOOK = Look(Plan("small", steps=40, rate=5e-3, decay=0.0), size=64, photos=4, things=4, scenes=4)
@@ -70,7 +83,9 @@ def test_jitter_of_no_strength_changes_nothing() -> None:
 def test_every_picture_comes_once_before_any_comes_again(material: Material) -> None:
     sampler = material.sampler(LOOK)
     for step in range(5):
-        assert sorted(sampler.batch(step, 64).captions[:4]) == sorted(f"a {word} square" for word in COLOURS)
+        assert sorted(sampler.batch(step, 64).captions[:4]) == sorted(
+            f"a {word} square" for word in COLOURS
+        )
 
 
 def test_a_batch_is_a_function_of_its_step(material: Material) -> None:
@@ -83,7 +98,9 @@ def test_a_batch_is_a_function_of_its_step(material: Material) -> None:
 
 def test_equal_captions_share_the_target() -> None:
     wanted = targets(["a dog", "a cat", "a dog"], torch.eye(3), softness=0.0)
-    torch.testing.assert_close(wanted, torch.tensor([[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]))
+    torch.testing.assert_close(
+        wanted, torch.tensor([[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]])
+    )
 
 
 def test_likeness_softens_targets_which_still_sum_to_one() -> None:
@@ -96,7 +113,9 @@ def test_likeness_softens_targets_which_still_sum_to_one() -> None:
 def test_the_losses_are_least_where_all_agrees() -> None:
     vectors, others = torch.eye(4), torch.eye(4).roll(1, dims=0)
     wanted, scale = torch.eye(4), torch.tensor(50.0)
-    assert contrast(vectors, vectors, scale, wanted) < 1e-3 < contrast(vectors, others, scale, wanted)
+    assert (
+        contrast(vectors, vectors, scale, wanted) < 1e-3 < contrast(vectors, others, scale, wanted)
+    )
     assert imitation(vectors, vectors) < 1e-3 < imitation(others, vectors)
 
 
@@ -150,7 +169,10 @@ def test_pictures_of_another_size_keep_their_weights() -> None:
 def test_a_short_training_learns_colours_and_resumes(material: Material, tmp_path: Path) -> None:
     course = Course(
         words=Plan("words", steps=20, rate=1e-2, decay=0.0),
-        looks=(replace(LOOK, size=32), replace(LOOK, plan=Plan("large", steps=20, rate=2e-3, decay=0.0))),
+        looks=(
+            replace(LOOK, size=32),
+            replace(LOOK, plan=Plan("large", steps=20, rate=2e-3, decay=0.0)),
+        ),
         scenes=0,
     )
     model = train(SMALL, course, material, tmp_path, "cpu")

@@ -1,0 +1,159 @@
+"""Painted scenes, before they are painted: what is in them, what may be said of them, what may be asked.
+
+Some combinations (of a kind with a colour, a number or a setting) never come up in training: what a model makes of them shows
+whether it has understood the parts.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from itertools import product
+from typing import Literal
+
+from clipmodel.training.things import DRAWINGS, SKY
+
+Split = Literal["train", "test"]
+
+KINDS = tuple(DRAWINGS)
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+PLURALS = {"fish": "fish", "butterfly": "butterflies"}
+SETTINGS = {
+    "day": ("by day", "on a sunny day", "on a green meadow"),
+    "night": ("at night", "under a night sky", "in the dark"),
+    "snow": ("in the snow", "in winter", "on a snowy day"),
+    "beach": ("on a beach", "by the sea", "at the seaside"),
+    "sunset": ("at sunset", "in the evening light", "under an orange sky"),
+    "rain": ("in the rain", "on a rainy day", "under grey clouds"),
+    "room": ("in a room", "indoors", "inside a house"),
+    "desert": ("in the desert", "on sand dunes", "in a hot desert"),
+}
+UNSEEN_SETTINGS = {("black", "night"), ("white", "snow")}  # colours that would not stand out there
+ASKED_IN_DEMO = {("car", "red"), ("house", "night"), ("balloon", 3)}  # never held out
+HELD_OUT_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Thing:
+    """So many of a kind, all of one colour."""
+
+    kind: str
+    colour: str
+    number: int
+
+    def said(self, colour: bool = True) -> str:
+        """As English has it: "a red car", "three balloons"."""
+        words = f"{self.colour} " if colour else ""
+        if self.number == 1:
+            words += self.kind
+            return ("an " if words[0] in "aeiou" else "a ") + words
+        return f"{NUMBERS[self.number]} {words}{PLURALS.get(self.kind, self.kind + 's')}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is in a picture: the truth that captions and queries are held against."""
+
+    setting: str
+    things: tuple[Thing, ...]
+
+    def parts(self) -> Iterator[tuple[str, str | int]]:
+        """Each combination of a kind with its colour, its number, and the setting."""
+        for thing in self.things:
+            yield thing.kind, thing.colour
+            yield thing.kind, thing.number
+            yield thing.kind, self.setting
+
+
+@dataclass(frozen=True)
+class SceneQuery:
+    """A question for a combination. "a red car" is true of every scene with a red car, however many;
+    "three balloons" only of those with exactly three."""
+
+    text: str
+    part: tuple[str, str | int]
+
+    def matches(self, scene: Scene) -> bool:
+        return self.part in scene.parts()
+
+
+@cache
+def held_out(part: tuple[str, str | int]) -> bool:
+    """Whether a combination never comes up in training; a fixed fifth of them does not."""
+    if part in ASKED_IN_DEMO or part[1] == 1:
+        return False
+    digest = blake2b(f"{part[0]}/{part[1]}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") / 2**32 < HELD_OUT_SHARE
+
+
+@cache
+def queries() -> tuple[SceneQuery, ...]:
+    """A question for every combination that is held out, in a fixed order."""
+    coloured = (SceneQuery(Thing(k, c, 1).said(), (k, c)) for k, c in product(KINDS, COLOURS))
+    counted = (
+        SceneQuery(Thing(k, "", n).said(colour=False), (k, n)) for k, n in product(KINDS, NUMBERS)
+    )
+    placed = (
+        SceneQuery(f"{Thing(k, '', 1).said(colour=False)} {words[0]}", (k, setting))
+        for k, (setting, words) in product(KINDS, SETTINGS.items())
+    )
+    return tuple(query for query in (*coloured, *counted, *placed) if held_out(query.part))
+
+
+def imagine(seed: int, split: Split) -> Scene:
+    """A scene, a function of its seed and split. Training has none with a held-out combination; of the test
+    scenes every second one has the combination that is its turn, so that each query has something to find."""
+    rng = random.Random(f"{split}/{seed}")
+    asked = queries()[seed // 2 % len(queries())].part if split == "test" and seed % 2 else None
+    while True:
+        scene = _any_scene(rng, asked)
+        if split == "test" or not any(map(held_out, scene.parts())):
+            return scene
+
+
+def _any_scene(rng: random.Random, asked: tuple[str, str | int] | None) -> Scene:
+    while True:
+        setting = rng.choice(tuple(SETTINGS))
+        kinds = rng.sample(KINDS, 1 if rng.random() < 0.6 else 2)
+        things = [Thing(k, rng.choice(COLOURS), rng.choice((1, 1, 2, 3, 4))) for k in kinds]
+        if asked is not None:
+            kind, what = asked
+            things[0] = Thing(
+                kind,
+                what if what in COLOURS else things[0].colour,  # type: ignore[arg-type]
+                what if isinstance(what, int) else things[0].number,
+            )
+            setting = what if what in SETTINGS else setting  # type: ignore[assignment]
+        alike = len(things) == 2 and things[0].kind == things[1].kind
+        if not alike and all((thing.colour, setting) not in UNSEEN_SETTINGS for thing in things):
+            return Scene(setting, tuple(things))
+
+
+def captions(scene: Scene, seed: int) -> list[str]:
+    """Six things that may be said of a scene, from little to much; all are true."""
+    rng = random.Random(f"captions/{seed}")
+    things = list(scene.things)
+    rng.shuffle(things)
+    first = things[0]
+    where = rng.choice(SETTINGS[scene.setting])
+    full = " and ".join(thing.said() for thing in things)
+    said = [
+        first.said(),
+        f"{first.said(colour=False)} {where}",
+        f"{first.said()} {where}",
+        full,
+        f"{full} {rng.choice(SETTINGS[scene.setting])}",
+        f"{rng.choice(('a painting of', 'a picture of', 'a drawing of'))} {full}",
+    ]
+    return said if len(things) > 1 else [*said[:3], first.said(colour=False), *said[4:]]
+
+
+def vocabulary() -> list[str]:
+    """The words in which scenes are spoken of."""
+    return [*KINDS, *COLOURS, *NUMBERS.values(), *SETTINGS]
+
+
+def in_the_air(kind: str) -> bool:
+    return kind in SKY
