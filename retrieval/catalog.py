@@ -100,7 +100,7 @@ class Catalog:
         model = self.current_model()
         return Counts(
             files=sum(per_root.values()),
-            images=self._number("SELECT count(*) FROM images"),
+            images=self.image_count(),
             embedded=self.embedded(model.id) if model else 0,
             failures=self._number(failed),
             per_root=per_root,
@@ -125,6 +125,18 @@ class Catalog:
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
         return bool(self._number(found, (root_id, *values)))
 
+    def files(self, root_id: int, inside: bytes = b"") -> list[tuple[bytes, int, int, int | None]]:
+        """(path, size, mtime_ns, image id) of the files at or under a path relative to that root."""
+        condition, values = under(inside)
+        found = (
+            f"SELECT path, size, mtime_ns, image_id FROM files WHERE root_id = ? AND {condition}"
+        )
+        return self.rows(found, (root_id, *values))
+
+    def sizes(self) -> set[int]:
+        """Of all files that hold an image, in bytes: a file of another size is no copy."""
+        return {size for (size,) in self.rows("SELECT size FROM files WHERE image_id IS NOT NULL")}
+
     # -- images ----------------------------------------------------------------------------------
 
     def images(self, ids: Sequence[int]) -> dict[int, Image]:
@@ -144,6 +156,20 @@ class Catalog:
     def image_of_digest(self, digest: bytes) -> int | None:
         rows = self.rows("SELECT id FROM images WHERE digest = ?", (digest,))
         return rows[0][0] if rows else None
+
+    def image_count(self) -> int:
+        return self._number("SELECT count(*) FROM images")
+
+    def has_orphans(self) -> bool:
+        """Whether there are images without a file."""
+        held = "SELECT image_id FROM files WHERE image_id IS NOT NULL"
+        return bool(self._number(f"SELECT EXISTS (SELECT 1 FROM images WHERE id NOT IN ({held}))"))
+
+    def without_embedding(self, model_id: int | None) -> list[tuple[int, bytes]]:
+        """(id, digest) of the images that this model (None: no model yet) has not encoded."""
+        missing = "SELECT id, digest FROM images WHERE id NOT IN "
+        held = "(SELECT image_id FROM embeddings WHERE model_id = ?) ORDER BY id"
+        return self.rows(missing + held, (model_id,))
 
     def image_of_path(self, path: Path) -> int | None:
         """The image in a known file that has not changed since; else None."""

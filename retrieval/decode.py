@@ -15,14 +15,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from clipmodel.preprocess import to_pixels
+from retrieval.bounds import MAX_BYTES, MAX_PIXELS
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded
-
-MAX_PIXELS = 200_000_000  # the largest pictures that phones take; some 1 GB while it is decoded
-MAX_BYTES = 1 << 30  # of a file; a sparse one may claim terabytes
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left: four
 # times as fast for 12 megapixels, and the resize after it still has more than it needs.
@@ -86,6 +85,16 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
     except MemoryError as error:
         raise UnreadablePicture("it takes more memory than there is") from error
     except Exception as error:  # a decoder fed with garbage raises anything
+        raise UnreadablePicture(_one_line(error)) from error
+
+
+def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
+    try:
+        image.load()
+        turn = UPRIGHT.get(_exif(image)[0])
+        return to_pixels(_rgb(image if turn is None else image.transpose(turn)), size)
+    except Exception as error:  # as in decode
         raise UnreadablePicture(_one_line(error)) from error
 
 

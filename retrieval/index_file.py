@@ -4,11 +4,14 @@ What was embedded since it was made is its tail, which a search reads from the c
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from indexes import DamagedIndex, VectorIndex, choose_spec
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryReadOnly
 from retrieval.records import ModelRecord
+
+if TYPE_CHECKING:
+    from indexes import VectorIndex
 
 TAIL = 10_000  # vectors; scanned in some 30 ms
 TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
@@ -20,11 +23,13 @@ def path_of(folder: Path, digest: str) -> Path:
     return folder / f"vectors-{digest[:16]}.faiss"
 
 
-def rebuild(catalog: Catalog, model: ModelRecord) -> VectorIndex | None:
+def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     """Make the file anew from the catalog; None, and no file, where nothing is embedded.
 
     Raises LibraryReadOnly.
     """
+    from indexes import VectorIndex, choose_spec  # FAISS, which a run without news spares
+
     path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
     try:
         if not count:
@@ -43,6 +48,8 @@ def refresh(catalog: Catalog, model: ModelRecord) -> None:
 
 
 def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
+    from indexes import DamagedIndex, VectorIndex
+
     path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
     if not path.exists():
         return count > 0

@@ -54,6 +54,37 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class NewImage:
+    """A content that the catalog does not have yet."""
+
+    digest: bytes
+    width: int
+    height: int
+    format: str
+    taken_at: str | None  # ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file holds now: the image with this digest, or nothing for the reason given."""
+
+    root_id: int
+    path: bytes
+    size: int
+    mtime_ns: int
+    digest: bytes | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What a model made of some images."""
+
+    model_id: int
+    of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A file that could not be read, and why."""
 
@@ -87,23 +118,26 @@ class Counts:
 class Progress:
     """How far an index run has come. `total` grows while the scan is still under way."""
 
-    done: int
+    done: int  # files
     total: int
+    encoded: int  # images that went through the model
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What an index run did, in files. `seconds` is wall-clock time."""
 
-    new: int = 0
-    changed: int = 0
-    moved: int = 0
-    removed: int = 0
+    new: int = 0  # with a content that was not known
+    changed: int = 0  # known, but with another content now
+    moved: int = 0  # new places of contents whose old places vanished
+    copied: int = 0  # new places of contents that are elsewhere, too
+    removed: int = 0  # places that vanished, the moved ones apart
     failed: int = 0
     unchanged: int = 0
     encoded: int = 0  # images that went through the model
     seconds: float = 0.0
     interrupted: bool = False
+    problems: tuple[str, ...] = ()  # what was left as it was, and what to do about it
 
 
 @dataclass(frozen=True, slots=True)

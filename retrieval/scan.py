@@ -37,7 +37,7 @@ class Unlisted:
     reason: str
 
 
-Excluded = Callable[[bytes, bytes], bool]
+Excluded = Callable[[bytes, bytes], bool]  # (name, path of its folder with a slash, or b"")
 
 
 def scan(
@@ -48,7 +48,7 @@ def scan(
     Links are followed, but no folder is entered twice, so that cycles end; real folders go first,
     so that a link never takes the place of what it points to. Never recurses: depth costs nothing.
     """
-    excluded, extensions = _excluding(exclude), picture_extensions()
+    excluded, extensions = excluding(exclude), picture_extensions()
     seen = {_identity(os.stat(library))} if library and os.path.isdir(library) else set()
     folders, links = [inside], list[bytes]()
     while folders or links:
@@ -105,7 +105,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _excluding(patterns: Sequence[str]) -> Excluded:
+def excluding(patterns: Sequence[str]) -> Excluded:
     """Whether a name, or its path relative to the root, matches one of the user's globs."""
     if not patterns:
         return lambda name, prefix: False

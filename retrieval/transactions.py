@@ -4,12 +4,10 @@ Callers hold the write lock (`lock.py`); `forget` and `relocate`, which people c
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -18,39 +16,8 @@ from retrieval.database import explained
 from retrieval.errors import PathNotFound
 from retrieval.lock import write_lock
 from retrieval.paths import relative, spellings
-from retrieval.records import ModelRecord, Root
+from retrieval.records import FileState, ModelRecord, NewImage, Root, Vectors
 from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow
-
-
-@dataclass(frozen=True, slots=True)
-class NewImage:
-    """A content that the catalog does not have yet."""
-
-    digest: bytes
-    width: int
-    height: int
-    format: str
-    taken_at: str | None  # ISO 8601
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What a file holds now: the image with this digest, or nothing for the reason given."""
-
-    root_id: int
-    path: bytes
-    size: int
-    mtime_ns: int
-    digest: bytes | None
-    failure: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """What a model made of some images."""
-
-    model_id: int
-    of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
 
 
 def record(

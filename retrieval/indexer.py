@@ -1,0 +1,249 @@
+"""An index run: scan -> decode -> encode -> catalog -> vector index.
+
+    survey    which files are new or changed (survey.py, scan.py)
+    intake    what is in them, nothing known decoded again (intake.py, workers.py, decode.py)
+    recorder  batches through the encoder and into the catalog (recorder.py, transactions.py)
+    refill    known images that this model has not encoded: a change of model (refill.py)
+    finish    what vanished goes, the model becomes current, the vector index is renewed
+
+The first three overlap: a bounded number of files is in worker processes while a batch is encoded.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval import index_file
+from retrieval.bounds import MAX_PIXELS
+from retrieval.catalog import Catalog
+from retrieval.intake import Intake, Outcome
+from retrieval.lock import write_lock
+from retrieval.recorder import Encoder, Recorder
+from retrieval.records import FileState, Progress, Summary
+from retrieval.refill import reread
+from retrieval.survey import Survey, Vanished
+from retrieval.targets import resolve
+from retrieval.workers import InProcess, Pool, WorkerPool
+
+if TYPE_CHECKING:
+    from clipmodel.pretrained import ModelFolder
+
+AHEAD = 32  # files that are decoded while a batch is encoded, beside two for each worker
+TRY_AGAIN = -1  # in place of a file's time, where it was the disk that failed: it never matches
+
+
+def index(
+    catalog: Catalog,
+    paths: Sequence[Path],
+    model: "ModelFolder",
+    encoder: Callable[[], Encoder],
+    *,
+    exclude: Sequence[str] = (),
+    workers: int | None = None,
+    batch_size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Progress | Summary]:
+    """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
+
+    encoder: called once, in a thread, only if there is something to encode. exclude: globs for
+    names and paths relative to a root. workers: processes that decode (None: by the number of
+    processors; 0: none, decode here). A model that is not the current one encodes all that is
+    known, too, and becomes current when it is done.
+
+    Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
+    encoded is committed. One that comes between two values can be passed in with the generator's
+    `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, and what
+    `encoder` raises.
+    """
+    count = default_workers() if workers is None else workers
+    pool = WorkerPool(count) if count else InProcess()
+    recorder = Recorder(catalog, model, encoder, batch_size)
+    run = IndexRun(catalog, model, pool, recorder, max_pixels, window=AHEAD + 2 * count)
+    with write_lock(catalog.folder):
+        try:
+            yield from run.look_through(paths, exclude)
+            yield from run.refill()
+            run.finish()
+        except KeyboardInterrupt:
+            run.interrupted = True
+            recorder.rescue()
+        finally:
+            pool.close()
+            recorder.close()
+    yield run.summary()
+
+
+def default_workers() -> int:
+    """Processes that decode, when nobody says how many."""
+    return max(1, min(os.cpu_count() or 1, 16))
+
+
+class IndexRun:
+    """The parts of a run, in their order, and what they counted."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        model: "ModelFolder",
+        pool: Pool,
+        recorder: Recorder,
+        max_pixels: int,
+        window: int,
+    ) -> None:
+        self.interrupted = False
+        self._began = time.monotonic()
+        self._catalog = catalog
+        self._model = model
+        self._pool = pool
+        self._recorder = recorder
+        self._max_pixels = max_pixels
+        self._window = window
+        self._side = model.config.vision.image_size
+        self._survey = Survey(catalog, ())
+        self._counts: Counter[str] = Counter()
+        self._linked: Counter[bytes] = Counter()  # digest -> new places of it
+        self._unread: list[str] = []  # images that could not be encoded again
+        self._refilled = 0
+        self._problems: list[str] = []
+
+    def look_through(self, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Progress]:
+        """Everything that is new or changed at `paths` goes to the encoder and into the catalog."""
+        targets = resolve(self._catalog, paths)
+        if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
+            targets = resolve(self._catalog, ())
+        self._survey = Survey(self._catalog, targets, exclude)
+        recorder = self._recorder
+        intake = Intake(
+            self._pool, recorder.knows, self._catalog.sizes, self._side, self._max_pixels
+        )
+        for outcome in intake.outcomes(self._survey.looks(), self._window):
+            if outcome:
+                self._settle(outcome)
+            yield self._progress()
+        recorder.flush()
+        yield self._progress()
+
+    def refill(self) -> Iterator[Progress]:
+        """Images that this model has not encoded: all, when it is to take the place of another."""
+        missing = self._missing()
+        self._refilled = len(missing)
+        again = reread(
+            self._catalog, missing, self._pool, self._side, self._max_pixels, self._window
+        )
+        for image in again:
+            if image.decoded:
+                self._recorder.add_picture(image.digest, image.decoded, None)
+            else:
+                self._unread.append(self._name(image.image_id))
+            yield self._progress()
+        self._recorder.flush()
+
+    def finish(self) -> None:
+        """Only after all was seen: drop what vanished, switch models, renew the vector index."""
+        self._count_moves()
+        vanished = [(file.root.id, file.path) for file in self._survey.vanished]
+        if vanished or self._catalog.has_orphans():
+            from retrieval import transactions  # SQLAlchemy, which a run without news spares
+
+            transactions.remove_files(self._catalog, vanished)
+            transactions.sweep(self._catalog)
+        self._switch()
+        if current := self._catalog.current_model():
+            missing = not index_file.path_of(self._catalog.folder, current.digest).exists()
+            if missing or vanished or self._recorder.recorded:
+                index_file.refresh(self._catalog, current)
+
+    def summary(self) -> Summary:
+        counts = self._counts
+        return Summary(
+            new=counts["new"],
+            changed=counts["changed"],
+            moved=counts["moved"],
+            copied=self._linked.total() - counts["moved"],
+            removed=counts["removed"],
+            failed=counts["failed"],
+            unchanged=counts["unchanged"] + self._survey.unchanged,
+            encoded=self._recorder.encoded,
+            seconds=time.monotonic() - self._began,
+            interrupted=self.interrupted,
+            problems=(*self._survey.problems, *self._problems),
+        )
+
+    # -- one file --------------------------------------------------------------------------------
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Count what became of a file, and send it on its way into the catalog."""
+        look, digest, failure = outcome.look, outcome.digest, outcome.failure
+        if outcome.gone:
+            self._counts["gone"] += 1
+            if look.known:
+                self._survey.vanished.append(Vanished(look.root, look.found.path, look.image_id))
+        elif failure:
+            self._counts["failed"] += 1
+            self._recorder.add_file(self._state(outcome, None, failure))
+        elif outcome.decoded and digest:
+            self._counts["changed" if look.known else "new"] += 1
+            self._recorder.add_picture(digest, outcome.decoded, self._state(outcome, digest))
+        elif digest:
+            if not look.known:
+                self._linked[digest] += 1
+            else:
+                same = self._catalog.image_of_digest(digest) == look.image_id
+                self._counts["unchanged" if same else "changed"] += 1
+            self._recorder.add_file(self._state(outcome, digest))
+
+    def _state(
+        self, outcome: Outcome, digest: bytes | None, failure: str | None = None
+    ) -> FileState:
+        """The file's row, with size and time as scanned: if it grew since, it will be changed."""
+        root, found = outcome.look.root, outcome.look.found
+        mtime_ns = found.mtime_ns if outcome.lasting else TRY_AGAIN
+        return FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
+
+    def _progress(self) -> Progress:
+        done = self._survey.unchanged + self._counts["gone"] + self._recorder.recorded
+        unread = len(self._unread)
+        total = self._survey.seen + self._refilled
+        return Progress(done + unread, total, self._recorder.encoded)
+
+    # -- all of them -----------------------------------------------------------------------------
+
+    def _count_moves(self) -> None:
+        """A new place of a known content is a move if an old one vanished, else a copy."""
+        vanished = Counter(file.image_id for file in self._survey.vanished)
+        for digest, places in self._linked.items():
+            image_id = self._catalog.image_of_digest(digest)
+            self._counts["moved"] += min(places, vanished[image_id])
+        self._counts["removed"] = len(self._survey.vanished) - self._counts["moved"]
+
+    def _is_other_model(self) -> bool:
+        current = self._catalog.current_model()
+        return current is not None and current.digest != self._model.digest
+
+    def _missing(self) -> list[tuple[int, bytes]]:
+        model = self._catalog.model(self._model.digest)
+        if model and self._catalog.embedded(model.id) == self._catalog.image_count():
+            return []  # as nearly always; two counts, not a comparison of two lists
+        return self._catalog.without_embedding(model.id if model else None)
+
+    def _switch(self) -> None:
+        """Make the model current, if it has encoded all there is."""
+        current, model = self._catalog.current_model(), self._catalog.model(self._model.digest)
+        if self._unread:
+            self._problems.append(
+                f"{len(self._unread):,} known pictures cannot be read now to be encoded by "
+                f"{self._model.name}, the first is {self._unread[0]}; until they can, "
+                "or `retrieve forget` drops them, the library stays as it is"
+            )
+        elif current and model and model != current:
+            from retrieval import transactions
+
+            transactions.switch_model(self._catalog, model)
+            index_file.path_of(self._catalog.folder, current.digest).unlink(missing_ok=True)
+
+    def _name(self, image_id: int) -> str:
+        image = self._catalog.images([image_id]).get(image_id)
+        return str(image.paths[0]) if image and image.paths else f"image {image_id}"

@@ -1,0 +1,65 @@
+"""Known images that a model has not encoded, read again from any of their files."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from retrieval.catalog import LIST_LENGTH, Catalog
+from retrieval.records import Decoded
+from retrieval.workers import Pool, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """An image, decoded again; None where no file holds it now that can be read."""
+
+    image_id: int
+    digest: bytes
+    decoded: Decoded | None
+
+
+def reread(
+    catalog: Catalog,
+    missing: Sequence[tuple[int, bytes]],
+    pool: Pool,
+    side: int,
+    max_pixels: int,
+    window: int,
+) -> Iterator[Reread]:
+    """Decode each of these (image id, digest) for a model of `side` pixels, in any order."""
+    waiting = _places(catalog, missing)
+    flights: dict[int, tuple[bytes, list[bytes]]] = {}  # image id -> digest, paths not yet tried
+    more = True
+    while more or flights:
+        while more and pool.pending < window:
+            if (place := next(waiting, None)) is None:
+                more = False
+                break
+            image_id, digest, paths = place
+            if paths:
+                flights[image_id] = (digest, paths)
+                pool.submit(Task(image_id, paths.pop(), side, max_pixels))
+            else:
+                yield Reread(image_id, digest, None)
+        if flights:
+            answer = pool.collect()
+            digest, paths = flights.pop(answer.key)
+            if answer.decoded and answer.digest == digest:
+                yield Reread(answer.key, digest, answer.decoded)
+            elif paths:  # this file changed, or cannot be read: there are copies
+                flights[answer.key] = (digest, paths)
+                pool.submit(Task(answer.key, paths.pop(), side, max_pixels))
+            else:
+                yield Reread(answer.key, digest, None)
+
+
+def _places(
+    catalog: Catalog, missing: Sequence[tuple[int, bytes]]
+) -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """(image id, digest, absolute paths) of these images."""
+    for start in range(0, len(missing), LIST_LENGTH):
+        some = missing[start : start + LIST_LENGTH]
+        images = catalog.images([image_id for image_id, _ in some])
+        for image_id, digest in some:
+            image = images.get(image_id)
+            yield image_id, digest, [os.fsencode(path) for path in image.paths] if image else []

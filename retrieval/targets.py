@@ -1,0 +1,94 @@
+"""What the user named, as parts of roots.
+
+A folder becomes a root, unless it lies in one: then that part of the root is looked at. A root
+takes in the roots below it. A file that lies in no root makes its folder a root that is not
+`entire`: of it, only the files that were named are looked at, now and later.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.catalog import Catalog
+from retrieval.errors import PathNotFound
+from retrieval.paths import relative, spellings
+from retrieval.records import Root
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A root, or the part of it at `inside` (b"": all of it)."""
+
+    root: Root
+    inside: bytes
+
+    @property
+    def path(self) -> Path:
+        return self.root.path / os.fsdecode(self.inside)
+
+
+def resolve(catalog: Catalog, paths: Sequence[Path]) -> list[Target]:
+    """The targets for `paths`, or all roots where there are none. Makes roots as needed.
+
+    Raises PathNotFound for what neither exists nor is known.
+    """
+    if not paths:
+        return [Target(root, b"") for root in catalog.roots()]
+    for path in paths:
+        _place(catalog, path)
+    roots = catalog.roots()  # only now: each new one may have taken in others
+    targets = {target for path in paths for target in _targets(catalog, roots, path)}
+    return sorted(_outermost(targets), key=lambda target: target.path)
+
+
+def _place(catalog: Catalog, path: Path) -> None:
+    """Make a root for `path` if no root holds it."""
+    if os.path.isdir(path):
+        place, entire = Path(os.path.realpath(path)), True
+    elif os.path.isfile(path):
+        place, entire = Path(os.path.realpath(path.parent)), False
+    elif os.path.lexists(path):
+        raise PathNotFound(f"{path} is neither a folder nor a regular file")
+    else:
+        return
+    held = any(root.entire and place.is_relative_to(root.path) for root in catalog.roots())
+    if not held:
+        from retrieval import transactions  # SQLAlchemy, which a rescan does without
+
+        transactions.place_root(catalog, place, entire)
+
+
+def _targets(catalog: Catalog, roots: Sequence[Root], path: Path) -> list[Target]:
+    """Where `path` is (or, for one that is missing, was): one target, or roots below it."""
+    exists = os.path.exists(path)
+    spelled = [Path(os.path.realpath(path))] if os.path.isdir(path) else spellings(path)
+    for spelling in spelled:
+        found = [
+            Target(root, inside)
+            for root in sorted(roots, key=lambda root: len(root.path.parts), reverse=True)
+            if (inside := relative(root.path, spelling)) is not None
+            and (not inside or exists or catalog.has_files(root.id, inside))
+        ]
+        if found:
+            return found[:1]
+    below = [Target(root, b"") for root in roots if root.path.is_relative_to(spelled[0])]
+    if not below:
+        raise PathNotFound(f"there is no file or folder {path}")
+    return below
+
+
+def _outermost(targets: set[Target]) -> list[Target]:
+    """Without those that lie in another one."""
+    return [
+        target
+        for target in targets
+        if not any(
+            other != target and other.root == target.root and _holds(other.inside, target.inside)
+            for other in targets
+        )
+    ]
+
+
+def _holds(outer: bytes, inner: bytes) -> bool:
+    return not outer or inner.startswith(outer + b"/")
