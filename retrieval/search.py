@@ -1,0 +1,219 @@
+"""Unit vectors → the nearest images: the index file, the tail behind it, and what is still known.
+
+Exact wherever the index file is (it approximates beyond a million vectors), and right whatever has
+become of the file: one that is missing, damaged or of another library is made anew, or done without.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes import DamagedIndex, VectorIndex, exact_search
+from retrieval import index_file
+from retrieval.catalog import Catalog
+from retrieval.errors import LibraryBusy, LibraryReadOnly
+from retrieval.lock import write_lock
+from retrieval.records import Image, ModelRecord
+
+CHECKED = 16  # hits of a search whose scores are held against the catalog
+TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
+WIDER = 4  # times as many are asked for when too many of the hits are of forgotten images
+
+Scored = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores and ids (Q, k), best first
+
+
+class Hit(NamedTuple):
+    """An image near a query. `score` is the cosine."""
+
+    score: float
+    image: Image
+
+
+class Searcher:
+    """The vectors of one catalog. Any number of threads may search at once."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._opening = threading.Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._index: VectorIndex | None = None
+
+    def prepare(self, model: ModelRecord) -> None:
+        """Begin to bring the index file into memory; the query can be encoded meanwhile."""
+        if index := self.index(model):
+            index.read_ahead()
+
+    def search(
+        self,
+        model: ModelRecord,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None = None,
+    ) -> list[list[Hit]]:
+        """The `limit` nearest images to each of `queries` (Q, D), among the sorted ids `allowed`.
+
+        Best first; equal scores in the order of the images' ids.
+        """
+        index = self.index(model)
+        hits = self._search(model, index, queries, limit, allowed)
+        if index is None:
+            return hits
+        is_ours = self._has_our_scores(model, queries, hits)
+        is_short = self._is_short(model, hits, limit, allowed)
+        if is_ours and not is_short:
+            return hits
+        if not is_ours or (allowed is None and index.kind == "flat"):
+            self._distrust(model)
+        return self._search(model, None, queries, limit, allowed)
+
+    def index(self, model: ModelRecord) -> VectorIndex | None:
+        """The index file, opened again when it was replaced; None where there is no use in it."""
+        path = index_file.path_of(self._catalog.folder, model.digest)
+        with self._opening:
+            stamp = _stamp(path)
+            if stamp is None or stamp != self._stamp:
+                self._index, self._stamp = self._open(path, model), stamp
+            return self._index
+
+    # -- searching -------------------------------------------------------------------------------
+
+    def _search(
+        self,
+        model: ModelRecord,
+        index: VectorIndex | None,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+    ) -> list[list[Hit]]:
+        last_id = index.last_id if index else 0
+        tail = self._scan(model, queries, limit, allowed, after=max(last_id, 0))
+        images: dict[int, Image | None] = {}  # None: no longer known
+        wanted = limit
+        while True:
+            found = index.search(queries, wanted, allowed) if index else _none(len(queries))
+            scores, ids = _merge(found, tail)
+            self._look_up(images, ids)
+            hits = [_alive(*row, images, limit) for row in zip(scores, ids, strict=True)]
+            if min(map(len, hits), default=limit) >= limit or _is_all(found, wanted):
+                return hits
+            wanted *= WIDER
+
+    def _scan(
+        self,
+        model: ModelRecord,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+        after: int,
+    ) -> Scored:
+        """Exact search over the catalog's vectors of the images above `after`."""
+        nearest = _none(len(queries))
+        for ids, vectors in self._catalog.vectors(model.id, after):
+            if allowed is not None:
+                chosen = np.isin(ids, allowed, assume_unique=True)
+                ids, vectors = ids[chosen], vectors[chosen]
+            scores, order = _merge(nearest, exact_search(queries, ids, vectors, limit))
+            nearest = scores[:, :limit], order[:, :limit]
+        return nearest
+
+    def _look_up(self, images: dict[int, Image | None], ids: NDArray[np.int64]) -> None:
+        asked = [id for id in np.unique(ids).tolist() if id >= 0 and id not in images]
+        known = self._catalog.images(asked)
+        images.update({id: known.get(id) for id in asked})
+
+    # -- the index file --------------------------------------------------------------------------
+
+    def _open(self, path: Path, model: ModelRecord) -> VectorIndex | None:
+        try:
+            index = VectorIndex.open(path)
+            if index.dim == model.dim:
+                return index
+        except DamagedIndex:  # or missing
+            pass
+        is_long = self._catalog.embedded(model.id) > index_file.TAIL
+        return self._rebuild(model) if is_long else None  # few are soon scanned without it
+
+    def _rebuild(self, model: ModelRecord) -> VectorIndex | None:
+        """None where the catalog has to be scanned for want of leave to write."""
+        try:
+            with write_lock(self._catalog.folder):
+                return index_file.rebuild(self._catalog, model)
+        except (LibraryBusy, LibraryReadOnly):
+            return None
+
+    def _has_our_scores(
+        self, model: ModelRecord, queries: NDArray[np.float32], hits: list[list[Hit]]
+    ) -> bool:
+        """Whether the scores are those of our vectors; in another library's file they are not."""
+        found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
+        for query, hit in found[:CHECKED]:
+            vector = self._catalog.vector(model.id, hit.image.id)
+            if vector is not None and abs(float(query @ vector) - hit.score) > TOLERANCE:
+                return False
+        return True
+
+    def _is_short(
+        self,
+        model: ModelRecord,
+        hits: list[list[Hit]],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+    ) -> bool:
+        """Whether there must be more than was found: the file lacks some, or read too few lists."""
+        fewest = min(map(len, hits), default=limit)
+        if fewest >= limit:
+            return False
+        there = self._catalog.embedded(model.id) if allowed is None else len(allowed)
+        return fewest < min(limit, there)
+
+    def _distrust(self, model: ModelRecord) -> None:
+        """Make the file anew; where that cannot be, do without it until it is replaced."""
+        path = index_file.path_of(self._catalog.folder, model.digest)
+        with self._opening:
+            self._index = self._rebuild(model)
+            self._stamp = _stamp(path)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_all(found: Scored, wanted: int) -> bool:
+    """Whether asking for more than `wanted` would not find more."""
+    ids = found[1]
+    return ids.shape[1] < wanted or bool((ids[:, -1] < 0).all())
+
+
+def _none(queries: int) -> Scored:
+    return np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64)
+
+
+def _merge(one: Scored, other: Scored) -> Scored:
+    scores = np.concatenate([one[0], other[0]], axis=1)
+    ids = np.concatenate([one[1], other[1]], axis=1)
+    order = np.lexsort((ids, -scores), axis=1)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+
+def _alive(
+    scores: Sequence[float], ids: Sequence[int], images: dict[int, Image | None], limit: int
+) -> list[Hit]:
+    """The first `limit` whose image is known and in some file."""
+    hits = list[Hit]()
+    for score, id in zip(scores, ids, strict=True):
+        image = images.get(int(id))
+        if image is not None and image.paths:
+            hits.append(Hit(float(score), image))
+            if len(hits) == limit:
+                break
+    return hits
