@@ -1,0 +1,147 @@
+"""A file from the web: resumed where it stopped, verified, and only then moved into place."""
+
+import hashlib
+import http.client
+import re
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from clipmodel.errors import DownloadError
+
+CONNECT_SECONDS = 5.0  # an offline machine should know it soon
+READ_SECONDS = 30.0  # between two pieces of the body
+LARGEST = 8 * 2**30  # bytes; twenty times what most checkpoints have
+_PIECE = 2**20  # bytes
+
+
+def download(url: str, sha256: str, target: Path, *, progress: bool = True, label: str = "") -> None:
+    """Fetches `url` to `target`. What an interruption leaves lies in `<target>.part`, where the next call goes on.
+
+    sha256: hex, of the whole file. Raises DownloadError; after a wrong sum nothing is left behind.
+    """
+    part = target.with_name(target.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _fill(url, part, tqdm(unit="B", unit_scale=True, desc=label or target.name, disable=not progress))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DownloadError(f"could not fetch {url}: {_reason(error)}; {_remedy(target, part)}") from error
+    found = _sha256(part)
+    if found != sha256:
+        part.unlink()
+        raise DownloadError(f"{url} came with the sha256 {found}, not {sha256}; what came was removed, try again")
+    part.replace(target)
+
+
+def _fill(url: str, part: Path, bar: "tqdm[Any]") -> None:
+    """Brings `part` to the length that the server names."""
+    have = part.stat().st_size if part.exists() else 0
+    with bar, _open(url, have) as answer:
+        start, total = _extent(answer, have)
+        if total is not None and total > LARGEST:
+            raise ValueError(f"it has {total:,} bytes, more than a model")
+        bar.total, bar.n = total, start
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            file.truncate()
+            _copy(answer, file, bar)
+    have = part.stat().st_size
+    if total is not None and have < total:
+        raise ValueError(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+def _copy(answer: IO[bytes], file: BinaryIO, bar: "tqdm[Any]") -> None:
+    while piece := answer.read(_PIECE):
+        file.write(piece)
+        bar.update(len(piece))
+        if file.tell() > LARGEST:
+            raise ValueError(f"it does not end after {LARGEST:,} bytes")
+
+
+def _open(url: str, have: int) -> http.client.HTTPResponse:
+    """Asks for the bytes from `have` on; for all of them where the server has none beyond."""
+    headers = {"User-Agent": "retrieve"} | ({"Range": f"bytes={have}-"} if have else {})
+    opener = urllib.request.build_opener(_HTTP, _HTTPS, _Redirects)
+    try:
+        answer: http.client.HTTPResponse = opener.open(urllib.request.Request(url, headers=headers))
+    except urllib.error.HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+            raise
+        error.close()
+        return _open(url, 0)
+    return answer
+
+
+def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
+    """Where the body begins in the file and how long the file is, if the server says so."""
+    length = answer.headers.get("Content-Length")
+    if answer.status == http.HTTPStatus.PARTIAL_CONTENT:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != have:
+            raise ValueError("the server answered with another range than was asked for")
+        return have, have + int(length) if length else None
+    return 0, int(length) if length else None  # 200: it ignored the range, so all over again
+
+
+def _reason(error: Exception) -> str:
+    return str(error.reason if isinstance(error, urllib.error.URLError) else error) or type(error).__name__
+
+
+def _remedy(target: Path, part: Path) -> str:
+    if part.exists():
+        return f"{part.stat().st_size:,} bytes are kept, the next try goes on from there"
+    return f"try again, or put the file at {target} yourself"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- urllib, with two timeouts and careful redirects ---
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.timeout = CONNECT_SECONDS
+        super().connect()
+        self.sock.settimeout(READ_SECONDS)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        self.timeout = CONNECT_SECONDS
+        super().connect()
+        self.sock.settimeout(READ_SECONDS)
+
+
+class _HTTP(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+class _HTTPS(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, request)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Only to the same scheme or to https: what began safe stays safe."""
+
+    def redirect_request(
+        self,
+        request: urllib.request.Request,
+        file: IO[bytes],
+        code: int,
+        message: str,
+        headers: Message,
+        url: str,
+    ) -> urllib.request.Request | None:
+        if urlsplit(url).scheme not in ("https", urlsplit(request.full_url).scheme):
+            raise urllib.error.URLError(f"it redirects to {url}, which is less safe")
+        return super().redirect_request(request, file, code, message, headers, url)

@@ -1,0 +1,214 @@
+"""From what a user calls a model (a name, a path) to its model folder: bundled, cached, fetched or converted."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from clipmodel.config import ModelConfig
+from clipmodel.download import download as fetch
+from clipmodel.errors import CheckpointError, ModelNotFound
+from clipmodel.model_folder import ModelFolder, save_folder
+from clipmodel.registry import REGISTRY, Pretrained
+
+__all__ = [
+    "ModelFolder",
+    "Pretrained",
+    "available_models",
+    "bundled_models",
+    "is_cached",
+    "models_folder",
+    "obtain",
+    "resolve",
+    "save_folder",
+]
+
+_BUNDLED = Path(__file__).parent / "weights"
+_DTYPE = "float32"  # of converted weights: exact for every source, and memory-mapped without a conversion
+
+
+def available_models() -> list[str]:
+    """The names of OpenAI's models, which `resolve` fetches where they are not cached."""
+    return list(REGISTRY)
+
+
+def bundled_models() -> list[str]:
+    """The names of the models that are installed with this package."""
+    return ["tiny"]
+
+
+def models_folder(download_root: str | Path | None = None) -> Path:
+    """Where models are kept: `download_root`, else $RETRIEVE_MODELS, else the platform's cache folder."""
+    import platformdirs
+
+    chosen = download_root or os.environ.get("RETRIEVE_MODELS")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("retrieve")) / "models"
+
+
+def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
+    """Whether `resolve` would answer without fetching or converting anything."""
+    if name in bundled_models():
+        return True
+    models = models_folder(download_root)
+    entry = REGISTRY.get(str(name))
+    if entry is not None:
+        return _is_model_folder(models / entry.folder_name)
+    path = Path(name).expanduser()
+    return _is_model_folder(path) or _remembered(models, path) is not None
+
+
+def resolve(
+    name_or_path: str | Path,
+    *,
+    download_root: str | Path | None = None,
+    download: bool = True,
+    progress: bool = True,
+) -> ModelFolder:
+    """The model folder of a name in `available_models()` or `bundled_models()`, or of a path: a model folder, a
+    checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A checkpoint is converted once.
+
+    Raises ModelNotFound, also where a model is not cached and `download` is False; DownloadError; CheckpointError.
+    """
+    if name_or_path in bundled_models():
+        return ModelFolder.open(_BUNDLED / str(name_or_path))
+    models = models_folder(download_root)
+    entry = REGISTRY.get(str(name_or_path))
+    if entry is not None:
+        return obtain(entry, models, download=download, progress=progress)
+    path = Path(name_or_path).expanduser()
+    if _is_model_folder(path):
+        return ModelFolder.open(path)
+    return _of_checkpoint(path, models)
+
+
+def obtain(entry: Pretrained, models: Path, *, download: bool = True, progress: bool = True) -> ModelFolder:
+    """The model folder of a registry entry in the cache `models`, fetched and converted where it is not there.
+
+    A file of the entry's own name that somebody put into `models` is used in place of a download, and is kept.
+    """
+    folder = models / entry.folder_name
+    if _is_model_folder(folder):
+        return ModelFolder.open(folder)
+    checkpoint = models / entry.url.rpartition("/")[2]
+    placed = checkpoint.exists()
+    if not placed and not download:
+        raise ModelNotFound(f"{entry.name} is not in {models}, and nothing may be downloaded")
+    with _lock(models, entry.folder_name):
+        if _is_model_folder(folder):  # another process was first
+            return ModelFolder.open(folder)
+        if placed:
+            _check_sum(checkpoint, entry)
+        else:
+            fetch(entry.url, entry.sha256, checkpoint, progress=progress, label=entry.name)
+        converted = _convert(checkpoint, folder, entry.name, entry.config)
+        if not placed:
+            checkpoint.unlink(missing_ok=True)
+        return converted
+
+
+def _is_model_folder(path: Path) -> bool:
+    return (path / "config.json").is_file() and (path / "vision.safetensors").is_file()
+
+
+def _lock(models: Path, name: str) -> FileLock:
+    models.mkdir(parents=True, exist_ok=True)
+    return FileLock(models / f"{name}.lock")
+
+
+def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
+    found = _sha256([checkpoint])
+    if found != entry.sha256:
+        raise CheckpointError(
+            f"{checkpoint} is not {entry.name}: its sha256 is {found}, not {entry.sha256}; remove it to fetch it anew"
+        )
+
+
+def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
+    """Writes beside and moves into place, so that a folder of that name is always whole."""
+    from clipmodel.checkpoints import read_checkpoint
+
+    state_dict, config = read_checkpoint(checkpoint, config)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        save_folder(beside / "model", name, config, state_dict, _DTYPE)
+        shutil.rmtree(folder, ignore_errors=True)  # what is there is no whole model folder
+        (beside / "model").replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return ModelFolder.open(folder)
+
+
+# --- checkpoints that lie somewhere: converted once, known again by their content ---
+
+
+def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
+    folder = _remembered(models, path)
+    if folder is None:
+        if not path.exists():
+            known = ", ".join(bundled_models() + available_models())
+            raise ModelNotFound(f"there is no model {str(path)!r}: neither a path nor one of {known}")
+        folder = _converted(path, models)
+        _remember(models, path, folder)
+    # Its name is its path: a library that holds it finds it again by that.
+    return replace(ModelFolder.open(folder), name=str(path.absolute()))
+
+
+def _converted(path: Path, models: Path) -> Path:
+    from clipmodel.checkpoints import files_of
+
+    weights, beside = files_of(path)
+    digest = _sha256([weights])
+    entry = next((entry for entry in REGISTRY.values() if entry.sha256 == digest), None)
+    key = digest if entry else _sha256([weights, *beside])  # another config beside the same weights: another model
+    folder = models / f"sha256-{key[:32]}"
+    with _lock(models, folder.name):
+        if not _is_model_folder(folder):
+            _convert(path, folder, path.stem, entry.config if entry else None)
+    return folder
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    """Of one file its sha256, as published; of several the sha256 of theirs."""
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _note(models: Path, path: Path) -> Path:
+    return models / f"path-{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.json"
+
+
+def _stamp(path: Path) -> list[list[int | str]]:
+    """Size and time of all that the model is made from; it changes when one of them does."""
+    from clipmodel.checkpoints import files_of
+
+    weights, beside = files_of(path)
+    stats = [(file.name, file.stat()) for file in (weights, *beside)]
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+def _remember(models: Path, path: Path, folder: Path) -> None:
+    """So that the next call hashes nothing."""
+    note = _note(models, path)
+    part = note.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps({"folder": folder.name, "files": _stamp(path)}))
+    part.replace(note)
+
+
+def _remembered(models: Path, path: Path) -> Path | None:
+    """The folder that `path` was converted into, if it has not changed since, or is there no more."""
+    try:
+        held = json.loads(_note(models, path).read_text())
+        folder = models / str(held["folder"])
+        unchanged = not path.exists() or held["files"] == _stamp(path)
+    except (OSError, ValueError, KeyError, TypeError, CheckpointError):
+        return None
+    return folder if unchanged and _is_model_folder(folder) else None
