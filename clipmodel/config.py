@@ -44,7 +44,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Both towers, the dimension they share, and how pixels in 0..1 are normalised (per RGB channel)."""
+    """Both towers, the dimension they share, and how pixels in 0..1 are normalised (RGB)."""
 
     embed_dim: int
     vision: VisionConfig | ResNetConfig

@@ -38,7 +38,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, N, 3W)
-        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, W / heads)
+        # (B, N, 3W) -> three of (B, heads, N, W / heads)
+        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B, N, W)
 
@@ -46,7 +47,9 @@ class Attention(nn.Module):
 class ResidualAttentionBlock(nn.Module):
     """Attention and a two-layer perceptron, each normalised before and added to what came in."""
 
-    def __init__(self, width: int, heads: int, mlp_width: int, activation: Activation, causal: bool) -> None:
+    def __init__(
+        self, width: int, heads: int, mlp_width: int, activation: Activation, causal: bool
+    ) -> None:
         super().__init__()
         self.ln_1 = LayerNorm(width)
         self.attn = Attention(width, heads, causal)
@@ -70,11 +73,20 @@ class Transformer(nn.Module):
     """A stack of blocks over (B, N, W)."""
 
     def __init__(
-        self, width: int, layers: int, heads: int, mlp_width: int, activation: Activation, causal: bool
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        mlp_width: int,
+        activation: Activation,
+        causal: bool,
     ) -> None:
         super().__init__()
         self.resblocks = nn.Sequential(
-            *(ResidualAttentionBlock(width, heads, mlp_width, activation, causal) for _ in range(layers))
+            *(
+                ResidualAttentionBlock(width, heads, mlp_width, activation, causal)
+                for _ in range(layers)
+            )
         )
         self._initialise(width, layers)
 
@@ -112,7 +124,8 @@ class VisionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
-        x = self.conv1(x.to(self.conv1.weight.dtype)).flatten(2).transpose(1, 2)  # (B, 3, H, W) -> (B, N, W)
+        x = self.conv1(x.to(self.conv1.weight.dtype))  # (B, 3, H, W) -> (B, W, H / P, W / P)
+        x = x.flatten(2).transpose(1, 2)  # (B, N, W)
         x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + N, W)
         x = self.transformer(self.ln_pre(x + self.positional_embedding))
         return self.ln_post(x[:, 0]) @ self.proj  # type: ignore[no-any-return]  # (B, D)
@@ -134,7 +147,7 @@ class TextTransformer(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
     def forward(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the end-of-text token."""
+        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the end of text."""
         x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
         x = self.transformer(x)
         end = text.argmax(dim=1)  # the end-of-text token has the highest id
@@ -164,7 +177,7 @@ class CLIP(nn.Module):
         return self.visual.conv1.weight.dtype
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI's does."""
+        """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI's."""
         return self.visual(image)  # type: ignore[no-any-return]
 
     def encode_text(self, text: Tensor) -> Tensor:

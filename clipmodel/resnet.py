@@ -10,7 +10,7 @@ from clipmodel.config import ResNetConfig
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1 convolutions around a shortcut; strides are average pools, so that nothing is aliased."""
+    """1×1, 3×3, 1×1 convolutions around a shortcut; strides are average pools (no aliasing)."""
 
     expansion = 4
 
@@ -44,7 +44,7 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool2d(nn.Module):
-    """One query, the mean of all places, attends to them all; what it gathers is the picture's embedding."""
+    """One query, the mean of all places, attends to them all and gathers the embedding."""
 
     def __init__(self, side: int, width: int, heads: int, output_dim: int) -> None:
         super().__init__()
@@ -57,13 +57,19 @@ class AttentionPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, N, C)
-        x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1) + self.positional_embedding  # (B, 1 + N, C)
+        x = (
+            torch.cat([x.mean(dim=1, keepdim=True), x], dim=1) + self.positional_embedding
+        )  # (B, 1 + N, C)
         query = self._heads(self.q_proj(x[:, :1]))  # (B, heads, 1, C / heads)
-        out = F.scaled_dot_product_attention(query, self._heads(self.k_proj(x)), self._heads(self.v_proj(x)))
+        out = F.scaled_dot_product_attention(
+            query, self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+        )
         return self.c_proj(out.transpose(1, 2).flatten(1))  # type: ignore[no-any-return]  # (B, D)
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, N, C) -> (B, heads, N, C / heads)
+        return x.unflatten(2, (self.heads, -1)).transpose(
+            1, 2
+        )  # (B, N, C) -> (B, heads, N, C / heads)
 
 
 class ModifiedResNet(nn.Module):
@@ -84,16 +90,23 @@ class ModifiedResNet(nn.Module):
         self.layer2 = _stage(width * 4, width * 2, config.layers[1], stride=2)
         self.layer3 = _stage(width * 8, width * 4, config.layers[2], stride=2)
         self.layer4 = _stage(width * 16, width * 8, config.layers[3], stride=2)
-        self.attnpool = AttentionPool2d(config.image_size // 32, width * 32, config.heads, embed_dim)
+        self.attnpool = AttentionPool2d(
+            config.image_size // 32, width * 32, config.heads, embed_dim
+        )
         self._initialise()
 
     def _initialise(self) -> None:
         std = self.attnpool.c_proj.in_features**-0.5
-        for linear in (self.attnpool.q_proj, self.attnpool.k_proj, self.attnpool.v_proj, self.attnpool.c_proj):
+        for linear in (
+            self.attnpool.q_proj,
+            self.attnpool.k_proj,
+            self.attnpool.v_proj,
+            self.attnpool.c_proj,
+        ):
             nn.init.normal_(linear.weight, std=std)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in stage:
-                nn.init.zeros_(block.bn3.weight)  # type: ignore[union-attr, arg-type]  # a block begins as its shortcut
+            for block in stage:  # each begins as its shortcut alone
+                nn.init.zeros_(block.bn3.weight)  # type: ignore[union-attr, arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
@@ -108,4 +121,6 @@ class ModifiedResNet(nn.Module):
 
 def _stage(inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
     first = Bottleneck(inplanes, planes, stride)
-    return nn.Sequential(first, *(Bottleneck(planes * Bottleneck.expansion, planes) for _ in range(blocks - 1)))
+    return nn.Sequential(
+        first, *(Bottleneck(planes * Bottleneck.expansion, planes) for _ in range(blocks - 1))
+    )

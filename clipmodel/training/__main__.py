@@ -1,4 +1,4 @@
-"""`python -m clipmodel.training --data DIR --out DIR` trains the bundled model; `evaluate` says what it finds."""
+"""`python -m clipmodel.training --data DIR --out DIR` trains `tiny`; `evaluate` measures it."""
 
 from pathlib import Path
 
@@ -39,8 +39,8 @@ def main(
 
 def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
     import torch
-    from clipmodel.pretrained import save_folder
 
+    from clipmodel.pretrained import save_folder
     from clipmodel.training.course import COURSE, TINY
     from clipmodel.training.material import gather
     from clipmodel.training.train import train
@@ -57,9 +57,8 @@ def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
 @click.option("--model", default="tiny", show_default=True, help="A model's name or path.")
 @click.pass_obj
 def evaluate(data: Path, model: str) -> None:
-    """Print recall, zero-shot accuracy and the precision on painted scenes, all on unseen pictures."""
+    """Print recall, zero-shot accuracy and precision on painted scenes, all unseen."""
     from clipmodel.pretrained import resolve
-
     from clipmodel.training.evaluate import flickr_recall, scene_precision, zero_shot
 
     folder = resolve(model)

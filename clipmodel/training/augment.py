@@ -1,4 +1,4 @@
-"""Pictures made to differ each time they are seen: cropped and flipped one by one, their colours changed as a batch."""
+"""Pictures made to differ each time: cropped and flipped one by one, coloured as a batch."""
 
 import random
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SCENE = Augmentation(least_area=0.85, flip=False, colour=0.08)  # captions name 
 def crop(
     picture: NDArray[np.uint8], size: int, how: Augmentation, rng: random.Random
 ) -> NDArray[np.uint8]:
-    """(S, S, 3) -> (size, size, 3): a random crop of a random shape, resized as at inference (bicubic)."""
+    """(S, S, 3) -> (size, size, 3): a random crop, resized as at inference (bicubic)."""
     side = picture.shape[0]
     area = rng.uniform(how.least_area, 1.0) * side * side
     ratio = np.exp(rng.uniform(-0.22, 0.22))  # 0.8 to 1.25
@@ -41,7 +41,7 @@ def crop(
 
 
 def jitter(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    """pixels (B, 3, H, W) in 0..1, strength (B,): random brightness, contrast and saturation for each picture."""
+    """Random brightness, contrast and saturation. pixels: (B, 3, H, W) in 0..1, strength: (B,)."""
     change = (torch.rand(3, len(pixels), 1, 1, 1, generator=generator) * 2 - 1).to(pixels.device)
     brightness, contrast, saturation = 1 + change * strength.view(1, -1, 1, 1, 1)
     pixels = pixels * brightness

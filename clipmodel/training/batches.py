@@ -1,4 +1,7 @@
-"""Batches of pictures with captions, each a function of its step alone, so that a resumed run sees what an unbroken one would."""
+"""Batches of pictures with captions, each a function of its step alone.
+
+So a resumed run sees what an unbroken one would have seen.
+"""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +43,8 @@ class Batch:
 class Sampler:
     """Draws every picture of a source once before any of them comes again.
 
-    photos: sources whose captions the teacher knows; scenes: painted ones, whose captions (exact in colour and
-    number, where the teacher is vague) the text tower learns from the pictures alone.
+    photos: sources whose captions the teacher knows; scenes: painted ones, whose captions (exact
+    in colour and number, where the teacher is vague) are learnt from the pictures alone.
     """
 
     def __init__(
@@ -101,6 +104,6 @@ class Sampler:
 
 
 def tokens(texts: Sequence[str], longest: int = 77) -> Tensor:
-    """(B, L) token ids, cut after the longest text: what follows its end cannot change a causal tower's answer."""
+    """(B, L) token ids, cut after the longest text: a causal tower is blind to what follows."""
     ids = token_ids(texts, context_length=longest, truncate=True)
     return torch.from_numpy(ids[:, : int((ids != 0).sum(axis=1).max())])

@@ -1,4 +1,4 @@
-"""The texts on which the small text tower imitates its teacher: captions, labels, and prompts over a vocabulary.
+"""The texts on which the text tower imitates its teacher: captions, labels, prompts over words.
 
 Captions show how people speak of pictures; the prompts give meaning to words that no caption holds.
 """
@@ -23,7 +23,7 @@ PAIRS = ("{} and {}", "a {} with a {}", "{} near {}", "a {} on a {}", "{} {}")
 
 
 def vocabulary(teacher_vocabulary: Path) -> list[str]:
-    """Whole lower-case words of three letters or more of the teacher's WordPiece list, in its order."""
+    """Whole words of three letters or more of the teacher's WordPiece list, in its order."""
     words = teacher_vocabulary.read_text(encoding="utf-8").split("\n")
     return [word for word in words if re.fullmatch(r"[a-z]{3,}", word)]
 

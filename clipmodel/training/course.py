@@ -24,7 +24,7 @@ TINY = ModelConfig(
 
 @dataclass(frozen=True)
 class Look:
-    """A part of the training with pictures: their size (pixels a side) and how many of each source are in a batch."""
+    """A part of the training: pixels a side, and each source's share of a batch."""
 
     plan: Plan
     size: int
@@ -54,7 +54,7 @@ COURSE = Course(
             scenes=0,
         ),
         Look(
-            Plan("everything", steps=900, rate=1.5e-3, decay=0.1),
+            Plan("everything", steps=700, rate=1.5e-3, decay=0.1),
             size=96,
             photos=128,
             things=32,

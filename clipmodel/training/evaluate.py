@@ -1,4 +1,4 @@
-"""What a model finds: measured through the same encoders that a library uses, on pictures it has not been trained on."""
+"""What a model finds: unseen pictures, and the encoders that a library uses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from clipmodel.image_encoder import ImageEncoder
 from clipmodel.preprocess import to_pixels
-from clipmodel.pretrained import ModelFolder
 from clipmodel.text_encoder import TextEncoder
 from numpy.typing import NDArray
 from PIL import Image
 
+from clipmodel.pretrained import ModelFolder
 from clipmodel.training.data import flickr8k, tiny_imagenet
 from clipmodel.training.painting import paint
 from clipmodel.training.scenes import imagine, queries
@@ -34,7 +34,7 @@ def encode_pictures(
 def recall(
     pictures: NDArray[np.float32], texts: NDArray[np.float32], owner: NDArray[np.int64], k: int
 ) -> float:
-    """The share of texts (row i belongs to picture owner[i]) whose own picture is among the k nearest."""
+    """The share of texts (i belongs to picture owner[i]) whose picture is among the k nearest."""
     scores = texts @ pictures.T  # (T, N)
     own = scores[np.arange(len(texts)), owner]
     return float(((scores > own[:, None]).sum(axis=1) < k).mean())
@@ -53,7 +53,7 @@ def flickr_recall(folder: ModelFolder, data: Path) -> dict[str, float]:
 
 
 def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
-    """Top-1 and top-5 of the 200 labels on the 600 test pictures; a label is the mean of its prompts."""
+    """Top-1 and top-5 of 200 labels on 600 test pictures; a label is the mean of its prompts."""
     test, labels = tiny_imagenet(data, "test")
     names = sorted(set(labels))
     texts = [prompt.format(name.split(",")[0]) for name in names for prompt in ZERO_SHOT_PROMPTS]
@@ -71,7 +71,7 @@ def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
 
 
 def scene_precision(folder: ModelFolder, count: int = 4000) -> dict[str, float]:
-    """The share of the ten nearest painted test scenes of which a query is true, over combinations never seen."""
+    """Of the ten test scenes nearest to a query, the share of which it is true."""
     size = folder.config.vision.image_size
     scenes = [imagine(seed, "test") for seed in range(count)]
     pictures = [np.asarray(paint(scene, size, size, seed)) for seed, scene in enumerate(scenes)]

@@ -1,4 +1,4 @@
-"""First the words: the text tower learns to say what the teacher says, before it meets a picture."""
+"""First the words: the text tower learns what the teacher says, before it meets a picture."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,14 +16,14 @@ LONGEST = 40  # tokens of a text that are read; the longest captions have a few 
 
 
 def principal_axes(taught: NDArray[np.float16], dim: int) -> Tensor:
-    """(384, dim): the directions in which the teacher's vectors vary most, where the shared space begins."""
+    """(384, dim): where the teacher's vectors vary most, and the shared space begins."""
     vectors = taught.astype(np.float32)
     _, axes = np.linalg.eigh(vectors.T @ vectors)  # ascending
     return torch.from_numpy(np.ascontiguousarray(axes[:, ::-1][:, :dim]))
 
 
 class Lessons:
-    """Texts and what the teacher makes of them, in batches that are a function of the step alone."""
+    """Texts and what the teacher makes of them; a batch is a function of its step alone."""
 
     def __init__(self, texts: Sequence[str], taught: NDArray[np.float16], seed: int) -> None:
         ids = tokens(texts, longest=LONGEST).numpy().astype(np.int32)  # (N, L)
@@ -37,7 +37,7 @@ class Lessons:
         self.seed = seed
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """tokens (B, L) int64, taught (B, 384) float32; texts of like length, so that little is padding."""
+        """tokens (B, L) int64, taught (B, 384) float32; of like length: little is padding."""
         rng = np.random.default_rng([self.seed, step])
         window = min(len(self.ids), 8 * size)
         rows = rng.integers(0, len(self.ids) - window + 1) + rng.integers(0, window, size)
@@ -48,7 +48,7 @@ class Lessons:
 def imitations(
     model: CLIP, head: Tensor, lessons: Lessons, size: int, device: str
 ) -> Callable[[range], Iterator[Tensor]]:
-    """The loss of each step: texts against the teacher's vectors led into our space by head (384, D)."""
+    """Each step's loss: texts against the teacher's vectors, led into our space by head."""
 
     def losses(steps: range) -> Iterator[Tensor]:
         for step in steps:

@@ -24,7 +24,7 @@ class Plan:
 def optimise(
     learner: nn.Module, plan: Plan, losses: Callable[[range], Iterable[Tensor]], saved: Path
 ) -> None:
-    """Minimises `losses(steps)`, one loss a step; goes on from `saved` where that exists, and leaves its end there."""
+    """Minimises `losses(steps)`, one a step; goes on from `saved` and leaves its end there."""
     optimizer = torch.optim.AdamW(_groups(learner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.rate, total_steps=plan.steps + 1, pct_start=0.1

@@ -1,4 +1,4 @@
-"""What training makes smaller: pictures far from their captions, and texts far from what the teacher makes of them."""
+"""What training makes smaller: pictures far from their captions, texts far from the teacher's."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def targets(captions: Sequence[str], likeness: Tensor, softness: float) -> Tensor:
-    """(B, B) rows that sum to 1: equal captions share the weight, and `softness` of it goes to captions that mean alike.
+    """(B, B) rows that sum to 1: equal captions share it, `softness` of it goes to those alike.
 
-    likeness: (B, B) the teacher's cosines. Softening keeps a small model from learning that two photos of a running
-    dog are opposites (relational distillation).
+    likeness: (B, B) the teacher's cosines. Softening keeps a small model from learning that two
+    photos of a running dog are opposites (relational distillation).
     """
     place = {text: i for i, text in enumerate(dict.fromkeys(captions))}
     group = torch.tensor([place[text] for text in captions], device=likeness.device)
@@ -21,7 +21,7 @@ def targets(captions: Sequence[str], likeness: Tensor, softness: float) -> Tenso
 
 
 def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> Tensor:
-    """Symmetric cross-entropy between unit vectors (B, D) of pictures and texts (Radford et al. 2021)."""
+    """Symmetric cross-entropy of unit vectors (B, D) (Radford et al. 2021)."""
     logits = scale * pictures @ texts.T  # (B, B)
     forward = -(wanted * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
     back = (
@@ -31,7 +31,7 @@ def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> 
 
 
 def imitation(texts: Tensor, taught: Tensor, temperature: float = 0.05) -> Tensor:
-    """Unit vectors (B, D): near to the teacher's, and nearer to the right one than to any other of the batch."""
+    """Unit vectors (B, D): near to the teacher's, and nearer to the right one than to any other."""
     near = 1 - (texts * taught).sum(dim=1).mean()
     which = torch.arange(len(texts), device=texts.device)
     return near + 0.2 * F.cross_entropy(texts @ taught.T / temperature, which)

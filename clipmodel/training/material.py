@@ -1,4 +1,4 @@
-"""Puts the material together: photos, labelled pictures, painted scenes, and the texts with what the teacher says."""
+"""Puts the material together: photos, labelled pictures, painted scenes, and the texts."""
 
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor

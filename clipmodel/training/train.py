@@ -1,4 +1,4 @@
-"""How the bundled model comes to be: words first, then small photos, then larger photos and painted scenes."""
+"""How the bundled model comes to be: words first, then small photos, then everything, larger."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ MOST_SCALE = 100.0  # bound of the logit scale, as in CLIP
 
 
 class Learner(nn.Module):
-    """The model, and the linear head that leads from the teacher's space (384) into the shared one."""
+    """The model, and the linear head that leads from the teacher's space into the shared one."""
 
     def __init__(self, config: ModelConfig, head: Tensor) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Learner(nn.Module):
 
 
 def train(config: ModelConfig, course: Course, material: Material, run: Path, device: str) -> CLIP:
-    """Trains, or goes on with the training that the folder `run` holds; returns the model in eval mode, on the CPU."""
+    """Trains, or goes on with the training in the folder `run`; returns the model, in eval mode."""
     torch.manual_seed(course.seed)
     lessons = material.lessons
     learner = Learner(config, material.head).to(device)
@@ -70,7 +70,7 @@ def picture_losses(
 
 
 def _batch_loss(learner: Learner, batch: Batch, generator: torch.Generator, device: str) -> Tensor:
-    """Pictures against our texts, and photos also against what the teacher makes of their captions."""
+    """Pictures against our texts, and photos also against the teacher's."""
     pixels = jitter(batch.pixels.to(device).float() / 255, batch.colour.to(device), generator)
     pictures = F.normalize(learner.model.encode_image(_normalised(pixels)), dim=1).float()
     texts = F.normalize(learner.model.encode_text(batch.tokens.to(device)), dim=1).float()
@@ -107,7 +107,7 @@ def _sized(config: ModelConfig, size: int) -> ModelConfig:
 
 
 def at_size(learner: Learner, config: ModelConfig, size: int) -> Learner:
-    """The same weights for pictures of another size: the attention pool's places are interpolated."""
+    """The same weights for another size: the attention pool's places are interpolated."""
     state = learner.state_dict()
     resized = Learner(_sized(config, size), learner.head.detach())
     name = "model.visual.attnpool.positional_embedding"  # (1 + G*G, C), the mean's place first

@@ -1,4 +1,4 @@
-"""The training: batches and resuming are functions of the step, losses mean what they say, a short run learns."""
+"""The training: batches are functions of the step, losses mean what they say, a run learns."""
 
 import random
 from dataclasses import replace
