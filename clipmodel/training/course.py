@@ -54,7 +54,7 @@ COURSE = Course(
             scenes=0,
         ),
         Look(
-            Plan("everything", steps=700, rate=1.5e-3, decay=0.1),
+            Plan("everything", steps=600, rate=1.5e-3, decay=0.1),
             size=96,
             photos=128,
             things=32,

@@ -6,7 +6,7 @@ a model makes of them shows whether it has understood the parts.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from itertools import product
@@ -15,6 +15,7 @@ from typing import Literal
 from clipmodel.training.things import DRAWINGS, SKY
 
 Split = Literal["train", "test"]
+Part = tuple[str, str | int]  # a kind, and its colour, number or setting
 
 KINDS = tuple(DRAWINGS)
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
@@ -59,7 +60,7 @@ class Scene:
     setting: str
     things: tuple[Thing, ...]
 
-    def parts(self) -> Iterator[tuple[str, str | int]]:
+    def parts(self) -> Iterator[Part]:
         """Each combination of a kind with its colour, its number, and the setting."""
         for thing in self.things:
             yield thing.kind, thing.colour
@@ -75,14 +76,14 @@ class SceneQuery:
     """
 
     text: str
-    part: tuple[str, str | int]
+    part: Part
 
     def matches(self, scene: Scene) -> bool:
         return self.part in scene.parts()
 
 
 @cache
-def held_out(part: tuple[str, str | int]) -> bool:
+def held_out(part: Part) -> bool:
     """Whether a combination never comes up in training; a fixed fifth of them does not."""
     if part in ASKED_IN_DEMO or part[1] == 1:
         return False
@@ -104,33 +105,36 @@ def queries() -> tuple[SceneQuery, ...]:
     return tuple(query for query in (*coloured, *counted, *placed) if held_out(query.part))
 
 
-def imagine(seed: int, split: Split) -> Scene:
-    """A scene, a function of its seed and split.
+def imagine(seed: int, split: Split, having: Part | None = None) -> Scene:
+    """A scene, a function of its seed and split; `having` this combination, if one is given.
 
-    Training has none with a held-out combination; every second test scene has one, in turn, so
-    that each query has something to find.
+    Training has none that is held out; every second test scene has one, in turn, so that each query
+    has something to find.
     """
     rng = random.Random(f"{split}/{seed}")
-    asked = queries()[seed // 2 % len(queries())].part if split == "test" and seed % 2 else None
+    if having is None and split == "test" and seed % 2:
+        having = queries()[seed // 2 % len(queries())].part
     while True:
-        scene = _any_scene(rng, asked)
+        scene = _any_scene(rng, having)
         if split == "test" or not any(map(held_out, scene.parts())):
             return scene
 
 
-def _any_scene(rng: random.Random, asked: tuple[str, str | int] | None) -> Scene:
+def _any_scene(rng: random.Random, having: Part | None) -> Scene:
     while True:
         setting = rng.choice(tuple(SETTINGS))
         kinds = rng.sample(KINDS, 1 if rng.random() < 0.6 else 2)
         things = [Thing(k, rng.choice(COLOURS), rng.choice((1, 1, 2, 3, 4))) for k in kinds]
-        if asked is not None:
-            kind, what = asked
-            things[0] = Thing(
-                kind,
-                what if what in COLOURS else things[0].colour,  # type: ignore[arg-type]
-                what if isinstance(what, int) else things[0].number,
-            )
-            setting = what if what in SETTINGS else setting  # type: ignore[assignment]
+        if having is not None:
+            kind, what = having
+            first = replace(things[0], kind=kind)
+            if isinstance(what, int):
+                first = replace(first, number=what)
+            elif what in COLOURS:
+                first = replace(first, colour=what)
+            else:
+                setting = what
+            things[0] = first
         alike = len(things) == 2 and things[0].kind == things[1].kind
         if not alike and all((thing.colour, setting) not in UNSEEN_SETTINGS for thing in things):
             return Scene(setting, tuple(things))
