@@ -2,7 +2,8 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clipmodel import pretrained
@@ -11,7 +12,7 @@ from retrieval.errors import ModelMismatch, ModelUnavailable
 from retrieval.records import ModelRecord
 
 if TYPE_CHECKING:
-    from clipmodel.pretrained import ModelFolder
+    from clipmodel.model_folder import ModelFolder
 
 VARIABLE = "RETRIEVE_MODEL"
 DEFAULT = "ViT-B/32"
@@ -19,7 +20,8 @@ BUNDLED = "tiny"  # in the package, so that there is always one
 
 log = logging.getLogger("retrieval")
 
-State = Literal["bundled", "cached", "needs download"]
+Name = str | os.PathLike[str]
+State = Literal["bundled", "cached", "needs download", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +30,15 @@ class KnownModel:
 
     name: str
     state: State
-    dim: int  # of its embeddings
-    is_default: bool  # a new library would get it
+    dim: int | None  # of its embeddings; None where the weights are missing
+    is_default: bool  # a new library gets it, if it can be fetched
     is_current: bool  # the library has it
 
 
-def find(name: str | os.PathLike[str]) -> "ModelFolder":
-    """The weights of this name, or at this path; downloaded if need be. Raises ModelUnavailable."""
+def find(name: Name) -> "ModelFolder":
+    """The weights of this name, or at this path; fetched if need be. Raises ModelUnavailable."""
     try:
-        return pretrained.resolve(name)
+        return _resolve(name)
     except ClipModelError as error:
         raise ModelUnavailable(str(error)) from error
 
@@ -46,11 +48,11 @@ def default() -> "ModelFolder":
     if asked := os.environ.get(VARIABLE):
         return find(asked)
     try:
-        return pretrained.resolve(DEFAULT)
+        return _resolve(DEFAULT)
     except DownloadError as error:
         log.warning(
-            f"using the small model {BUNDLED!r}, since {DEFAULT} could not be fetched ({error}); "
-            f"to change to it later: retrieve index --model {DEFAULT}"
+            f"using the small model {BUNDLED!r}: {DEFAULT} {error}. "
+            f"To change to it later: retrieve index --model {DEFAULT}"
         )
     return find(BUNDLED)
 
@@ -59,10 +61,10 @@ def of_library(record: ModelRecord) -> "ModelFolder":
     """The weights that encoded a library. Raises ModelUnavailable, ModelMismatch."""
     remedy = "or encode the library with another model: retrieve index --model NAME"
     try:
-        model = pretrained.resolve(record.name)
+        model = _resolve(record.name)
     except ClipModelError as error:
         raise ModelUnavailable(
-            f"this library needs the weights of {record.name!r}: {error}; {remedy}"
+            f"the library needs the weights of {record.name!r}: {error}; {remedy}"
         ) from error
     if model.digest != record.digest:
         raise ModelMismatch(
@@ -72,11 +74,52 @@ def of_library(record: ModelRecord) -> "ModelFolder":
     return model
 
 
-def is_same(record: ModelRecord, name: str | os.PathLike[str]) -> bool:
+def is_same(record: ModelRecord, name: Name) -> bool:
     """Whether `name` means the weights of the record; fetches nothing."""
-    if os.fspath(name) == record.name:
-        return True
     try:
-        return pretrained.resolve(name, download=False).digest == record.digest
+        return name == record.name or _resolve(name, download=False).digest == record.digest
     except ClipModelError:
         return False
+
+
+def known(current: ModelRecord | None) -> list[KnownModel]:
+    """All that have a name, and the default and the current one where they are files instead."""
+    chosen = os.environ.get(VARIABLE) or DEFAULT
+    used = current.name if current else None
+    names = [*pretrained.bundled_models(), *pretrained.available_models(), chosen, used]
+    return [
+        KnownModel(name, _state(name), _dim(name), name == chosen, name == used)
+        for name in dict.fromkeys(names)
+        if name
+    ]
+
+
+def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
+    model = pretrained.resolve(os.fspath(name), download=download)
+    if _is_named(name):
+        return model
+    # A path: a library that holds the model finds it again by that, from wherever it is asked.
+    return replace(model, name=os.path.abspath(Path(name).expanduser()))
+
+
+def _is_named(name: Name) -> bool:
+    return name in pretrained.bundled_models() or name in pretrained.available_models()
+
+
+def _state(name: str) -> State:
+    if name in pretrained.bundled_models():
+        return "bundled"
+    if pretrained.is_cached(name) or os.path.exists(Path(name).expanduser()):
+        return "cached"
+    return "needs download" if _is_named(name) else "missing"
+
+
+def _dim(name: str) -> int | None:
+    from clipmodel.registry import REGISTRY
+
+    if entry := REGISTRY.get(name):
+        return entry.config.embed_dim
+    try:
+        return pretrained.resolve(name, download=False).config.embed_dim
+    except ClipModelError:
+        return None

@@ -1,0 +1,323 @@
+"""The command line: arguments in, answers out, and every error as one line. Thin: see `library.py`.
+
+Nothing heavy is imported before the command that needs it runs.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from retrieval.errors import Interrupted, PathNotFound
+from retrieval.program import INTERRUPTED, Program, Settings, common
+
+if TYPE_CHECKING:
+    from retrieval.library import Library, Precision
+    from retrieval.records import Match, Progress
+
+
+def print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        import retrieval
+
+        click.echo(f"retrieve {retrieval.__version__}")
+        context.exit()
+
+
+@click.group(
+    cls=Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@common
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Print the version.",
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Find your pictures by words and by example, on your own machine.
+
+    \b
+    retrieve index ~/Pictures            look at every picture once
+    retrieve search "a red car"          find some by words
+    retrieve search beach.jpg            or by one that is like them
+    """
+    context.ensure_object(Settings)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command(short_help="Bring folders and files of pictures into the library.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@click.option("--model", metavar="NAME", help="Encode with this model (see `retrieve models`).")
+@click.option("--device", metavar="NAME", help='Where to encode: "cpu", "cuda", "cuda:1", "mps".')
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    metavar="P",
+    help="Of the encoder: auto, fp32, bf16 or fp16.",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures at a time.")
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that decode.")
+@common
+@click.pass_context
+def index(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    here: bool,
+    exclude: tuple[str, ...],
+    model: str | None,
+    device: str | None,
+    precision: "Precision",
+    batch_size: int | None,
+    workers: int | None,
+) -> None:
+    """Bring folders and files of pictures into the library, or up to date.
+
+    Without PATH: all that the library knows, again. Only what is new or changed is looked into;
+    Ctrl-C keeps what was done. A new library gets --model, else $RETRIEVE_MODEL, else ViT-B/32, or
+    the small model of this package where that cannot be fetched. --model with the name of another
+    model encodes a library again; searches use the old one until it is done.
+
+    \b
+    retrieve index ~/Pictures /mnt/photos --exclude "*.png"
+    retrieve index ./holiday --here      a library that moves with its folder
+    retrieve index --model ViT-L/14      encode what the library knows with another model
+    """
+    from retrieval import report
+    from retrieval.output import write
+
+    library = _beside(context, paths) if here else context.ensure_object(Settings).open()
+    with library:
+        if not here:
+            _mention_others(library, paths)
+        try:
+            with _bar() as progress:
+                summary = library.index(
+                    paths,
+                    model=model,
+                    exclude=exclude,
+                    workers=workers,
+                    batch_size=batch_size,
+                    device=device,
+                    precision=precision,
+                    progress=progress,
+                )
+        except Interrupted as interrupt:
+            write(report.of_run(interrupt.summary))
+            context.exit(INTERRUPTED)
+        write(report.of_run(summary))
+
+
+@cli.command(short_help="Find pictures by words, or by one that is like them.")
+@click.argument("query", nargs=-1, required=True, metavar="QUERY...")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    metavar="N",
+    help="At most so many (10).",
+)
+@click.option("--in", "folder", metavar="FOLDER", help="Only pictures in or below this folder.")
+@click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
+@click.option("--json", "form", flag_value="json", help="One array of objects.")
+@click.option("--paths", "form", flag_value="paths", help="Only the paths, one a line.")
+@click.option(
+    "-0", "--null", is_flag=True, help="Only the paths, each ended by NUL, for `xargs -0`."
+)
+@common
+@click.pass_obj
+def search(
+    settings: Settings,
+    query: tuple[str, ...],
+    limit: int,
+    folder: str | None,
+    min_score: float | None,
+    form: str | None,
+    null: bool,
+) -> None:
+    """Find pictures by words, or by one that is like them.
+
+    A QUERY that names an existing file, or ends as pictures do (.jpg), is a picture; everything
+    else is words. Prints score (cosine), size, date taken and path, the best first: aligned on a
+    terminal, between tabs in a pipe. JSON objects have path, score, width, height, format, taken_at
+    and copies (the other paths of the same picture). Nothing found is no error.
+
+    \b
+    retrieve search a red car -n 20
+    retrieve search ~/Desktop/beach.jpg --in ~/Pictures/2023
+    retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
+    """
+    from retrieval.output import write
+    from retrieval.query import typed
+
+    with settings.open() as library:
+        asked = typed(query)
+        matches = library.search(asked, limit, folder=folder, min_score=min_score)
+        if not matches:
+            _say_that_none_match(library, asked, folder)
+        write(_in_form("null" if null else form, matches))
+
+
+@cli.command(short_help="Show what the library holds.")
+@click.option("--failures", is_flag=True, help="List the files that could not be read, and why.")
+@click.option("--json", "as_json", is_flag=True, help="One object; with --failures an array.")
+@common
+@click.pass_obj
+def status(settings: Settings, failures: bool, as_json: bool) -> None:
+    """Show what the library holds: model, pictures, failures, index, bytes and folders."""
+    from retrieval import output, report
+
+    with settings.open() as library:
+        if failures and as_json:
+            held = [report.failure_object(failed) for failed in library.failures()]
+            output.write(output.json_array(held))
+        elif failures:
+            output.write(report.of_failures(library.failures()))
+        elif as_json:
+            output.write(output.json_object(report.status_object(library.status())) + b"\n")
+        else:
+            output.write(report.of_status(library.status()))
+
+
+@cli.command(short_help="Drop what is known of a folder or file.")
+@click.argument("path")
+@common
+@click.pass_obj
+def forget(settings: Settings, path: str) -> None:
+    """Drop what is known of a folder or file. The pictures themselves are left alone."""
+    with settings.open() as library:
+        click.echo(f"forgot {_files(library.forget(path))}")
+
+
+@cli.command(short_help="Say that a folder was moved.")
+@click.argument("old")
+@click.argument("new")
+@common
+@click.pass_obj
+def relocate(settings: Settings, old: str, new: str) -> None:
+    """Say that what was in folder OLD is in folder NEW now. Nothing is encoded again."""
+    with settings.open() as library:
+        click.echo(f"relocated {_files(library.relocate(old, new))}")
+
+
+@cli.command(short_help="List the models.")
+@common
+@click.pass_obj
+def models(settings: Settings) -> None:
+    """List the models: name, dimensions, and where the weights are.
+
+    The path of a checkpoint (OpenAI's, OpenCLIP's, a Hugging Face folder) names a model as well.
+    """
+    from retrieval import report
+    from retrieval.models import known
+    from retrieval.output import write
+
+    with settings.open() as library:
+        write(report.of_models(known(library.model)))
+
+
+@cli.command(short_help="Paint pictures, find them by words, and draw what was found.")
+@click.argument("photos", required=False, metavar="[PHOTOS]")
+@click.option("--into", default="demo", metavar="DIR", help="For pictures and library (./demo).")
+@click.option("--sheet", default="demo.png", metavar="FILE", help="The drawing (./demo.png).")
+@common
+def demo(photos: str | None, into: str, sheet: str) -> None:
+    """Paint 300 scenes, or take a folder of PHOTOS; index them, and find some by words and by
+    example with the small model that is in the package. A drawing shows what was found.
+    """
+    from retrieval.demo import run_demo
+
+    folder = Path(photos).expanduser() if photos else None
+    if folder and not folder.is_dir():
+        raise PathNotFound(f"no such folder: {folder}")
+    run_demo(Path(into), folder, Path(sheet), click.echo)
+
+
+# -- parts of commands ---------------------------------------------------------------------------
+
+
+def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
+    from retrieval.library import Library
+    from retrieval.locate import beside
+
+    if len(paths) != 1:
+        raise click.UsageError("--here goes with one folder")
+    if context.ensure_object(Settings).library:
+        raise click.UsageError("--here and --library name two libraries; give one of them")
+    if not paths[0].is_dir():
+        raise PathNotFound(f"no such folder: {paths[0]}")
+    return Library.open(beside(paths[0]))
+
+
+def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
+    from retrieval.locate import beside
+
+    for path in paths:
+        own = beside(path)
+        if own.is_dir() and os.path.realpath(own) != os.path.realpath(library.folder):
+            click.echo(
+                f"note: {path} has a library of its own; --here brings that up to date", err=True
+            )
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[["Progress"], None] | None]:
+    """On a terminal: how many, how fast, how long still."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    form = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left"
+    with tqdm(total=0, unit=" images", bar_format=form, dynamic_ncols=True, leave=False) as bar:
+
+        def show(progress: "Progress") -> None:
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
+
+        yield show
+
+
+def _in_form(form: str | None, matches: list["Match"]) -> str | bytes:
+    from retrieval import output
+
+    match form:
+        case "json":
+            return output.as_json(matches)
+        case "paths":
+            return output.as_paths(matches, end=b"\n")
+        case "null":
+            return output.as_paths(matches, end=b"\0")
+    return output.as_table(matches) if sys.stdout.isatty() else output.as_columns(matches)
+
+
+def _say_that_none_match(library: "Library", asked: str | Path, folder: str | None) -> None:
+    best = library.search(asked, 1, folder=folder)
+    said = f"the best has a score of {best[0].score:.3f}" if best else "there are no pictures in it"
+    click.echo(f"no match: {said}", err=True)
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
+
+
+def main() -> None:
+    cli(prog_name="retrieve")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""`Library`: the public face. A folder with a catalog, and what can be asked of it."""
+
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import models
+from retrieval.catalog import Catalog
+from retrieval.database import FILE_NAME
+from retrieval.embed import Embedder
+from retrieval.errors import (
+    Interrupted,
+    InvalidQuery,
+    LibraryEmpty,
+    LibraryNotFound,
+    ModelMismatch,
+    PathNotFound,
+)
+from retrieval.locate import library_folder
+from retrieval.paths import spellings
+from retrieval.query import Query, parse
+from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
+from retrieval.search import Hit, Searcher
+
+if TYPE_CHECKING:
+    from clipmodel.image_encoder import ImageEncoder
+    from clipmodel.pretrained import ModelFolder
+    from retrieval.query import Asked
+    from retrieval.status import Status
+
+StrPath = str | os.PathLike[str]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class Library:
+    """Pictures that can be found by words and by example. `Library.open` gives one.
+
+    May be used from any number of threads. Closing it, or leaving its `with`, lets go of its files.
+    """
+
+    def __init__(self, folder: Path, model: StrPath | None = None) -> None:
+        self.folder = folder
+        self._asked_model = model
+        self._opening = threading.Lock()
+        self._opened: tuple[Catalog, Searcher] | None = None
+        self._embedder: Embedder | None = None
+
+    @classmethod
+    def open(cls, path: StrPath | None = None, model: StrPath | None = None) -> "Library":
+        """The library in the folder `path`; without one, the library that the command line uses
+        here: $RETRIEVE_LIBRARY, the nearest `.retrieve/` upwards, or the user's own.
+
+        It need not exist: the first `index` makes it. `model` is a name or a path, for a new
+        library; one that holds another raises ModelMismatch. Raises also LibraryTooNew,
+        CatalogDamaged.
+        """
+        library = cls(library_folder(path), model)
+        if model and (record := library.model) and not models.is_same(record, model):
+            asked = os.fspath(model)
+            raise ModelMismatch(
+                f"the library {library.folder} holds {record.name!r} embeddings, not {asked!r}; "
+                f"run `retrieve index --model {asked}` to encode it again"
+            )
+        return library
+
+    def close(self) -> None:
+        with self._opening:
+            if self._opened:
+                self._opened[0].close()
+            self._opened = self._embedder = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Library({os.fspath(self.folder)!r})"
+
+    @property
+    def model(self) -> ModelRecord | None:
+        """The model that searches use; None as long as nothing was encoded."""
+        return self._catalog().current_model() if self._exists() else None
+
+    # -- indexing --------------------------------------------------------------------------------
+
+    def index(
+        self,
+        paths: StrPath | Iterable[StrPath] = (),
+        *,
+        model: StrPath | None = None,
+        exclude: Sequence[str] = (),
+        workers: int | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+        precision: Precision = "auto",
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Summary:
+        """Bring the library up to date with folders and files; without any, with all it knows.
+
+        model: a name or a path; another than the library's encodes everything again and takes over
+        when that is done. exclude: globs for names and for paths below a folder. workers: processes
+        that decode (0: none). device, precision: of the encoder, chosen by the machine if not
+        given. progress: called often, in this thread.
+
+        Raises PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable; Interrupted on Ctrl-C,
+        with the Summary of what was done and kept.
+        """
+        from retrieval.indexer import index  # a search needs none of it
+
+        named = self._named(paths)
+        folder = self._model_to_index(model)
+
+        def encoder() -> "ImageEncoder":
+            from clipmodel.image_encoder import ImageEncoder  # imports torch
+
+            return ImageEncoder(folder, device=device, precision=precision)
+
+        steps = index(
+            self._catalog(create=True),
+            named,
+            folder,
+            encoder,
+            exclude=exclude,
+            workers=workers,
+            batch_size=batch_size,
+        )
+        summary = _finish(cast(Steps, steps), progress)
+        if summary.interrupted:
+            raise Interrupted(summary)
+        return summary
+
+    def _named(self, paths: StrPath | Iterable[StrPath]) -> list[Path]:
+        several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        named = [Path(path).expanduser() for path in several]
+        for path in named:  # before a model is fetched and a library made for nothing
+            if not path.exists():
+                raise PathNotFound(f"no such file or folder: {path}")
+        if not named and not (self._exists() and self._catalog().roots()):
+            raise PathNotFound("nothing to index yet: name a folder of pictures")
+        return named
+
+    def _model_to_index(self, asked: StrPath | None) -> "ModelFolder":
+        if asked := asked or self._asked_model:
+            return models.find(asked)
+        return models.of_library(record) if (record := self.model) else models.default()
+
+    # -- searching -------------------------------------------------------------------------------
+
+    @overload
+    def search(
+        self,
+        query: "Asked",
+        limit: int = 10,
+        *,
+        folder: StrPath | None = None,
+        min_score: float | None = None,
+    ) -> list[Match]: ...
+
+    @overload
+    def search(
+        self,
+        query: "Sequence[Asked]",
+        limit: int = 10,
+        *,
+        folder: StrPath | None = None,
+        min_score: float | None = None,
+    ) -> list[list[Match]]: ...
+
+    def search(
+        self,
+        query: "Asked | Sequence[Asked]",
+        limit: int = 10,
+        *,
+        folder: StrPath | None = None,
+        min_score: float | None = None,
+    ) -> list[Match] | list[list[Match]]:
+        """The `limit` best matches, best first; equal ones in the order in which they came in.
+
+        query: a str (words), a Path or a Pillow image (pictures like it), a float array (D,) in the
+        model's space; or a list of such, which are answered together, with a list each. folder:
+        only pictures in or below it. min_score: only cosines of at least this.
+
+        Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound, UnreadablePicture,
+        ModelUnavailable, ModelMismatch.
+        """
+        is_batch = isinstance(query, Sequence) and not isinstance(query, str)
+        asked = cast("Sequence[Asked]", query if is_batch else [query])
+        if limit < 1:
+            raise InvalidQuery(f"the limit must be at least 1, not {limit}")
+        if min_score is not None and not np.isfinite(min_score):
+            raise InvalidQuery(f"the least score must be a number, not {min_score}")
+        hits = self._hits([parse(one) for one in asked], limit, folder)
+        inside = spellings(Path(folder).expanduser()) if folder is not None else []
+        least = -np.inf if min_score is None else min_score
+        answers = [[_match(hit, inside) for hit in row if hit.score >= least] for row in hits]
+        return answers if is_batch else answers[0]
+
+    def _hits(
+        self, queries: Sequence[Query], limit: int, folder: StrPath | None
+    ) -> list[list[Hit]]:
+        catalog, searcher = self._open()
+        model = catalog.current_model()
+        if model is None:
+            raise LibraryEmpty(self._nothing_in_it())
+        searcher.prepare(model)
+        vectors = self._embedder_of(catalog, model).embed(queries)
+        allowed = None if folder is None else self._ids_in(catalog, Path(folder).expanduser())
+        hits = searcher.search(model, vectors, limit, allowed)
+        if catalog.current_model() != model:  # another process switched meanwhile
+            return self._hits(queries, limit, folder)
+        if folder is None and not all(hits) and not catalog.embedded(model.id):
+            raise LibraryEmpty(self._nothing_in_it())
+        return hits
+
+    def _ids_in(self, catalog: Catalog, folder: Path) -> NDArray[np.int64]:
+        ids = catalog.ids_under(folder)
+        if not len(ids):
+            roots = [root.path for root in catalog.roots()]
+            inside = any(path.is_relative_to(root) for path in spellings(folder) for root in roots)
+            if not inside:
+                raise PathNotFound(
+                    f"{folder} is not in the library; `retrieve status` lists what is"
+                )
+            if not folder.exists():
+                raise PathNotFound(f"no such folder: {folder}")
+        return ids
+
+    def _embedder_of(self, catalog: Catalog, model: ModelRecord) -> Embedder:
+        with self._opening:
+            if self._embedder is None or self._embedder.record != model:
+                self._embedder = Embedder(catalog, model)
+            return self._embedder
+
+    def _nothing_in_it(self) -> str:
+        return f"the library {self.folder} holds no pictures; run `retrieve index FOLDER`"
+
+    # -- looking after it ------------------------------------------------------------------------
+
+    def status(self) -> "Status":
+        """What it holds, where, and in how many bytes. Raises LibraryNotFound."""
+        from retrieval.status import status_of
+
+        return status_of(self._catalog())
+
+    def failures(self) -> Iterator[Failed]:
+        """The files that could not be read, and why. They are tried again when they change."""
+        return self._catalog().failures()
+
+    def forget(self, path: StrPath) -> int:
+        """Drop what is known of a folder or file; returns how many files that were. Touches no
+        picture. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """
+        return self._catalog().forget(Path(path).expanduser())
+
+    def relocate(self, old: StrPath, new: StrPath) -> int:
+        """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing
+        is read or encoded. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """
+        return self._catalog().relocate(Path(old).expanduser(), Path(new).expanduser())
+
+    # -- the catalog -----------------------------------------------------------------------------
+
+    def _exists(self) -> bool:
+        return self._opened is not None or (self.folder / FILE_NAME).is_file()
+
+    def _catalog(self, *, create: bool = False) -> Catalog:
+        return self._open(create=create)[0]
+
+    def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
+        with self._opening:
+            if self._opened is None:
+                if not create and not self._exists():
+                    raise LibraryNotFound(
+                        f"no library yet at {self.folder}; run `retrieve index FOLDER` to make one"
+                    )
+                catalog = Catalog.open(self.folder, create=create)
+                self._opened = catalog, Searcher(catalog)
+            return self._opened
+
+
+Steps = Generator[Progress | Summary, None, None]
+
+
+def _finish(steps: Steps, progress: Callable[[Progress], None] | None) -> Summary:
+    """Go through an index run; a Ctrl-C between two steps ends it as well as one inside."""
+    with closing(steps):
+        try:
+            for step in steps:
+                if isinstance(step, Summary):
+                    return step
+                if progress:
+                    progress(step)
+        except KeyboardInterrupt as interrupt:
+            ended = steps.throw(interrupt)
+            assert isinstance(ended, Summary)
+            return ended
+    raise AssertionError("an index run ends with its summary")
+
+
+def _match(hit: Hit, inside: Sequence[Path]) -> Match:
+    """With the first of the image's copies, or of those that lie in the folder asked for."""
+    paths = hit.image.paths
+    chosen = (path for path in paths if any(path.is_relative_to(folder) for folder in inside))
+    return Match(next(chosen, paths[0]), hit.score, hit.image)

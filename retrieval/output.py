@@ -1,0 +1,97 @@
+"""The answers of a search as text, JSON and bare paths, each stable enough to be built upon.
+
+On a terminal and in a pipe the text has the same four columns: score, size, date, path. A terminal
+gets them aligned, a pipe gets them between tabs. Names may hold any byte but "/" and NUL: in text
+whatever a terminal could take for a command is written as an escape (a newline as \\n), in JSON a
+byte that is not UTF-8 is written as \\udcXX, which Python's json reads back, and `paths` is exact.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from retrieval.records import Match
+
+DIGITS = 6  # of a score in JSON; float32 holds no more
+
+
+def as_table(matches: Sequence[Match]) -> str:
+    """For a terminal."""
+    rows = [(*_columns(match), _copies(match)) for match in matches]
+    size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2))
+    return "".join(
+        f"{row[0]:>6}  {row[1]:>{size}}  {row[2]:<{date}}  {row[3]}{row[4]}\n" for row in rows
+    )
+
+
+def as_columns(matches: Sequence[Match]) -> str:
+    """For another program."""
+    return "".join("\t".join(_columns(match)) + "\n" for match in matches)
+
+
+def as_json(matches: Sequence[Match]) -> bytes:
+    """One array, an object a line, in UTF-8 wherever it goes."""
+    return json_array([_object(match) for match in matches])
+
+
+def as_paths(matches: Sequence[Match], *, end: bytes) -> bytes:
+    """The bytes that the system knows the files by, each followed by `end`."""
+    return b"".join(os.fsencode(match.path) + end for match in matches)
+
+
+def json_array(objects: Sequence[dict[str, Any]]) -> bytes:
+    return b"[" + b",\n ".join(map(json_object, objects)) + b"]\n"
+
+
+def json_object(held: dict[str, Any]) -> bytes:
+    # What UTF-8 cannot hold are lone surrogates, and Python's escape for them is JSON's as well.
+    return json.dumps(held, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """What is safe on a terminal: control characters and bytes that are no text as escapes."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def write(output: str | bytes) -> None:
+    """To standard output, now: a pipe that was closed is noticed here."""
+    if isinstance(output, str):
+        output = output.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(output)
+    sys.stdout.buffer.flush()
+
+
+def _columns(match: Match) -> tuple[str, str, str, str]:
+    image = match.image
+    date = image.taken_at.strftime("%Y-%m-%d") if image.taken_at else "-"
+    size = f"{image.width}x{image.height}"
+    return f"{match.score:.3f}", size, date, printable(os.fspath(match.path))
+
+
+def _copies(match: Match) -> str:
+    others = len(match.image.paths) - 1
+    return f"  (+{others} cop{'y' if others == 1 else 'ies'})" if others else ""
+
+
+def _object(match: Match) -> dict[str, Any]:
+    image = match.image
+    return {
+        "path": os.fspath(match.path),
+        "score": round(match.score, DIGITS),
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "taken_at": image.taken_at.isoformat() if image.taken_at else None,
+        "copies": [os.fspath(path) for path in image.paths if path != match.path],
+    }
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    if 0xDC80 <= ord(character) <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,113 @@
+"""What every command shares: the options before and after its name, and errors as one line."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from retrieval.errors import RetrieveError
+
+if TYPE_CHECKING:
+    from retrieval.library import Library
+
+INTERRUPTED = 130  # as shells do: 128 + SIGINT
+
+
+@dataclass
+class Settings:
+    """The options that every command takes, before or after its name."""
+
+    library: str | None = None
+    debug: bool = False
+
+    def open(self) -> "Library":
+        from retrieval.library import Library
+
+        return Library.open(self.library)
+
+
+class Failure(click.ClickException):
+    """One line on standard error."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        from retrieval.output import printable
+
+        click.echo(f"error: {printable(self.message)}", err=True)
+
+
+class Program(click.Group):
+    """A group of commands in which whatever goes wrong ends as a `Failure`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which they are needed
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with told_plainly(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told_plainly(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def told_plainly(context: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        command = (error.ctx or context).command_path
+        said = error.format_message().rstrip(".")
+        raise Failure(f"{said}; see `{command} --help`", exit_code=2) from error
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo("interrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    except Exception as error:
+        broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
+        if context.ensure_object(Settings).debug or broken_pipe:  # click ends quietly on the latter
+            raise
+        raise Failure(explained(error)) from error
+
+
+def explained(error: Exception) -> str:
+    from clipmodel.errors import ClipModelError
+
+    if isinstance(error, (RetrieveError, ClipModelError)):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}"
+    kind = type(error).__name__
+    return f"unexpected {kind}: {error}; please report it with what --debug shows"
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--library and --debug, into the `Settings` of the whole call."""
+
+    def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value and option.name:
+            setattr(context.ensure_object(Settings), option.name, value)
+
+    library = click.option(
+        "--library",
+        metavar="DIR",
+        expose_value=False,
+        callback=remember,
+        help="Folder of the library ($RETRIEVE_LIBRARY); else the nearest .retrieve/ upwards, else "
+        "your own in the platform's data folder.",
+    )
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        help="Show where an error comes from.",
+    )
+    return library(debug(command))

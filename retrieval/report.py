@@ -1,0 +1,121 @@
+"""What an index run did, what a library holds, which models there are: as text and as JSON."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from retrieval.models import KnownModel
+from retrieval.output import printable
+from retrieval.records import Failed, Summary
+from retrieval.status import RootStatus, Status
+
+COUNTED = ("new", "changed", "moved", "copied", "removed", "failed", "unchanged")
+
+
+def of_run(summary: Summary) -> str:
+    """A block of a few lines."""
+    how = "interrupted after" if summary.interrupted else "done in"
+    rate = summary.encoded / summary.seconds if summary.seconds else 0.0
+    lines = [f"{how} {summary.seconds:.1f} s: encoded {_many(summary.encoded, 'picture')}"]
+    lines[0] += f", {rate:.1f} images/s" if summary.encoded else ""
+    counts = ((name, getattr(summary, name)) for name in COUNTED)
+    lines.append(
+        "files: " + (", ".join(f"{count:,} {name}" for name, count in counts if count) or "none")
+    )
+    lines += [f"note: {printable(problem)}" for problem in summary.problems]
+    if summary.failed:
+        lines.append(
+            f"{_many(summary.failed, 'file')} could not be read; see `retrieve status --failures`"
+        )
+    if summary.interrupted:
+        lines.append("what was done is kept; the same command goes on from there")
+    return "\n".join(lines) + "\n"
+
+
+def of_status(status: Status) -> str:
+    """Aligned, a fact a line."""
+    model, counts, index = status.model, status.counts, status.index
+    waiting = counts.images - counts.embedded
+    pictures = f"{_many(counts.images, 'picture')} in {_many(counts.files, 'file')}"
+    pictures += f", {waiting:,} yet to be encoded" if waiting else ""
+    failures = "; see `retrieve status --failures`" if counts.failures else ""
+    facts = [
+        ("library", printable(os.fspath(status.folder))),
+        (
+            "model",
+            f"{model.name} ({model.dim} dimensions, {model.precision})" if model else "none yet",
+        ),
+        ("pictures", pictures),
+        ("failures", f"{counts.failures:,}{failures}"),
+        ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
+        ("on disk", _bytes(status.bytes)),
+        *(("folder", _root(root)) for root in status.roots),
+    ]
+    return "".join(f"{name:<9} {fact}\n" for name, fact in facts)
+
+
+def status_object(status: Status) -> dict[str, Any]:
+    model, index = status.model, status.index
+    return {
+        "library": os.fspath(status.folder),
+        "model": model.name if model else None,
+        "dim": model.dim if model else None,
+        "precision": model.precision if model else None,
+        "files": status.counts.files,
+        "images": status.counts.images,
+        "embedded": status.counts.embedded,
+        "failures": status.counts.failures,
+        "index": index.kind if index else None,
+        "indexed": index.vectors if index else 0,
+        "bytes": status.bytes,
+        "roots": [
+            {"path": os.fspath(root.path), "files": root.files, "present": root.is_present}
+            for root in status.roots
+        ],
+    }
+
+
+def of_failures(failures: Iterable[Failed]) -> str:
+    """Path, tab, reason."""
+    return "".join(
+        f"{printable(os.fspath(failed.path))}\t{printable(failed.reason)}\n" for failed in failures
+    )
+
+
+def failure_object(failed: Failed) -> dict[str, Any]:
+    return {"path": os.fspath(failed.path), "reason": failed.reason}
+
+
+def of_models(models: Sequence[KnownModel]) -> str:
+    """Aligned: name, dimensions, where the weights are, and whose model it is."""
+    width = max(len(model.name) for model in models)
+    return "".join(
+        f"{printable(model.name):<{width}}  {model.dim or '-':>4}  {model.state}{_marks(model)}\n"
+        for model in models
+    )
+
+
+def _marks(model: KnownModel) -> str:
+    marks = [("this library's", model.is_current), ("the default", model.is_default)]
+    said = ", ".join(mark for mark, holds in marks if holds)
+    return f"  ({said})" if said else ""
+
+
+def _root(root: RootStatus) -> str:
+    said = f"{printable(os.fspath(root.path))}  ({_many(root.files, 'file')}"
+    said += "" if root.is_entire else ", named one by one"
+    if not root.is_present:
+        said += "; missing: if it moved, run `retrieve relocate OLD NEW`"
+    return said + ")"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,74 @@
+"""What a library holds, where, and in how many bytes: the answer of `retrieve status`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval import index_file
+from retrieval.catalog import Catalog
+from retrieval.database import FILE_NAME
+from retrieval.records import Counts, ModelRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RootStatus:
+    """A folder of the library."""
+
+    path: Path
+    files: int
+    is_entire: bool  # False: only files in it that were named
+    is_present: bool  # False: not mounted, or moved
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """The vector index. What it does not hold yet is read from the catalog, and found as well."""
+
+    kind: str  # "flat": exact; "ivf": approximate
+    vectors: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A library at a glance."""
+
+    folder: Path
+    model: ModelRecord | None  # None as long as nothing was encoded
+    counts: Counts
+    roots: tuple[RootStatus, ...]
+    index: IndexStatus | None  # None: missing or damaged; the next index run makes it anew
+    catalog_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """On disk, all told."""
+        return self.catalog_bytes + (self.index.bytes if self.index else 0)
+
+
+def status_of(catalog: Catalog) -> Status:
+    counts, model = catalog.counts(), catalog.current_model()
+    roots = tuple(
+        RootStatus(root.path, counts.per_root.get(root.id, 0), root.entire, root.path.is_dir())
+        for root in catalog.roots()
+    )
+    index = _index_status(catalog, model) if model else None
+    files = (catalog.folder / (FILE_NAME + end) for end in ("", "-wal", "-shm"))
+    return Status(catalog.folder, model, counts, roots, index, sum(map(_size, files)))
+
+
+def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
+    from indexes import DamagedIndex, VectorIndex  # FAISS
+
+    path = index_file.path_of(catalog.folder, model.digest)
+    try:
+        index = VectorIndex.open(path)
+    except DamagedIndex:
+        return None
+    return IndexStatus(index.kind, index.count, _size(path))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
