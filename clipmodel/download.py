@@ -20,7 +20,9 @@ LARGEST = 8 * 2**30  # bytes; twenty times what most checkpoints have
 _PIECE = 2**20  # bytes
 
 
-def download(url: str, sha256: str, target: Path, *, progress: bool = True, label: str = "") -> None:
+def download(
+    url: str, sha256: str, target: Path, *, progress: bool = True, label: str = ""
+) -> None:
     """Fetches `url` to `target`. What an interruption leaves lies in `<target>.part`, where the next call goes on.
 
     sha256: hex, of the whole file. Raises DownloadError; after a wrong sum nothing is left behind.
@@ -28,13 +30,21 @@ def download(url: str, sha256: str, target: Path, *, progress: bool = True, labe
     part = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _fill(url, part, tqdm(unit="B", unit_scale=True, desc=label or target.name, disable=not progress))
+        _fill(
+            url,
+            part,
+            tqdm(unit="B", unit_scale=True, desc=label or target.name, disable=not progress),
+        )
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"could not fetch {url}: {_reason(error)}; {_remedy(target, part)}") from error
+        raise DownloadError(
+            f"could not fetch {url}: {_reason(error)}; {_remedy(target, part)}"
+        ) from error
     found = _sha256(part)
     if found != sha256:
         part.unlink()
-        raise DownloadError(f"{url} came with the sha256 {found}, not {sha256}; what came was removed, try again")
+        raise DownloadError(
+            f"{url} came with the sha256 {found}, not {sha256}; what came was removed, try again"
+        )
     part.replace(target)
 
 
@@ -89,7 +99,10 @@ def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | Non
 
 
 def _reason(error: Exception) -> str:
-    return str(error.reason if isinstance(error, urllib.error.URLError) else error) or type(error).__name__
+    return (
+        str(error.reason if isinstance(error, urllib.error.URLError) else error)
+        or type(error).__name__
+    )
 
 
 def _remedy(target: Path, part: Path) -> str:

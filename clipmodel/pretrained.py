@@ -48,7 +48,11 @@ def models_folder(download_root: str | Path | None = None) -> Path:
     import platformdirs
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("retrieve")) / "models"
+    return (
+        Path(chosen).expanduser()
+        if chosen
+        else Path(platformdirs.user_cache_dir("retrieve")) / "models"
+    )
 
 
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
@@ -87,7 +91,9 @@ def resolve(
     return _of_checkpoint(path, models)
 
 
-def obtain(entry: Pretrained, models: Path, *, download: bool = True, progress: bool = True) -> ModelFolder:
+def obtain(
+    entry: Pretrained, models: Path, *, download: bool = True, progress: bool = True
+) -> ModelFolder:
     """The model folder of a registry entry in the cache `models`, fetched and converted where it is not there.
 
     A file of the entry's own name that somebody put into `models` is used in place of a download, and is kept.
@@ -152,7 +158,9 @@ def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
     if folder is None:
         if not path.exists():
             known = ", ".join(bundled_models() + available_models())
-            raise ModelNotFound(f"there is no model {str(path)!r}: neither a path nor one of {known}")
+            raise ModelNotFound(
+                f"there is no model {str(path)!r}: neither a path nor one of {known}"
+            )
         folder = _converted(path, models)
         _remember(models, path, folder)
     # Its name is its path: a library that holds it finds it again by that.
@@ -165,7 +173,9 @@ def _converted(path: Path, models: Path) -> Path:
     weights, beside = files_of(path)
     digest = _sha256([weights])
     entry = next((entry for entry in REGISTRY.values() if entry.sha256 == digest), None)
-    key = digest if entry else _sha256([weights, *beside])  # another config beside the same weights: another model
+    key = (
+        digest if entry else _sha256([weights, *beside])
+    )  # another config beside the same weights: another model
     folder = models / f"sha256-{key[:32]}"
     with _lock(models, folder.name):
         if not _is_model_folder(folder):
@@ -179,7 +189,9 @@ def _sha256(files: Sequence[Path]) -> str:
     for path in files:
         with path.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def _note(models: Path, path: Path) -> Path:
