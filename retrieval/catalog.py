@@ -126,7 +126,7 @@ class Catalog:
         return bool(self._number(found, (root_id, *values)))
 
     def files(self, root_id: int, inside: bytes = b"") -> list[tuple[bytes, int, int, int | None]]:
-        """(path, size, mtime_ns, image id) of the files at or under a path relative to that root."""
+        """(path, size, mtime_ns, image id) of the files at or under a path in that root."""
         condition, values = under(inside)
         found = (
             f"SELECT path, size, mtime_ns, image_id FROM files WHERE root_id = ? AND {condition}"

@@ -9,7 +9,10 @@ import io
 import os
 import re
 import stat
-from contextlib import suppress
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
@@ -41,6 +44,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+QUARTER_TURNS = (5, 6, 7, 8)
 
 
 def digest_of(data: bytes) -> bytes:
@@ -74,28 +78,15 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
     """
     if not data:
         raise UnreadablePicture("the file is empty")
-    try:
+    with _explained():
         return _decode(data, size, max_pixels)
-    except UnreadablePicture:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadablePicture("it is not a picture in a format that can be read") from error
-    except Image.DecompressionBombError as error:
-        raise UnreadablePicture("it has more pixels than a picture may have") from error
-    except MemoryError as error:
-        raise UnreadablePicture("it takes more memory than there is") from error
-    except Exception as error:  # a decoder fed with garbage raises anything
-        raise UnreadablePicture(_one_line(error)) from error
 
 
 def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
-    try:
+    with _explained():
         image.load()
-        turn = UPRIGHT.get(_exif(image)[0])
-        return to_pixels(_rgb(image if turn is None else image.transpose(turn)), size)
-    except Exception as error:  # as in decode
-        raise UnreadablePicture(_one_line(error)) from error
+        return to_pixels(_rgb(_upright(image, _exif(image)[0])), size)
 
 
 def allow(max_pixels: int) -> None:
@@ -112,12 +103,54 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
         image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
         image.load()
         orientation, taken_at = _exif(image)
-        turn = UPRIGHT.get(orientation)
-        upright = image if turn is None else image.transpose(turn)
-        pixels = to_pixels(_rgb(upright), size)
-    if orientation >= 5 and turn is not None:  # these turn by a quarter
+        pixels = to_pixels(_rgb(_upright(image, orientation)), size)
+    if orientation in QUARTER_TURNS:
         width, height = height, width
     return Decoded(pixels, width, height, format, taken_at)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn whatever Pillow raises into an UnreadablePicture, and keep its warnings to ourselves."""
+    try:
+        with QUIET:
+            yield
+    except UnreadablePicture:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadablePicture("it is not a picture in a format that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture("it has more pixels than a picture may have") from error
+    except MemoryError as error:
+        raise UnreadablePicture("it takes more memory than there is") from error
+    except Exception as error:  # a decoder fed with garbage raises anything
+        raise UnreadablePicture(_one_line(error)) from error
+
+
+class Quiet:
+    """No warnings while any thread is in here; `catch_warnings` alone is for one thread only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+QUIET = Quiet()
 
 
 @cache
@@ -177,6 +210,11 @@ def _from_lab(image: Image.Image) -> Image.Image:
     transformed = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     assert transformed is not None  # only in-place conversion returns None
     return transformed
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 # -- EXIF ----------------------------------------------------------------------------------------

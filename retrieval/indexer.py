@@ -3,8 +3,9 @@
     survey    which files are new or changed (survey.py, scan.py)
     intake    what is in them, nothing known decoded again (intake.py, workers.py, decode.py)
     recorder  batches through the encoder and into the catalog (recorder.py, transactions.py)
+    prune     what vanished leaves the catalog
     refill    known images that this model has not encoded: a change of model (refill.py)
-    finish    what vanished goes, the model becomes current, the vector index is renewed
+    finish    the model becomes current, the vector index is renewed (index_file.py)
 
 The first three overlap: a bounded number of files is in worker processes while a batch is encoded.
 """
@@ -65,6 +66,7 @@ def index(
     with write_lock(catalog.folder):
         try:
             yield from run.look_through(paths, exclude)
+            run.prune()
             yield from run.refill()
             run.finish()
         except KeyboardInterrupt:
@@ -140,9 +142,10 @@ class IndexRun:
                 self._unread.append(self._name(image.image_id))
             yield self._progress()
         self._recorder.flush()
+        yield self._progress()
 
-    def finish(self) -> None:
-        """Only after all was seen: drop what vanished, switch models, renew the vector index."""
+    def prune(self) -> None:
+        """Drop what vanished; only now that all was seen, so that no image is lost by a move."""
         self._count_moves()
         vanished = [(file.root.id, file.path) for file in self._survey.vanished]
         if vanished or self._catalog.has_orphans():
@@ -150,10 +153,13 @@ class IndexRun:
 
             transactions.remove_files(self._catalog, vanished)
             transactions.sweep(self._catalog)
+
+    def finish(self) -> None:
+        """Make the model current, and bring the vector index up to date."""
         self._switch()
         if current := self._catalog.current_model():
             missing = not index_file.path_of(self._catalog.folder, current.digest).exists()
-            if missing or vanished or self._recorder.recorded:
+            if missing or self._survey.vanished or self._recorder.recorded:
                 index_file.refresh(self._catalog, current)
 
     def summary(self) -> Summary:

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -99,9 +98,7 @@ class InProcess:
         self._tasks.put(task)
 
     def collect(self) -> Answer:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about files
-            return work(self._tasks.get())
+        return work(self._tasks.get())
 
     def close(self) -> None:
         self._tasks = queue.SimpleQueue()
@@ -282,7 +279,6 @@ def serve(seconds: float) -> None:
     tasks, answers = sys.stdin.buffer, _claim_output()
     from retrieval import decode
 
-    warnings.simplefilter("ignore")
     _reply(answers, None)
     while True:
         try:

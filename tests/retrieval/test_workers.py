@@ -1,0 +1,130 @@
+"""Worker processes: each may die or hang, and it costs one file."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from retrieval.bounds import MAX_PIXELS
+from retrieval.decode import digest_of
+from retrieval.workers import Answer, InProcess, Pool, Task, WorkerPool
+from tests.retrieval.small import DATA, SIDE, paint
+
+BAD = DATA / "bad_pictures"
+
+
+@contextmanager
+def pool_of(count: int, seconds: float = 60.0) -> Iterator[Pool]:
+    with closing(WorkerPool(count, seconds) if count else InProcess()) as pool:
+        yield pool
+
+
+def submit(pool: Pool, *paths: Path, side: int | None = SIDE) -> None:
+    for key, path in enumerate(paths):
+        pool.submit(Task(key, os.fsencode(path), side, MAX_PIXELS))
+
+
+def collect(pool: Pool) -> list[Answer]:
+    answers = []
+    while pool.pending:
+        answers.append(pool.collect())
+    return sorted(answers, key=lambda answer: answer.key)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """Seconds of decoding, in Pillow's pure Python: a PPM in decimal digits."""
+    path = tmp_path / "slow.ppm"
+    side = 4_000
+    path.write_bytes(b"P3 %d %d 255\n" % (side, side) + b"7 " * (3 * side * side))
+    return path
+
+
+def children() -> set[int]:
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int) -> None:
+    good = [paint(tmp_path / f"\udcff{seed}\n.png", seed) for seed in range(6)]
+    (tmp_path / "empty.jpg").touch()
+    with pool_of(count) as pool:
+        submit(pool, *good, tmp_path / "empty.jpg", tmp_path / "gone.jpg")
+        *decoded, empty, gone = collect(pool)
+        submit(pool, good[0], side=None)
+        [hashed] = collect(pool)
+    assert [answer.digest for answer in decoded] == [digest_of(p.read_bytes()) for p in good]
+    for answer in decoded:
+        assert answer.decoded is not None and answer.decoded.pixels.shape == (SIDE, SIDE, 3)
+    assert empty.failure == "the file is empty" and empty.lasting
+    assert gone.gone and gone.failure is None
+    assert hashed.digest == decoded[0].digest and hashed.decoded is None
+
+
+def test_what_cannot_be_read_may_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    with pool_of(0) as pool:
+        submit(pool, tmp_path / "folder.jpg")
+        [answer] = collect(pool)
+    assert answer.failure and not answer.lasting
+
+
+def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, slow: Path) -> None:
+    good = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
+    with pool_of(1, seconds=0.5) as pool:
+        submit(pool, good[0], slow, *good[1:])
+        answers = collect(pool)
+    assert answers[1].failure == "decoding it took more than 0.5 s"
+    assert all(answer.decoded for answer in (answers[0], *answers[2:]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -> None:
+    good = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
+    before = children()
+    with pool_of(1) as pool:
+        submit(pool, good[0], slow, *good[1:])
+        first = pool.collect()
+        [worker] = children() - before
+        os.kill(worker, signal.SIGKILL)
+        second, *rest = collect(pool)
+        assert children() - before != {worker}
+    assert first.decoded and second.failure == "decoding it ended the worker process (SIGKILL)"
+    assert all(answer.decoded for answer in rest) and len(rest) == 3
+    assert children() == before
+
+
+def test_a_pool_is_closed_in_the_middle_of_its_work(slow: Path) -> None:
+    before = children()
+    with pool_of(2) as pool:
+        submit(pool, slow, slow, slow, slow)
+    assert children() == before
+
+
+def test_no_more_workers_are_started_than_there_are_tasks(tmp_path: Path) -> None:
+    before = children()
+    with pool_of(8) as pool:
+        assert children() == before
+        submit(pool, paint(tmp_path / "1.png", 1))
+        collect(pool)
+        assert len(children() - before) == 1
+
+
+@pytest.mark.skipif(not BAD.exists(), reason="no reference data")
+def test_bad_pictures_are_decoded_or_fail_and_no_worker_is_lost_for_good(tmp_path: Path) -> None:
+    files = sorted(BAD.iterdir())
+    good = paint(tmp_path / "good.png", 1)
+    with pool_of(2) as pool:
+        submit(pool, *files, good)
+        *answers, last = collect(pool)
+    assert last.decoded and len(answers) == len(files)
+    for answer, file in zip(answers, files, strict=True):
+        assert (answer.decoded is None) != (answer.failure is None), file
+        if answer.failure:
+            assert "\n" not in answer.failure and len(answer.failure) < 250
+            assert "s" != answer.failure and "took more" not in answer.failure, file
