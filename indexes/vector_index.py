@@ -4,16 +4,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes import builder
 from indexes.exact import best
 from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
+
+if TYPE_CHECKING:
+    from indexes.builder import Batches
 
 
 class VectorIndex:
@@ -25,18 +28,21 @@ class VectorIndex:
         self.dim = footer.dim
         self.count = footer.count  # vectors
         self.last_id = footer.last_id  # the greatest id, -1 when empty
+        self.lists = footer.lists  # ivf: how many there are
         self.probes = footer.probes  # ivf: lists that a search reads
         self._index = index
         self._ahead: threading.Thread | None = None
         self._starting = threading.Lock()
 
     @staticmethod
-    def build(path: Path, batches: builder.Batches, spec: IndexSpec, dim: int) -> "VectorIndex":
+    def build(path: Path, batches: "Batches", spec: IndexSpec, dim: int) -> "VectorIndex":
         """Write the index of `batches` to `path`, atomically, and open it.
 
         batches: ids (n,) int64, rising from batch to batch, and vectors (n, dim), float16 or
         float32, unit L2 norm. Raises ValueError when they are not so, OSError as the disk does.
         """
+        from indexes import builder  # who only searches needs none of it, nor numpy.random
+
         builder.build(path, batches, spec, dim)
         return VectorIndex.open(path)
 
@@ -73,17 +79,20 @@ class VectorIndex:
         self.read_ahead()
         assert self._ahead is not None
         self._ahead.join()
-        parameters = self._parameters(None if allowed is None else bitmap(allowed))
+        parameters = self._parameters(allowed)
         with one_thread_for_one_query(len(queries)):
             rows = np.ascontiguousarray(queries, np.float32)
             scores, ids = self._index.search(rows, limit, params=parameters)
         return best(scores, ids, limit)
 
-    def _parameters(self, bits: NDArray[np.uint8] | None) -> faiss.SearchParameters | None:
+    def _parameters(self, allowed: NDArray[np.int64] | None) -> faiss.SearchParameters | None:
         # FAISS's stubs describe the constructors of C++, its wrappers take these.
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
+        selector = None if allowed is None else faiss.IDSelectorBitmap(bitmap(allowed))  # type: ignore[call-arg,arg-type]
         if self.kind == "ivf":
-            return faiss.SearchParametersIVF(nprobe=self.probes, sel=selector)  # type: ignore[call-arg]
+            share = 1.0 if allowed is None else len(allowed) / self.count
+            # Lists hold fewer of those allowed: as many more are read, for about the same work.
+            probes = min(self.lists, round(self.probes / share))
+            return faiss.SearchParametersIVF(nprobe=probes, sel=selector)  # type: ignore[call-arg]
         return None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
 
 

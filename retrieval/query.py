@@ -91,10 +91,11 @@ def _vector(values: NDArray[np.floating[Any]]) -> Vector:
         raise InvalidQuery(
             f"a vector is a float array of shape (D,), not a {shape}; for several, give a list"
         )
-    length = float(np.linalg.norm(values.astype(np.float64)))
+    exact = values.astype(np.float64)
+    length = float(np.linalg.norm(exact))
     if not np.isfinite(length) or length == 0:
         raise InvalidQuery("a vector must be finite, and not all zeros")
-    return Vector((values / length).astype(np.float32))
+    return Vector((exact / length).astype(np.float32))
 
 
 def _is_picture(asked: object) -> bool:

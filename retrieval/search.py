@@ -1,25 +1,28 @@
 """Unit vectors → the nearest images: the index file, the tail behind it, and what is still known.
 
-Exact wherever the index file is (it approximates beyond a million vectors), and right whatever has
-become of the file: one that is missing, damaged or of another library is made anew, or done without.
+As exact as the index file (beyond a million vectors it approximates), and right whatever becomes
+of the file: one that is missing, damaged or another library's is made anew, or done without.
 """
 
 import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes import DamagedIndex, VectorIndex, exact_search
+from indexes import DamagedIndex, exact_search
 from retrieval import index_file
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryBusy, LibraryReadOnly
-from retrieval.lock import write_lock
 from retrieval.records import Image, ModelRecord
 
+if TYPE_CHECKING:
+    from indexes import VectorIndex
+
+SMALL = 4 << 20  # bytes of an index file; its vectors are read from the catalog in some 10 ms
 CHECKED = 16  # hits of a search whose scores are held against the catalog
 TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
 WIDER = 4  # times as many are asked for when too many of the hits are of forgotten images
@@ -42,6 +45,7 @@ class Searcher:
         self._opening = threading.Lock()
         self._stamp: tuple[int, ...] | None = None
         self._index: VectorIndex | None = None
+        self._is_first = True
 
     def prepare(self, model: ModelRecord) -> None:
         """Begin to bring the index file into memory; the query can be encoded meanwhile."""
@@ -60,6 +64,7 @@ class Searcher:
         Best first; equal scores in the order of the images' ids.
         """
         index = self.index(model)
+        self._is_first = False
         hits = self._search(model, index, queries, limit, allowed)
         if index is None:
             return hits
@@ -71,11 +76,16 @@ class Searcher:
             self._distrust(model)
         return self._search(model, None, queries, limit, allowed)
 
-    def index(self, model: ModelRecord) -> VectorIndex | None:
-        """The index file, opened again when it was replaced; None where there is no use in it."""
+    def index(self, model: ModelRecord) -> "VectorIndex | None":
+        """The index file, opened again when it was replaced; None where there is no use in it.
+
+        The first search of a small one is no use: importing FAISS takes longer than to do without.
+        """
         path = index_file.path_of(self._catalog.folder, model.digest)
         with self._opening:
             stamp = _stamp(path)
+            if self._is_first and stamp and stamp[2] < SMALL:
+                return None
             if stamp is None or stamp != self._stamp:
                 self._index, self._stamp = self._open(path, model), stamp
             return self._index
@@ -85,7 +95,7 @@ class Searcher:
     def _search(
         self,
         model: ModelRecord,
-        index: VectorIndex | None,
+        index: "VectorIndex | None",
         queries: NDArray[np.float32],
         limit: int,
         allowed: NDArray[np.int64] | None,
@@ -99,7 +109,7 @@ class Searcher:
             scores, ids = _merge(found, tail)
             self._look_up(images, ids)
             hits = [_alive(*row, images, limit) for row in zip(scores, ids, strict=True)]
-            if min(map(len, hits), default=limit) >= limit or _is_all(found, wanted):
+            if _is_all(found, wanted) or _are_best(hits, found, limit):
                 return hits
             wanted *= WIDER
 
@@ -128,7 +138,9 @@ class Searcher:
 
     # -- the index file --------------------------------------------------------------------------
 
-    def _open(self, path: Path, model: ModelRecord) -> VectorIndex | None:
+    def _open(self, path: Path, model: ModelRecord) -> "VectorIndex | None":
+        from indexes import VectorIndex  # FAISS
+
         try:
             index = VectorIndex.open(path)
             if index.dim == model.dim:
@@ -138,8 +150,10 @@ class Searcher:
         is_long = self._catalog.embedded(model.id) > index_file.TAIL
         return self._rebuild(model) if is_long else None  # few are soon scanned without it
 
-    def _rebuild(self, model: ModelRecord) -> VectorIndex | None:
+    def _rebuild(self, model: ModelRecord) -> "VectorIndex | None":
         """None where the catalog has to be scanned for want of leave to write."""
+        from retrieval.lock import write_lock  # filelock: 40 ms, for once
+
         try:
             with write_lock(self._catalog.folder):
                 return index_file.rebuild(self._catalog, model)
@@ -192,6 +206,16 @@ def _is_all(found: Scored, wanted: int) -> bool:
     """Whether asking for more than `wanted` would not find more."""
     ids = found[1]
     return ids.shape[1] < wanted or bool((ids[:, -1] < 0).all())
+
+
+def _are_best(hits: list[list[Hit]], found: Scored, limit: int) -> bool:
+    """Whether what the index did not tell of, which is no better than the last of what it told,
+    has no place among the hits.
+    """
+    lasts = found[0][:, -1]
+    return all(
+        len(row) == limit and row[-1].score >= last for row, last in zip(hits, lasts, strict=True)
+    )
 
 
 def _none(queries: int) -> Scored:

@@ -110,7 +110,7 @@ def test_no_allocation_follows_a_length_in_a_damaged_file(path: Path) -> None:
         whole[place + 5] ^= 0x7F
     path.write_bytes(whole)
     program = (
-        "import resource, sys, indexes, pathlib\n"
+        "import resource, sys, indexes.vector_index, pathlib\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)\n"
         "try:\n    indexes.VectorIndex.open(pathlib.Path(sys.argv[1]))\n"

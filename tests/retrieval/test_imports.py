@@ -1,0 +1,122 @@
+"""Who may import whom, read from the imports; and what an import must not bring along."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Each stage may import those above it, and its neighbours in the same line.
+STAGES = [
+    "errors bounds records paths",
+    "scan decode lock database locate query",
+    "catalog schema transactions",
+    "survey targets workers intake recorder refill index_file models",
+    "indexer embed search",
+    "status",
+    "library",
+    "sheet output report",
+    "program demo",
+    "cli",
+]
+# The only ones that know of models and of nearest neighbours.
+OUTSIDE = {
+    "clipmodel": {
+        "decode", "embed", "indexer", "library", "models", "program", "demo", "recorder", "refill"
+    },
+    "indexes": {"index_file", "search", "status"},
+    "sqlalchemy": {"catalog", "schema", "transactions"},
+    "click": {"cli", "program"},
+}  # fmt: skip
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it; those for type checkers alone as well."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+@pytest.mark.parametrize("package", ["clipmodel", "indexes"])
+def test_models_and_indexes_know_nothing_of_ours(package: str) -> None:
+    ours = {"clipmodel", "indexes", "retrieval"} - {package}
+    for path in modules(package):
+        assert not packages(path) & ours, path
+
+
+def test_indexes_know_no_pictures_and_no_catalogs() -> None:
+    for path in modules("indexes"):
+        assert not packages(path) & {"torch", "PIL", "sqlite3", "sqlalchemy"}, path
+
+
+def test_the_application_is_layered() -> None:
+    stage = {name: number for number, names in enumerate(STAGES) for name in names.split()}
+    for path in modules("retrieval"):
+        if path.stem == "__init__":
+            continue
+        assert path.stem in stage, f"{path.stem} has no place among the stages of this test"
+        for name in imported(path):
+            above = name.split(".")[1] if name.startswith("retrieval.") else None
+            if above in stage:
+                assert stage[above] <= stage[path.stem], f"{path.stem} imports {above}"
+
+
+@pytest.mark.parametrize("package", sorted(OUTSIDE))
+def test_few_know_of_the_outside(package: str) -> None:
+    for path in modules("retrieval"):
+        if path.stem not in OUTSIDE[package]:
+            assert package not in packages(path), path
+
+
+def test_the_application_leaves_torch_to_the_models() -> None:
+    for path in modules("retrieval"):
+        assert not packages(path) & {"torch", "torchvision"}, path
+
+
+def loaded_by(statement: str) -> set[str]:
+    """What is imported after `statement`, in a process of its own."""
+    code = f"{statement}\nimport sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    return set(run.stdout.decode().split())
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "click"}
+    assert not loaded_by("import retrieval") & heavy
+
+
+def test_help_is_instant() -> None:
+    heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "tqdm", "filelock", "platformdirs"}
+    assert not loaded_by("import retrieval.cli") & heavy
+
+
+def test_a_worker_process_imports_little() -> None:
+    heavy = {"torch", "faiss", "sqlalchemy", "click", "tqdm"}
+    assert not loaded_by("import retrieval.workers, retrieval.decode") & heavy
+
+
+def test_every_exported_name_is_there() -> None:
+    import retrieval
+
+    assert set(retrieval.__all__) <= set(dir(retrieval))
+    for name in retrieval.__all__:
+        assert getattr(retrieval, name) is not None
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        _ = retrieval.nothing_of_the_kind
