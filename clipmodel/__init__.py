@@ -23,7 +23,7 @@ __all__ = ["available_models", "load", "tokenize"]
 
 
 def available_models() -> list[str]:
-    """The names of the models that `load` fetches: OpenAI's nine. It loads "tiny" too, which needs no network."""
+    """The names of the models that `load` fetches: OpenAI's nine. "tiny" needs no fetching."""
     from clipmodel.pretrained import available_models
 
     return available_models()
@@ -35,14 +35,16 @@ def load(
     jit: bool = False,
     download_root: str | Path | None = None,
 ) -> "tuple[CLIP, Callable[[Image.Image], torch.Tensor]]":
-    """A model in evaluation mode, and the transform that makes its pictures: PIL image -> (3, H, W) float32.
+    """A model in evaluation mode, and the transform that makes its pictures: PIL image -> (3, H, W)
+    float32, normalised.
 
-    name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the first CUDA device,
-    else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32 elsewhere. download_root: where
-    models are kept, by default $RETRIEVE_MODELS or the platform's cache folder.
+    name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
+    first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
+    elsewhere. download_root: where models are kept, by default $RETRIEVE_MODELS or the platform's
+    cache folder.
 
-    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: a compiled archive would be code
-    from a file, which is never run here.
+    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: a compiled archive
+    is code from a file, and none is run here.
     """
     if jit:
         raise ValueError("jit=True is not supported: no code of a checkpoint is run; leave it out")
@@ -57,7 +59,8 @@ def load(
 def tokenize(
     texts: str | list[str], context_length: int = 77, truncate: bool = False
 ) -> "torch.Tensor":
-    """Token ids, (B, context_length) int64, zeros behind the end-of-text token. One text is a batch of one.
+    """Token ids, (B, context_length) int64, zeros behind the end-of-text token; one text makes one
+    row.
 
     Raises ValueError for a text that is too long, unless `truncate`: then its end is cut off.
     """

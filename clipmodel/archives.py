@@ -1,7 +1,8 @@
-"""Tensors out of a checkpoint file, whoever wrote it: nothing in it is run, and nothing in it is believed.
+"""Tensors out of a checkpoint file, whoever wrote it: nothing in it is run, nothing is believed.
 
-torch's zip archives (`torch.save`, TorchScript) are read here, not by torch: their pickle may only name tensors, and every
-tensor must lie within the file. What torch wrote before it used zip goes through `torch.load(weights_only=True)`.
+torch's zip archives (`torch.save`, TorchScript) are read here, not by torch: their pickle may only
+name tensors, and every tensor must lie within the file. What torch wrote before it used zip goes
+through `torch.load(weights_only=True)`.
 """
 
 import math
@@ -35,7 +36,7 @@ _DTYPES = {
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by their dotted names; a dict under `state_dict` in place of what is around it.
+    """All tensors of a checkpoint by their dotted names; of a dict that holds a `state_dict`, its.
 
     Raises CheckpointError for whatever is no checkpoint, or does not look harmless.
     """

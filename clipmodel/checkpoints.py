@@ -1,4 +1,4 @@
-"""A checkpoint of any layout -> weights under our names and the config of the model that they are for."""
+"""A checkpoint of any layout -> weights under our names, and the config of their model."""
 
 import math
 from collections.abc import Mapping
@@ -31,16 +31,20 @@ _IN_FOLDERS = (
     "open_clip_pytorch_model.bin",
     "pytorch_model.bin",
 )
-_EXAMPLE = '{"activation": "quick_gelu" or "gelu", "head_width": 64, "mean": [three numbers], "std": [three numbers]}'
+_EXAMPLE = (
+    '{"activation": "quick_gelu" or "gelu", "head_width": 64, '
+    '"mean": [three numbers], "std": [three numbers]}'
+)
 
 
 def read_checkpoint(
     path: Path, config: ModelConfig | None = None
 ) -> tuple[dict[str, Tensor], ModelConfig]:
-    """path: a file (OpenAI's, OpenCLIP's, Hugging Face's) or a folder that holds one, its config beside it.
-    config: of the model that it must be, where that is known; it takes precedence over what lies beside.
+    """path: a file (OpenAI's, OpenCLIP's, Hugging Face's) or a folder that holds one, its config
+    beside it. config: of the model that it must be, where that is known; it takes precedence.
 
-    Returns what `CLIP(config).load_state_dict` takes. Raises CheckpointError, UnknownConfig or ModelNotFound.
+    Returns what `CLIP(config).load_state_dict` takes. Raises CheckpointError, UnknownConfig or
+    ModelNotFound.
     """
     file, _ = files_of(path)
     try:
@@ -77,7 +81,7 @@ def _beside(file: Path) -> dict[str, Path]:
 
 
 def _facts(file: Path, layout: Layout) -> Facts:
-    """What a user wrote for this very file counts most, then the config of whoever wrote the weights."""
+    """What a user wrote for this file counts most, then the config of who wrote the weights."""
     beside = _beside(file)
     if beside["ours"].is_file():
         return facts_of_ours(beside["ours"])

@@ -23,13 +23,14 @@ _PIECE = 2**20  # bytes
 def download(
     url: str, sha256: str, target: Path, *, progress: bool = True, label: str = ""
 ) -> None:
-    """Fetches `url` to `target`. What an interruption leaves lies in `<target>.part`, where the next call goes on.
+    """Fetches `url` to `target`. What an interruption leaves lies in `<target>.part`, and the next
+    call goes on from there.
 
     sha256: hex, of the whole file. Raises DownloadError; after a wrong sum nothing is left behind.
     """
     part = target.with_name(target.name + ".part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         _fill(
             url,
             part,

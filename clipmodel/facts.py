@@ -1,6 +1,7 @@
-"""What weights do not reveal of a model: activations, the width of a head, the pixels' mean and deviation.
+"""What weights do not reveal of a model: activations, width of a head, mean and std of the pixels.
 
-Whoever wrote the weights says it in a config beside them; where nobody does, an error asks. Nothing is guessed.
+Whoever wrote the weights says it in a config beside them; where nobody does, an error asks. Nothing
+is guessed.
 """
 
 import json
@@ -64,8 +65,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def facts_of_ours(path: Path) -> Facts:
-    """A file that a user wrote: any of activation, head_width, mean, std, and each of the first two also for one
-    tower alone, as in `text_activation`.
+    """A file that a user wrote: any of activation, head_width, mean, std, and each of the first two
+    also for one tower alone, as in `text_activation`.
     """
     held = read_json(path)
     known = {"activation", "head_width", "mean", "std"}
@@ -74,7 +75,8 @@ def facts_of_ours(path: Path) -> Facts:
     }
     if held.keys() - known:
         raise CheckpointError(
-            f"{path} says {', '.join(sorted(held.keys() - known))}; it may say {', '.join(sorted(known))}"
+            f"{path} says {', '.join(sorted(held.keys() - known))}; "
+            f"it may say {', '.join(sorted(known))}"
         )
     return Facts(
         vision_activation=_activation(path, held.get("vision_activation", held.get("activation"))),
@@ -92,7 +94,7 @@ def facts_of_ours(path: Path) -> Facts:
 
 # --- OpenCLIP: open_clip_config.json ---
 
-# What changes the shapes alone, or only the training. Anything else that is set computes something else than CLIP.
+# What changes the shapes alone, or only the training. Whatever else is set changes what is computed.
 _OPENCLIP_VISION = {
     "image_size",
     "layers",
@@ -208,7 +210,7 @@ def facts_of_huggingface(config: Path, pixels: Path) -> Facts:
 
 
 def _tower(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """`text_config_dict` is what older versions wrote; where both speak, it is the one that counts."""
+    """`text_config_dict` is what older versions wrote; where both speak, it counts."""
     return _part(path, held, key) | _part(path, held, f"{key}_dict")
 
 
@@ -240,7 +242,8 @@ def _part(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _activation(path: Path, value: object) -> Activation | None:
     if value is not None and value not in get_args(Activation):
         raise CheckpointError(
-            f"{path}: the activation {value!r} is not supported, only {' and '.join(get_args(Activation))}"
+            f"{path}: the activation {value!r} is not supported, "
+            f"only {' and '.join(get_args(Activation))}"
         )
     return cast("Activation | None", value)
 

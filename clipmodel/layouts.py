@@ -1,4 +1,4 @@
-"""Foreign names of weights -> ours, told apart by the names themselves; and what their shapes say of the model."""
+"""Foreign names of weights -> ours, told apart by the names themselves; what their shapes say."""
 
 import math
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def layers(weights: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def shape(weights: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    """The shape of one of our weights; CheckpointError where it is missing or has other dimensions."""
+    """The shape of one of our weights; CheckpointError where it is missing or has others."""
     if name not in weights:
         raise CheckpointError(f"the weights lack {name}")
     found = tuple(weights[name].shape)
@@ -90,7 +90,7 @@ def shape(weights: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[in
 
 
 def side(weights: Mapping[str, Tensor], name: str) -> int:
-    """Places along one side of the square that the position embedding `name` covers, its first row aside."""
+    """Places along a side of the square that the position embedding `name` covers."""
     places = shape(weights, name, 2)[0] - 1
     if math.isqrt(places) ** 2 != places:
         raise CheckpointError(f"layout not supported: {name} is for pictures that are not square")
@@ -105,7 +105,7 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _our_name(name: str) -> str:
-    """The text tower's names stand alone in OpenAI's model and under `text.` in ours, as in OpenCLIP's CustomTextCLIP."""
+    """The text tower's names stand alone in OpenAI's model, and under `text.` in ours."""
     ours = name == "logit_scale" or name.startswith(("visual.", "text."))
     return name if ours else f"text.{name}"
 

@@ -16,7 +16,7 @@ def default_device() -> str:
 
 
 def load_model(folder: ModelFolder, device: str | torch.device) -> CLIP:
-    """In evaluation mode; float16 on CUDA (norms float32, as in OpenAI's package), float32 elsewhere.
+    """In evaluation mode; float16 on CUDA (norms float32, as OpenAI's), float32 elsewhere.
 
     Raises CheckpointError where the folder's weights are not those of its config.
     """

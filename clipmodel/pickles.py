@@ -1,7 +1,8 @@
 """The pickles inside torch's archives, read without running what they name.
 
-A pickle is a program that may call anything it can import. The one here can import a few names, and each means something
-of ours: a tensor becomes a note of where it lies, a TorchScript module the attributes that it was given.
+A pickle is a program that may call anything it can import. The ones here can import a few names,
+and each means something of ours: a tensor becomes a note of where it lies, a TorchScript module the
+attributes that it was given.
 """
 
 import pickle
@@ -30,7 +31,8 @@ _NEVER = {
 def check_pickle(file: IO[bytes], path: Path, largest: int) -> None:
     """Walks over one pickle without executing it, and stands behind it.
 
-    Refuses what torch never writes: a pickle can ask for a table of 2³² notes in five bytes, or for `bytearray(10**12)`.
+    Refuses what torch never writes: a pickle can ask for a table of 2³² notes in five bytes, or for
+    `bytearray(10**12)`.
     """
     start, most = file.tell(), 0
     try:
@@ -62,7 +64,7 @@ class ScriptModule:
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Builds dicts, lists, numbers, strings, tensors and TorchScript modules; a name it does not know is an error."""
+    """Builds dicts, lists, numbers, strings, tensors and TorchScript modules, and nothing else."""
 
     def __init__(
         self,
@@ -70,7 +72,8 @@ class TensorUnpickler(pickle.Unpickler):
         storage: Callable[[str, object], Any],
         tensor: Callable[[Any, int, tuple[int, ...], tuple[int, ...]], Any],
     ) -> None:
-        """storage(kind, key) stands for a storage; tensor(storage, offset, shape, strides) for a tensor in it."""
+        """`storage` makes what stands for a storage from its kind and key; `tensor` what stands for
+        a tensor from its storage, offset, shape and strides."""
         super().__init__(file)
         self.storage = storage
         self.tensor = tensor
@@ -99,7 +102,7 @@ class TensorUnpickler(pickle.Unpickler):
         return known[module, name]
 
     def persistent_load(self, saved: Any) -> Any:
-        """saved: ("storage", its kind, its key, the device it was on, the number of its elements)."""
+        """saved: ("storage", its kind, its key, the device it was on, how many elements it has)."""
         match saved:
             case ("storage", _StorageKind(name=kind), str() as key, *_):
                 return self.storage(kind, key)

@@ -1,4 +1,4 @@
-"""From what a user calls a model (a name, a path) to its model folder: bundled, cached, fetched or converted."""
+"""From what a user calls a model (a name, a path) to its folder: bundled, cached or made."""
 
 import hashlib
 import json
@@ -8,14 +8,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from clipmodel.config import ModelConfig
-from clipmodel.download import download as fetch
 from clipmodel.errors import CheckpointError, ModelNotFound
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 __all__ = [
     "ModelFolder",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _BUNDLED = Path(__file__).parent / "weights"
-_DTYPE = "float32"  # of converted weights: exact for every source, and memory-mapped without a conversion
+_DTYPE = "float32"  # of converted weights: exact for every source, memory-mapped as it is
 
 
 def available_models() -> list[str]:
@@ -44,7 +45,7 @@ def bundled_models() -> list[str]:
 
 
 def models_folder(download_root: str | Path | None = None) -> Path:
-    """Where models are kept: `download_root`, else $RETRIEVE_MODELS, else the platform's cache folder."""
+    """Where models are kept: `download_root`, $RETRIEVE_MODELS, or the platform's cache folder."""
     import platformdirs
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
@@ -74,10 +75,12 @@ def resolve(
     download: bool = True,
     progress: bool = True,
 ) -> ModelFolder:
-    """The model folder of a name in `available_models()` or `bundled_models()`, or of a path: a model folder, a
-    checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A checkpoint is converted once.
+    """The model folder of a name in `available_models()` or `bundled_models()`, or of a path: a
+    model folder, a checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A
+    checkpoint is converted once.
 
-    Raises ModelNotFound, also where a model is not cached and `download` is False; DownloadError; CheckpointError.
+    Raises ModelNotFound, also where a model is not cached and `download` is False; DownloadError;
+    CheckpointError.
     """
     if name_or_path in bundled_models():
         return ModelFolder.open(_BUNDLED / str(name_or_path))
@@ -94,9 +97,10 @@ def resolve(
 def obtain(
     entry: Pretrained, models: Path, *, download: bool = True, progress: bool = True
 ) -> ModelFolder:
-    """The model folder of a registry entry in the cache `models`, fetched and converted where it is not there.
+    """The model folder of a registry entry in the cache `models`, fetched and converted if need be.
 
-    A file of the entry's own name that somebody put into `models` is used in place of a download, and is kept.
+    A file of the entry's own name that somebody put into `models` is used in place of a download,
+    and is kept.
     """
     folder = models / entry.folder_name
     if _is_model_folder(folder):
@@ -111,6 +115,8 @@ def obtain(
         if placed:
             _check_sum(checkpoint, entry)
         else:
+            from clipmodel.download import download as fetch
+
             fetch(entry.url, entry.sha256, checkpoint, progress=progress, label=entry.name)
         converted = _convert(checkpoint, folder, entry.name, entry.config)
         if not placed:
@@ -122,7 +128,9 @@ def _is_model_folder(path: Path) -> bool:
     return (path / "config.json").is_file() and (path / "vision.safetensors").is_file()
 
 
-def _lock(models: Path, name: str) -> FileLock:
+def _lock(models: Path, name: str) -> "FileLock":
+    from filelock import FileLock
+
     models.mkdir(parents=True, exist_ok=True)
     return FileLock(models / f"{name}.lock")
 
@@ -131,7 +139,8 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
     found = _sha256([checkpoint])
     if found != entry.sha256:
         raise CheckpointError(
-            f"{checkpoint} is not {entry.name}: its sha256 is {found}, not {entry.sha256}; remove it to fetch it anew"
+            f"{checkpoint} is not {entry.name}: its sha256 is {found}, not {entry.sha256}; "
+            "remove it to have it fetched"
         )
 
 
@@ -216,7 +225,7 @@ def _remember(models: Path, path: Path, folder: Path) -> None:
 
 
 def _remembered(models: Path, path: Path) -> Path | None:
-    """The folder that `path` was converted into, if it has not changed since, or is there no more."""
+    """The folder that `path` was converted into, if it has not changed since, or has gone."""
     try:
         held = json.loads(_note(models, path).read_text())
         folder = models / str(held["folder"])

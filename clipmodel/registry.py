@@ -14,7 +14,7 @@ OPENAI_HEAD_WIDTH = 64  # channels of an attention head, in every tower of every
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model that can be fetched: its file's address and hex sha256, and what the file's tensors do not say."""
+    """A model that can be fetched: where its file is, the file's hex sha256, and what it holds."""
 
     name: str
     url: str

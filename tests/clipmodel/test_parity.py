@@ -152,12 +152,13 @@ def test_huggingface(tmp_path: Path, huggingface: Build, activation: str, safe: 
     if not safe:
         (tmp_path / "model.safetensors").unlink()
         torch.save(reference.state_dict(), tmp_path / "pytorch_model.bin")
-    pixels = {"image_mean": MEAN, "image_std": STD, "resample": 3}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(pixels))
+    transform = {"image_mean": MEAN, "image_std": STD, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(transform))
     ours = loaded(tmp_path)
     with torch.no_grad():
-        out = reference(input_ids=texts(ours.config), pixel_values=pictures(ours.config))
-        image = reference.visual_projection(out.vision_model_output.pooler_output)
-        text = reference.text_projection(out.text_model_output.pooler_output)
-    assert_same(ours, image, text, out.logits_per_image)
+        pixels, tokens = pictures(ours.config), texts(ours.config)
+        image = reference.visual_projection(reference.vision_model(pixels).pooler_output)
+        text = reference.text_projection(reference.text_model(tokens).pooler_output)
+        logits = reference(input_ids=tokens, pixel_values=pixels).logits_per_image
+    assert_same(ours, image, text, logits)
     assert (ours.config.mean, ours.config.std) == (MEAN, STD)
