@@ -63,6 +63,7 @@ class Library:
         """
         library = cls(library_folder(path), model)
         if model and (record := library.model) and not models.is_same(record, model):
+            library.close()
             asked = os.fspath(model)
             raise ModelMismatch(
                 f"the library {library.folder} holds {record.name!r} embeddings, not {asked!r}; "
@@ -138,7 +139,7 @@ class Library:
             workers=workers,
             batch_size=batch_size,
         )
-        summary = _finish(cast(Steps, steps), progress)
+        summary = _finish(steps, progress)
         if summary.interrupted:
             raise Interrupted(summary)
         return summary
@@ -160,8 +161,9 @@ class Library:
 
     # -- searching -------------------------------------------------------------------------------
 
+    # A str is a sequence of queries, too, for mypy; the first of the two wins.
     @overload
-    def search(
+    def search(  # type: ignore[overload-overlap]
         self,
         query: "Asked",
         limit: int = 10,

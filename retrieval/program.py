@@ -32,14 +32,18 @@ class Settings:
 class Failure(click.ClickException):
     """One line on standard error."""
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = 1
 
     def show(self, file: Any = None) -> None:
         from retrieval.output import printable
 
         click.echo(f"error: {printable(self.message)}", err=True)
+
+
+class WrongUse(Failure):
+    """Arguments that make no sense."""
+
+    exit_code = 2
 
 
 class Program(click.Group):
@@ -64,7 +68,7 @@ def told_plainly(context: click.Context) -> Iterator[None]:
     except click.UsageError as error:
         command = (error.ctx or context).command_path
         said = error.format_message().rstrip(".")
-        raise Failure(f"{said}; see `{command} --help`", exit_code=2) from error
+        raise WrongUse(f"{said}; see `{command} --help`") from error
     except (click.ClickException, click.exceptions.Exit):
         raise
     except (KeyboardInterrupt, click.Abort) as error:
