@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.layout import Footer, ivf_head, map_index
-from indexes.recall import recall, text_like
+from indexes.recall import text_like
 from indexes.spec import IndexSpec
 
 RECALL_FLOOR = 0.99  # of the exact ten nearest
