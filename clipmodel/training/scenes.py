@@ -1,39 +1,46 @@
 """Painted scenes, before they are painted: what is in them, what may be said and asked of them.
 
-Some combinations (of a kind with a colour, a number or a setting) never come up in training: what
-a model makes of them shows whether it has understood the parts.
+Some combinations (of a kind with a colour, a number or a setting) never come up in training, in no
+picture and no caption: what a model makes of them shows whether it has understood the parts.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
-from hashlib import blake2b
-from itertools import product
-from typing import Literal
+from typing import Literal, TypeVar
 
 from clipmodel.training.things import DRAWINGS, SKY
 
+Option = TypeVar("Option", str, int)
 Split = Literal["train", "test"]
-Part = tuple[str, str | int]  # a kind, and its colour, number or setting
+Part = tuple[str, str | int]  # a kind, and its colour, its number or the setting it is in
 
 KINDS = tuple(DRAWINGS)
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
-NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 PLURALS = {"fish": "fish", "butterfly": "butterflies"}
 SETTINGS = {
-    "day": ("by day", "on a sunny day", "on a green meadow"),
+    "day": ("by day", "on a sunny day", "on a meadow"),
     "night": ("at night", "under a night sky", "in the dark"),
     "snow": ("in the snow", "in winter", "on a snowy day"),
     "beach": ("on a beach", "by the sea", "at the seaside"),
-    "sunset": ("at sunset", "in the evening light", "under an orange sky"),
-    "rain": ("in the rain", "on a rainy day", "under grey clouds"),
-    "room": ("in a room", "indoors", "inside a house"),
+    "sunset": ("at sunset", "in the evening", "as the sun goes down"),
+    "rain": ("in the rain", "on a rainy day", "under dark clouds"),
+    "room": ("in a room", "indoors", "on a wooden floor"),
     "desert": ("in the desert", "on sand dunes", "in a hot desert"),
+    "water": ("under water", "deep under water", "at the bottom of a lake"),
 }
-UNSEEN_SETTINGS = {("black", "night"), ("white", "snow")}  # colours that would not stand out there
+# Colours that would not stand out there; such a scene is never imagined.
+BLENDING = {("black", "night"), ("white", "snow"), ("blue", "water"), ("orange", "desert")}
 ASKED_IN_DEMO = {("car", "red"), ("house", "night"), ("balloon", 3)}  # never held out
-HELD_OUT_SHARE = 0.2
+# How many of these never go with a kind in training. One of a kind always may.
+HELD_OUT: tuple[tuple[Sequence[str | int], int], ...] = (
+    (COLOURS, 2),
+    (tuple(NUMBERS)[1:], 1),
+    (tuple(SETTINGS), 1),
+)
+CROWD = 3  # as many of a kind fit beside another kind and can still be told
 
 
 @dataclass(frozen=True)
@@ -44,18 +51,21 @@ class Thing:
     colour: str
     number: int
 
-    def said(self, colour: bool = True) -> str:
-        """As English has it: "a red car", "three balloons"."""
-        words = f"{self.colour} " if colour else ""
+    def said(self, *, colour: bool = True, counted: bool = True) -> str:
+        """As English has it: "a red car", "three balloons"; not counted: "balloons"."""
+        words = f"{self.colour} {self.kind}" if colour else self.kind
         if self.number == 1:
-            words += self.kind
-            return ("an " if words[0] in "aeiou" else "a ") + words
-        return f"{NUMBERS[self.number]} {words}{PLURALS.get(self.kind, self.kind + 's')}"
+            return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+        words = words.removesuffix(self.kind) + PLURALS.get(self.kind, self.kind + "s")
+        return f"{NUMBERS[self.number]} {words}" if counted else words
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a picture: the truth that captions and queries are held against."""
+    """What is in a picture: the truth that captions and queries are held against.
+
+    No kind comes up twice, so that a number is the number in the picture.
+    """
 
     setting: str
     things: tuple[Thing, ...]
@@ -72,7 +82,8 @@ class Scene:
 class SceneQuery:
     """A question for a combination.
 
-    "a red car" is true of every scene with red cars, "three balloons" only where there are three.
+    "a red car" and "a house at night" are true of every scene with such things, however many;
+    "three balloons" only where there are exactly three.
     """
 
     text: str
@@ -83,26 +94,40 @@ class SceneQuery:
 
 
 @cache
+def held_out_parts() -> tuple[Part, ...]:
+    """What never comes up in training: as many traits of each kind, chosen by lot, always alike."""
+    parts: list[Part] = []
+    for kind in KINDS:
+        rng = random.Random(f"held out/{kind}")
+        for traits, count in HELD_OUT:
+            free = [(kind, trait) for trait in traits if (kind, trait) not in ASKED_IN_DEMO]
+            parts += rng.sample(free, count)
+    return tuple(parts)
+
+
+@cache
+def _held_out() -> frozenset[Part]:
+    return frozenset(held_out_parts())
+
+
 def held_out(part: Part) -> bool:
-    """Whether a combination never comes up in training; a fixed fifth of them does not."""
-    if part in ASKED_IN_DEMO or part[1] == 1:
-        return False
-    digest = blake2b(f"{part[0]}/{part[1]}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") / 2**32 < HELD_OUT_SHARE
+    return part in _held_out()
 
 
 @cache
 def queries() -> tuple[SceneQuery, ...]:
     """A question for every combination that is held out, in a fixed order."""
-    coloured = (SceneQuery(Thing(k, c, 1).said(), (k, c)) for k, c in product(KINDS, COLOURS))
-    counted = (
-        SceneQuery(Thing(k, "", n).said(colour=False), (k, n)) for k, n in product(KINDS, NUMBERS)
-    )
-    placed = (
-        SceneQuery(f"{Thing(k, '', 1).said(colour=False)} {words[0]}", (k, setting))
-        for k, (setting, words) in product(KINDS, SETTINGS.items())
-    )
-    return tuple(query for query in (*coloured, *counted, *placed) if held_out(query.part))
+    return tuple(SceneQuery(asked_for(part), part) for part in held_out_parts())
+
+
+def asked_for(part: Part) -> str:
+    """A combination as people ask for it: "a red car", "three balloons", "a house at night"."""
+    kind, what = part
+    if isinstance(what, int):
+        return Thing(kind, "", what).said(colour=False)
+    if what in COLOURS:
+        return Thing(kind, what, 1).said()
+    return f"{Thing(kind, '', 1).said(colour=False)} {SETTINGS[what][0]}"
 
 
 def imagine(seed: int, split: Split, having: Part | None = None) -> Scene:
@@ -111,52 +136,74 @@ def imagine(seed: int, split: Split, having: Part | None = None) -> Scene:
     Training has none that is held out; every second test scene has one, in turn, so that each query
     has something to find.
     """
-    rng = random.Random(f"{split}/{seed}")
     if having is None and split == "test" and seed % 2:
-        having = queries()[seed // 2 % len(queries())].part
-    while True:
-        scene = _any_scene(rng, having)
-        if split == "test" or not any(map(held_out, scene.parts())):
-            return scene
+        having = held_out_parts()[seed // 2 % len(held_out_parts())]
+    return _Imagination(random.Random(f"{split}/{seed}"), split, having).scene()
 
 
-def _any_scene(rng: random.Random, having: Part | None) -> Scene:
-    while True:
-        setting = rng.choice(tuple(SETTINGS))
-        kinds = rng.sample(KINDS, 1 if rng.random() < 0.6 else 2)
-        things = [Thing(k, rng.choice(COLOURS), rng.choice((1, 1, 2, 3, 4))) for k in kinds]
-        if having is not None:
-            kind, what = having
-            first = replace(things[0], kind=kind)
-            if isinstance(what, int):
-                first = replace(first, number=what)
-            elif what in COLOURS:
-                first = replace(first, colour=what)
-            else:
-                setting = what
-            things[0] = first
-        alike = len(things) == 2 and things[0].kind == things[1].kind
-        if not alike and all((thing.colour, setting) not in UNSEEN_SETTINGS for thing in things):
-            return Scene(setting, tuple(things))
+@dataclass(frozen=True)
+class _Imagination:
+    """Chooses evenly among what may be chosen; discarding whole scenes would favour some kinds."""
+
+    rng: random.Random
+    split: Split
+    having: Part | None
+
+    def scene(self) -> Scene:
+        kinds = self._kinds()
+        wanted = self.having[1] if self.having else None
+        setting = self._one_of([s for s in SETTINGS if (wanted, s) not in BLENDING], kinds)
+        colours = [c for c in COLOURS if (c, setting) not in BLENDING]
+        numbers = (1, 1, 1, 2, 3) if len(kinds) > 1 else (1, 1, 2, 3, 4, 5)
+        things = [Thing(k, self._one_of(colours, [k]), self._one_of(numbers, [k])) for k in kinds]
+        self.rng.shuffle(things)
+        return Scene(setting, tuple(things))
+
+    def _kinds(self) -> list[str]:
+        kinds, wanted = self.rng.sample(KINDS, 2), None
+        if self.having:
+            kind, wanted = self.having
+            kinds = [kind, next(other for other in kinds if other != kind)]
+        alone = isinstance(wanted, int) and wanted > CROWD
+        return kinds[:1] if alone or self.rng.random() < 0.6 else kinds
+
+    def _one_of(self, options: Sequence[Option], kinds: Sequence[str]) -> Option:
+        """The wanted one where it is an option, otherwise any that may go with all these kinds."""
+        for option in options:
+            if self.having == (kinds[0], option):
+                return option
+        if self.split == "train":
+            options = [o for o in options if not any(held_out((kind, o)) for kind in kinds)]
+        return self.rng.choice(options)
 
 
 def captions(scene: Scene, seed: int) -> list[str]:
-    """Six things that may be said of a scene, from little to much; all are true."""
+    """Eight things that may be said of a scene, from little to much; all are true."""
     rng = random.Random(f"captions/{seed}")
-    things = list(scene.things)
-    rng.shuffle(things)
-    first = things[0]
-    where = rng.choice(SETTINGS[scene.setting])
-    full = " and ".join(thing.said() for thing in things)
-    said = [
+    places = SETTINGS[scene.setting]
+    first, where = rng.choice(scene.things), rng.choice(places)
+    full = _all_said(scene, rng)
+    opening = rng.choice(("a painting of", "a picture of", "a drawing of", "an illustration of"))
+    return [
         first.said(),
-        f"{first.said(colour=False)} {where}",
-        f"{first.said()} {where}",
+        first.said(colour=False),
+        f"{first.said(colour=False, counted=rng.random() < 0.5)} {where}",
+        f"{first.said(counted=rng.random() < 0.5)} {rng.choice(places)}",
         full,
-        f"{full} {rng.choice(SETTINGS[scene.setting])}",
-        f"{rng.choice(('a painting of', 'a picture of', 'a drawing of'))} {full}",
+        f"{full} {where}",
+        f"{opening} {full}",
+        f"{where}, {full}" if rng.random() < 0.5 else f"{opening} {first.said()} {where}",
     ]
-    return said if len(things) > 1 else [*said[:3], first.said(colour=False), *said[4:]]
+
+
+def _all_said(scene: Scene, rng: random.Random) -> str:
+    """Everything in it, "above" being true wherever one thing flies and the other does not."""
+    things = sorted(scene.things, key=lambda thing: not in_the_air(thing.kind))
+    flying = [in_the_air(thing.kind) for thing in things]
+    if flying == [True, False] and rng.random() < 0.5:
+        return f"{things[0].said()} above {things[1].said()}"
+    rng.shuffle(things)
+    return " and ".join(thing.said() for thing in things)
 
 
 def vocabulary() -> list[str]:
@@ -165,4 +212,5 @@ def vocabulary() -> list[str]:
 
 
 def in_the_air(kind: str) -> bool:
+    """Whether things of this kind are painted above those that stand on the ground."""
     return kind in SKY

@@ -1,80 +1,17 @@
 """How each kind of thing is drawn, in a square whose sides are 1, in one main colour."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import cos, pi, sin
 
-from PIL import ImageDraw
-
-RGB = tuple[int, int, int]
-Point = tuple[float, float]
+from clipmodel.training.pen import RGB, Pen, around, shade
 
 WINDOW: RGB = (206, 232, 246)
 TYRE: RGB = (48, 48, 54)
 WOOD: RGB = (121, 82, 52)
 LEAF: RGB = (70, 140, 62)
-
-
-def shade(colour: RGB, factor: float) -> RGB:
-    """Darker below 1, lighter (towards white) above it."""
-    if factor <= 1:
-        red, green, blue = (round(c * factor) for c in colour)
-    else:
-        red, green, blue = (round(255 - (255 - c) * (2 - factor)) for c in colour)
-    return red, green, blue
-
-
-@dataclass(frozen=True)
-class Pen:
-    """Draws into the square at (left, top) with sides of `side` pixels, mirrored if `mirrored`."""
-
-    draw: ImageDraw.ImageDraw
-    left: float
-    top: float
-    side: float
-    mirrored: bool
-    outline: RGB
-
-    def _at(self, points: Sequence[Point]) -> list[Point]:
-        return [
-            (self.left + (1 - x if self.mirrored else x) * self.side, self.top + y * self.side)
-            for x, y in points
-        ]
-
-    @property
-    def _width(self) -> int:
-        return max(1, round(self.side * 0.022))
-
-    def polygon(self, fill: RGB, *points: Point) -> None:
-        """A filled shape with an outline."""
-        at = self._at(points)
-        self.draw.polygon(at, fill=fill)
-        self.draw.line([*at, at[0]], fill=self.outline, width=self._width, joint="curve")
-
-    def box(self, fill: RGB, x0: float, y0: float, x1: float, y1: float, radius: float = 0) -> None:
-        """A rectangle, its corners rounded by `radius`."""
-        (ax, ay), (bx, by) = self._at([(x0, y0), (x1, y1)])
-        corners = (min(ax, bx), ay, max(ax, bx), by)
-        self.draw.rounded_rectangle(corners, radius * self.side, fill, self.outline, self._width)
-
-    def oval(self, fill: RGB, x: float, y: float, rx: float, ry: float | None = None) -> None:
-        """An ellipse around (x, y)."""
-        ry = rx if ry is None else ry
-        (ax, ay), (bx, by) = self._at([(x - rx, y - ry), (x + rx, y + ry)])
-        self.draw.ellipse((min(ax, bx), ay, max(ax, bx), by), fill, self.outline, self._width)
-
-    def line(self, colour: RGB, width: float, *points: Point) -> None:
-        """A stroke, `width` as a part of the square's side."""
-        self.draw.line(self._at(points), colour, max(1, round(width * self.side)), joint="curve")
-
+INK: RGB = (22, 20, 24)
 
 Drawing = Callable[[Pen, RGB], None]
-
-
-def around(x: float, y: float, radius: float, count: int, turn: float = -0.25) -> list[Point]:
-    """`count` points on a circle, the first one at the top."""
-    angles = [2 * pi * (turn + i / count) for i in range(count)]
-    return [(x + radius * cos(a), y + radius * sin(a)) for a in angles]
 
 
 def car(pen: Pen, colour: RGB) -> None:
@@ -131,7 +68,7 @@ def fish(pen: Pen, colour: RGB) -> None:
     pen.polygon(shade(colour, 0.75), (0.45, 0.35), (0.6, 0.16), (0.7, 0.36))
     pen.oval(colour, 0.58, 0.5, 0.36, 0.21)
     pen.oval((255, 255, 255), 0.78, 0.45, 0.05)
-    pen.oval((20, 20, 20), 0.79, 0.45, 0.02)
+    pen.oval(INK, 0.79, 0.45, 0.02)
     pen.line(pen.outline, 0.02, (0.64, 0.4), (0.6, 0.5), (0.64, 0.6))
 
 
@@ -143,7 +80,7 @@ def cat(pen: Pen, colour: RGB) -> None:
     pen.oval(colour, 0.5, 0.38, 0.26, 0.22)
     for x in (0.4, 0.6):
         pen.oval((176, 222, 110), x, 0.36, 0.045, 0.055)
-        pen.oval((15, 15, 15), x, 0.36, 0.015, 0.045)
+        pen.oval(INK, x, 0.36, 0.015, 0.045)
     pen.polygon((236, 150, 150), (0.46, 0.44), (0.54, 0.44), (0.5, 0.49))
     for y in (0.42, 0.48):
         pen.line((235, 235, 235), 0.012, (0.24, y), (0.4, 0.46))
@@ -157,9 +94,9 @@ def dog(pen: Pen, colour: RGB) -> None:
     pen.box(colour, 0.1, 0.42, 0.78, 0.72, 0.13)
     pen.oval(colour, 0.78, 0.34, 0.19, 0.18)
     pen.oval(shade(colour, 1.25), 0.92, 0.4, 0.1, 0.07)
-    pen.oval((20, 20, 20), 0.98, 0.37, 0.025)
+    pen.oval(INK, 0.98, 0.37, 0.025)
     pen.oval(shade(colour, 0.6), 0.64, 0.36, 0.07, 0.15)
-    pen.oval((20, 20, 20), 0.83, 0.29, 0.022)
+    pen.oval(INK, 0.83, 0.29, 0.022)
 
 
 def bird(pen: Pen, colour: RGB) -> None:
@@ -169,7 +106,7 @@ def bird(pen: Pen, colour: RGB) -> None:
     pen.oval(colour, 0.74, 0.38, 0.15)
     pen.polygon((240, 160, 40), (0.87, 0.34), (0.99, 0.4), (0.87, 0.44))
     pen.polygon(shade(colour, 0.7), (0.58, 0.52), (0.2, 0.2), (0.3, 0.56))
-    pen.oval((15, 15, 15), 0.78, 0.34, 0.025)
+    pen.oval(INK, 0.78, 0.34, 0.025)
 
 
 def train(pen: Pen, colour: RGB) -> None:
@@ -206,14 +143,8 @@ def apple(pen: Pen, colour: RGB) -> None:
     pen.polygon(LEAF, (0.55, 0.2), (0.7, 0.06), (0.84, 0.12), (0.72, 0.22))
     for x in (0.37, 0.63):
         pen.oval(colour, x, 0.56, 0.26, 0.33)
-    pen.draw.ellipse(_box(pen, 0.5, 0.58, 0.22, 0.27), colour)
+    pen.spot(colour, 0.5, 0.57, 0.21, 0.29)
     pen.line(shade(colour, 1.6), 0.05, (0.2, 0.5), (0.24, 0.38))
-
-
-def _box(pen: Pen, x: float, y: float, rx: float, ry: float) -> tuple[float, float, float, float]:
-    x = 1 - x if pen.mirrored else x
-    left, top = pen.left + (x - rx) * pen.side, pen.top + (y - ry) * pen.side
-    return left, top, left + 2 * rx * pen.side, top + 2 * ry * pen.side
 
 
 def mushroom(pen: Pen, colour: RGB) -> None:
@@ -252,19 +183,33 @@ def hat(pen: Pen, colour: RGB) -> None:
 
 
 def ball(pen: Pen, colour: RGB) -> None:
-    pen.oval(colour, 0.5, 0.56, 0.38)
-    stripe = (248, 246, 240) if sum(colour) < 640 else (200, 205, 215)
-    pen.polygon(
-        stripe, (0.5, 0.18), (0.62, 0.36), (0.64, 0.56), (0.62, 0.76), (0.5, 0.94), (0.44, 0.56)
-    )
+    pen.oval(colour, 0.5, 0.5, 0.43)
+    stripe = (248, 246, 240) if sum(colour) < 640 else (190, 198, 212)
+    for way in (-1, 1):  # two bands that follow the ball's roundness
+        steps = [pi * i / 10 for i in range(1, 10)]
+        edge = [(0.5 + way * 0.1 * sin(a), 0.5 - 0.41 * cos(a)) for a in steps]
+        rim = [(0.5 + way * 0.28 * sin(a), 0.5 - 0.41 * cos(a)) for a in steps]
+        pen.polygon(stripe, *edge, *reversed(rim))
 
 
 def airplane(pen: Pen, colour: RGB) -> None:
-    pen.polygon(shade(colour, 0.7), (0.14, 0.46), (0.03, 0.2), (0.16, 0.2), (0.28, 0.44))
-    pen.polygon(colour, (0.05, 0.46), (0.8, 0.4), (0.97, 0.5), (0.84, 0.58), (0.2, 0.58))
-    pen.polygon(shade(colour, 0.7), (0.4, 0.54), (0.62, 0.54), (0.36, 0.86), (0.27, 0.86))
-    for x in (0.36, 0.47, 0.58, 0.69):
-        pen.oval(WINDOW, x, 0.48, 0.028)
+    pen.polygon(shade(colour, 0.7), (0.1, 0.44), (0.02, 0.2), (0.13, 0.2), (0.27, 0.42))
+    pen.polygon(shade(colour, 0.7), (0.42, 0.42), (0.5, 0.2), (0.58, 0.2), (0.64, 0.42))
+    nose = [(0.82 + 0.16 * sin(pi * i / 8), 0.49 - 0.11 * cos(pi * i / 8)) for i in range(9)]
+    pen.polygon(colour, (0.06, 0.4), *nose, (0.3, 0.6), (0.1, 0.52))
+    pen.polygon(shade(colour, 0.7), (0.38, 0.53), (0.64, 0.53), (0.4, 0.84), (0.29, 0.84))
+    for x in (0.34, 0.46, 0.58, 0.7):
+        pen.spot(WINDOW, x, 0.465, 0.033)
+    pen.polygon(WINDOW, (0.82, 0.41), (0.88, 0.41), (0.94, 0.47), (0.82, 0.47))
+
+
+def rocket(pen: Pen, colour: RGB) -> None:
+    pen.polygon((255, 170, 50), (0.4, 0.78), (0.6, 0.78), (0.5, 0.99))
+    for x, tip in ((0.37, 0.18), (0.63, 0.82)):
+        pen.polygon(shade(colour, 0.6), (x, 0.5), (tip, 0.8), (x, 0.78))
+    hull = [(0.5 + 0.2 * sin(pi * i / 16), 0.02 + 0.8 * i / 16) for i in range(1, 15)]
+    pen.polygon(colour, (0.5, 0.02), *hull, *((1 - x, y) for x, y in reversed(hull)))
+    pen.oval(WINDOW, 0.5, 0.36, 0.09)
 
 
 def kite(pen: Pen, colour: RGB) -> None:
@@ -284,15 +229,14 @@ def kite(pen: Pen, colour: RGB) -> None:
 
 def bicycle(pen: Pen, colour: RGB) -> None:
     for x in (0.23, 0.77):
-        for r, tone in ((0.2, TYRE), (0.165, (214, 218, 222))):
-            pen.draw.ellipse(_box(pen, x, 0.66, r, r), tone)
-        for px, py in around(x, 0.66, 0.16, 6):
-            pen.line((150, 150, 150), 0.01, (x, 0.66), (px, py))
-    frame = ((0.23, 0.66), (0.38, 0.36), (0.68, 0.36), (0.48, 0.68), (0.23, 0.66))
-    pen.line(colour, 0.055, *frame)
-    pen.line(colour, 0.055, (0.36, 0.34), (0.48, 0.68))
-    pen.line(colour, 0.055, (0.77, 0.66), (0.66, 0.26), (0.78, 0.22))
-    pen.line(TYRE, 0.05, (0.28, 0.3), (0.44, 0.3))
+        for end in around(x, 0.66, 0.18, 8):
+            pen.line((150, 150, 156), 0.012, (x, 0.66), end)
+        rim = around(x, 0.66, 0.19, 24)
+        pen.line(TYRE, 0.045, *rim, rim[0], rim[1])
+    pen.line(colour, 0.065, (0.23, 0.66), (0.38, 0.36), (0.68, 0.36), (0.48, 0.68), (0.23, 0.66))
+    pen.line(colour, 0.065, (0.36, 0.32), (0.48, 0.68))
+    pen.line(colour, 0.065, (0.77, 0.66), (0.66, 0.24), (0.8, 0.2))
+    pen.line(TYRE, 0.06, (0.27, 0.3), (0.45, 0.3))
 
 
 def star(pen: Pen, colour: RGB) -> None:
@@ -316,5 +260,7 @@ GROUND: dict[str, Drawing] = {
         cup, hat, ball, bicycle, truck,
     )
 }  # fmt: skip
-SKY: dict[str, Drawing] = {f.__name__: f for f in (balloon, bird, butterfly, airplane, kite, star)}
+SKY: dict[str, Drawing] = {
+    f.__name__: f for f in (balloon, bird, butterfly, airplane, rocket, kite, star)
+}
 DRAWINGS: dict[str, Drawing] = {**GROUND, **SKY}
