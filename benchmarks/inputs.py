@@ -64,3 +64,13 @@ def photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         )
     layers += generator.normal(0, 4, layers.shape)
     return Image.fromarray(layers.clip(0, 255).astype(np.uint8))
+
+
+def small_photos(folder: Path, count: int) -> None:
+    """Fill `folder` with distinct JPEGs of 64×64 pixels: many files, little to decode."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((64, 64)).save(path)

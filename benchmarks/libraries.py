@@ -1,0 +1,98 @@
+"""Models with random weights, and libraries that are filled directly: for speed the content is all
+the same."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.inputs import PictureLike
+from clipmodel.config import ModelConfig, TextConfig, VisionConfig
+from clipmodel.model_folder import ModelFolder, save_folder
+from clipmodel.registry import OPENAI_MEAN, OPENAI_STD, REGISTRY
+from retrieval.catalog import Catalog
+from retrieval.index_file import rebuild
+from retrieval.records import ModelRecord
+from retrieval.transactions import adopt_model
+
+SMALL = ModelConfig(
+    512,
+    VisionConfig(64, 16, 128, 2, 2, 256, "gelu"),
+    TextConfig(77, 49408, 128, 2, 2, 256, "gelu"),
+    OPENAI_MEAN,
+    OPENAI_STD,
+)
+
+
+def vit_b_32(folder: Path) -> ModelFolder:
+    """A model folder of ViT-B/32's shape."""
+    return random_model(folder, REGISTRY["ViT-B/32"].config)
+
+
+def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
+    """A model folder of any shape, with the weights that a training would begin with."""
+    import torch
+
+    from clipmodel.model import CLIP
+
+    torch.manual_seed(0)
+    return save_folder(folder, str(folder), config, CLIP(config).state_dict(), "float32")
+
+
+def filled(folder: Path, model: ModelFolder, count: int) -> None:
+    """A library of `count` pictures that do not exist, with vectors and an index."""
+    numbers = range(1, count + 1)
+    files = ((b"%03d/%06d.jpg" % (number // 1000, number), 1, 1) for number in numbers)
+    _fill(folder, model, Path("/nowhere/photos"), files, count)
+
+
+def filled_from(folder: Path, model: ModelFolder, photos: Path) -> None:
+    """A library that knows every file under `photos` as it is, without having read any."""
+    found = sorted(path for path in photos.rglob("*.jpg"))
+    files = (
+        (os.fsencode(path.relative_to(photos).as_posix()), stat.st_size, stat.st_mtime_ns)
+        for path, stat in ((path, path.stat()) for path in found)
+    )
+    _fill(folder, model, photos.resolve(), files, len(found))
+
+
+File = tuple[bytes, int, int]  # path, size, mtime_ns
+
+
+def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], count: int) -> None:
+    catalog = Catalog.open(folder, create=True)
+    dim = model.config.embed_dim
+    record = adopt_model(catalog, model.name, model.digest, dim, "fp32")
+    with sqlite3.connect(catalog.path) as database:
+        database.execute("INSERT INTO roots VALUES (1, ?, 1)", (os.fsencode(root),))
+        for ids, vectors in PictureLike(dim).batches(count):
+            _insert(database, record, files, ids, vectors)
+    database.close()
+    rebuild(catalog, record)
+    catalog.close()
+
+
+def _insert(
+    database: sqlite3.Connection,
+    record: ModelRecord,
+    files: Iterator[File],
+    ids: NDArray[np.int64],
+    vectors: NDArray[np.float16],
+) -> None:
+    numbers = [int(id) for id in ids]
+    images = ((number, _digest(number), 640, 480, "JPEG", None) for number in numbers)
+    places = ((1, *next(files), number, None) for number in numbers)
+    rows = zip(numbers, (vector.tobytes() for vector in vectors), strict=True)
+    embeddings = ((record.id, number, vector) for number, vector in rows)
+    database.executemany("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)", images)
+    database.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", places)
+    insert = "INSERT INTO embeddings (model_id, image_id, vector) VALUES (?, ?, ?)"
+    database.executemany(insert, embeddings)
+
+
+def _digest(number: int) -> bytes:
+    return hashlib.blake2b(number.to_bytes(8, "little"), digest_size=16).digest()
