@@ -43,8 +43,8 @@ def load(
     elsewhere. download_root: where models are kept, by default $RETRIEVE_MODELS or the platform's
     cache folder.
 
-    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: a compiled archive
-    is code from a file, and none is run here.
+    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: compiled code
+    comes from the file, and none is run here.
     """
     if jit:
         raise ValueError("jit=True is not supported: no code of a checkpoint is run; leave it out")

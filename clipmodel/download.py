@@ -5,7 +5,6 @@ import http.client
 import re
 import urllib.error
 import urllib.request
-from email.message import Message
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -71,11 +70,14 @@ def _copy(answer: IO[bytes], file: BinaryIO, bar: "tqdm[Any]") -> None:
         file.write(piece)
         bar.update(len(piece))
         if file.tell() > LARGEST:
+            file.truncate(0)  # no beginning of a model
             raise ValueError(f"it does not end after {LARGEST:,} bytes")
 
 
 def _open(url: str, have: int) -> http.client.HTTPResponse:
     """Asks for the bytes from `have` on; for all of them where the server has none beyond."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("its address is neither http nor https")
     headers = {"User-Agent": "retrieve"} | ({"Range": f"bytes={have}-"} if have else {})
     opener = urllib.request.build_opener(_HTTP, _HTTPS, _Redirects)
     try:
@@ -153,7 +155,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         file: IO[bytes],
         code: int,
         message: str,
-        headers: Message,
+        headers: http.client.HTTPMessage,
         url: str,
     ) -> urllib.request.Request | None:
         if urlsplit(url).scheme not in ("https", urlsplit(request.full_url).scheme):

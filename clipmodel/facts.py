@@ -94,7 +94,7 @@ def facts_of_ours(path: Path) -> Facts:
 
 # --- OpenCLIP: open_clip_config.json ---
 
-# What changes the shapes alone, or only the training. Whatever else is set changes what is computed.
+# What changes only shapes, or only the training; whatever else is set changes what is computed.
 _OPENCLIP_VISION = {
     "image_size",
     "layers",
@@ -251,7 +251,7 @@ def _activation(path: Path, value: object) -> Activation | None:
 def _whole(path: Path, key: str, value: object) -> int | None:
     if value is not None and (type(value) is not int or value < 1):
         raise CheckpointError(f"{path}: {key} is {value!r}, not a number of at least 1")
-    return cast("int | None", value)
+    return value
 
 
 def _head_width(path: Path, width: object, heads: object) -> int:

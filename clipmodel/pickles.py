@@ -39,7 +39,7 @@ def check_pickle(file: IO[bytes], path: Path, largest: int) -> None:
         for opcode, argument, place in pickletools.genops(file):
             size = (place or 0) - start
             if opcode.name in _MEMO:
-                most = max(most, int(argument))
+                most = max(most, int(argument or 0))
             if opcode.name in _NEVER or most > max(size, 256) or size > largest:
                 raise CheckpointError(
                     f"{path} holds a pickle that torch did not write ({opcode.name})"

@@ -1,0 +1,428 @@
+"""Checkpoints that are wrong, incomplete or hostile: each ends as a clear error, and nothing of it runs."""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from clipmodel.checkpoints import read_checkpoint
+from clipmodel.config import ModelConfig
+from clipmodel.errors import CheckpointError, ModelNotFound, UnknownConfig
+from clipmodel.registry import OPENAI_MEAN, REGISTRY
+
+from .conftest import MEAN, STD, model_cfg
+
+Build = Callable[[str], nn.Module]
+
+
+@pytest.fixture
+def weights(openclip: Build) -> dict[str, Tensor]:
+    """Of a small vision transformer with quick_gelu, under OpenCLIP's names."""
+    return {
+        name: tensor.clone() for name, tensor in openclip("vit quick_gelu").state_dict().items()
+    }
+
+
+def write(folder: Path, weights: dict[str, Tensor], **config: Any) -> Path:
+    """A checkpoint with its open_clip_config.json."""
+    held = {
+        "model_cfg": model_cfg("vit quick_gelu") | config,
+        "preprocess_cfg": {"mean": MEAN, "std": STD},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(held))
+    save_file(weights, folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+# --- weights that do not fit ---
+
+
+def test_unknown_weights_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    weights["visual.extra"] = torch.zeros(2)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: .*visual\.extra"):
+        read_checkpoint(write(tmp_path, weights))
+
+
+@pytest.mark.parametrize("name", ["logit_scale", "visual.ln_pre.bias", "text_projection"])
+def test_missing_weights_are_named(tmp_path: Path, weights: dict[str, Tensor], name: str) -> None:
+    del weights[name]
+    with pytest.raises(CheckpointError, match=f"lack.*{name}"):
+        read_checkpoint(write(tmp_path, weights))
+
+
+def test_wrong_shapes_are_named(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    weights["ln_final.weight"] = torch.ones(65)
+    with pytest.raises(
+        CheckpointError, match=r"ln_final\.weight has the shape \(65,\), not \(64,\)"
+    ):
+        read_checkpoint(write(tmp_path, weights))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(
+    tmp_path: Path, weights: dict[str, Tensor], bad: float
+) -> None:
+    weights["ln_final.weight"][3] = bad
+    with pytest.raises(CheckpointError, match="ln_final.weight holds values that are not numbers"):
+        read_checkpoint(write(tmp_path, weights))
+
+
+def test_quantised_weights_are_refused(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    weights["ln_final.weight"] = torch.ones(64, dtype=torch.int8)
+    with pytest.raises(CheckpointError, match="int8"):
+        read_checkpoint(write(tmp_path, weights))
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("visual.trunk.patch_embed.proj.weight", "timm"),
+        ("logit_bias", "SigLIP"),
+        ("text_decoder.ln.weight", "CoCa"),
+        ("visual.attn_pool.query", "attentional pool"),
+        ("transformer.resblocks.0.ls_1.gamma", "layer scale"),
+    ],
+)
+def test_relatives_of_clip_are_refused(
+    tmp_path: Path, weights: dict[str, Tensor], name: str, what: str
+) -> None:
+    weights[name] = torch.ones(3)
+    with pytest.raises(CheckpointError, match=f"layout not supported: .*{what}"):
+        read_checkpoint(write(tmp_path, weights))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"vision_cfg": {"pool_type": "avg"}},
+        {"vision_cfg": {"no_ln_pre": True}},
+        {"vision_cfg": {"timm_model_name": "vit_base"}},
+        {"text_cfg": {"no_causal_mask": True}},
+        {"text_cfg": {"hf_model_name": "roberta-base"}},
+        {"text_cfg": {"norm_kwargs": {"eps": 1e-6}}},
+        {"multimodal_cfg": {"width": 512}},
+        {"init_logit_bias": -10},
+    ],
+)
+def test_settings_that_compute_something_else_are_refused(
+    tmp_path: Path, weights: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    with pytest.raises(CheckpointError, match="layout not supported: .*open_clip_config.json sets"):
+        read_checkpoint(write(tmp_path, weights, **config))
+
+
+def test_another_way_to_resize_is_refused(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    path = write(tmp_path, weights)
+    held = json.loads((tmp_path / "open_clip_config.json").read_text())
+    held["preprocess_cfg"]["resize_mode"] = "squash"
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(held))
+    with pytest.raises(CheckpointError, match="resizes pictures otherwise"):
+        read_checkpoint(path)
+
+
+def test_not_a_clip(tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.ones(3, 3)}, tmp_path / "resnet50.safetensors")
+    with pytest.raises(CheckpointError, match="no weights of a CLIP; they are named conv1.weight"):
+        read_checkpoint(tmp_path / "resnet50.safetensors")
+
+
+def test_not_a_checkpoint_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound):
+        read_checkpoint(tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match="holds no checkpoint: none of model.safetensors"):
+        read_checkpoint(tmp_path)
+
+
+# --- what weights do not reveal ---
+
+
+def test_what_is_unknown_is_asked_for(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    save_file(weights, tmp_path / "a.safetensors")
+    with pytest.raises(UnknownConfig, match=r"the activation.*head.*mean.*a\.safetensors\.json"):
+        read_checkpoint(tmp_path / "a.safetensors")
+    known = {"activation": "gelu", "head_width": 64, "std": STD}
+    (tmp_path / "a.safetensors.json").write_text(json.dumps(known))
+    with pytest.raises(UnknownConfig, match="do not reveal the mean of the pixels; write"):
+        read_checkpoint(tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors.json").write_text(json.dumps(known | {"mean": MEAN}))
+    _, config = read_checkpoint(tmp_path / "a.safetensors")
+    assert (config.text.activation, config.vision.heads, config.mean) == ("gelu", 2, MEAN)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"activation": "relu"}, "'relu' is not supported, only quick_gelu and gelu"),
+        ({"head_width": 0}, "head_width is 0"),
+        ({"mean": [0.5]}, "not three numbers"),
+        ({"heads": 8}, "says heads; it may say activation"),
+        ([], "not a JSON object"),
+    ],
+)
+def test_what_a_user_wrote_wrongly(
+    tmp_path: Path, weights: dict[str, Tensor], wrong: object, message: str
+) -> None:
+    save_file(weights, tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors.json").write_text(json.dumps(wrong))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_a_head_width_that_does_not_divide(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    path = write(tmp_path, weights, vision_cfg={"head_width": 60})
+    with pytest.raises(CheckpointError, match="width 128 does not divide into heads of 60"):
+        read_checkpoint(path)
+
+
+def test_a_config_given_takes_precedence_and_must_fit(
+    tmp_path: Path, weights: dict[str, Tensor]
+) -> None:
+    path = write(tmp_path, weights)
+    _, config = read_checkpoint(path)
+    given = ModelConfig.from_dict(config.to_dict() | {"mean": OPENAI_MEAN})
+    assert read_checkpoint(path, given)[1].mean == OPENAI_MEAN
+    with pytest.raises(CheckpointError, match="it holds .*, not "):
+        read_checkpoint(path, REGISTRY["ViT-B/32"].config)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"model_type": "siglip"}, "'siglip'"),
+        ({"text_config": {"hidden_act": "gelu_new"}}, "gelu_new"),
+        ({"text_config": {"eos_token_id": 7}}, "ends texts with 7"),
+        ({"vision_config": {"layer_norm_eps": 1e-6}}, "layer_norm_eps"),
+        ({}, "the mean of the pixels"),
+    ],
+)
+def test_huggingface_configs(
+    tmp_path: Path, huggingface: Build, wrong: dict[str, Any], message: str
+) -> None:
+    huggingface("gelu").save_pretrained(tmp_path)
+    held = json.loads((tmp_path / "config.json").read_text())
+    for key, value in wrong.items():
+        held[key] = held[key] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(held))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(tmp_path)
+
+
+# --- hostile files ---
+
+
+class Gadget:
+    """A pickle of it touches `canary` when somebody runs it."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.canary,)
+
+
+def rewritten(
+    source: Path, target: Path, change: Callable[[str, bytes], bytes], method: int = 0
+) -> Path:
+    """A copy of an archive of torch's, each entry changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", method) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, change(info.filename, old.read(info)))
+    return target
+
+
+@pytest.fixture
+def archive(tmp_path: Path, weights: dict[str, Tensor]) -> Path:
+    torch.save(weights, tmp_path / "good.pt")
+    return tmp_path / "good.pt"
+
+
+def gadget_zip(folder: Path, archive: Path, canary: Path) -> Path:
+    data = pickle.dumps({"state_dict": Gadget(canary)}, protocol=2)
+    return rewritten(
+        archive, folder / "a.pt", lambda name, held: data if name.endswith("data.pkl") else held
+    )
+
+
+def gadget_script(folder: Path, archive: Path, canary: Path) -> Path:
+    """The same inside what looks like TorchScript."""
+    path = gadget_zip(folder, archive, canary)
+    with zipfile.ZipFile(path, "a") as held:
+        held.writestr("good/constants.pkl", pickle.dumps((), protocol=2))
+        held.writestr("good/code/__torch__.py", "import os")
+    return path
+
+
+def gadget_legacy(folder: Path, archive: Path, canary: Path) -> Path:
+    path = folder / "a.bin"
+    torch.save({"w": Gadget(canary)}, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+def gadget_pickle(folder: Path, archive: Path, canary: Path) -> Path:
+    path = folder / "a.bin"
+    path.write_bytes(pickle.dumps(Gadget(canary)))
+    return path
+
+
+@pytest.mark.parametrize("make", [gadget_zip, gadget_script, gadget_legacy, gadget_pickle])
+def test_no_pickle_is_executed(
+    tmp_path: Path, archive: Path, make: Callable[[Path, Path, Path], Path]
+) -> None:
+    canary = tmp_path / "ran"
+    with pytest.raises(CheckpointError):
+        read_checkpoint(make(tmp_path, archive, canary))
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Gadget(canary)))  # and the canary would have sung
+    assert canary.exists()
+
+
+@pytest.mark.parametrize(
+    "global_name",
+    ["builtins eval", "os system", "torch.hub load", "torch._utils _rebuild_wrapper_subclass"],
+)
+def test_other_names_are_refused(tmp_path: Path, archive: Path, global_name: str) -> None:
+    module, name = global_name.split()
+    data = b"\x80\x02" + f"c{module}\n{name}\n.".encode()
+    path = rewritten(archive, tmp_path / "a.pt", lambda n, d: data if n.endswith(".pkl") else d)
+    with pytest.raises(CheckpointError, match=f"asks for {module}.{name}"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # a memo of two billion places
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",  # STACK_GLOBAL
+        b"\x80\x02(i__main__\nx\n.",
+        b"\x80\x02}",  # ends early
+        b"",
+        b"\x80\x02" + b"(" * 100_000 + b".",
+        b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",  # lists in lists
+    ],
+)
+def test_pickles_that_torch_does_not_write(tmp_path: Path, archive: Path, data: bytes) -> None:
+    path = rewritten(archive, tmp_path / "a.pt", lambda n, d: data if n.endswith(".pkl") else d)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
+
+
+def test_a_legacy_pickle_may_not_ask_for_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(
+        b"\x80\x02cbuiltins\nbytearray\n\x8a\x06" + (2**40).to_bytes(6, "little") + b"\x85R."
+    )
+    with pytest.raises(CheckpointError, match="bytearray"):
+        read_checkpoint(path)
+
+
+def test_tensors_larger_than_the_file(tmp_path: Path) -> None:
+    weights = {"visual.proj": torch.zeros(1).expand(2**40)}
+    for path, zipped in ((tmp_path / "a.pt", True), (tmp_path / "a.bin", False)):
+        torch.save(weights, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(CheckpointError, match="claims tensors larger than itself"):
+            read_checkpoint(path)
+
+
+def test_a_zip_bomb(tmp_path: Path, archive: Path) -> None:
+    path = tmp_path / "a.pt"
+    big = bytes(5_000_000)
+    rewritten(archive, path, lambda n, d: big if n.endswith("/data/0") else d, zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="compressed, which torch never does"):
+        read_checkpoint(path)
+
+
+def test_an_entry_that_claims_more_than_the_file(tmp_path: Path, archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as held:
+        info = next(i for i in held.infolist() if i.filename.endswith("/data/0"))
+    header = data.rindex(info.filename.encode()) - 46  # its entry in the central directory
+    data[header + 20 : header + 28] = struct.pack("<II", 2**31, 2**31)
+    (tmp_path / "a.pt").write_bytes(data)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_tensor_beyond_its_storage(tmp_path: Path, archive: Path) -> None:
+    path = rewritten(archive, tmp_path / "a.pt", lambda n, d: d[:4] if "/data/" in n else d)
+    with pytest.raises(CheckpointError, match="truncated|larger than itself"):
+        read_checkpoint(path)
+
+
+def test_files_cut_anywhere(tmp_path: Path, archive: Path, weights: dict[str, Tensor]) -> None:
+    whole = [archive, write(tmp_path, weights), tmp_path / "legacy.bin"]
+    torch.save(weights, whole[2], _use_new_zipfile_serialization=False)
+    for path in whole:
+        data = path.read_bytes()
+        for size in (0, 1, 8, 100, len(data) // 2, len(data) - 1):
+            cut = tmp_path / f"cut{path.suffix}"
+            cut.write_bytes(data[:size])
+            with pytest.raises(CheckpointError):
+                read_checkpoint(cut)
+
+
+def test_bytes_of_anything(tmp_path: Path) -> None:
+    random = torch.randint(0, 256, (5000,), generator=torch.Generator().manual_seed(0))
+    empty = io.BytesIO()
+    zipfile.ZipFile(empty, "w").close()
+    for data in (
+        bytes(random.tolist()),
+        b"<!DOCTYPE html><title>404</title>",
+        b"PK\x03\x04" + bytes(100),
+        b"\x80\x02" + bytes(random.tolist()),
+        empty.getvalue(),
+        bytes(9),
+    ):
+        for suffix in (".pt", ".bin", ".safetensors"):
+            path = tmp_path / f"a{suffix}"
+            path.write_bytes(data)
+            with pytest.raises(CheckpointError, match=f"a{suffix}"):
+                read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": ([4], [0, 16]), "b": ([4], [8, 24])},  # overlapping
+        {"a": ([2**40], [0, 16])},
+        {"a": ([4], [0, 2**50])},
+    ],
+)
+def test_hostile_safetensors(
+    tmp_path: Path, header: dict[str, tuple[list[int], list[int]]]
+) -> None:
+    entries = {
+        name: {"dtype": "F32", "shape": shape, "data_offsets": offsets}
+        for name, (shape, offsets) in header.items()
+    }
+    held = json.dumps(entries).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(held)) + held + bytes(24))
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_checkpoint(path)
+
+
+def test_a_training_checkpoint_holds_more(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+    """What OpenCLIP's training saves: the optimizer's state lies beside and is left there."""
+    path = write(tmp_path, weights).with_name("epoch_1.pt")
+    state = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(3)}}, "lr": 0.1}
+    torch.save({"epoch": 1, "name": "run", "state_dict": weights, "optimizer": state}, path)
+    assert read_checkpoint(path)[1] == read_checkpoint(tmp_path / "model.safetensors")[1]
+
+
+def test_weights_that_were_saved_before_torch_used_zip(
+    tmp_path: Path, weights: dict[str, Tensor]
+) -> None:
+    path = write(tmp_path, weights)
+    legacy = tmp_path / "legacy.bin"
+    torch.save(weights, legacy, _use_new_zipfile_serialization=False)
+    ours, theirs = read_checkpoint(path)[0], read_checkpoint(legacy)[0]
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
