@@ -7,6 +7,7 @@ from clipmodel.training.pen import RGB, Pen, around, shade
 
 WINDOW: RGB = (206, 232, 246)
 TYRE: RGB = (48, 48, 54)
+RUBBER: RGB = (98, 98, 106)  # light enough to be seen at night
 WOOD: RGB = (121, 82, 52)
 LEAF: RGB = (70, 140, 62)
 INK: RGB = (22, 20, 24)
@@ -232,7 +233,7 @@ def bicycle(pen: Pen, colour: RGB) -> None:
         for end in around(x, 0.66, 0.18, 8):
             pen.line((150, 150, 156), 0.012, (x, 0.66), end)
         rim = around(x, 0.66, 0.19, 24)
-        pen.line(TYRE, 0.045, *rim, rim[0], rim[1])
+        pen.line(RUBBER, 0.045, *rim, rim[0], rim[1])
     pen.line(colour, 0.065, (0.23, 0.66), (0.38, 0.36), (0.68, 0.36), (0.48, 0.68), (0.23, 0.66))
     pen.line(colour, 0.065, (0.36, 0.32), (0.48, 0.68))
     pen.line(colour, 0.065, (0.77, 0.66), (0.66, 0.24), (0.8, 0.2))
