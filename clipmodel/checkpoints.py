@@ -49,6 +49,8 @@ def read_checkpoint(
     file, _ = files_of(path)
     try:
         weights, layout = translate(load_tensors(file))
+        if config is not None and isinstance(config.vision, ResNetConfig) != _is_resnet(weights):
+            raise CheckpointError("its image tower is of another family than it should be")
         facts = facts_of_config(config) if config else _facts(file, layout)
         found = _complete(file, weights, facts)
         if config is not None and found != config:
@@ -98,7 +100,7 @@ def _facts(file: Path, layout: Layout) -> Facts:
 
 
 def _complete(file: Path, weights: Mapping[str, Tensor], facts: Facts) -> ModelConfig:
-    resnet = "visual.layer1.0.conv1.weight" in weights
+    resnet = _is_resnet(weights)
     unknown = _unknown(facts, resnet)
     if unknown:
         raise UnknownConfig(
@@ -113,6 +115,10 @@ def _complete(file: Path, weights: Mapping[str, Tensor], facts: Facts) -> ModelC
         mean=cast(Triple, facts.mean),
         std=cast(Triple, facts.std),
     )
+
+
+def _is_resnet(weights: Mapping[str, Tensor]) -> bool:
+    return "visual.layer1.0.conv1.weight" in weights
 
 
 def _unknown(facts: Facts, resnet: bool) -> list[str]:
@@ -185,10 +191,12 @@ def _checked(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Te
     _same_names(wanted.keys() - given.keys(), "lacks")
     for name, tensor in given.items():
         _check(name, tensor, wanted[name])
-    # In the model's order; only training counts batches, and OpenAI's archives do not say.
-    return {
-        name: counters[name] if name in counters else given[name].contiguous() for name in expected
-    }
+    # In the model's order; the counts of batches matter to a training alone.
+    return {name: counters[name] if name in counters else _plain(given[name]) for name in expected}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return (tensor.float() if tensor.dtype == torch.float64 else tensor).contiguous()
 
 
 def _same_names(names: set[str], what: str) -> None:

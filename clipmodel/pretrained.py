@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +29,6 @@ __all__ = [
 ]
 
 _BUNDLED = Path(__file__).parent / "weights"
-_DTYPE = "float32"  # of converted weights: exact for every source, memory-mapped as it is
 
 
 def available_models() -> list[str]:
@@ -59,7 +56,7 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
     """Whether `resolve` would answer without fetching or converting anything."""
     if name in bundled_models():
-        return True
+        return _is_model_folder(_BUNDLED / str(name))
     models = models_folder(download_root)
     entry = REGISTRY.get(str(name))
     if entry is not None:
@@ -145,18 +142,15 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
 
 
 def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
-    """Writes beside and moves into place, so that a folder of that name is always whole."""
+    """The text tower becomes float32, which NumPy maps; the image tower stays as it came."""
     from clipmodel.checkpoints import read_checkpoint
 
     state_dict, config = read_checkpoint(checkpoint, config)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        save_folder(beside / "model", name, config, state_dict, _DTYPE)
-        shutil.rmtree(folder, ignore_errors=True)  # what is there is no whole model folder
-        (beside / "model").replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return ModelFolder.open(folder)
+    weights = {
+        key: tensor if key.startswith("visual.") else tensor.float()
+        for key, tensor in state_dict.items()
+    }
+    return save_folder(folder, name, config, weights)
 
 
 # --- checkpoints that lie somewhere: converted once, known again by their content ---

@@ -1,4 +1,4 @@
-"""Checkpoints that are wrong, incomplete or hostile: each ends as a clear error, and nothing of it runs."""
+"""Checkpoints that are wrong, incomplete or hostile: a clear error each, and nothing of it runs."""
 
 import io
 import json
