@@ -110,12 +110,12 @@ class Embedder:
         return tower.encode(texts)
 
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(S, S, 3) each -> (B, D)."""
+        """(S, S, 3) each -> (B, D). One thread at a time, as the tower wants it."""
         with self._opening:
             tower = self._image_tower
-        starts = range(0, len(pictures), tower.batch_size)
-        batches = [np.stack(pictures[i : i + tower.batch_size]) for i in starts]
-        return np.concatenate([tower.encode(batch) for batch in batches])
+            starts = range(0, len(pictures), tower.batch_size)
+            batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
+            return np.concatenate([tower.encode(batch) for batch in batches])
 
     @property
     def _side(self) -> int:

@@ -237,7 +237,7 @@ def _alive(
     for score, id in zip(scores, ids, strict=True):
         image = images.get(int(id))
         if image is not None and image.paths:
-            hits.append(Hit(float(score), image))
+            hits.append(Hit(max(-1.0, min(1.0, float(score))), image))  # float16 is rounded
             if len(hits) == limit:
                 break
     return hits
