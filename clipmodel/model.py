@@ -37,11 +37,13 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        batch, places, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, N, 3W)
-        # (B, N, 3W) -> three of (B, heads, N, W / heads)
-        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        split = qkv.reshape(batch, places, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, N, W / heads)
         out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        return self.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # (B, N, W)
+        joined = out.transpose(1, 2).reshape(batch, places, width)
+        return self.out_proj(joined)  # type: ignore[no-any-return]
 
 
 class ResidualAttentionBlock(nn.Module):

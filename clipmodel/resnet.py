@@ -57,9 +57,8 @@ class AttentionPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, N, C)
-        x = (
-            torch.cat([x.mean(dim=1, keepdim=True), x], dim=1) + self.positional_embedding
-        )  # (B, 1 + N, C)
+        x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)  # (B, 1 + N, C)
+        x = x + self.positional_embedding
         query = self._heads(self.q_proj(x[:, :1]))  # (B, heads, 1, C / heads)
         out = F.scaled_dot_product_attention(
             query, self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
@@ -67,9 +66,9 @@ class AttentionPool2d(nn.Module):
         return self.c_proj(out.transpose(1, 2).flatten(1))  # type: ignore[no-any-return]  # (B, D)
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(
-            1, 2
-        )  # (B, N, C) -> (B, heads, N, C / heads)
+        batch, places, width = x.shape
+        split = x.reshape(batch, places, self.heads, width // self.heads)
+        return split.transpose(1, 2)  # (B, N, C) -> (B, heads, N, C / heads)
 
 
 class ModifiedResNet(nn.Module):

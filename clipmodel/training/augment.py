@@ -48,4 +48,5 @@ def jitter(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tens
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
     pixels = (pixels - mean) * contrast + mean
     grey = pixels.mean(dim=1, keepdim=True)
-    return ((pixels - grey) * saturation + grey).clamp(0, 1)
+    coloured: Tensor = (pixels - grey) * saturation + grey
+    return coloured.clamp(0, 1)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from clipmodel.tokenizer import token_ids
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clipmodel.tokenizer import token_ids
 from clipmodel.training.augment import Augmentation, crop
 from clipmodel.training.data import Collection
 

@@ -68,11 +68,10 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _pictures(path: Path, wanted: set[str]) -> dict[str, NDArray[np.uint8]]:
+    pictures = {}
     with tarfile.open(path) as tar:
-        return {
-            member.name: np.asarray(
-                Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB")
-            )  # type: ignore[union-attr]
-            for member in tar
-            if member.name in wanted
-        }
+        for member in tar:
+            if member.name in wanted and (packed := tar.extractfile(member)):
+                opened = Image.open(io.BytesIO(packed.read()))
+                pictures[member.name] = np.asarray(opened.convert("RGB"))
+    return pictures

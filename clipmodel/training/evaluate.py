@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from clipmodel.image_encoder import ImageEncoder
-from clipmodel.preprocess import to_pixels
-from clipmodel.text_encoder import TextEncoder
 from numpy.typing import NDArray
 from PIL import Image
 
+from clipmodel.image_encoder import ImageEncoder
+from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import ModelFolder
+from clipmodel.text_encoder import TextEncoder
 from clipmodel.training.data import flickr8k, tiny_imagenet
 from clipmodel.training.painting import paint
 from clipmodel.training.scenes import imagine, queries

@@ -34,7 +34,7 @@ def optimise(
     bar = tqdm(total=plan.steps, initial=start, desc=plan.name, unit="step", smoothing=0.05)
     for step, loss in enumerate(losses(range(start, plan.steps)), start + 1):
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         schedule.step()

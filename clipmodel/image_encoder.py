@@ -1,0 +1,117 @@
+"""The image tower, in batches on a device: uint8 pixels in, unit vectors out."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from clipmodel.config import ResNetConfig
+from clipmodel.errors import CheckpointError, ClipModelError
+from clipmodel.model import VisionTransformer
+from clipmodel.model_folder import ModelFolder
+from clipmodel.resnet import ModifiedResNet
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ImageEncoder:
+    """Pictures -> unit vectors. One thread at a time."""
+
+    def __init__(
+        self, folder: ModelFolder, *, device: str | None = None, precision: Precision = "auto"
+    ) -> None:
+        """device: "cpu", "cuda", "cuda:1", "mps"; by default the first CUDA device if there is one.
+
+        precision: "auto" is fp16 on CUDA, bf16 on a CPU that multiplies it natively, else fp32.
+        Raises CheckpointError where the weights are not those of the folder's config, and
+        ClipModelError where the machine has no such device.
+        """
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = _precision(self.device) if precision == "auto" else precision
+        self.batch_size = 32 if self.device == "cpu" else 256
+        self._size = folder.config.vision.image_size
+        tower = in_dtype(_tower(folder), DTYPES[self.precision])
+        if isinstance(folder.config.vision, ResNetConfig):  # convolutions are quicker so
+            tower = tower.to(memory_format=torch.channels_last)
+        try:
+            self._tower = tower.to(self.device)
+            self._mean = torch.tensor(folder.config.mean, device=self.device).view(3, 1, 1) * 255
+            self._std = torch.tensor(folder.config.std, device=self.device).view(3, 1, 1) * 255
+        except (RuntimeError, AssertionError) as error:
+            raise ClipModelError(f"cannot use the device {self.device!r}: {error}") from error
+
+    @torch.inference_mode()
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
+
+        Raises ValueError for another size, ClipModelError if the weights make no finite vectors.
+        """
+        if pixels.ndim != 4 or pixels.shape[1:] != (self._size, self._size, 3):
+            raise ValueError(
+                f"pixels of shape (B, {self._size}, {self._size}, 3), not {pixels.shape}"
+            )
+        vectors = F.normalize(self._tower(self._normalised(pixels)).float(), dim=1)
+        if not torch.isfinite(vectors).all():
+            raise ClipModelError("the image tower's weights give vectors that are no numbers")
+        return vectors.cpu().numpy()
+
+    def _normalised(self, pixels: NDArray[np.uint8]) -> Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+        if self.device.startswith("cuda"):
+            batch = batch.pin_memory()
+        batch = batch.to(self.device, non_blocking=True).float()  # (B, 3, S, S), channels last
+        return (batch - self._mean) / self._std
+
+
+def in_dtype(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The module's weights in `dtype`, in place; those of norms stay float32, which they need."""
+    for part in module.modules():
+        if not isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
+            for name, parameter in part.named_parameters(recurse=False):
+                if name != "logit_scale":
+                    parameter.data = parameter.data.to(dtype)
+    return module
+
+
+def _tower(folder: ModelFolder) -> nn.Module:
+    config = folder.config
+    try:
+        held = load_file(folder.vision_file)
+        weights = {name.removeprefix("visual."): value for name, value in held.items()}
+        with torch.device("meta"):  # no memory for weights that are replaced at once
+            tower: nn.Module = (
+                ModifiedResNet(config.vision, config.embed_dim)
+                if isinstance(config.vision, ResNetConfig)
+                else VisionTransformer(config.vision, config.embed_dim)
+            )
+        missing, unexpected = tower.load_state_dict(weights, strict=False, assign=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"{folder.vision_file} is damaged: {error}") from error
+    # Batch norms count batches while they train; a model folder need not say how many.
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise CheckpointError(f"{folder.vision_file}: missing {missing}, unexpected {unexpected}")
+    for module in tower.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_batches_tracked = None
+    return tower.float().eval()
+
+
+def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
+    if device.startswith("cuda"):
+        return "fp16"
+    return "bf16" if device == "cpu" and has_native_bf16() else "fp32"
+
+
+def has_native_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16 or AMX); emulated, it is slower."""
+    return any(
+        bool(getattr(torch.cpu, name, bool)())
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )

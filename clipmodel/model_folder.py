@@ -1,0 +1,147 @@
+"""A model folder: config.json and, as safetensors, the weights of each tower.
+
+The towers lie apart so that a text search maps the text tower alone; nothing here imports torch.
+"""
+
+import json
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipmodel.config import ModelConfig
+from clipmodel.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG, VISION, TEXT = "config.json", "vision.safetensors", "text.safetensors"
+MOST_HEADER = 100_000_000  # bytes, as the safetensors format has it
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model, ready to be opened. `digest` names its weights: sha256, in hex."""
+
+    path: Path
+    name: str
+    digest: str
+    config: ModelConfig
+
+    @classmethod
+    def open(cls, path: Path) -> "ModelFolder":
+        """Raises CheckpointError where a file is missing or config.json is none of ours."""
+        for file in (CONFIG, VISION, TEXT):
+            if not (path / file).is_file():
+                raise CheckpointError(f"{path} is no model folder: it has no {file}")
+        try:
+            held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+            return cls(path, str(held["name"]), str(held["digest"]), ModelConfig.from_dict(held))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
+
+    @property
+    def vision_file(self) -> Path:
+        return self.path / VISION
+
+    @property
+    def text_file(self) -> Path:
+        return self.path / TEXT
+
+
+def save_folder(
+    path: Path,
+    name: str,
+    config: ModelConfig,
+    state_dict: "Mapping[str, torch.Tensor]",
+    dtype: Literal["float16", "float32"] | None = None,
+) -> ModelFolder:
+    """Write a model folder in one move, in place of one that is there.
+
+    state_dict: of a `CLIP(config)`. dtype: of the weights (None: as they are); counters stay.
+    Other files beside the weights, such as a model card, are kept.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    weights = {
+        key: (
+            value.detach().to("cpu", getattr(torch, dtype) if dtype else value.dtype)
+            if value.is_floating_point()
+            else value.cpu()
+        ).contiguous()
+        for key, value in state_dict.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
+        part = Path(beside) / path.name
+        if path.is_dir():
+            shutil.copytree(path, part)
+        part.mkdir(exist_ok=True)
+        towers = {VISION: ("visual.",), TEXT: ("text.", "logit_scale")}
+        for file, prefixes in towers.items():
+            tower = {k: v for k, v in weights.items() if k.startswith(prefixes)}
+            save_file(tower, part / file)
+        held = {"name": name, "digest": _digest(part), **config.to_dict()}
+        (part / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+        if path.exists():
+            os.replace(path, Path(beside) / "former")
+        os.replace(part, path)
+    return ModelFolder.open(path)
+
+
+def _digest(folder: Path) -> str:
+    """Of both files; safetensors orders its tensors, so equal weights have equal bytes."""
+    summed = sha256()
+    for file in (VISION, TEXT):
+        summed.update((folder / file).read_bytes())
+    return summed.hexdigest()
+
+
+def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a safetensors file, mapped into memory and read-only; bfloat16 as float32.
+
+    Raises CheckpointError unless every tensor lies within the file and none on another.
+    """
+    try:
+        header, start = _header(file)
+        data = np.asarray(np.memmap(file, np.uint8, "r"))[start:]
+        _check_places(header, len(data))
+        return {name: _tensor(data, entry) for name, entry in header.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise CheckpointError(f"{file} is damaged: {error}") from error
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int]:
+    with file.open("rb") as opened:
+        (length,) = struct.unpack("<Q", opened.read(8))
+        if length > min(MOST_HEADER, file.stat().st_size - 8):
+            raise ValueError(f"a header of {length} bytes")
+        header = json.loads(opened.read(length))
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def _check_places(header: dict[str, Any], size: int) -> None:
+    end = 0
+    for first, last in sorted(tuple(entry["data_offsets"]) for entry in header.values()):
+        if not end <= first <= last <= size:
+            raise ValueError(f"a tensor at bytes {first} to {last} of {size}")
+        end = last
+
+
+def _tensor(data: NDArray[np.uint8], entry: dict[str, Any]) -> NDArray[Any]:
+    first, last = entry["data_offsets"]
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        halves = data[first:last].view("<u2").astype(np.uint32) << 16
+        return halves.view(np.float32).reshape(entry["shape"])
+    return data[first:last].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])

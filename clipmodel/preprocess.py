@@ -1,0 +1,62 @@
+"""Pictures -> the square of pixels that an image tower sees, as OpenAI's CLIP cuts it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clipmodel.config import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
+    """Bicubic until the shorter side is `size`, then the middle (size, size).
+
+    Equal to torchvision's Resize and CenterCrop on the same Pillow image, bit by bit.
+    """
+    width, height = image.size
+    if width <= height:
+        resized = (size, int(size * height / width))
+    else:
+        resized = (int(size * width / height), size)
+    if resized != image.size:
+        image = image.resize(resized, Image.Resampling.BICUBIC)
+    left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
+    return image.crop((left, top, left + size, top + size))
+
+
+def to_pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """(size, size, 3) RGB, 0 to 255. `image`: RGB."""
+    return np.asarray(resize_and_crop(image, size), np.uint8)
+
+
+def transform(config: ModelConfig) -> "Callable[[Image.Image], torch.Tensor]":
+    """OpenAI's torchvision pipeline: a Pillow image of any mode -> (3, S, S) float32."""
+    from torchvision.transforms import (
+        CenterCrop,
+        Compose,
+        InterpolationMode,
+        Normalize,
+        Resize,
+        ToTensor,
+    )
+
+    size = config.vision.image_size
+    composed: Callable[[Image.Image], torch.Tensor] = Compose(
+        [
+            Resize(size, interpolation=InterpolationMode.BICUBIC),
+            CenterCrop(size),
+            _to_rgb,
+            ToTensor(),
+            Normalize(config.mean, config.std),
+        ]
+    )
+    return composed
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")

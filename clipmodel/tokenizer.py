@@ -1,0 +1,179 @@
+"""Text -> token ids: the byte-level BPE of OpenAI's CLIP, equal to it on every text.
+
+Part of each cold search, so little is imported or built for plain ASCII: there ftfy changes
+nothing, and the standard library's `re` splits as `regex` does (tests hold both).
+"""
+
+import gzip
+import heapq
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MERGES = 49152 - 256 - 2  # of the table's lines, those that OpenAI's vocabulary uses
+START, END = 49406, 49407
+MOST_CHARACTERS = 20_000  # of a text that is to be cut: 77 tokens of sense end long before
+
+_TABLE = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
+_SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
+_WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|{letters}+|{number}|[^\s{other}]+"
+)
+_ASCII_WORDS = re.compile(_WORDS.format(letters="[a-z]", number="[0-9]", other="a-z0-9"))
+
+
+class TextTooLong(ValueError):
+    """A text has more tokens than the context holds."""
+
+
+class Tokenizer:
+    """Holds the table of merges; the ids are those of OpenAI's vocabulary."""
+
+    def __init__(self) -> None:
+        lines = gzip.decompress(_TABLE.read_bytes()).decode("utf-8").split("\n")
+        self._merges = lines[1 : MERGES + 1]  # "a b": earlier ones first
+        self._ranks = dict(zip(self._merges, range(MERGES), strict=True))
+        self._letters = _printable_bytes()  # each byte as a printable character
+        characters = self._letters.values()
+        self._ids = {c: i for i, c in enumerate(characters)}  # inside a word
+        self._ids |= {c + "</w>": 256 + i for i, c in enumerate(characters)}  # at its end
+        self._of_word = lru_cache(10_000)(self._merge)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without start and end."""
+        return [token for word in _words(_clean(text)) for token in self._of_word(word)]
+
+    def encode_start(self, text: str, most: int) -> list[int]:
+        """The first `most` ids of a text, however long it is."""
+        tokens: list[int] = []
+        for word in _words(_clean(text[:MOST_CHARACTERS])):
+            tokens += self._of_word(word)
+            if len(tokens) >= most:
+                break
+        return tokens[:most]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; words come out lower-case and with a space behind each."""
+        text = "".join(self._text_of(token) for token in ids)
+        bytes_of = {character: byte for byte, character in self._letters.items()}
+        spelt = text.replace("</w>", " ")
+        return bytes(
+            b for c in spelt for b in ([bytes_of[c]] if c in bytes_of else c.encode())
+        ).decode("utf-8", errors="replace")
+
+    def _text_of(self, token: int) -> str:
+        if token >= START:
+            return next(name for name, special in _SPECIAL.items() if special == token)
+        if token >= 512:
+            return self._merges[token - 512].replace(" ", "")
+        return list(self._ids)[token]
+
+    def _merge(self, word: str) -> tuple[int, ...]:
+        """Join the pair that the table has first, again and again, until it has none.
+
+        A heap and a list of neighbours: n log n, so that a word of a million letters ends as well.
+        """
+        if word in _SPECIAL:
+            return (_SPECIAL[word],)
+        parts = [self._letters[byte] for byte in word.encode("utf-8", errors="replace")]
+        parts[-1] += "</w>"
+        ids = [self._ids[part] for part in parts]
+        following, before = list(range(1, len(parts) + 1)), list(range(-1, len(parts) - 1))
+        heap: list[tuple[int, int, str]] = []
+
+        def offer(left: int) -> None:
+            if left >= 0 and (right := following[left]) < len(parts):
+                pair = f"{parts[left]} {parts[right]}"
+                if (rank := self._ranks.get(pair)) is not None:
+                    heapq.heappush(heap, (rank, left, pair))
+
+        for left in range(len(parts)):
+            offer(left)
+        while heap:
+            rank, left, pair = heapq.heappop(heap)
+            right = following[left]
+            if right >= len(parts) or not parts[left] or pair != f"{parts[left]} {parts[right]}":
+                continue  # one of the two has been joined to another since
+            parts[left], ids[left] = parts[left] + parts[right], 512 + rank
+            parts[right] = ""
+            following[left] = following[right]
+            if following[left] < len(parts):
+                before[following[left]] = left
+            offer(before[left])
+            offer(left)
+        return tuple(token for token, part in zip(ids, parts, strict=True) if part)
+
+
+def token_ids(
+    texts: str | Sequence[str], context_length: int = 77, truncate: bool = False
+) -> NDArray[np.int64]:
+    """(B, context_length): start, the text, end, zeros. One text makes one row.
+
+    Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate`: then it
+    loses its end.
+    """
+    batch = [texts] if isinstance(texts, str) else texts
+    tokenizer, room = _shared(), context_length - 2
+    rows = np.zeros((len(batch), context_length), np.int64)
+    for row, text in zip(rows, batch, strict=True):
+        tokens = tokenizer.encode_start(text, room) if truncate else tokenizer.encode(text)
+        if len(tokens) > room:
+            shown = text if len(text) <= 60 else text[:59] + "…"
+            raise TextTooLong(
+                f"{shown!r} has {len(tokens)} tokens and {context_length} is the context, of which "
+                f"two mark start and end; shorten it, or pass truncate=True"
+            )
+        row[: len(tokens) + 2] = [START, *tokens, END]
+    return rows
+
+
+@cache
+def _shared() -> Tokenizer:
+    return Tokenizer()
+
+
+def _clean(text: str) -> str:
+    """Mend what was decoded wrongly, resolve HTML's entities, collapse white space."""
+    if not _is_plain(text):
+        import html
+
+        import ftfy
+
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(text.split()).lower() if text.isascii() else _collapse(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether cleaning leaves a text as it is: no control characters, no entities."""
+    return text.isascii() and text.isprintable() and "&" not in text
+
+
+def _collapse(text: str) -> str:
+    return str(_unicode()[0].sub(" ", text.strip()).strip().lower())
+
+
+def _words(text: str) -> Iterator[str]:
+    pattern = _ASCII_WORDS if text.isascii() else _unicode()[1]
+    for found in pattern.finditer(text):
+        yield found.group()
+
+
+@cache
+def _unicode() -> tuple[Any, Any]:
+    """White space, and words, of every script."""
+    import regex
+
+    words = _WORDS.format(letters=r"[\p{L}]", number=r"[\p{N}]", other=r"\p{L}\p{N}")
+    return regex.compile(r"\s+"), regex.compile(words, regex.IGNORECASE)
+
+
+def _printable_bytes() -> dict[int, str]:
+    """Each byte as a character: itself where it prints, else one from 256 on (as GPT-2's)."""
+    printing = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printing]
+    return {b: chr(b) for b in printing} | {b: chr(256 + i) for i, b in enumerate(others)}
