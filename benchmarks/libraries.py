@@ -68,7 +68,9 @@ def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], c
     dim = model.config.embed_dim
     record = adopt_model(catalog, model.name, model.digest, dim, "fp32")
     with sqlite3.connect(catalog.path) as database:
-        database.execute("INSERT INTO roots VALUES (1, ?, 1)", (os.fsencode(root),))
+        database.execute(
+            "INSERT INTO roots (id, path, entire) VALUES (1, ?, 1)", (os.fsencode(root),)
+        )
         for ids, vectors in PictureLike(dim).batches(count):
             _insert(database, record, files, ids, vectors)
     database.close()
@@ -84,14 +86,21 @@ def _insert(
     vectors: NDArray[np.float16],
 ) -> None:
     numbers = [int(id) for id in ids]
-    images = ((number, _digest(number), 640, 480, "JPEG", None) for number in numbers)
-    places = ((1, *next(files), number, None) for number in numbers)
-    rows = zip(numbers, (vector.tobytes() for vector in vectors), strict=True)
-    embeddings = ((record.id, number, vector) for number, vector in rows)
-    database.executemany("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?)", images)
-    database.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", places)
-    insert = "INSERT INTO embeddings (model_id, image_id, vector) VALUES (?, ?, ?)"
-    database.executemany(insert, embeddings)
+    images = ((number, _digest(number)) for number in numbers)
+    places = ((*next(files), number) for number in numbers)
+    embeddings = zip(numbers, (vector.tobytes() for vector in vectors), strict=True)
+    database.executemany(
+        "INSERT INTO images (id, digest, width, height, format) VALUES (?, ?, 640, 480, 'JPEG')",
+        images,
+    )
+    database.executemany(
+        "INSERT INTO files (root_id, path, size, mtime_ns, image_id) VALUES (1, ?, ?, ?, ?)",
+        places,
+    )
+    database.executemany(
+        f"INSERT INTO embeddings (model_id, image_id, vector) VALUES ({record.id}, ?, ?)",
+        embeddings,
+    )
 
 
 def _digest(number: int) -> bytes:
