@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clipmodel.archives import load_tensors
 from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
-from clipmodel.errors import CheckpointError, ModelNotFound, UnknownConfig
+from clipmodel.errors import CheckpointError, UnknownConfig
 from clipmodel.facts import (
     OPENAI_FACTS,
     Facts,
@@ -22,15 +22,8 @@ from clipmodel.facts import (
 )
 from clipmodel.layouts import Layout, layers, shape, side, translate
 from clipmodel.model import CLIP
+from clipmodel.sources import beside_of, files_of
 
-# What a folder may hold, the safest first.
-_IN_FOLDERS = (
-    "model.safetensors",
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "pytorch_model.bin",
-)
 _EXAMPLE = (
     '{"activation": "quick_gelu" or "gelu", "head_width": 64, '
     '"mean": [three numbers], "std": [three numbers]}'
@@ -61,30 +54,9 @@ def read_checkpoint(
         raise type(error)(named) from error
 
 
-def files_of(path: Path) -> tuple[Path, list[Path]]:
-    """The file with the weights, and the files beside it that say what weights do not."""
-    if path.is_dir():
-        found = next((path / name for name in _IN_FOLDERS if (path / name).is_file()), None)
-        if found is None:
-            raise CheckpointError(f"{path} holds no checkpoint: none of {', '.join(_IN_FOLDERS)}")
-        path = found
-    if not path.is_file():
-        raise ModelNotFound(f"there is no checkpoint {path}")
-    return path, [file for file in _beside(path).values() if file.is_file()]
-
-
-def _beside(file: Path) -> dict[str, Path]:
-    return {
-        "ours": file.with_name(file.name + ".json"),
-        "openclip": file.with_name("open_clip_config.json"),
-        "huggingface": file.with_name("config.json"),
-        "pixels": file.with_name("preprocessor_config.json"),
-    }
-
-
 def _facts(file: Path, layout: Layout) -> Facts:
     """What a user wrote for this file counts most, then the config of who wrote the weights."""
-    beside = _beside(file)
+    beside = beside_of(file)
     if beside["ours"].is_file():
         return facts_of_ours(beside["ours"])
     if layout == "huggingface" and beside["huggingface"].is_file():

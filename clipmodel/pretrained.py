@@ -12,6 +12,7 @@ from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ModelNotFound
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
+from clipmodel.sources import files_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -171,8 +172,6 @@ def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
 
 
 def _converted(path: Path, models: Path) -> Path:
-    from clipmodel.checkpoints import files_of
-
     weights, beside = files_of(path)
     digest = _sha256([weights])
     entry = next((entry for entry in REGISTRY.values() if entry.sha256 == digest), None)
@@ -203,8 +202,6 @@ def _note(models: Path, path: Path) -> Path:
 
 def _stamp(path: Path) -> list[list[int | str]]:
     """Size and time of all that the model is made from; it changes when one of them does."""
-    from clipmodel.checkpoints import files_of
-
     weights, beside = files_of(path)
     stats = [(file.name, file.stat()) for file in (weights, *beside)]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]

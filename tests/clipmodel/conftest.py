@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from clipmodel.config import ModelConfig
 from clipmodel.model import CLIP
 
+torch.set_num_threads(1)  # for models this small, threads would only wait for one another
+
 CONTEXT, VOCABULARY = 12, 60
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 VIT = {"image_size": 32, "patch_size": 8, "width": 128, "layers": 2, "head_width": 64}

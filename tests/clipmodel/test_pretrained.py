@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -133,6 +135,16 @@ def test_a_checkpoint_is_converted_once(models: Path, checkpoint: Path) -> None:
     written = folder.vision_file.stat().st_mtime_ns
     assert resolve(str(checkpoint)) == folder
     assert folder.vision_file.stat().st_mtime_ns == written
+
+
+def test_a_converted_checkpoint_is_found_without_torch(models: Path, checkpoint: Path) -> None:
+    resolve(checkpoint)
+    code = "import sys; from clipmodel.pretrained import resolve; resolve(sys.argv[1]);"
+    code += "print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, str(checkpoint)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_copy_is_known_by_its_content(models: Path, checkpoint: Path) -> None:

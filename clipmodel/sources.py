@@ -1,0 +1,36 @@
+"""Which files make up a checkpoint. No torch here: a cached one is found again without it."""
+
+from pathlib import Path
+
+from clipmodel.errors import CheckpointError, ModelNotFound
+
+# What a folder may hold, the safest first.
+_IN_FOLDERS = (
+    "model.safetensors",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "pytorch_model.bin",
+)
+
+
+def files_of(path: Path) -> tuple[Path, list[Path]]:
+    """The file with the weights, and the files beside it that say what weights do not."""
+    if path.is_dir():
+        found = next((path / name for name in _IN_FOLDERS if (path / name).is_file()), None)
+        if found is None:
+            raise CheckpointError(f"{path} holds no checkpoint: none of {', '.join(_IN_FOLDERS)}")
+        path = found
+    if not path.is_file():
+        raise ModelNotFound(f"there is no checkpoint {path}")
+    return path, [file for file in beside_of(path).values() if file.is_file()]
+
+
+def beside_of(file: Path) -> dict[str, Path]:
+    """Where configs of a checkpoint would be: a user's own, OpenCLIP's, Hugging Face's two."""
+    return {
+        "ours": file.with_name(file.name + ".json"),
+        "openclip": file.with_name("open_clip_config.json"),
+        "huggingface": file.with_name("config.json"),
+        "pixels": file.with_name("preprocessor_config.json"),
+    }
