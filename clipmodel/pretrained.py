@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipmodel.config import ModelConfig
-from clipmodel.errors import CheckpointError, ModelNotFound
+from clipmodel.errors import CheckpointError, ClipModelError, ModelNotFound
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
 from clipmodel.sources import files_of
@@ -129,7 +129,10 @@ def _is_model_folder(path: Path) -> bool:
 def _lock(models: Path, name: str) -> "FileLock":
     from filelock import FileLock
 
-    models.mkdir(parents=True, exist_ok=True)
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(models, error) from error
     return FileLock(models / f"{name}.lock")
 
 
@@ -151,7 +154,17 @@ def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | No
         key: tensor if key.startswith("visual.") else tensor.float()
         for key, tensor in state_dict.items()
     }
-    return save_folder(folder, name, config, weights)
+    try:
+        return save_folder(folder, name, config, weights)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ClipModelError:
+    return ClipModelError(
+        f"{folder} cannot be written: {error.strerror or error}; "
+        "RETRIEVE_MODELS may name another folder for models"
+    )
 
 
 # --- checkpoints that lie somewhere: converted once, known again by their content ---
@@ -221,6 +234,6 @@ def _remembered(models: Path, path: Path) -> Path | None:
         held = json.loads(_note(models, path).read_text())
         folder = models / str(held["folder"])
         unchanged = not path.exists() or held["files"] == _stamp(path)
-    except (OSError, ValueError, KeyError, TypeError, CheckpointError):
+    except (OSError, ValueError, KeyError, TypeError, ClipModelError):
         return None
     return folder if unchanged and _is_model_folder(folder) else None

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from clipmodel.checkpoints import read_checkpoint
-from clipmodel.errors import CheckpointError, DownloadError, ModelNotFound
+from clipmodel.errors import CheckpointError, ClipModelError, DownloadError, ModelNotFound
 from clipmodel.pretrained import (
     Pretrained,
     available_models,
@@ -180,6 +180,11 @@ def test_folders_of_checkpoints_and_model_folders(models: Path, checkpoint: Path
     again = resolve(folder.path)
     assert (again.path, again.digest) == (folder.path, folder.digest)
     assert is_cached(folder.path)
+
+
+def test_a_cache_that_cannot_be(checkpoint: Path) -> None:
+    with pytest.raises(ClipModelError, match="cannot be written: .*RETRIEVE_MODELS"):
+        resolve(checkpoint, download_root=checkpoint / "under a file")
 
 
 def test_a_bad_checkpoint_leaves_nothing(models: Path, tmp_path: Path) -> None:
