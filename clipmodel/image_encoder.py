@@ -6,15 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipmodel.config import ResNetConfig
-from clipmodel.errors import CheckpointError, ClipModelError
-from clipmodel.model import VisionTransformer
+from clipmodel.errors import ClipModelError
+from clipmodel.loading import default_device, in_dtype, load_image_tower
 from clipmodel.model_folder import ModelFolder
-from clipmodel.resnet import ModifiedResNet
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -32,11 +29,12 @@ class ImageEncoder:
         Raises CheckpointError where the weights are not those of the folder's config, and
         ClipModelError where the machine has no such device.
         """
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         self.precision = _precision(self.device) if precision == "auto" else precision
         self.batch_size = 32 if self.device == "cpu" else 256
         self._size = folder.config.vision.image_size
-        tower = in_dtype(_tower(folder), DTYPES[self.precision])
+        tower = load_image_tower(folder)
+        in_dtype(tower, DTYPES[self.precision])
         if isinstance(folder.config.vision, ResNetConfig):  # convolutions are quicker so
             tower = tower.to(memory_format=torch.channels_last)
         try:
@@ -67,40 +65,6 @@ class ImageEncoder:
             batch = batch.pin_memory()
         batch = batch.to(self.device, non_blocking=True).float()  # (B, 3, S, S), channels last
         return (batch - self._mean) / self._std
-
-
-def in_dtype(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The module's weights in `dtype`, in place; those of norms stay float32, which they need."""
-    for part in module.modules():
-        if not isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
-            for name, parameter in part.named_parameters(recurse=False):
-                if name != "logit_scale":
-                    parameter.data = parameter.data.to(dtype)
-    return module
-
-
-def _tower(folder: ModelFolder) -> nn.Module:
-    config = folder.config
-    try:
-        held = load_file(folder.vision_file)
-        weights = {name.removeprefix("visual."): value for name, value in held.items()}
-        with torch.device("meta"):  # no memory for weights that are replaced at once
-            tower: nn.Module = (
-                ModifiedResNet(config.vision, config.embed_dim)
-                if isinstance(config.vision, ResNetConfig)
-                else VisionTransformer(config.vision, config.embed_dim)
-            )
-        missing, unexpected = tower.load_state_dict(weights, strict=False, assign=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{folder.vision_file} is damaged: {error}") from error
-    # Batch norms count batches while they train; a model folder need not say how many.
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise CheckpointError(f"{folder.vision_file}: missing {missing}, unexpected {unexpected}")
-    for module in tower.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.num_batches_tracked = None
-    return tower.float().eval()
 
 
 def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:

@@ -5,9 +5,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from clipmodel.config import ResNetConfig
 from clipmodel.errors import CheckpointError
-from clipmodel.model import CLIP
-from clipmodel.pretrained import ModelFolder
+from clipmodel.model import CLIP, VisionTransformer
+from clipmodel.model_folder import ModelFolder
+from clipmodel.resnet import ModifiedResNet
 
 
 def default_device() -> str:
@@ -20,35 +22,55 @@ def load_model(folder: ModelFolder, device: str | torch.device) -> CLIP:
 
     Raises CheckpointError where the folder's weights are not those of its config.
     """
-    weights: dict[str, torch.Tensor] = {}
-    try:
-        for tower in ("vision", "text"):
-            weights |= load_file(folder.path / f"{tower}.safetensors")
-        with torch.device("meta"):
-            model = CLIP(folder.config)
-        model.load_state_dict(_with_counters(model, weights), assign=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder.path} is damaged: {error}; remove it to have it made anew"
-        ) from error
+    weights = _read(folder, "vision") | _read(folder, "text")
+    with torch.device("meta"):  # no memory for weights that are replaced at once
+        model = CLIP(folder.config)
+    _fill(model, weights, folder)
     model = model.float().requires_grad_(True).to(device).eval()
-    return halve(model) if torch.device(device).type == "cuda" else model
-
-
-def halve(model: CLIP) -> CLIP:
-    """float16 weights, in place, but for the norms and the scale of the logits."""
-    for module in model.modules():
-        if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
-            continue
-        for name, parameter in module.named_parameters(recurse=False):
-            if name != "logit_scale":
-                parameter.data = parameter.data.half()
+    if torch.device(device).type == "cuda":
+        in_dtype(model, torch.float16)
     return model
 
 
-def _with_counters(model: CLIP, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Batch norms count batches while they train; a model folder need not say how many."""
-    counters = {
-        name: torch.tensor(0) for name in model.state_dict() if name.endswith("num_batches_tracked")
-    }
-    return counters | weights
+def load_image_tower(folder: ModelFolder) -> nn.Module:
+    """The image tower alone, in evaluation mode, float32 on the CPU. Raises CheckpointError."""
+    config = folder.config
+    weights = _read(folder, "vision")
+    with torch.device("meta"):
+        tower: nn.Module = (
+            ModifiedResNet(config.vision, config.embed_dim)
+            if isinstance(config.vision, ResNetConfig)
+            else VisionTransformer(config.vision, config.embed_dim)
+        )
+    _fill(tower, {name.removeprefix("visual."): w for name, w in weights.items()}, folder)
+    return tower.float().eval()
+
+
+def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
+    """Converts the weights in place, but for the norms and the scale of the logits."""
+    for part in module.modules():
+        if isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
+            continue
+        for name, parameter in part.named_parameters(recurse=False):
+            if name != "logit_scale":
+                parameter.data = parameter.data.to(dtype)
+
+
+def _read(folder: ModelFolder, tower: str) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(folder.path / f"{tower}.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _fill(module: nn.Module, weights: dict[str, torch.Tensor], folder: ModelFolder) -> None:
+    # Batch norms count batches while they train; a model folder need not say how many.
+    counters = {n: torch.tensor(0) for n in module.state_dict() if n.endswith("batches_tracked")}
+    try:
+        module.load_state_dict(counters | weights, assign=True)
+    except RuntimeError as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: ModelFolder, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{folder.path} is damaged: {error}; remove it to have it made anew")

@@ -1,0 +1,155 @@
+"""The encoders: NumPy's text tower and the batched image tower against the torch model."""
+
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.errors import CheckpointError, ClipModelError
+from clipmodel.image_encoder import ImageEncoder
+from clipmodel.model import CLIP
+from clipmodel.model_folder import ModelFolder, save_folder
+from clipmodel.text_encoder import TextEncoder, gelu
+from clipmodel.tokenizer import token_ids
+
+CONFIG = ModelConfig(
+    embed_dim=48,
+    vision=VisionConfig(32, 8, 64, 2, 4, 256, "gelu"),
+    text=TextConfig(77, 49408, 64, 3, 4, 256, "quick_gelu"),
+    mean=(0.48, 0.46, 0.41),
+    std=(0.27, 0.26, 0.28),
+)
+RESNET = replace(CONFIG, vision=ResNetConfig(64, 16, (1, 1, 1, 1), 8))
+TEXTS = ["a red car", "", "two dogs on a beach at night", "x " * 74, "x " * 300, "漢字 🙂"]
+
+
+def model_of(config: ModelConfig) -> CLIP:
+    torch.manual_seed(0)
+    model = CLIP(config).eval()
+    for parameter in model.parameters():  # beyond the initial values, where many are 0 or 1
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    state = model_of(CONFIG).state_dict()
+    return save_folder(tmp_path_factory.mktemp("models") / "m", "m", CONFIG, state)
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_text_in_numpy_equals_torch(activation: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, text=replace(CONFIG.text, activation=activation))
+    model = model_of(config)
+    folder = save_folder(tmp_path / "m", "m", config, model.state_dict())
+    ids = torch.from_numpy(token_ids(TEXTS, truncate=True))
+    with torch.inference_mode():
+        theirs = F.normalize(model.encode_text(ids), dim=1).numpy()
+    np.testing.assert_allclose(TextEncoder(folder).encode(TEXTS), theirs, atol=1e-5, rtol=0)
+
+
+def test_float16_weights_lose_little(folder: ModelFolder, tmp_path: Path) -> None:
+    state = model_of(CONFIG).state_dict()
+    half = save_folder(tmp_path / "half", "half", CONFIG, state, "float16")
+    cosines = (TextEncoder(half).encode(TEXTS) * TextEncoder(folder).encode(TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.9999
+    assert half.text_file.stat().st_size < 0.6 * folder.text_file.stat().st_size
+
+
+def test_a_text_has_one_vector_in_any_company(folder: ModelFolder) -> None:
+    encoder = TextEncoder(folder)
+    together = encoder.encode(TEXTS * 40)
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(together[: len(TEXTS)], alone, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    assert encoder.encode([]).shape == (0, 48)
+
+
+def test_threads_may_share_a_text_encoder(folder: ModelFolder) -> None:
+    encoder, wanted = TextEncoder(folder), TextEncoder(folder).encode(TEXTS)
+    wrong: list[str] = []
+
+    def work() -> None:
+        if not np.allclose(encoder.encode(TEXTS), wanted, atol=1e-6):
+            wrong.append("differs")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_gelu_is_exact() -> None:
+    x = np.linspace(-12, 12, 10_001, dtype=np.float32)
+    np.testing.assert_allclose(gelu(x), F.gelu(torch.from_numpy(x)).numpy(), atol=1e-6)
+
+
+def test_text_needs_no_torch(folder: ModelFolder) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "import clipmodel\n"
+        "from clipmodel.pretrained import resolve\n"
+        "from clipmodel.text_encoder import TextEncoder\n"
+        f"TextEncoder(resolve({str(folder.path)!r})).encode(['a red car'])\n"
+        "assert not {'torch', 'torchvision', 'safetensors'} & set(sys.modules), sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("config", [CONFIG, RESNET], ids=["vit", "resnet"])
+def test_batches_of_pictures_equal_the_model(config: ModelConfig, tmp_path: Path) -> None:
+    model = model_of(config)
+    folder = save_folder(tmp_path / "m", "m", config, model.state_dict())
+    side = config.vision.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    batch = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
+    with torch.inference_mode():
+        theirs = F.normalize(model.encode_image(batch), dim=1).numpy()
+    encoder = ImageEncoder(folder, device="cpu", precision="fp32")
+    np.testing.assert_allclose(encoder.encode(pixels), theirs, atol=1e-5)
+    assert encoder.encode(pixels[:0]).shape == (0, 48)
+    with pytest.raises(ValueError, match="pixels of shape"):
+        encoder.encode(pixels[:, :-1])
+
+
+@pytest.mark.parametrize("config", [CONFIG, RESNET], ids=["vit", "resnet"])
+def test_bfloat16_stays_near_float32(config: ModelConfig, tmp_path: Path) -> None:
+    folder = save_folder(tmp_path / "m", "m", config, model_of(config).state_dict())
+    side = config.vision.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), np.uint8)
+    single, brain = (
+        ImageEncoder(folder, device="cpu", precision=precision).encode(pixels)
+        for precision in ("fp32", "bf16")
+    )
+    assert (single * brain).sum(axis=1).min() > 0.999
+
+
+def test_weights_that_give_no_numbers_are_refused(tmp_path: Path) -> None:
+    state = model_of(CONFIG).state_dict()
+    state["visual.proj"][0, 0] = float("nan")
+    encoder = ImageEncoder(save_folder(tmp_path / "m", "m", CONFIG, state), device="cpu")
+    with pytest.raises(ClipModelError, match="no numbers"):
+        encoder.encode(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_a_device_that_is_not_there_is_an_error(folder: ModelFolder) -> None:
+    with pytest.raises(ClipModelError, match="cannot use the device 'nonsense'"):
+        ImageEncoder(folder, device="nonsense")
+
+
+def test_weights_of_another_model_are_refused(folder: ModelFolder) -> None:
+    other = replace(folder, config=RESNET)
+    with pytest.raises(CheckpointError):
+        ImageEncoder(other, device="cpu")
+    with pytest.raises(CheckpointError):
+        TextEncoder(replace(folder, config=replace(CONFIG, text=replace(CONFIG.text, width=32))))
