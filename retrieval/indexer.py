@@ -13,7 +13,7 @@ The first three overlap: a bounded number of files is in worker processes while 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
 AHEAD = 32  # files that are decoded while a batch is encoded, beside two for each worker
+MOST_WORKERS = 16
 TRY_AGAIN = -1  # in place of a file's time, where it was the disk that failed: it never matches
 
 
@@ -46,7 +47,7 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
-) -> Iterator[Progress | Summary]:
+) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder: called once, in a thread, only if there is something to encode. exclude: globs for
@@ -61,7 +62,7 @@ def index(
     """
     count = default_workers() if workers is None else workers
     pool = WorkerPool(count) if count else InProcess()
-    recorder = Recorder(catalog, model, encoder, batch_size)
+    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge)
     run = IndexRun(catalog, model, pool, recorder, max_pixels, window=AHEAD + 2 * count)
     with write_lock(catalog.folder):
         try:
@@ -72,6 +73,9 @@ def index(
         except KeyboardInterrupt:
             run.interrupted = True
             recorder.rescue()
+        except GeneratorExit:  # the caller stopped listening; there is no summary then
+            recorder.rescue()
+            raise
         finally:
             pool.close()
             recorder.close()
@@ -80,7 +84,8 @@ def index(
 
 def default_workers() -> int:
     """Processes that decode, when nobody says how many."""
-    return max(1, min(os.cpu_count() or 1, 16))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 1, MOST_WORKERS)
 
 
 class IndexRun:
@@ -124,6 +129,7 @@ class IndexRun:
         for outcome in intake.outcomes(self._survey.looks(), self._window):
             if outcome:
                 self._settle(outcome)
+            recorder.commit_ready()
             yield self._progress()
         recorder.flush()
         yield self._progress()
@@ -140,6 +146,7 @@ class IndexRun:
                 self._recorder.add_picture(image.digest, image.decoded, None)
             else:
                 self._unread.append(self._name(image.image_id))
+            self._recorder.commit_ready()
             yield self._progress()
         self._recorder.flush()
         yield self._progress()

@@ -61,7 +61,10 @@ class Intake:
         self._decoding: dict[bytes, list[Look]] = {}  # by the digest of one that is decoded
 
     def outcomes(self, looks: Iterator[Look | None], window: int) -> Iterator[Outcome | None]:
-        """One for each look, `window` of which are under way at a time; a None is passed on."""
+        """One for each look, `window` of which are under way at a time.
+
+        None now and then: nothing came of it, but the caller may have other things to do.
+        """
         more = True
         while True:
             while more and self._pool.pending < window:
@@ -74,7 +77,11 @@ class Intake:
                     yield None
             if not self._pool.pending:
                 return
-            yield from self._take(self._pool.collect())
+            answer = self._pool.collect()
+            if answer is None:
+                yield None
+            else:
+                yield from self._take(answer)
 
     def _begin(self, look: Look) -> None:
         if self._sizes is None:

@@ -27,8 +27,13 @@ ROWS = 1_000  # files without a picture to encode that are committed together
 class Encoder(Protocol):
     """The image tower of a model. `clipmodel.image_encoder.ImageEncoder` is one."""
 
-    precision: str
-    batch_size: int
+    @property
+    def precision(self) -> str:
+        """Of its arithmetic, as the catalog records it: "fp32", "bf16", ..."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures it likes at a time."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
@@ -51,7 +56,9 @@ class Recorder:
         model: "ModelFolder",
         encoder: Callable[[], Encoder],
         batch_size: int | None,
+        nudge: Callable[[], None],
     ) -> None:
+        """`nudge` is called, in another thread, when `commit_ready` has something to do."""
         self.encoded = 0  # pictures that were, and are committed
         self.recorded = 0  # files that were, and pictures without one
         self._catalog = catalog
@@ -61,6 +68,7 @@ class Recorder:
         self._encoder: Future[Encoder] | None = None
         self._thread = ThreadPoolExecutor(1, "encoder")
         self._batch_size = batch_size
+        self._nudge = nudge
         self._pictures: list[tuple[NewImage, Decoded]] = []  # for the next batch
         self._batches: deque[Batch] = deque()  # at the encoder
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
@@ -89,6 +97,9 @@ class Recorder:
         self._pictures.append((image, decoded))
         if self._is_full():
             self._send()
+
+    def commit_ready(self) -> None:
+        """Commit the batches that are encoded: at once, as a crash would lose them."""
         while self._batches and self._batches[0].vectors.done():
             self._commit_batch()
 
@@ -130,6 +141,7 @@ class Recorder:
         pixels = [decoded.pixels for _, decoded in some]
         vectors = self._thread.submit(self._encode, pixels)
         self._batches.append(Batch([image for image, _ in some], vectors))
+        vectors.add_done_callback(lambda _: self._nudge())
 
     def _encode(self, pixels: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         assert self._encoder is not None  # and loaded, in this very thread, before

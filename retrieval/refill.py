@@ -41,8 +41,7 @@ def reread(
                 pool.submit(Task(image_id, paths.pop(), side, max_pixels))
             else:
                 yield Reread(image_id, digest, None)
-        if flights:
-            answer = pool.collect()
+        if flights and (answer := pool.collect()):
             digest, paths = flights.pop(answer.key)
             if answer.decoded and answer.digest == digest:
                 yield Reread(answer.key, digest, answer.decoded)

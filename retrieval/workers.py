@@ -59,8 +59,11 @@ class Pool(Protocol):
     def submit(self, task: Task) -> None:
         """Returns at once."""
 
-    def collect(self) -> Answer:
-        """Waits for the next answer."""
+    def collect(self) -> Answer | None:
+        """Waits for the next answer. None: somebody nudged."""
+
+    def nudge(self) -> None:
+        """From any thread: let `collect` return, as there is something else to do."""
 
     def close(self) -> None:
         """Drop what is pending."""
@@ -80,8 +83,8 @@ def work(task: Task) -> Answer:
     except FileNotFoundError:
         return Answer(task.key, gone=True)
     except UnreadablePicture as error:
-        # Without a digest, it was the reading that failed: a permission, a disk.
-        return Answer(task.key, digest, failure=str(error), lasting=digest is not None)
+        is_of_disk = digest is None and isinstance(error.__cause__, OSError)  # or a permission
+        return Answer(task.key, digest, failure=str(error), lasting=not is_of_disk)
 
 
 class InProcess:
@@ -97,8 +100,11 @@ class InProcess:
     def submit(self, task: Task) -> None:
         self._tasks.put(task)
 
-    def collect(self) -> Answer:
+    def collect(self) -> Answer | None:
         return work(self._tasks.get())
+
+    def nudge(self) -> None:
+        """Nothing to do: `collect` never waits."""
 
     def close(self) -> None:
         self._tasks = queue.SimpleQueue()
@@ -110,7 +116,7 @@ class WorkerPool:
     def __init__(self, count: int, seconds: float = MAX_SECONDS) -> None:
         self._count = count
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer | WorkersFailed] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer | WorkersFailed | None] = queue.SimpleQueue()
         self._pending = 0
         self._threads: list[threading.Thread] = []
         self._processes = Processes(seconds)
@@ -127,8 +133,13 @@ class WorkerPool:
             self._threads.append(thread)
             thread.start()
 
-    def collect(self) -> Answer:
+    def nudge(self) -> None:
+        self._answers.put(None)
+
+    def collect(self) -> Answer | None:
         answer = self._answers.get()
+        if answer is None:
+            return None
         self._pending -= 1
         if isinstance(answer, WorkersFailed):
             raise answer

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clipmodel.config import ModelConfig, ResNetConfig, TextConfig
-from clipmodel.pretrained import ModelFolder
 from numpy.typing import NDArray
 from PIL import Image
 
+from clipmodel.config import ModelConfig, ResNetConfig, TextConfig
+from clipmodel.pretrained import ModelFolder
 from retrieval.catalog import Catalog
 from retrieval.indexer import index
 from retrieval.records import Progress, Summary

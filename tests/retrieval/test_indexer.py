@@ -297,6 +297,7 @@ def test_another_model_encodes_all_that_is_known_and_takes_over(
 def test_an_interrupted_change_of_model_goes_on_where_it_was(
     catalog: Catalog, photos: Path
 ) -> None:
+    paint_many(photos, 30, first=100)
     run_index(catalog, [photos])
     other, encoder = small_model("other"), SmallEncoder()
     run = index(catalog, [], other, lambda: encoder, workers=0)
@@ -306,11 +307,11 @@ def test_an_interrupted_change_of_model_goes_on_where_it_was(
             break
     assert isinstance(summary, Summary) and summary.interrupted
     current = catalog.current_model()
-    assert current and current.name == "small" and catalog.counts().embedded == 10
+    assert current and current.name == "small" and catalog.counts().embedded == 40
     rest = run_index(catalog, [], other)
-    assert rest.encoded == 10 - summary.encoded > 0
+    assert rest.encoded == 40 - summary.encoded > 0
     current = catalog.current_model()
-    assert current and current.name == "other" and catalog.counts().embedded == 10
+    assert current and current.name == "other" and catalog.counts().embedded == 40
 
 
 def test_a_model_that_cannot_see_all_pictures_does_not_take_over(
@@ -375,17 +376,43 @@ def test_an_interrupt_keeps_what_is_encoded(catalog: Catalog, photos: Path, base
     assert contents(catalog) == fresh_contents(base, photos)
 
 
+def test_who_stops_listening_keeps_what_is_encoded(catalog: Catalog, photos: Path) -> None:
+    paint_many(photos, 30, first=100)
+    for step in index(catalog, [photos], small_model(), SmallEncoder, workers=2):
+        if isinstance(step, Progress) and step.encoded >= 8:
+            break
+    del step
+    kept = catalog.counts().embedded
+    assert kept >= 8 and run_index(catalog, [photos]).encoded == 40 - kept
+
+
+def test_an_encoded_batch_is_committed_while_a_slow_file_is_decoded(
+    catalog: Catalog, photos: Path
+) -> None:
+    side = 1_500  # a second or more of decimal digits, in Pillow's pure Python
+    slow = b"P3 %d %d 255\n" % (side, side) + b"7 " * (3 * side * side)
+    (photos / "slow.ppm").write_bytes(slow)
+    run = index(catalog, [photos], small_model(), SmallEncoder, workers=2)
+    done = [step.done for step in run if isinstance(step, Progress)]
+    assert 4 in done and done[-1] == 11
+
+
 RUN = textwrap.dedent("""
     import sys
     from pathlib import Path
     from retrieval.catalog import Catalog
     from retrieval.indexer import index
-    from retrieval.records import Summary
     from tests.retrieval.small import SmallEncoder, small_model
 
     catalog = Catalog.open(Path(sys.argv[1]), create=True)
-    for step in index(catalog, [Path(sys.argv[2])], small_model(), SmallEncoder, workers=2):
-        print("interrupted" if isinstance(step, Summary) else step.encoded, flush=True)
+    run = index(catalog, [Path(sys.argv[2])], small_model(), SmallEncoder, workers=2)
+    last = None
+    try:
+        for last in run:
+            print(last.encoded, flush=True)
+    except KeyboardInterrupt:  # between two values; else the run itself takes it
+        last = run.throw(KeyboardInterrupt())
+    print(last.encoded, "interrupted" if last.interrupted else "done")
 """)
 
 
@@ -421,11 +448,13 @@ def test_ctrl_c_ends_with_the_summary(base: Path) -> None:
     with start_run(base / "library", base / "photos") as process:
         assert process.stdout
         for line in process.stdout:
-            if line != "interrupted\n" and int(line) >= 4:
+            if int(line) >= 4:
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stdout.read().split()
     assert process.returncode == 0 and rest[-1] == "interrupted"
+    with closing(Catalog.open(base / "library")) as catalog:
+        assert catalog.counts().embedded == int(rest[-2])
 
 
 def test_a_second_writer_is_refused_at_once(catalog: Catalog, photos: Path) -> None:

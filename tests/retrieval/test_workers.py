@@ -31,7 +31,8 @@ def submit(pool: Pool, *paths: Path, side: int | None = SIDE) -> None:
 def collect(pool: Pool) -> list[Answer]:
     answers = []
     while pool.pending:
-        answers.append(pool.collect())
+        if answer := pool.collect():
+            answers.append(answer)
     return sorted(answers, key=lambda answer: answer.key)
 
 
@@ -68,10 +69,14 @@ def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int) -> None:
 
 def test_what_cannot_be_read_may_be_tried_again(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.truncate(1 << 40)
     with pool_of(0) as pool:
-        submit(pool, tmp_path / "folder.jpg")
-        [answer] = collect(pool)
-    assert answer.failure and not answer.lasting
+        submit(pool, tmp_path / "loop.jpg", tmp_path / "sparse.jpg", tmp_path / "folder.jpg")
+        loop, sparse, folder = collect(pool)
+    assert loop.failure and not loop.lasting
+    assert sparse.failure and sparse.lasting and folder.failure
 
 
 def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, slow: Path) -> None:
@@ -94,7 +99,8 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -
         os.kill(worker, signal.SIGKILL)
         second, *rest = collect(pool)
         assert children() - before != {worker}
-    assert first.decoded and second.failure == "decoding it ended the worker process (SIGKILL)"
+    assert first and first.decoded
+    assert second.failure == "decoding it ended the worker process (SIGKILL)"
     assert all(answer.decoded for answer in rest) and len(rest) == 3
     assert children() == before
 
