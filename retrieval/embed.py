@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retrieval import models
 from retrieval.catalog import Catalog
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
-from retrieval.query import Example, Query, Vector, Words
+from retrieval.query import Query, Vector, Words
 from retrieval.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Embedder:
     # -- pictures --------------------------------------------------------------------------------
 
     def _known(self, path: Path) -> NDArray[np.float32] | bytes:
-        """The vector of a file that the catalog knows, by its place or its content; or its bytes."""
+        """The vector of a file that is known, by its place or its content; else its bytes."""
         known = self._vector(self._catalog.image_of_path(path))
         if known is not None:
             return known

@@ -1,6 +1,5 @@
 """Which model encodes a library: the one it has, the one asked for, or the best that is at hand."""
 
-import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 VARIABLE = "RETRIEVE_MODEL"
 DEFAULT = "ViT-B/32"
 BUNDLED = "tiny"  # in the package, so that there is always one
-
-log = logging.getLogger("retrieval")
 
 Name = str | os.PathLike[str]
 State = Literal["bundled", "cached", "needs download", "missing"]
@@ -50,7 +47,9 @@ def default() -> "ModelFolder":
     try:
         return _resolve(DEFAULT)
     except DownloadError as error:
-        log.warning(
+        import logging
+
+        logging.getLogger("retrieval").warning(
             f"using the small model {BUNDLED!r}: {DEFAULT} {error}. "
             f"To change to it later: retrieve index --model {DEFAULT}"
         )

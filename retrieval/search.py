@@ -7,6 +7,7 @@ of the file: one that is missing, damaged or another library's is made anew, or 
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,7 +88,7 @@ class Searcher:
             if self._is_first and stamp and stamp[2] < SMALL:
                 return None
             if stamp is None or stamp != self._stamp:
-                self._index, self._stamp = self._open(path, model), stamp
+                self._index, self._stamp = self._open(path, model, stamp is not None), stamp
             return self._index
 
     # -- searching -------------------------------------------------------------------------------
@@ -132,21 +133,20 @@ class Searcher:
         return nearest
 
     def _look_up(self, images: dict[int, Image | None], ids: NDArray[np.int64]) -> None:
-        asked = [id for id in np.unique(ids).tolist() if id >= 0 and id not in images]
+        asked = [id for id in {*ids.ravel().tolist()} - images.keys() if id >= 0]
         known = self._catalog.images(asked)
         images.update({id: known.get(id) for id in asked})
 
     # -- the index file --------------------------------------------------------------------------
 
-    def _open(self, path: Path, model: ModelRecord) -> "VectorIndex | None":
-        from indexes import VectorIndex  # FAISS
+    def _open(self, path: Path, model: ModelRecord, is_there: bool) -> "VectorIndex | None":
+        if is_there:
+            from indexes import VectorIndex  # FAISS
 
-        try:
-            index = VectorIndex.open(path)
-            if index.dim == model.dim:
-                return index
-        except DamagedIndex:  # or missing
-            pass
+            with suppress(DamagedIndex):
+                index = VectorIndex.open(path)
+                if index.dim == model.dim:
+                    return index
         is_long = self._catalog.embedded(model.id) > index_file.TAIL
         return self._rebuild(model) if is_long else None  # few are soon scanned without it
 
