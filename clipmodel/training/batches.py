@@ -38,13 +38,15 @@ class Batch:
     captions: list[str]
     tokens: Tensor  # (B, L) int64
     taught: Tensor  # (P, 384) what the teacher makes of the captions of the first P, the photos
+    truths: Tensor  # (B - P, T) bool: which statements are true of the others, the scenes
 
 
 class Sampler:
     """Draws every picture of a source once before any of them comes again.
 
     photos: sources whose captions the teacher knows; scenes: painted ones, whose captions (exact
-    in colour and number, where the teacher is vague) are learnt from the pictures alone.
+    in colour and number, where the teacher is vague) are learnt from the pictures alone, and of
+    which it is known what is not true.
     """
 
     def __init__(
@@ -65,11 +67,14 @@ class Sampler:
         pixels: list[NDArray[np.uint8]] = []
         captions: list[str] = []
         colour: list[float] = []
+        truths: list[NDArray[np.bool_]] = []
         for source in self.sources:
             for row in self._rows(source, step):
                 pixels.append(crop(source.collection.pictures[row], size, source.augmentation, rng))
                 captions.append(rng.choice(source.collection.captions[row]))
                 colour.append(source.augmentation.colour)
+                if source.collection.truths is not None:
+                    truths.append(source.collection.truths[row])
         taught = np.stack([self.taught[text] for text in captions[: self.photos]])
         return Batch(
             pixels=torch.from_numpy(np.stack(pixels)).permute(
@@ -79,6 +84,7 @@ class Sampler:
             captions=captions,
             tokens=tokens(captions, longest=LONGEST),
             taught=torch.from_numpy(taught).float(),
+            truths=torch.from_numpy(np.array(truths, bool)),
         )
 
     def batches(self, steps: range, size: int) -> Iterator[tuple[int, Batch]]:

@@ -44,21 +44,21 @@ class Course:
 
 
 COURSE = Course(
-    words=Plan("words", steps=1200, rate=2e-3, decay=0.01),
+    words=Plan("words", steps=1500, rate=2e-3, decay=0.01),
     looks=(
         Look(
-            Plan("photos", steps=1000, rate=2e-3, decay=0.1),
+            Plan("small", steps=3000, rate=2e-3, decay=0.1),
             size=64,
-            photos=192,
-            things=64,
-            scenes=0,
+            photos=160,
+            things=40,
+            scenes=56,
         ),
         Look(
-            Plan("everything", steps=600, rate=1.5e-3, decay=0.1),
+            Plan("large", steps=3000, rate=1.5e-3, decay=0.1),
             size=96,
-            photos=128,
+            photos=112,
             things=32,
-            scenes=96,
+            scenes=112,
         ),
     ),
     scenes=24_000,

@@ -21,11 +21,15 @@ LABEL_PROMPTS = ("a photo of a {}", "a {}", "a picture of a {}", "a close-up pho
 
 @dataclass(frozen=True)
 class Collection:
-    """Pictures of one source and split. Row i of `pictures` bears `captions[i]`."""
+    """Pictures of one source and split. Row i of `pictures` bears `captions[i]`.
+
+    Of painted scenes it is also known which of a list of statements are true, and so which are not.
+    """
 
     name: str
     pictures: NDArray[np.uint8]  # (N, S, S, 3) RGB
     captions: list[list[str]]
+    truths: NDArray[np.bool_] | None = None  # (N, T) for T statements
 
     def __len__(self) -> int:
         return len(self.captions)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clipmodel.model import CLIP
 from clipmodel.training.batches import tokens
+from clipmodel.training.loop import mixed_precision
 from clipmodel.training.losses import imitation
 
 LONGEST = 40  # tokens of a text that are read; the longest captions have a few more
@@ -53,7 +54,8 @@ def imitations(
     def losses(steps: range) -> Iterator[Tensor]:
         for step in steps:
             ids, taught = lessons.batch(step, size)
-            ours = F.normalize(model.encode_text(ids.to(device)), dim=1)
+            with mixed_precision(device):
+                ours = F.normalize(model.encode_text(ids.to(device)), dim=1).float()
             yield imitation(ours, F.normalize(taught.to(device) @ head, dim=1))
 
     return losses

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from clipmodel.image_encoder import has_native_bf16
+
 SAVE_EVERY = 100  # steps; what an interruption loses at most
 
 
@@ -42,6 +44,12 @@ def optimise(
         bar.update()
         if step % SAVE_EVERY == 0 or step == plan.steps:
             _save(parts, step, saved)
+
+
+def mixed_precision(device: str) -> torch.autocast:
+    """Products in bfloat16 where the machine has them: twice as many steps in the same time."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or has_native_bf16())
 
 
 def _groups(learner: nn.Module, decay: float) -> list[dict[str, object]]:

@@ -30,6 +30,22 @@ def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> 
     return (forward + back) / 2
 
 
+def truth(pictures: Tensor, texts: Tensor, scale: Tensor, truths: Tensor) -> Tensor:
+    """Symmetric cross-entropy of pictures (B, D) against statements (T, D), each true of several.
+
+    truths: (B, T) bool. A caption's loss takes what the others in a batch say for untrue, though it
+    may be true as well; here it is known, and every statement that is close to being true is there.
+    """
+    logits = scale * pictures @ texts.T  # (B, T)
+    shares = [truths, truths.T[truths.any(dim=0)]]
+    sides = [logits, logits.T[truths.any(dim=0)]]
+    losses = [
+        -(share / share.sum(dim=1, keepdim=True) * F.log_softmax(side, dim=1)).sum(dim=1).mean()
+        for share, side in zip(shares, sides, strict=True)
+    ]
+    return (losses[0] + losses[1]) / 2
+
+
 def imitation(texts: Tensor, taught: Tensor, temperature: float = 0.05) -> Tensor:
     """Unit vectors (B, D): near to the teacher's, and nearer to the right one than to any other."""
     near = 1 - (texts * taught).sum(dim=1).mean()

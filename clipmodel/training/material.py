@@ -1,6 +1,6 @@
 """Puts the material together: photos, labelled pictures, painted scenes, and the texts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from clipmodel.training.course import Course, Look
 from clipmodel.training.data import Collection, Split, flickr8k, tiny_imagenet
 from clipmodel.training.imitate import Lessons, principal_axes
 from clipmodel.training.painting import paint
-from clipmodel.training.scenes import captions, imagine
+from clipmodel.training.scenes import captions, imagine, statements
 from clipmodel.training.teacher import teach, vocabulary_file
 
 SCENE_SIZE = 112  # pixels a side: a little more than the model sees, so that crops stay sharp
@@ -31,6 +31,7 @@ class Material:
     photos: Collection
     things: Collection
     scenes: Collection
+    statements: Sequence[str]  # what `scenes.truths` tells of
     taught: Mapping[str, NDArray[np.float16]]  # (384,) for each caption of photos and things
     lessons: Lessons
     head: Tensor  # (384, D) from the teacher's space into the shared one, as it begins
@@ -53,6 +54,7 @@ def gather(data: Path, run: Path, config: ModelConfig, course: Course, device: s
         photos,
         things,
         painted("train", course.scenes, run),
+        [statement.text for statement in statements()],
         dict(zip(texts, taught, strict=True)),
         Lessons(texts, taught, course.seed),
         principal_axes(taught, config.embed_dim),
@@ -68,7 +70,8 @@ def painted(split: Split, count: int, run: Path) -> Collection:
         np.save(part, _paint_all(split, count))
         part.replace(saved)
     spoken = [captions(scene, seed) for seed, scene in enumerate(scenes)]
-    return Collection(f"scenes {split}", np.load(saved, mmap_mode="r"), spoken)
+    truths = np.array([[true.matches(scene) for true in statements()] for scene in scenes])
+    return Collection(f"scenes {split}", np.load(saved, mmap_mode="r"), spoken, truths)
 
 
 def _paint_all(split: Split, count: int) -> NDArray[np.uint8]:

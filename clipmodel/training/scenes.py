@@ -121,6 +121,14 @@ def queries() -> tuple[SceneQuery, ...]:
     return tuple(SceneQuery(asked_for(part), part) for part in held_out_parts())
 
 
+@cache
+def statements() -> tuple[SceneQuery, ...]:
+    """A question for every combination that training may show, in a fixed order."""
+    traits: list[str | int] = [*COLOURS, *list(NUMBERS)[1:], *SETTINGS]
+    parts: list[Part] = [(kind, trait) for kind in KINDS for trait in traits]
+    return tuple(SceneQuery(asked_for(part), part) for part in parts if not held_out(part))
+
+
 def asked_for(part: Part) -> str:
     """A combination as people ask for it: "a red car", "three balloons", "a house at night"."""
     kind, what = part

@@ -1,4 +1,4 @@
-"""How the bundled model comes to be: words first, then small photos, then everything, larger."""
+"""How the bundled model comes to be: words first, then small pictures, then larger ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from clipmodel.config import ModelConfig
 from clipmodel.model import CLIP
 from clipmodel.training.augment import jitter
-from clipmodel.training.batches import Batch, Sampler
-from clipmodel.training.course import TINY, Course
+from clipmodel.training.batches import Batch, tokens
+from clipmodel.training.course import TINY, Course, Look
 from clipmodel.training.imitate import Lessons, imitations
-from clipmodel.training.loop import optimise
-from clipmodel.training.losses import contrast, imitation, targets
+from clipmodel.training.loop import mixed_precision, optimise
+from clipmodel.training.losses import contrast, imitation, targets, truth
 from clipmodel.training.material import Material
 
 BATCH_OF_WORDS = 1024  # texts a step while only words are learnt
@@ -46,31 +46,36 @@ def train(config: ModelConfig, course: Course, material: Material, run: Path, de
     optimise(learner.model.text, course.words, words, run / "words.pt")
     for look in course.looks:
         learner = at_size(learner, config, look.size).to(device).train()
-        losses = picture_losses(
-            learner, material.sampler(look), lessons, look.size, course.seed, device
-        )
+        losses = picture_losses(learner, material, look, course.seed, device)
         optimise(learner, look.plan, losses, run / f"{look.plan.name}.pt")
     return learner.model.eval().cpu()
 
 
 def picture_losses(
-    learner: Learner, sampler: Sampler, lessons: Lessons, size: int, seed: int, device: str
+    learner: Learner, material: Material, look: Look, seed: int, device: str
 ) -> Callable[[range], Iterator[Tensor]]:
     """The loss of each step of the joint training."""
+    statements = tokens(material.statements).to(device)
+    sampler, lessons = material.sampler(look), material.lessons
 
     def losses(steps: range) -> Iterator[Tensor]:
-        for step, batch in sampler.batches(steps, size):
-            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-                yield _batch_loss(learner, batch, generator, device) + _reminder(
+        for step, batch in sampler.batches(steps, look.size):
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            with mixed_precision(device):
+                yield _batch_loss(learner, batch, statements, generator, device) + _reminder(
                     learner, lessons, step, device
                 )
 
     return losses
 
 
-def _batch_loss(learner: Learner, batch: Batch, generator: torch.Generator, device: str) -> Tensor:
-    """Pictures against our texts, and photos also against the teacher's."""
+def _batch_loss(
+    learner: Learner, batch: Batch, statements: Tensor, generator: torch.Generator, device: str
+) -> Tensor:
+    """Pictures against our texts, photos also against the teacher's, scenes against what is true.
+
+    statements: (T, L) token ids.
+    """
     pixels = jitter(batch.pixels.to(device).float() / 255, batch.colour.to(device), generator)
     pictures = F.normalize(learner.model.encode_image(_normalised(pixels)), dim=1).float()
     texts = F.normalize(learner.model.encode_text(batch.tokens.to(device)), dim=1).float()
@@ -82,11 +87,15 @@ def _batch_loss(learner: Learner, batch: Batch, generator: torch.Generator, devi
     scale = learner.model.logit_scale.exp().clamp(max=MOST_SCALE)
     wanted = targets(batch.captions, likeness, SOFTNESS)
     wanted_photos = targets(batch.captions[:photos], likeness[:photos, :photos], SOFTNESS)
-    return (
+    loss = (
         contrast(pictures, texts, scale, wanted)
         + 0.5 * contrast(pictures[:photos], taught, scale, wanted_photos)
         + 0.5 * imitation(texts[:photos], taught.detach())
     )
+    if len(batch.truths):
+        stated = F.normalize(learner.model.encode_text(statements), dim=1).float()
+        loss = loss + truth(pictures[photos:], stated, scale, batch.truths.to(device))
+    return loss
 
 
 def _reminder(learner: Learner, lessons: Lessons, step: int, device: str) -> Tensor:

@@ -59,7 +59,8 @@ def material() -> Material:
     return Material(
         photos=squares("photos"),
         things=squares("things"),
-        scenes=squares("scenes"),
+        scenes=replace(squares("scenes"), truths=np.eye(4, dtype=bool)),
+        statements=list(COLOURS),
         taught=dict(zip(texts, taught, strict=True)),
         lessons=Lessons(texts, taught, seed=0),
         head=torch.randn(384, 16, generator=torch.manual_seed(0)) / 20,
