@@ -30,11 +30,7 @@ def download(
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _fill(
-            url,
-            part,
-            tqdm(unit="B", unit_scale=True, desc=label or target.name, disable=not progress),
-        )
+        _fill(url, part, label or target.name, progress)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DownloadError(
             f"could not fetch {url}: {_reason(error)}; {_remedy(target, part)}"
@@ -48,15 +44,17 @@ def download(
     part.replace(target)
 
 
-def _fill(url: str, part: Path, bar: "tqdm[Any]") -> None:
-    """Brings `part` to the length that the server names."""
+def _fill(url: str, part: Path, label: str, progress: bool) -> None:
+    """Brings `part` to the length that the server names. The bar appears once a server answers."""
     have = part.stat().st_size if part.exists() else 0
-    with bar, _open(url, have) as answer:
+    with _open(url, have) as answer:
         start, total = _extent(answer, have)
         if total is not None and total > LARGEST:
             raise ValueError(f"it has {total:,} bytes, more than a model")
-        bar.total, bar.n = total, start
-        with part.open("r+b" if start else "wb") as file:
+        bar = tqdm(
+            desc=label, total=total, initial=start, unit="B", unit_scale=True, disable=not progress
+        )
+        with bar, part.open("r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
             _copy(answer, file, bar)
