@@ -57,14 +57,15 @@ def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
 @click.option("--model", default="tiny", show_default=True, help="A model's name or path.")
 @click.pass_obj
 def evaluate(data: Path, model: str) -> None:
-    """Print recall, zero-shot accuracy and precision on painted scenes, all unseen."""
+    """Print size and cost; recall, zero-shot accuracy, precision on scenes, all of them unseen."""
     from clipmodel.pretrained import resolve
-    from clipmodel.training.evaluate import flickr_recall, scene_precision, zero_shot
+    from clipmodel.training.evaluate import costs, flickr_recall, scene_precision, zero_shot
 
     folder = resolve(model)
-    for measure in (flickr_recall(folder, data), zero_shot(folder, data), scene_precision(folder)):
-        for name, value in measure.items():
-            click.echo(f"{name:<44}{value:.3f}")
+    unseen = flickr_recall(folder, data), zero_shot(folder, data), scene_precision(folder)
+    for measures in (costs(folder), *unseen):
+        for name, value in measures.items():
+            click.echo(f"{name:<52}{value:.3f}")
 
 
 if __name__ == "__main__":

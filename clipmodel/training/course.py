@@ -47,14 +47,14 @@ COURSE = Course(
     words=Plan("words", steps=1500, rate=2e-3, decay=0.01),
     looks=(
         Look(
-            Plan("small", steps=3000, rate=2e-3, decay=0.1),
+            Plan("small", steps=2400, rate=2e-3, decay=0.1),
             size=64,
             photos=160,
             things=40,
             scenes=56,
         ),
         Look(
-            Plan("large", steps=3000, rate=1.5e-3, decay=0.1),
+            Plan("large", steps=2200, rate=1.5e-3, decay=0.1),
             size=96,
             photos=112,
             things=32,

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
 from clipmodel.image_encoder import ImageEncoder
+from clipmodel.loading import load_image_tower
+from clipmodel.model_folder import read_tensors
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import ModelFolder
 from clipmodel.text_encoder import TextEncoder
@@ -15,6 +19,7 @@ from clipmodel.training.data import flickr8k, tiny_imagenet
 from clipmodel.training.painting import paint
 from clipmodel.training.scenes import imagine, queries
 
+FEW = 100  # photos: as many as there are vectors of ViT-B/32 to compare with
 ZERO_SHOT_PROMPTS = ("a photo of a {}", "a picture of a {}", "a close-up photo of a {}", "{}")
 
 
@@ -40,16 +45,34 @@ def recall(
     return float(((scores > own[:, None]).sum(axis=1) < k).mean())
 
 
+def costs(folder: ModelFolder) -> dict[str, float]:
+    """Millions of parameters, and billions of operations (a product and a sum are two)."""
+    tower = load_image_tower(folder)
+    size = folder.config.vision.image_size
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        tower(torch.zeros(1, 3, size, size))
+    texts = read_tensors(folder.text_file).values()
+    return {
+        "image tower, million parameters": sum(p.numel() for p in tower.parameters()) / 1e6,
+        "image tower, GFLOP a picture": counter.get_total_flops() / 1e9,
+        "text tower, million parameters": sum(weights.size for weights in texts) / 1e6,
+        "files, MB": sum(path.stat().st_size for path in folder.path.iterdir()) / 1e6,
+    }
+
+
 def flickr_recall(folder: ModelFolder, data: Path) -> dict[str, float]:
-    """Text to image on the 1,000 test photos with their 5,000 captions."""
+    """Text to image on the 1,000 test photos with their 5,000 captions, and on 100 of them."""
     test = flickr8k(data, "test")
     owner = np.repeat(np.arange(len(test)), [len(captions) for captions in test.captions])
     texts = TextEncoder(folder).encode([text for captions in test.captions for text in captions])
     pictures = encode_pictures(folder, list(test.pictures))
-    return {
+    measures = {
         f"Flickr8k test, text to image, R@{k}": recall(pictures, texts, owner, k)
         for k in (1, 5, 10)
     }
+    few = owner < FEW
+    few_found = recall(pictures[:FEW], texts[few], owner[few], 10)
+    return measures | {f"… among its first {FEW} photos, R@10": few_found}
 
 
 def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
