@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.bounds import TOO_LARGE
 from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
 from retrieval.paths import place, relative, spellings, under
-from retrieval.records import Counts, Failed, Image, ModelRecord, Root
+from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -118,6 +119,15 @@ class Catalog:
             failed = "SELECT path, failure FROM files WHERE root_id = ? AND failure IS NOT NULL"
             for path, reason in self.rows(failed + " ORDER BY path", (root.id,)):
                 yield Failed(place(root.path, path), reason)
+
+    def too_large(self) -> list[FileState]:
+        """The files that failed for their number of pixels."""
+        failed = (
+            "SELECT root_id, path, size, mtime_ns, failure FROM files INDEXED BY failed_files "
+            "WHERE failure IS NOT NULL AND instr(failure, ?)"
+        )
+        rows = self.rows(failed, (TOO_LARGE,))
+        return [FileState(*at, None, failure) for *at, failure in rows]
 
     def has_files(self, root_id: int, inside: bytes) -> bool:
         """Whether any file is known at or under a path relative to that root."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from retrieval.bounds import MAX_PIXELS
 from retrieval.errors import Interrupted, PathNotFound
 from retrieval.program import INTERRUPTED, Program, Settings, common
 
@@ -71,6 +72,13 @@ def cli(context: click.Context) -> None:
 )
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures at a time.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that decode.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    metavar="N",
+    help="Leave out larger pictures (200000000). A worker takes 0.8 GB + 16 bytes a pixel at most.",
+)
 @common
 @click.pass_context
 def index(
@@ -83,6 +91,7 @@ def index(
     precision: "Precision",
     batch_size: int | None,
     workers: int | None,
+    max_pixels: int,
 ) -> None:
     """Bring folders and files of pictures into the library, or up to date.
 
@@ -111,6 +120,7 @@ def index(
                     exclude=exclude,
                     workers=workers,
                     batch_size=batch_size,
+                    max_pixels=max_pixels,
                     device=device,
                     precision=precision,
                     progress=progress,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from clipmodel.preprocess import to_pixels
-from retrieval.bounds import MAX_BYTES, MAX_PIXELS
+from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded
 
@@ -48,6 +48,8 @@ UPRIGHT = {
 }
 QUARTER_TURNS = (5, 6, 7, 8)
 
+NO_MEMORY = "it takes more memory than there is"
+
 
 def digest_of(data: bytes) -> bytes:
     """What names an image: blake2b-128 of its file's bytes."""
@@ -65,9 +67,11 @@ def read(path: Path | bytes) -> bytes:
                 raise UnreadablePicture("it is not a regular file")
             if status.st_size > MAX_BYTES:
                 raise UnreadablePicture(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")
-            return file.read(MAX_BYTES)
+            return file.read(status.st_size)  # not more: Python takes the memory before it reads
     except FileNotFoundError:
         raise
+    except MemoryError as error:
+        raise UnreadablePicture(NO_MEMORY) from error
     except OSError as error:
         raise UnreadablePicture(f"it cannot be read: {error.strerror}") from error
 
@@ -75,7 +79,7 @@ def read(path: Path | bytes) -> bytes:
 def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode a picture's first frame for a model of `size` pixels a side.
 
-    Beyond `max_pixels`, or Pillow's own bound for this process (see `allow`), it is not decoded.
+    Beyond `max_pixels`, or Pillow's own bound for this process (see `allowing`), it is not decoded.
     Raises UnreadablePicture.
     """
     if not data:
@@ -91,16 +95,22 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
         return to_pixels(_rgb(_upright(image, _exif(image)[0])), size)
 
 
-def allow(max_pixels: int) -> None:
+@contextmanager
+def allowing(max_pixels: int) -> Iterator[None]:
     """Set Pillow's own bound for this process to ours; it guards pictures inside pictures, too."""
-    Image.MAX_IMAGE_PIXELS = max_pixels // 2  # it warns beyond this, and raises beyond the double
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # it warns beyond it, and raises beyond twice it
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     with _open(data) as image:
         width, height = image.size
         if width * height > max_pixels:
-            raise UnreadablePicture(f"it has {width} × {height} pixels, more than {max_pixels:,}")
+            raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
         format = image.format or ""
         image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
         image.load()
@@ -122,9 +132,9 @@ def _explained() -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise UnreadablePicture("it is not a picture in a format that can be read") from error
     except Image.DecompressionBombError as error:
-        raise UnreadablePicture("it has more pixels than a picture may have") from error
+        raise UnreadablePicture(_too_large(str(error))) from error
     except MemoryError as error:
-        raise UnreadablePicture("it takes more memory than there is") from error
+        raise UnreadablePicture(NO_MEMORY) from error
     except Exception as error:  # a decoder fed with garbage raises anything
         raise UnreadablePicture(_one_line(error)) from error
 
@@ -186,9 +196,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         return _from_lab(image)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")  # a copy costs 1 GB
         white = Image.new("RGB", image.size, (255, 255, 255))
-        white.paste(rgba, mask=rgba.getchannel("A"))
+        white.paste(rgba, mask=rgba)
         return white
     return image.convert("RGB")
 
@@ -202,7 +212,8 @@ def _grey(image: Image.Image) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]
     values = np.asarray(image)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         return (values >> 8).astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    values = values.astype(np.float32)
+    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     bounds = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
     if low >= 0 and high <= bounds[-1]:
@@ -259,6 +270,15 @@ def _moment(said: object, offset: object) -> datetime | None:
         east = timedelta(hours=int(zone[2]), minutes=int(zone[3]))
         moment = moment.replace(tzinfo=timezone(east if zone[1] == "+" else -east))
     return moment
+
+
+def _too_large(said: str) -> str:
+    """Pillow's complaint about a picture's size as `_decode` words it."""
+    numbers = re.findall(r"\d+", said)
+    if len(numbers) != 2:
+        return "it has more pixels than a picture may have"
+    held, most = map(int, numbers)
+    return f"it has {held:,}{TOO_LARGE}{most:,}"
 
 
 def _one_line(error: Exception) -> str:

@@ -14,11 +14,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval import index_file
-from retrieval.bounds import MAX_PIXELS
+from retrieval.bounds import MAX_PIXELS, allowed_in
 from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
 from retrieval.lock import write_lock
@@ -121,6 +122,7 @@ class IndexRun:
         targets = resolve(self._catalog, paths)
         if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
             targets = resolve(self._catalog, ())
+        self._retry_too_large()
         self._survey = Survey(self._catalog, targets, exclude)
         recorder = self._recorder
         intake = Intake(
@@ -186,6 +188,18 @@ class IndexRun:
         )
 
     # -- one file --------------------------------------------------------------------------------
+
+    def _retry_too_large(self) -> None:
+        """Pictures that had too many pixels for a run that allowed fewer are new to this one."""
+        again = [
+            replace(file, mtime_ns=TRY_AGAIN)
+            for file in self._catalog.too_large()
+            if file.failure and 0 < allowed_in(file.failure) < self._max_pixels
+        ]
+        if again:
+            from retrieval import transactions
+
+            transactions.record(self._catalog, again)
 
     def _settle(self, outcome: Outcome) -> None:
         """Count what became of a file, and send it on its way into the catalog."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import models
+from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
 from retrieval.embed import Embedder
@@ -106,6 +107,7 @@ class Library:
         exclude: Sequence[str] = (),
         workers: int | None = None,
         batch_size: int | None = None,
+        max_pixels: int = MAX_PIXELS,
         device: str | None = None,
         precision: Precision = "auto",
         progress: Callable[[Progress], None] | None = None,
@@ -114,8 +116,9 @@ class Library:
 
         model: a name or a path; another than the library's encodes everything again and takes over
         when that is done. exclude: globs for names and for paths below a folder. workers: processes
-        that decode (0: none). device, precision: of the encoder, chosen by the machine if not
-        given. progress: called often, in this thread.
+        that decode (0: none). max_pixels: of a picture, larger ones are recorded as failures; it
+        bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
+        encoder, chosen by the machine if not given. progress: called often, in this thread.
 
         Raises PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable; Interrupted on Ctrl-C,
         with the Summary of what was done and kept.
@@ -138,6 +141,7 @@ class Library:
             exclude=exclude,
             workers=workers,
             batch_size=batch_size,
+            max_pixels=max_pixels,
         )
         summary = _finish(steps, progress)
         if summary.interrupted:

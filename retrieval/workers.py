@@ -8,18 +8,21 @@ the caller's `__main__`, and end when their pipe closes, however this process en
 
 import contextlib
 import faulthandler
+import importlib
 import os
 import pickle
 import queue
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Protocol
 
-from retrieval.bounds import MAX_SECONDS
+from retrieval.bounds import MAX_SECONDS, memory_for
 from retrieval.errors import RetrieveError, UnreadablePicture
 from retrieval.records import Decoded
 
@@ -79,7 +82,8 @@ def work(task: Task) -> Answer:
         digest = decode.digest_of(data)
         if task.size is None:
             return Answer(task.key, digest)
-        return Answer(task.key, digest, decode.decode(data, task.size, task.max_pixels))
+        with decode.allowing(task.max_pixels):
+            return Answer(task.key, digest, decode.decode(data, task.size, task.max_pixels))
     except FileNotFoundError:
         return Answer(task.key, gone=True)
     except UnreadablePicture as error:
@@ -288,20 +292,54 @@ def start_process() -> subprocess.Popen[bytes]:
 def serve(seconds: float) -> None:
     """Answer tasks from standard input on standard output, until there are no more."""
     tasks, answers = sys.stdin.buffer, _claim_output()
-    from retrieval import decode
-
+    importlib.import_module("retrieval.decode")  # so that it is no part of the first task
+    memory = Memory()
     _reply(answers, None)
     while True:
         try:
             task = pickle.load(tasks)
         except EOFError:
             return
-        decode.allow(task.max_pixels)
+        memory.allow(memory_for(task.max_pixels))
         # Ends the process from outside the interpreter, so that a loop in C ends as well.
         faulthandler.dump_traceback_later(seconds, exit=True)
         answer = work(task)
         faulthandler.cancel_dump_traceback_later()
         _reply(answers, answer)
+
+
+class Memory:
+    """The bound of this process, beyond what it holds now; Linux alone can count it.
+
+    What is asked for beyond it is refused, which decoders bear: a MemoryError, or the end of the
+    process. Without a bound the system would look for a victim among all processes.
+    """
+
+    def __init__(self) -> None:
+        self._held = _private_bytes()
+        self._allowed = 0
+
+    def allow(self, most: int) -> None:
+        if self._held is None or most == self._allowed:
+            return
+        import resource
+
+        _, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
+        bound = self._held + most
+        if ceiling != resource.RLIM_INFINITY:
+            bound = min(bound, ceiling)
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, ceiling))
+        self._allowed = most
+
+
+def _private_bytes() -> int | None:
+    """What RLIMIT_DATA counts: memory of this process alone, used or only reserved."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^VmData:\s*(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) << 10 if found else None
 
 
 def _claim_output() -> IO[bytes]:

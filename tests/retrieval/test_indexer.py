@@ -157,6 +157,29 @@ def test_bad_pictures_are_remembered_until_they_change(catalog: Catalog, photos:
     assert catalog.counts().failures == 2
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_that_were_too_large_are_tried_when_more_is_allowed(
+    catalog: Catalog, photos: Path, workers: int
+) -> None:
+    paint(photos / "large.png", 77, size=(100, 101))
+
+    def run(max_pixels: int) -> dict[str, int]:
+        steps = index(
+            catalog, [photos], small_model(), SmallEncoder, workers=workers, max_pixels=max_pixels
+        )
+        *_, summary = steps
+        assert isinstance(summary, Summary)
+        return as_counts(summary)
+
+    for bound in (5_000, 5_001, 9_999):
+        assert run(bound)["failed"] == 1
+        [failed] = catalog.failures()
+        assert "pixels, more than" in failed.reason
+        assert run(bound) == {"unchanged": 11}
+    assert run(4_000) == {"unchanged": 11}
+    assert run(10_100)["changed"] == 1 and list(catalog.failures()) == []
+
+
 def test_a_picture_that_turns_bad_loses_its_image(catalog: Catalog, photos: Path) -> None:
     run_index(catalog, [photos])
     (photos / "000.png").write_bytes(b"no longer")

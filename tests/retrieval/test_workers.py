@@ -2,14 +2,17 @@
 
 import os
 import signal
+import struct
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from retrieval.bounds import MAX_PIXELS
+from retrieval import workers
+from retrieval.bounds import MAX_PIXELS, memory_for
 from retrieval.decode import digest_of
 from retrieval.workers import Answer, InProcess, Pool, Task, WorkerPool
 from tests.retrieval.small import DATA, SIDE, paint
@@ -134,3 +137,63 @@ def test_bad_pictures_are_decoded_or_fail_and_no_worker_is_lost_for_good(tmp_pat
         if answer.failure:
             assert "\n" not in answer.failure and len(answer.failure) < 250
             assert "s" != answer.failure and "took more" not in answer.failure, file
+
+
+# -- bounds --------------------------------------------------------------------------------------
+
+
+def bombs(folder: Path) -> list[Path]:
+    """Files of a few hundred kilobytes that ask for gigabytes."""
+    side = 12_000
+    grey = zlib.compress(bytes(side + 1) * side, 9)  # a filter byte and a row of black, each
+    return [
+        png(folder / "honest.png", side, side, grey),
+        png(folder / "short.png", side, side, grey[: len(grey) // 2]),
+        png(folder / "wide.png", 65_535, 65_535, grey),
+        png(folder / "text.png", 9, 9, zlib.compress(bytes(90)), zlib.compress(bytes(10**8), 9)),
+    ]
+
+
+def png(path: Path, width: int, height: int, data: bytes, text: bytes = b"") -> Path:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    notes = b"Comment\0\0" + text if text else b""
+    parts = [(b"IHDR", header), (b"zTXt", notes), (b"IDAT", data), (b"IEND", b"")]
+    chunks = (
+        struct.pack(">I", len(held)) + kind + held + struct.pack(">I", zlib.crc32(kind + held))
+        for kind, held in parts
+        if held or kind == b"IEND"
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
+def test_a_worker_takes_no_more_memory_than_it_may(tmp_path: Path) -> None:
+    files = bombs(tmp_path)
+    good = paint(tmp_path / "good.png", 1)
+    before = children()
+    with pool_of(1) as pool:
+        submit(pool, *files, good)
+        honest, short, wide, text, last = collect(pool)
+        [worker] = children() - before
+        status = Path(f"/proc/{worker}/status").read_text()
+    assert honest.decoded and honest.decoded.width == 12_000
+    assert short.failure and "truncated" in short.failure
+    assert wide.failure == "it has 4,294,836,225 pixels, more than 200,000,000"
+    assert text.failure and last.decoded
+    peak = int(status.partition("VmHWM:")[2].split()[0]) << 10
+    assert peak < memory_for(MAX_PIXELS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
+def test_what_takes_more_memory_than_a_worker_may_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [large, *_] = bombs(tmp_path)  # 144 MB, decoded
+    less = "import retrieval.workers as ours\nours.memory_for = lambda _: 100_000_000\nserve(sec"
+    monkeypatch.setattr(workers, "BOOTSTRAP", workers.BOOTSTRAP.replace("serve(sec", less))
+    with pool_of(1) as pool:
+        submit(pool, large, paint(tmp_path / "good.png", 1))
+        first, last = collect(pool)
+    assert first.failure == "it takes more memory than there is"
+    assert last.decoded
