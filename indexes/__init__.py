@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from indexes.errors import DamagedIndex
     from indexes.exact import exact_search
     from indexes.layout import verify
+    from indexes.read_out import contents
     from indexes.spec import IndexSpec, choose_spec
     from indexes.vector_index import VectorIndex
 
@@ -19,6 +20,7 @@ __all__ = [
     "IndexSpec",
     "VectorIndex",
     "choose_spec",
+    "contents",
     "exact_search",
     "verify",
 ]
@@ -28,6 +30,7 @@ _HOME = {
     "IndexSpec": "spec",
     "VectorIndex": "vector_index",
     "choose_spec": "spec",
+    "contents": "read_out",
     "exact_search": "exact",
     "verify": "layout",
 }

@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retrieval.check import Problem
     from retrieval.errors import (
         CatalogDamaged,
         Interrupted,
@@ -52,6 +53,7 @@ __all__ = [
     "ModelMismatch",
     "ModelUnavailable",
     "PathNotFound",
+    "Problem",
     "Progress",
     "RetrieveError",
     "Status",
@@ -63,6 +65,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Summary"), "records"),
     "Library": "library",
+    "Problem": "check",
     "Status": "status",
 }
 

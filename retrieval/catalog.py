@@ -75,6 +75,11 @@ class Catalog:
         rows = self.rows("SELECT id, name, digest, dim, precision FROM models WHERE is_current")
         return ModelRecord(*rows[0]) if rows else None
 
+    def models(self) -> list[ModelRecord]:
+        """All that have embeddings here, the current one and those that are to take its place."""
+        rows = self.rows("SELECT id, name, digest, dim, precision FROM models ORDER BY id")
+        return [ModelRecord(*row) for row in rows]
+
     def model(self, digest: str) -> ModelRecord | None:
         """The model with these weights, current or not."""
         found = "SELECT id, name, digest, dim, precision FROM models WHERE digest = ?"
@@ -127,7 +132,10 @@ class Catalog:
             "WHERE failure IS NOT NULL AND instr(failure, ?)"
         )
         rows = self.rows(failed, (TOO_LARGE,))
-        return [FileState(*at, None, failure) for *at, failure in rows]
+        return [
+            FileState(root_id, path, size, mtime_ns, None, failure)
+            for root_id, path, size, mtime_ns, failure in rows
+        ]
 
     def has_files(self, root_id: int, inside: bytes) -> bool:
         """Whether any file is known at or under a path relative to that root."""
@@ -220,6 +228,14 @@ class Catalog:
         one = "SELECT vector FROM embeddings WHERE model_id = ? AND image_id = ?"
         rows = self.rows(one, (model_id, int(image_id)))
         return np.frombuffer(rows[0][0], "<f2").astype(np.float32) if rows else None
+
+    def vectors_of(self, model_id: int, ids: Sequence[int]) -> dict[int, bytes]:
+        """As they are stored, of those among `ids` that have one."""
+        of = "SELECT image_id, vector FROM embeddings WHERE model_id = ? AND image_id IN "
+        found: dict[int, bytes] = {}
+        for chunk in chunks(ids):
+            found.update(self.rows(f"{of} ({marks(chunk)})", (model_id, *chunk)))
+        return found
 
     def vectors(
         self, model_id: int, after: int = 0, batch: int = 10_000

@@ -203,6 +203,30 @@ def status(settings: Settings, failures: bool, as_json: bool) -> None:
             output.write(report.of_status(library.status()))
 
 
+@cli.command(short_help="Say what is wrong with the library, and mend it with --repair.")
+@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@common
+@click.pass_context
+def check(context: click.Context, repair: bool) -> None:
+    """Say what is wrong with the library itself, a line each: the catalog and its rows, the
+    vectors, the index file, what killed runs left. Reads all of it, but no picture.
+
+    --repair drops what makes no sense, so that the next `retrieve index` looks at those pictures
+    again, and makes anew what is made from the rest. A damaged catalog is copied as far as it can
+    be read; the damaged one is kept beside it. Ends with 1 if something is wrong still.
+    """
+    from retrieval import report
+    from retrieval.output import write
+
+    with context.ensure_object(Settings).open() as library:
+        problems = library.check(repair=repair)
+        write(report.of_check(library.folder, problems))
+        if not all(problem.mended for problem in problems):
+            if not repair:
+                click.echo("`retrieve check --repair` mends what can be mended", err=True)
+            context.exit(1)
+
+
 @cli.command(short_help="Drop what is known of a folder or file.")
 @click.argument("path")
 @common

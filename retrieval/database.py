@@ -65,6 +65,6 @@ def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return CatalogDamaged(
                 f"{folder / FILE_NAME} is damaged ({said}); "
-                "restore it from a backup, or delete it and index again"
+                "`retrieve check --repair` saves what can be read of it"
             )
     return None

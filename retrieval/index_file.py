@@ -41,6 +41,18 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
         raise LibraryReadOnly(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def outdate(catalog: Catalog, digest: str) -> None:
+    """Drop the file before images that it lacks are embedded under ids that it covers."""
+    path_of(catalog.folder, digest).unlink(missing_ok=True)
+
+
+def leftovers(catalog: Catalog) -> list[Path]:
+    """Index files that were cut short while they were written, or whose model is gone."""
+    kept = {path_of(catalog.folder, model.digest) for model in catalog.models()}
+    there = catalog.folder.glob("vectors-*")
+    return sorted(path for path in there if path not in kept and path.is_file())
+
+
 def refresh(catalog: Catalog, model: ModelRecord) -> None:
     """Make the file anew if it is missing or damaged, or too much came or went since."""
     if _is_stale(catalog, model):

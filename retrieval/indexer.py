@@ -145,6 +145,7 @@ class IndexRun:
         )
         for image in again:
             if image.decoded:
+                index_file.outdate(self._catalog, self._model.digest)
                 self._recorder.add_picture(image.digest, image.decoded, None)
             else:
                 self._unread.append(self._name(image.image_id))
@@ -170,6 +171,8 @@ class IndexRun:
             missing = not index_file.path_of(self._catalog.folder, current.digest).exists()
             if missing or self._survey.vanished or self._recorder.recorded:
                 index_file.refresh(self._catalog, current)
+        for left in index_file.leftovers(self._catalog):  # by a run that was killed
+            left.unlink(missing_ok=True)
 
     def summary(self) -> Summary:
         counts = self._counts

@@ -33,6 +33,7 @@ from retrieval.search import Hit, Searcher
 if TYPE_CHECKING:
     from clipmodel.image_encoder import ImageEncoder
     from clipmodel.pretrained import ModelFolder
+    from retrieval.check import Problem
     from retrieval.query import Asked
     from retrieval.status import Status
 
@@ -266,6 +267,18 @@ class Library:
         """The files that could not be read, and why. They are tried again when they change."""
         return self._catalog().failures()
 
+    def check(self, *, repair: bool = False) -> "list[Problem]":
+        """What is wrong with the library itself; reads all of it, and no picture. With `repair`,
+        what can be mended is: see `Problem.mended`. Raises LibraryNotFound, LibraryTooNew; with
+        `repair` LibraryBusy and LibraryReadOnly.
+        """
+        from retrieval.check import check
+
+        if not self._exists():
+            raise LibraryNotFound(self._none_yet())
+        self.close()  # a catalog may be put in the place of the one that is open
+        return check(self.folder, repair)
+
     def forget(self, path: StrPath) -> int:
         """Drop what is known of a folder or file; returns how many files that were. Touches no
         picture. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
@@ -286,13 +299,14 @@ class Library:
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
 
+    def _none_yet(self) -> str:
+        return f"no library yet at {self.folder}; run `retrieve index FOLDER` to make one"
+
     def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
         with self._opening:
             if self._opened is None:
                 if not create and not self._exists():
-                    raise LibraryNotFound(
-                        f"no library yet at {self.folder}; run `retrieve index FOLDER` to make one"
-                    )
+                    raise LibraryNotFound(self._none_yet())
                 catalog = Catalog.open(self.folder, create=create)
                 self._opened = catalog, Searcher(catalog)
             return self._opened

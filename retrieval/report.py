@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from retrieval.models import KnownModel
 from retrieval.output import printable
 from retrieval.records import Failed, Summary
 from retrieval.status import RootStatus, Status
+
+if TYPE_CHECKING:
+    from retrieval.check import Problem
 
 COUNTED = ("new", "changed", "moved", "copied", "removed", "failed", "unchanged")
 
@@ -30,6 +34,15 @@ def of_run(summary: Summary) -> str:
     if summary.interrupted:
         lines.append("what was done is kept; the same command goes on from there")
     return "\n".join(lines) + "\n"
+
+
+def of_check(library: Path, problems: "Sequence[Problem]") -> str:
+    """What is wrong, a line each."""
+    lines = [
+        printable(f"mended: {problem.what}: {problem.mended}" if problem.mended else problem.what)
+        for problem in problems
+    ]
+    return "\n".join(lines or [printable(f"nothing is wrong with {library}")]) + "\n"
 
 
 def of_status(status: Status) -> str:

@@ -17,7 +17,8 @@ STAGES = [
     "catalog schema transactions",
     "survey targets workers intake recorder refill index_file models",
     "indexer embed search",
-    "status",
+    "salvage",
+    "status check",
     "library",
     "sheet output report",
     "program demo",
@@ -28,7 +29,7 @@ OUTSIDE = {
     "clipmodel": {
         "decode", "embed", "indexer", "library", "models", "program", "demo", "recorder", "refill"
     },
-    "indexes": {"index_file", "search", "status"},
+    "indexes": {"check", "index_file", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
     "click": {"cli", "program"},
 }  # fmt: skip
