@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,7 @@ def _of_rows(catalog: Catalog) -> Iterator[Fault]:
         [(count,)] = catalog.rows(f"SELECT count(*) FROM {table} WHERE {condition}")
         if count:
             drop = f"DELETE FROM {table} WHERE {condition}"
-            yield Fault(f"{count:,} {table} {what}", lambda folder, drop=drop: _run(folder, drop))
+            yield Fault(f"{count:,} {table} {what}", partial(_run, statement=drop))
 
 
 def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
@@ -182,7 +183,7 @@ def _of_models(catalog: Catalog) -> Iterator[Fault]:
             drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
             yield Fault(
                 f"{len(wrong):,} vectors of {model.name} are not numbers of unit length",
-                lambda folder, drop=drop, wrong=wrong: _drop_vectors(folder, drop, wrong),
+                partial(_drop_vectors, drop=drop, ids=wrong),
             )
 
 
@@ -262,12 +263,10 @@ def _rebuild(folder: Path) -> str:
 def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
     parts = sorted(catalog.folder.glob(f"{FILE_NAME}.part*"))
     for path in (*index_file.leftovers(catalog), *parts):
-        yield Fault(f"{path.name} is left over from a run that was killed", _drop(path))
+        left = f"{path.name} is left over from a run that was killed"
+        yield Fault(left, partial(_remove, name=path.name))
 
 
-def _drop(path: Path) -> Callable[[Path], str]:
-    def drop(folder: Path) -> str:
-        path.unlink(missing_ok=True)
-        return "it was removed"
-
-    return drop
+def _remove(folder: Path, name: str) -> str:
+    (folder / name).unlink(missing_ok=True)
+    return "it was removed"
