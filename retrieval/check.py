@@ -1,10 +1,12 @@
 """What is wrong with a library, and how it is mended: `retrieve check`.
 
-catalog   SQLite's own check of the file; the tables that ought to be there
-rows      each against those it refers to
-vectors   length, unit norm
-index     every byte of the file, and every vector in it against the catalog
-leftovers of runs that were killed
+    catalog    SQLite's own check of the file; the tables that ought to be there
+    rows       each against those it refers to
+    vectors    length, unit norm
+    index      every byte of the file, and every vector in it against the catalog's
+    leftovers  of runs that were killed
+
+What makes no sense is dropped: the next run looks at those pictures again.
 """
 
 import sqlite3
@@ -104,9 +106,9 @@ def _of_catalog(catalog: Catalog) -> Iterator[Fault]:
 
     there = {name for (name,) in catalog.rows("SELECT name FROM sqlite_schema")}
     for table in Base.metadata.sorted_tables:
-        for part in (table, *table.indexes):
-            if part.name not in there:
-                yield Fault(f"{FILE_NAME} lacks {part.name}", _make_tables)
+        for name in (table.name, *(index.name for index in table.indexes)):
+            if name not in there:
+                yield Fault(f"{FILE_NAME} lacks {name}", _make_tables)
 
 
 def _damaged(said: str) -> Fault:
@@ -226,10 +228,12 @@ def _of_index(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
     path = index_file.path_of(catalog.folder, model.digest)
     if wrong := _wrong_with(path, catalog, model):
         yield Fault(f"{path.name} {wrong}", _rebuild)
+    elif path.exists():
+        yield from _of_its_vectors(path, catalog, model)
 
 
 def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
-    from indexes import DamagedIndex, VectorIndex, contents, verify  # FAISS
+    from indexes import DamagedIndex, VectorIndex, verify  # FAISS
 
     if not path.exists():
         return "is missing" if catalog.embedded(model.id) else None
@@ -240,16 +244,30 @@ def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
         return str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
     if index.dim != model.dim:
         return f"holds vectors of {index.dim} dimensions, not {model.dim}"
-    shared = other = 0
+    return None
+
+
+def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
+    """Where file and catalog differ in a few vectors, it is the catalog's that were altered: the
+    file has a checksum of its own. Where they differ in most, it is another library's file.
+    """
+    from indexes import contents
+
+    shared, last, other = 0, -1, list[int]()
     for ids, vectors in contents(path):
         known = catalog.vectors_of(model.id, ids.tolist())
-        shared += len(known)
         pairs = zip(ids.tolist(), vectors, strict=True)
-        other += sum(id in known and known[id] != vector.tobytes() for id, vector in pairs)
-    lacks = catalog.embedded(model.id, up_to=index.last_id) - shared
-    if other:
-        return f"holds other vectors than the catalog for {other:,} images"
-    return f"lacks {lacks:,} images" if lacks > 0 else None
+        other += [id for id, vector in pairs if id in known and known[id] != vector.tobytes()]
+        shared, last = shared + len(known), max(last, *ids.tolist(), -1)
+    if len(other) * 2 > shared:
+        said = f"{path.name} holds other vectors than the catalog for {len(other):,} images"
+        yield Fault(said, _rebuild)
+    elif other:
+        said = f"{len(other):,} vectors of {model.name} are not what they were"
+        drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
+        yield Fault(said, partial(_drop_vectors, drop=drop, ids=other))
+    elif lacks := catalog.embedded(model.id, up_to=last) - shared:
+        yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
 
 
 def _rebuild(folder: Path) -> str:

@@ -106,6 +106,18 @@ def test_vectors_that_are_not_numbers(folder: Path, photos: Path, number: str) -
     assert problem.what == "3 vectors of small are not numbers of unit length"
 
 
+def test_vectors_that_were_altered_are_told_by_the_index_file(folder: Path, photos: Path) -> None:
+    sql(
+        folder,
+        "UPDATE embeddings SET vector = CAST(substr(vector, 1, 22) || X'0000' AS BLOB) "
+        "WHERE image_id IN (2, 3)",
+        "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE image_id = 5) "
+        "WHERE image_id = 4",
+    )
+    problems = mended_by(folder, photos)
+    assert any("are not what they were" in problem.what for problem in problems)
+
+
 def test_a_picture_that_is_encoded_again_is_found_again(folder: Path, photos: Path) -> None:
     """Its id is one that the index file covers: the file must not stay as it is."""
     sql(folder, "DELETE FROM embeddings WHERE image_id = 9")
