@@ -128,6 +128,15 @@ def _make_tables(folder: Path) -> str:
 
 # -- rows ----------------------------------------------------------------------------------------
 
+# SQLite keeps any value in any column: what a damaged page makes of one need not be of its type.
+TYPES = {
+    "INTEGER": "'integer'",
+    "BOOLEAN": "'integer'",
+    "FLOAT": "'real', 'integer'",
+    "VARCHAR": "'text'",
+    "BLOB": "'blob'",
+}
+
 # What may not be: in which table, which rows, what the user is told.
 WRONG = (
     (
@@ -157,11 +166,24 @@ WRONG = (
 
 
 def _of_rows(catalog: Catalog) -> Iterator[Fault]:
-    for table, condition, what in WRONG:
+    tables = dict.fromkeys(("models", "roots", *(table for table, _, _ in WRONG)))
+    strange = [(table, _of_other_types(catalog, table), "are no rows of ours") for table in tables]
+    for table, condition, what in (*strange, *WRONG):
         [(count,)] = catalog.rows(f"SELECT count(*) FROM {table} WHERE {condition}")
         if count:
             drop = f"DELETE FROM {table} WHERE {condition}"
             yield Fault(f"{count:,} {table} {what}", partial(_run, statement=drop))
+
+
+def _of_other_types(catalog: Catalog, table: str) -> str:
+    """An SQL condition for the rows with a value of another type than its column's."""
+    columns = catalog.rows(f"PRAGMA table_info({table})")
+    kinds = {
+        name: TYPES[type] + ("" if is_needed else ", 'null'")
+        for _, name, type, is_needed, _, _ in columns
+        if type in TYPES
+    }
+    return " OR ".join(f"typeof({name}) NOT IN ({kind})" for name, kind in kinds.items())
 
 
 def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:

@@ -80,6 +80,8 @@ ROWS = {
     "UPDATE embeddings SET model_id = 7 WHERE image_id = 6": "1 embeddings are of no model",
     "UPDATE embeddings SET vector = X'003C' WHERE image_id = 7": "not as long as their model",
     "UPDATE embeddings SET vector = zeroblob(24) WHERE image_id = 8": "not numbers of unit length",
+    "UPDATE files SET size = 'large' WHERE image_id = 2": "1 files are no rows of ours",
+    "UPDATE roots SET path = 7": "1 roots are no rows of ours",
     "UPDATE models SET is_current = 0": "0 models are current, not one of 1",
     "DROP INDEX files_of_image": "lacks files_of_image",
 }
