@@ -7,11 +7,12 @@ CODE := clipmodel indexes retrieval benchmarks
 export PHOTOS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test torture lint bench lock clean
 
 help:
 	@echo "make demo [PHOTOS=~/Pictures]   see pictures found by words; writes demo.png"
 	@echo "make test                       all tests, offline"
+	@echo "make torture [ARGS=--quick]     try to break it, for a quarter of an hour"
 	@echo "make lint                       style (ruff) and types (mypy)"
 	@echo "make bench [NAME=search]        measure; see benchmarks/README.md"
 	@echo "make lock                       write requirements.lock anew"
@@ -23,6 +24,9 @@ demo: $(VENV)/core
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --quiet $(ARGS)
+
+torture: $(VENV)/dev
+	$(BIN)/python -m tests.torture $(ARGS)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

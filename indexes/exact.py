@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SCORES = 1 << 24  # at a time: however many queries there are, they take some 0.3 GB
+
 Vectors = NDArray[np.float16] | NDArray[np.float32]
 
 
@@ -13,6 +15,11 @@ def exact_search(
 
     Returns scores and ids (Q, min(limit, N)), best first; equal scores in the order of their ids.
     """
+    rows = max(SCORES // max(len(ids), 1), 1)  # queries at a time
+    if len(queries) > rows:
+        parts = [queries[start : start + rows] for start in range(0, len(queries), rows)]
+        found = [exact_search(part, ids, vectors, limit) for part in parts]
+        return np.concatenate([s for s, _ in found]), np.concatenate([i for _, i in found])
     scores = queries @ vectors.astype(np.float32, copy=False).T  # (Q, D) @ (D, N) -> (Q, N)
     return best(scores, np.broadcast_to(ids, scores.shape), limit)
 

@@ -13,6 +13,7 @@ import os
 import pickle
 import queue
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from retrieval.errors import RetrieveError, UnreadablePicture
 from retrieval.records import Decoded
 
 PIPE_BYTES = 1 << 18  # an answer of 224 × 224 pixels fits, so that a worker goes on at once
+GRACE = 2.0  # seconds, in which a worker whose time is over ends by itself
 BROKEN = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a process that ended
 
 
@@ -229,6 +231,7 @@ class Worker:
         began = time.monotonic()
         try:
             self._send(task)
+            self._wait()
             answer = self._receive()
         except BROKEN as error:
             end, seconds = self.end(), self._processes.seconds
@@ -255,6 +258,14 @@ class Worker:
             with contextlib.suppress(ValueError):
                 return signal.Signals(-code).name
         return f"exit code {code}"
+
+    def _wait(self) -> None:
+        """For the answer; a worker that cannot even end itself, as it was stopped, is killed."""
+        if os.name == "posix":  # elsewhere a pipe cannot be waited for
+            waiting = select.poll()
+            waiting.register(self._process.stdout or -1, select.POLLIN)
+            if not waiting.poll((self._processes.seconds + GRACE) * 1000):
+                self._process.kill()
 
     def _send(self, message: object) -> None:
         assert self._process.stdin is not None
