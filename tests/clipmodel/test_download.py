@@ -28,7 +28,10 @@ class Server:
     length: bool = True
     stop_after: int | None = None  # bytes, then it hangs up
     redirect: str | None = None
+    silent: bool = False  # says what is to come, and then nothing
+    endless: bool = False
     asked: list[str | None] = field(default_factory=list)
+    go_on: threading.Event = field(default_factory=threading.Event)
 
     @property
     def url(self) -> str:
@@ -59,6 +62,11 @@ def server() -> Iterator[Server]:
             if told.length:
                 self.send_header("Content-Length", str(len(told.body) - start))
             self.end_headers()
+            if told.silent:
+                told.go_on.wait(timeout=30)
+            with suppress(ConnectionError):
+                while told.endless:
+                    self.wfile.write(told.body)
             with suppress(ConnectionError):  # who asked may have heard enough
                 self.wfile.write(told.body[start : told.stop_after])
 
@@ -70,6 +78,7 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield told
+        told.go_on.set()
         running.shutdown()
         thread.join()
 
@@ -149,13 +158,49 @@ def test_what_is_too_large_for_a_model(
         fetch(server, tmp_path / "model.pt")
 
 
+def test_a_body_that_never_ends(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST", 30_000_000)
+    server.length, server.endless = False, True
+    with pytest.raises(DownloadError, match="does not end after 30,000,000 bytes"):
+        fetch(server, tmp_path / "model.pt")
+    assert not (tmp_path / "model.pt").exists()
+    assert all(path.stat().st_size == 0 for path in tmp_path.iterdir())
+
+
+def test_a_body_longer_than_it_was_said_to_be(server: Server, tmp_path: Path) -> None:
+    """Bytes beyond the length belong to nothing."""
+    server.endless = True
+    fetch(server, tmp_path / "model.pt")
+    assert (tmp_path / "model.pt").read_bytes() == BODY
+
+
+def test_a_server_that_falls_silent(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
+    server.silent = True
+    with pytest.raises(DownloadError, match="timed out"):
+        fetch(server, tmp_path / "model.pt")
+
+
+def test_redirects_in_a_circle_end(server: Server, tmp_path: Path) -> None:
+    server.redirect = "/model.pt"
+    with pytest.raises(DownloadError, match="redirect"):
+        fetch(server, tmp_path / "model.pt")
+
+
 def test_redirects_within_http(server: Server, tmp_path: Path) -> None:
     server.redirect = "/elsewhere.pt"
     fetch(server, tmp_path / "model.pt")
     assert (tmp_path / "model.pt").read_bytes() == BODY
 
 
-@pytest.mark.parametrize("elsewhere", ["file:///etc/hostname", "ftp://127.0.0.1/model.pt"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["file:///etc/hostname", "ftp://127.0.0.1/model.pt", "data:,model", "javascript:0", "//["],
+)
 def test_other_redirects_are_refused(server: Server, tmp_path: Path, elsewhere: str) -> None:
     server.redirect = elsewhere
     with pytest.raises(DownloadError):

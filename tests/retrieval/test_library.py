@@ -218,6 +218,36 @@ def test_any_words_at_all(indexed: Path) -> None:
         assert all(len(matches) == 3 for matches in library.search(texts, 3))
 
 
+def test_a_text_of_a_megabyte(indexed: Path) -> None:
+    texts = ["word " * 200_000, "q" * 1_000_000, "\0" * 1_000_000, "\ud800" * 1_000_000]
+    with opened(indexed) as library:
+        for text in texts:
+            assert len(library.search(text, 3)) == 3
+
+
+def test_ten_thousand_queries_at_once(indexed: Path) -> None:
+    generator = np.random.default_rng(0)
+    queries = [f"number {n}" if n % 4 else generator.standard_normal(24) for n in range(10_000)]
+    with opened(indexed) as library:
+        answers = library.search(queries, 2)
+        assert len(answers) == 10_000 and all(len(matches) == 2 for matches in answers)
+        for number in (0, 1, 9_999):
+            assert names(answers[number]) == names(library.search(queries[number], 2))
+
+
+@pytest.mark.parametrize(
+    "folder", ["%", "photos/%", "photos/_mall", "photos/small' OR '1'='1", "*", "photos\n", "a\0b"]
+)
+def test_wildcards_in_the_name_of_a_folder_mean_nothing(indexed: Path, folder: str) -> None:
+    with opened(indexed) as library:
+        with pytest.raises(PathNotFound):
+            library.search("anything", folder=folder)
+        (indexed / "%_").mkdir()
+        paint(indexed / "%_" / "odd.png", "red", 99)
+        library.index(workers=0)
+        assert names(library.search("anything", 10**9, folder=indexed / "%_")) == ["%_/odd.png"]
+
+
 def test_from_eight_threads(indexed: Path) -> None:
     queries = [f"picture number {i}" for i in range(40)]
     with opened(indexed) as library:

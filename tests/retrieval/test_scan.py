@@ -135,6 +135,21 @@ def test_names_are_bytes(tmp_path: Path, name: bytes) -> None:
     assert look_at(os.fsencode(tmp_path), name) is not None
 
 
+def test_names_that_differ_in_case_are_two_files(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg", b"1")
+    touch(tmp_path / "A.JPG", b"22")
+    if len(os.listdir(tmp_path)) == 1:
+        pytest.skip("this file system knows no case")
+    assert found(tmp_path) == ["A.JPG", "a.jpg"]
+
+
+def test_very_many_files_in_one_folder(tmp_path: Path) -> None:
+    count = 100_000
+    for number in range(count):
+        os.close(os.open(tmp_path / f"{number}.jpg", os.O_CREAT))
+    assert len(found(tmp_path)) == count
+
+
 def test_depth_costs_no_stack(tmp_path: Path) -> None:
     depth = 200
     touch(tmp_path.joinpath(*["d"] * depth) / "1.jpg")
