@@ -1,5 +1,6 @@
 """Queries → unit vectors in the space of a library's model, with as little work as possible."""
 
+import sys
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from clipmodel.image_encoder import ImageEncoder
+    from clipmodel.numpy_image_encoder import NumpyImageEncoder
     from clipmodel.pretrained import ModelFolder
     from clipmodel.text_encoder import TextEncoder
+
+FEW = 4  # pictures that take NumPy less time than importing torch (2 s), even with a ViT-L/14
 
 
 class Embedder:
@@ -110,9 +114,10 @@ class Embedder:
         return tower.encode(texts)
 
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(S, S, 3) each -> (B, D). One thread at a time, as the tower wants it."""
+        """(S, S, 3) each -> (B, D). One thread at a time, as torch's tower wants it."""
         with self._opening:
-            tower = self._image_tower
+            is_light = len(pictures) <= FEW and "torch" not in sys.modules
+            tower = self._light_image_tower if is_light else self._image_tower
             starts = range(0, len(pictures), tower.batch_size)
             batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
             return np.concatenate([tower.encode(batch) for batch in batches])
@@ -139,6 +144,12 @@ class Embedder:
         from clipmodel.image_encoder import ImageEncoder  # imports torch
 
         return ImageEncoder(self._model)
+
+    @cached_property
+    def _light_image_tower(self) -> "NumpyImageEncoder":
+        from clipmodel.numpy_image_encoder import NumpyImageEncoder
+
+        return NumpyImageEncoder(self._model)
 
 
 def _unreadable(path: Path, error: UnreadablePicture) -> UnreadablePicture:

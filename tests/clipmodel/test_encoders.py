@@ -1,4 +1,4 @@
-"""The encoders: NumPy's text tower and the batched image tower against the torch model."""
+"""The encoders: NumPy's towers and the batched image tower against the torch model."""
 
 import subprocess
 import sys
@@ -16,7 +16,9 @@ from clipmodel.errors import CheckpointError, ClipModelError
 from clipmodel.image_encoder import ImageEncoder
 from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
-from clipmodel.text_encoder import TextEncoder, gelu
+from clipmodel.numpy_image_encoder import NumpyImageEncoder
+from clipmodel.numpy_transformer import gelu
+from clipmodel.text_encoder import TextEncoder
 from clipmodel.tokenizer import token_ids
 
 CONFIG = ModelConfig(
@@ -27,6 +29,14 @@ CONFIG = ModelConfig(
     std=(0.27, 0.26, 0.28),
 )
 RESNET = replace(CONFIG, vision=ResNetConfig(64, 16, (1, 1, 1, 1), 8))
+FAMILIES = {
+    "vit": CONFIG,
+    "vit, quick_gelu, a rest beside the patches": replace(
+        CONFIG, vision=VisionConfig(36, 8, 64, 2, 4, 256, "quick_gelu")
+    ),
+    "resnet": RESNET,
+    "deeper resnet": replace(CONFIG, vision=ResNetConfig(96, 8, (1, 3, 2, 2), 4)),
+}
 TEXTS = ["a red car", "", "two dogs on a beach at night", "x " * 74, "x " * 300, "漢字 🙂"]
 
 
@@ -35,6 +45,9 @@ def model_of(config: ModelConfig) -> CLIP:
     model = CLIP(config).eval()
     for parameter in model.parameters():  # beyond the initial values, where many are 0 or 1
         parameter.data += 0.02 * torch.randn_like(parameter)
+    for name, statistic in model.named_buffers():
+        if "running" in name:
+            statistic += 0.3 * torch.rand_like(statistic)
     return model
 
 
@@ -93,19 +106,22 @@ def test_gelu_is_exact() -> None:
     np.testing.assert_allclose(gelu(x), F.gelu(torch.from_numpy(x)).numpy(), atol=1e-6)
 
 
-def test_text_needs_no_torch(folder: ModelFolder) -> None:
+def test_text_and_a_picture_need_no_torch(folder: ModelFolder) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "import clipmodel\n"
+        "import clipmodel, numpy\n"
+        "from clipmodel.numpy_image_encoder import NumpyImageEncoder\n"
         "from clipmodel.pretrained import resolve\n"
         "from clipmodel.text_encoder import TextEncoder\n"
         f"TextEncoder(resolve({str(folder.path)!r})).encode(['a red car'])\n"
+        "pixels = numpy.zeros((1, 32, 32, 3), numpy.uint8)\n"
+        f"NumpyImageEncoder(resolve({str(folder.path)!r})).encode(pixels)\n"
         "assert not {'torch', 'torchvision', 'safetensors'} & set(sys.modules), sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("config", [CONFIG, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
 def test_batches_of_pictures_equal_the_model(config: ModelConfig, tmp_path: Path) -> None:
     model = model_of(config)
     folder = save_folder(tmp_path / "m", "m", config, model.state_dict())
@@ -115,11 +131,14 @@ def test_batches_of_pictures_equal_the_model(config: ModelConfig, tmp_path: Path
     batch = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
     with torch.inference_mode():
         theirs = F.normalize(model.encode_image(batch), dim=1).numpy()
-    encoder = ImageEncoder(folder, device="cpu", precision="fp32")
-    np.testing.assert_allclose(encoder.encode(pixels), theirs, atol=1e-5)
-    assert encoder.encode(pixels[:0]).shape == (0, 48)
-    with pytest.raises(ValueError, match="pixels of shape"):
-        encoder.encode(pixels[:, :-1])
+    for encoder in (
+        ImageEncoder(folder, device="cpu", precision="fp32"),
+        NumpyImageEncoder(folder),
+    ):
+        np.testing.assert_allclose(encoder.encode(pixels), theirs, atol=1e-5, rtol=0)
+        assert encoder.encode(pixels[:0]).shape == (0, 48)
+        with pytest.raises(ValueError, match="pixels of shape"):
+            encoder.encode(pixels[:, :-1])
 
 
 @pytest.mark.parametrize("config", [CONFIG, RESNET], ids=["vit", "resnet"])
@@ -137,9 +156,10 @@ def test_bfloat16_stays_near_float32(config: ModelConfig, tmp_path: Path) -> Non
 def test_weights_that_give_no_numbers_are_refused(tmp_path: Path) -> None:
     state = model_of(CONFIG).state_dict()
     state["visual.proj"][0, 0] = float("nan")
-    encoder = ImageEncoder(save_folder(tmp_path / "m", "m", CONFIG, state), device="cpu")
-    with pytest.raises(ClipModelError, match="no numbers"):
-        encoder.encode(np.zeros((1, 32, 32, 3), np.uint8))
+    folder = save_folder(tmp_path / "m", "m", CONFIG, state)
+    for encoder in (ImageEncoder(folder, device="cpu"), NumpyImageEncoder(folder)):
+        with pytest.raises(ClipModelError, match="no numbers"):
+            encoder.encode(np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_a_device_that_is_not_there_is_an_error(folder: ModelFolder) -> None:
@@ -151,5 +171,7 @@ def test_weights_of_another_model_are_refused(folder: ModelFolder) -> None:
     other = replace(folder, config=RESNET)
     with pytest.raises(CheckpointError):
         ImageEncoder(other, device="cpu")
+    with pytest.raises(CheckpointError):
+        NumpyImageEncoder(other)
     with pytest.raises(CheckpointError):
         TextEncoder(replace(folder, config=replace(CONFIG, text=replace(CONFIG.text, width=32))))

@@ -282,6 +282,12 @@ def test_a_search_by_a_known_picture_imports_no_torch(indexed: Path) -> None:
     assert "torch" not in modules_of("search", indexed / "large/red.png", "--library", indexed)
 
 
+def test_nor_does_one_by_a_picture_that_is_new(home: Path, indexed: Path) -> None:
+    new = paint(home / "new.png", "red", seed=100)
+    modules = modules_of("search", new, "--library", indexed)
+    assert not modules & {"torch", "torchvision", "safetensors", "sqlalchemy", "tqdm"}
+
+
 def test_a_closed_pipe_is_no_error(indexed: Path) -> None:
     with program("search", "x", "--library", indexed) as search:
         assert search.stdout and search.stderr

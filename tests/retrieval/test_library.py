@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,6 +147,22 @@ def test_search_by_a_picture_that_is_not(indexed: Path) -> None:
             assert found[0].path == expected[0].path
             assert found[0].score == pytest.approx(1, abs=5e-3)  # bf16, where the machine has it
         assert same(library.search(copy), expected)
+
+
+def test_a_few_pictures_are_encoded_without_torch(
+    indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch  # noqa: F401  # by whoever was here before
+
+    pictures = [Image.open(indexed / "small" / f"{colour}.png") for colour in ("red", "blue")]
+    with opened(indexed) as library:
+        expected = library.search(pictures, 1)
+        monkeypatch.delitem(sys.modules, "torch")
+        found = library.search(pictures, 1)
+        assert "torch" not in sys.modules
+        for [one], [other] in zip(found, expected, strict=True):
+            assert one.path == other.path
+            assert one.score == pytest.approx(other.score, abs=5e-3)  # float32 and bf16
 
 
 def test_search_by_a_vector(indexed: Path) -> None:

@@ -1,0 +1,50 @@
+"""The image tower in NumPy, for the picture that somebody searches by.
+
+Importing torch takes two seconds, one picture through a ViT-B/32 a tenth of one: a search by a
+picture is as quick as a search by words. For more than a few pictures `ImageEncoder` is quicker.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipmodel.config import ResNetConfig
+from clipmodel.errors import ClipModelError
+from clipmodel.model_folder import ModelFolder
+from clipmodel.numpy_vision import ModifiedResNet, VisionTransformer
+from clipmodel.numpy_weights import Floats, Weights
+
+
+class NumpyImageEncoder:
+    """Pictures -> unit vectors, float32. Any number of threads may encode at once."""
+
+    batch_size = 4  # bounds the memory; a larger one is not quicker
+
+    def __init__(self, folder: ModelFolder) -> None:
+        """Raises CheckpointError where the weights are not those of the folder's config."""
+        config, weights = folder.config, Weights(folder.vision_file, "visual.")
+        self._size = config.vision.image_size
+        self._dim = config.embed_dim
+        self._mean = np.array(config.mean, np.float32) * 255
+        self._std = np.array(config.std, np.float32) * 255
+        self._tower: VisionTransformer | ModifiedResNet = (
+            ModifiedResNet(weights, config.vision)
+            if isinstance(config.vision, ResNetConfig)
+            else VisionTransformer(weights, config.vision)
+        )
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Floats:
+        """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
+
+        Raises ValueError for another size, ClipModelError if the weights make no finite vectors.
+        """
+        if pixels.ndim != 4 or pixels.shape[1:] != (self._size, self._size, 3):
+            raise ValueError(
+                f"pixels of shape (B, {self._size}, {self._size}, 3), not {pixels.shape}"
+            )
+        if not len(pixels):
+            return np.empty((0, self._dim), np.float32)
+        vectors = self._tower((pixels - self._mean) / self._std)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(vectors).all():
+            raise ClipModelError("the image tower's weights give vectors that are no numbers")
+        return vectors
