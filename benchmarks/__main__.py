@@ -1,14 +1,15 @@
 """`python -m benchmarks NAME...`: run these measurements, or all; print tables, keep JSON."""
 
+import os
 import tempfile
 from importlib import import_module
 from pathlib import Path
 
 import click
 
-from benchmarks import report
+from benchmarks import peers, report
 
-NAMES = ("indexes", "search", "rescan", "index", "memory")
+NAMES = ("encode", "decode", "indexes", "search", "rescan", "index", "memory")
 
 
 @click.command()
@@ -27,8 +28,12 @@ def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
         benchmark = import_module(f"benchmarks.{name}")
         click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
         with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
+            os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own
+            peers.absent.clear()
             rows = list(benchmark.run(Path(folder), quick))
         click.echo(report.table(rows))
+        if peers.absent:
+            click.echo(f"\nNot here, so left out: {', '.join(peers.absent)} (benchmarks/README.md)")
         report.save(out / f"{name}.json", name, rows)
 
 

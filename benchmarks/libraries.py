@@ -1,7 +1,6 @@
 """Models with random weights, and libraries that are filled directly: for speed the content is all
 the same."""
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from clipmodel.config import ModelConfig, TextConfig, VisionConfig
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.registry import OPENAI_MEAN, OPENAI_STD, REGISTRY
 from retrieval.catalog import Catalog
+from retrieval.decode import digest_of
 from retrieval.index_file import rebuild
 from retrieval.records import ModelRecord
 from retrieval.transactions import adopt_model
@@ -46,21 +46,27 @@ def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
 def filled(folder: Path, model: ModelFolder, count: int) -> None:
     """A library of `count` pictures that do not exist, with vectors and an index."""
     numbers = range(1, count + 1)
-    files = ((b"%03d/%06d.jpg" % (number // 1000, number), 1, 1) for number in numbers)
+    files = (
+        (b"%03d/%06d.jpg" % (number // 1000, number), 1, 1, digest_of(number.to_bytes(8, "little")))
+        for number in numbers
+    )
     _fill(folder, model, Path("/nowhere/photos"), files, count)
 
 
 def filled_from(folder: Path, model: ModelFolder, photos: Path) -> None:
-    """A library that knows every file under `photos` as it is, without having read any."""
+    """A library that knows every file under `photos` as it is, without having decoded any."""
     found = sorted(path for path in photos.rglob("*.jpg"))
-    files = (
-        (os.fsencode(path.relative_to(photos).as_posix()), stat.st_size, stat.st_mtime_ns)
-        for path, stat in ((path, path.stat()) for path in found)
-    )
+    files = (_file(photos, path) for path in found)
     _fill(folder, model, photos.resolve(), files, len(found))
 
 
-File = tuple[bytes, int, int]  # path, size, mtime_ns
+File = tuple[bytes, int, int, bytes]  # path, size, mtime_ns, digest
+
+
+def _file(root: Path, path: Path) -> File:
+    status = path.stat()
+    inside = os.fsencode(path.relative_to(root).as_posix())
+    return inside, status.st_size, status.st_mtime_ns, digest_of(path.read_bytes())
 
 
 def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], count: int) -> None:
@@ -86,22 +92,17 @@ def _insert(
     vectors: NDArray[np.float16],
 ) -> None:
     numbers = [int(id) for id in ids]
-    images = ((number, _digest(number)) for number in numbers)
-    places = ((*next(files), number) for number in numbers)
+    some = [(number, *next(files)) for number in numbers]
     embeddings = zip(numbers, (vector.tobytes() for vector in vectors), strict=True)
     database.executemany(
         "INSERT INTO images (id, digest, width, height, format) VALUES (?, ?, 640, 480, 'JPEG')",
-        images,
+        ((number, digest) for number, _, _, _, digest in some),
     )
     database.executemany(
-        "INSERT INTO files (root_id, path, size, mtime_ns, image_id) VALUES (1, ?, ?, ?, ?)",
-        places,
+        "INSERT INTO files (root_id, image_id, path, size, mtime_ns) VALUES (1, ?, ?, ?, ?)",
+        (place for *place, _ in some),
     )
     database.executemany(
         f"INSERT INTO embeddings (model_id, image_id, vector) VALUES ({record.id}, ?, ?)",
         embeddings,
     )
-
-
-def _digest(number: int) -> bytes:
-    return hashlib.blake2b(number.to_bytes(8, "little"), digest_size=16).digest()

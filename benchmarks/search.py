@@ -1,73 +1,157 @@
-"""A search by words, in a cold process and in a warm one, among 1 k, 100 k and 1 M pictures.
+"""A search by words and by a picture, in a cold process and in a warm one, beside rclip.
 
-The page cache is warm, the model a ViT-B/32 with random weights, the catalogs are filled directly.
+Among 1 k, 100 k and 1 M pictures; the catalogs are filled directly, ours for a ViT-B/32 and rclip's
+for its ViT-B-32-256, both with random weights. The page cache is warm where nothing else is said.
 """
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import page_cache, peers
+from benchmarks.inputs import PictureLike, photos
 from benchmarks.libraries import filled, vit_b_32
-from benchmarks.report import Cell, Row
-from benchmarks.timing import Times, repeat, retrieve
+from benchmarks.report import Row
+from benchmarks.timing import Ran, Times, once, repeat, retrieve
 from benchmarks.timing import run as run_process
-from clipmodel.model_folder import ModelFolder
 from retrieval import Library
 
 COUNTS = (1_000, 100_000, 1_000_000)
-COLD = 9  # processes
-WARM = 50  # searches in one
+COLD = 9  # processes of ours
+COLD_THEIRS = 3  # of rclip, which takes half a minute among a million
+DROPPED = 3  # processes that find nothing in the page cache
+WARM = 200  # searches in one process
 BATCH = 64  # queries at once
+THREADS = 8
+QUERY = "a red car in the snow"
 WORDS = ("red", "car", "dog", "snow", "night", "house", "boat", "street", "flower", "three")
+
+Figures = dict[str, float | None]  # what was measured
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
     model = vit_b_32(folder / "model")
-    bare = Times(tuple(run_process([sys.executable, "-c", ""]).seconds for _ in range(COLD)))
-    for count in COUNTS[:2] if quick else COUNTS:
+    rclip = peers.Rclip.installed(folder / "rclip")
+    photos(folder / "new", 1, (640, 480))
+    [new] = (folder / "new").iterdir()
+    for count in COUNTS[:1] if quick else COUNTS:
         library = folder / f"library-{count}"
         filled(library, model, count)
-        yield (
-            {"pictures": count}
-            | cold(library)
-            | {"python alone s": bare.p50}
-            | warm(library, model)
-        )
+        ours = cold(library, new) | warm(library) | {"bytes an image": size(library) / count}
+        limits = {
+            "cold, words: p50 s": empty_process(),
+            "nothing in the page cache: s": from_disk(library),
+        }
         shutil.rmtree(library)
+        theirs = cold_rclip(rclip, count, new, folder / "photos") if rclip else {}
+        yield from rows(count, ours, theirs, limits)
 
 
-def cold(library: Path) -> dict[str, Cell]:
+def rows(count: int, ours: Figures, theirs: Figures, limits: Figures) -> Iterator[Row]:
+    for what, figure in ours.items():
+        other = theirs.get(what)
+        yield {
+            "pictures": count,
+            "what": what,
+            "retrieve": figure,
+            "rclip": other,
+            "ratio": figure / other if figure and other else None,
+            "limit": limits.get(what),
+        }
+
+
+# -- in a process of its own ---------------------------------------------------------------------
+
+
+def cold(library: Path, new: Path) -> Figures:
     """`retrieve search` as typed at a prompt, from the process's start to its end."""
-    command = ("search", "a red car in the snow", "--paths", "--library", library)
-    retrieve(*command)  # to have the page cache warm
-    ran = [retrieve(*command) for _ in range(COLD)]
-    times = Times(tuple(each.seconds for each in ran))
+
+    def search(query: str | Path) -> Ran:
+        return retrieve("search", query, "--paths", "--library", library)
+
+    return processes(search, new, COLD) | {
+        "nothing in the page cache: s": without_cache(lambda: search(QUERY), library)
+    }
+
+
+def cold_rclip(rclip: peers.Rclip, count: int, new: Path, folder: Path) -> Figures:
+    """The same of rclip, from the folder in which it would have found the pictures."""
+    folder.mkdir(exist_ok=True)
+    vectors = (each for _, each in PictureLike(512).batches(count))
+    rclip.fill(peers.imagined(folder, count), vectors)
+    figures = processes(lambda query: rclip.search(str(query), folder), new, COLD_THEIRS)
+    figures["bytes an image"] = rclip.catalog.stat().st_size / count
+    rclip.forget()
+    return figures
+
+
+def processes(search: Callable[[str | Path], Ran], new: Path, times: int) -> Figures:
+    """By words, and by a picture that is not in the catalog."""
+    search(QUERY)  # to have the page cache warm
+    ran = [search(QUERY) for _ in range(times)]
+    words = Times(tuple(each.seconds for each in ran))
+    search(new)
+    picture = Times(tuple(search(new).seconds for _ in range(times)))
     return {
-        "cold p50 s": times.p50,
-        "cold max s": max(times.seconds),
+        "cold, words: p50 s": words.p50,
+        "cold, words: max s": max(words.seconds),
+        "cold, a new picture: p50 s": picture.p50,
         "own MB": megabytes(max(each.own or 0 for each in ran)),
         "resident MB": megabytes(max(each.resident or 0 for each in ran)),
     }
 
 
-def warm(folder: Path, model: ModelFolder) -> dict[str, Cell]:
-    """In one process: of one query after another, all different, and of many at once."""
+def without_cache(search: Callable[[], Ran], library: Path) -> float | None:
+    """Seconds of a search that has to read the library's files from the disk."""
+    seconds = [search().seconds for _ in range(DROPPED) if page_cache.drop(files(library))]
+    return Times(tuple(seconds)).p50 if seconds else None
+
+
+def from_disk(library: Path) -> float | None:
+    """Seconds to read the index file from the disk in sequence, or all files, if there is none."""
+    read = [*library.glob("*.faiss")] or files(library)
+    seconds = [
+        once(lambda: page_cache.read_all(read)) for _ in range(DROPPED) if page_cache.drop(read)
+    ]
+    return Times(tuple(seconds)).p50 if seconds else None
+
+
+def empty_process() -> float:
+    return Times(tuple(run_process([sys.executable, "-c", ""]).seconds for _ in range(COLD))).p50
+
+
+# -- in one process ------------------------------------------------------------------------------
+
+
+def warm(folder: Path) -> Figures:
+    """Of one query after another, all different, of many at once, and of many threads."""
     generator = np.random.default_rng(0)
     asked = [" ".join(generator.choice(WORDS, 5)) for _ in range(WARM + 1)]
     with Library.open(folder) as library:
         each = iter(asked)
         times = repeat(lambda: library.search(next(each)), WARM)
-        batch = [" ".join(generator.choice(WORDS, 5)) for _ in range(BATCH)]
-        together = repeat(lambda: library.search(batch), 3)
+        together = repeat(lambda: library.search(asked[:BATCH]), 3)
+        with ThreadPoolExecutor(THREADS) as threads:
+            passed = once(lambda: list(threads.map(library.search, asked)))
     return {
-        "warm p50 ms": 1e3 * times.p50,
-        "warm p99 ms": 1e3 * times.p99,
-        f"queries/s, {BATCH} at once": BATCH / together.p50,
+        "warm: p50 ms": 1e3 * times.p50,
+        "warm: p99 ms": 1e3 * times.p99,
+        f"warm, {BATCH} at once: queries/s": BATCH / together.p50,
+        f"warm, {THREADS} threads: queries/s": len(asked) / passed,
     }
 
 
-def megabytes(size: int) -> float | None:
-    return size / 1e6 if size else None
+def files(library: Path) -> list[Path]:
+    return [path for path in library.iterdir() if path.is_file()]
+
+
+def size(library: Path) -> int:
+    return sum(path.stat().st_size for path in files(library))
+
+
+def megabytes(held: int) -> float | None:
+    return held / 1e6 if held else None

@@ -41,6 +41,16 @@ def once(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def steady(call: Callable[[], object], least: float) -> float:
+    """Seconds a call, over calls that take at least so long together, after one to warm up."""
+    call()
+    calls, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < least or not calls:
+        call()
+        calls += 1
+    return passed / calls
+
+
 @dataclass(frozen=True)
 class Ran:
     """A process, from its start to its end."""
@@ -51,26 +61,38 @@ class Ran:
     own: int | None  # bytes, at most, that no file backs, of it and its children; None: no /proc
 
 
-def run(command: Sequence[str], **variables: str) -> Ran:
-    """Run a program to its end, with these environment variables too. Raises when it fails."""
+def run(command: Sequence[str], folder: Path | None = None, **variables: str) -> Ran:
+    """Run a program to its end, in a folder, with these environment variables too.
+
+    Raises Failed, with what the program said.
+    """
     start = time.perf_counter()
     with subprocess.Popen(
-        command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         memory = Memory(process.pid)
         memory.start()
-        output, _ = process.communicate()
+        output, errors = process.communicate()
         seconds = time.perf_counter() - start
         memory.join()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output)
+        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{errors[-4000:]}")
     return Ran(seconds, output, memory.resident or None, memory.own or None)
+
+
+class Failed(Exception):
+    """A program that was to be measured did not do its work."""
 
 
 def retrieve(*arguments: str | Path, **variables: str) -> Ran:
     """Run our own command line in a fresh process."""
     program = Path(sys.executable).with_name("retrieve")
-    return run([str(program), *map(str, arguments)], **variables)
+    return run([str(program), *map(str, arguments)], None, **variables)
 
 
 class Memory(threading.Thread):

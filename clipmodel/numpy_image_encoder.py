@@ -22,7 +22,7 @@ class NumpyImageEncoder:
     def __init__(self, folder: ModelFolder) -> None:
         """Raises CheckpointError where the weights are not those of the folder's config."""
         config, weights = folder.config, Weights(folder.vision_file, "visual.")
-        self._size = config.vision.image_size
+        self.size = config.vision.image_size  # pixels a side
         self._dim = config.embed_dim
         self._mean = np.array(config.mean, np.float32) * 255
         self._std = np.array(config.std, np.float32) * 255
@@ -37,9 +37,9 @@ class NumpyImageEncoder:
 
         Raises ValueError for another size, ClipModelError if the weights make no finite vectors.
         """
-        if pixels.ndim != 4 or pixels.shape[1:] != (self._size, self._size, 3):
+        if pixels.ndim != 4 or pixels.shape[1:] != (self.size, self.size, 3):
             raise ValueError(
-                f"pixels of shape (B, {self._size}, {self._size}, 3), not {pixels.shape}"
+                f"pixels of shape (B, {self.size}, {self.size}, 3), not {pixels.shape}"
             )
         if not len(pixels):
             return np.empty((0, self._dim), np.float32)

@@ -1,0 +1,82 @@
+"""Decoding for a model of 224 pixels a side, files a second of one process, against plain Pillow.
+
+Plain is what the examples of CLIP do: open, convert, resize. Ours also hashes the file, turns it
+upright and reads its EXIF. How far apart they are: the pixels' mean difference, of 255; and the
+cosine of their vectors by the bundled model, both at its own size.
+"""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.inputs import photo
+from benchmarks.report import Cell, Row
+from benchmarks.timing import steady
+from clipmodel.numpy_image_encoder import NumpyImageEncoder
+from clipmodel.preprocess import to_pixels
+from clipmodel.pretrained import resolve
+from retrieval import decode
+from retrieval.bounds import MAX_PIXELS
+
+SIDE = 224
+SIZES = {"640×480": (640, 480), "12 MP": (4000, 3000), "50 MP": (8160, 6120)}
+FORMATS = {"JPEG": {"quality": 85}, "PNG": {}, "WEBP": {"quality": 80}, "HEIF": {"quality": 60}}
+SECONDS = 2.0  # of each figure, at least
+
+
+def run(folder: Path, quick: bool) -> Iterator[Row]:
+    decode.allow(MAX_PIXELS)
+    encoder = NumpyImageEncoder(resolve("tiny"))
+    formats = [each for each in FORMATS if each != "HEIF" or has_heif()]
+    for name in list(SIZES)[:1] if quick else SIZES:
+        picture = photo(np.random.default_rng(0), SIZES[name])
+        for format in formats:
+            data = encoded(picture, format)
+            rates = measured(data, 0.1 if quick else SECONDS)
+            said = {"size": name, "format": "HEIC" if format == "HEIF" else format}
+            yield said | rates | differences(data, encoder)
+
+
+def measured(data: bytes, least: float) -> dict[str, Cell]:
+    ours = 1 / steady(lambda: (decode.digest_of(data), decode.decode(data, SIDE)), least)
+    theirs = 1 / steady(lambda: plain(data, SIDE), least)
+    return {
+        "MB": len(data) / 1e6,
+        "files/s": ours,
+        "Pillow files/s": theirs,
+        "ratio": ours / theirs,
+    }
+
+
+def differences(data: bytes, encoder: NumpyImageEncoder) -> dict[str, Cell]:
+    apart = decode.decode(data, SIDE).pixels.astype(np.float32) - plain(data, SIDE)
+    side = encoder.size
+    one, other = encoder.encode(
+        np.stack([decode.decode(data, side).pixels, plain(data, side)])
+    )  # (2, side, side, 3) -> (2, D)
+    return {"pixels apart": float(np.abs(apart).mean()), "cosine": f"{one @ other:.5f}"}
+
+
+def plain(data: bytes, side: int) -> NDArray[np.uint8]:
+    """(side, side, 3)."""
+    with Image.open(io.BytesIO(data)) as image:
+        return to_pixels(image.convert("RGB"), side)
+
+
+def encoded(picture: Image.Image, format: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **FORMATS[format])
+    return file.getvalue()
+
+
+def has_heif() -> bool:
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True

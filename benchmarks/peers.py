@@ -1,0 +1,156 @@
+"""Other programs that do what ours does, run on the same input.
+
+They live in a virtual environment of their own, which the variable PEERS names; README.md says how
+to make one. What is not there is left out, and its columns stay empty.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.timing import Ran, run
+
+VARIABLE = "PEERS"
+absent = dict[str, None]()  # what was looked for and is not there, for the report
+RCLIP_MODEL = "ViT-B-32-256"  # the one model that rclip knows, by OpenCLIP's name
+PARTS = Path(__file__).parent  # scripts that the peers' Python runs
+
+
+def program(name: str) -> Path | None:
+    """A program of the peers' environment."""
+    home = os.environ.get(VARIABLE)
+    found = shutil.which(name, path=Path(home).expanduser() / "bin") if home else None
+    if found is None:
+        absent[name if home else f"whatever {VARIABLE} would name"] = None
+        return None
+    return Path(found).absolute()
+
+
+def export(name: str, folder: Path) -> bool:
+    """Have OpenCLIP make a model with random weights: a checkpoint, and ONNX files of it.
+
+    False where what that needs is missing.
+    """
+    if not has("open_clip", "onnx"):
+        return False
+    script("onnx_export.py", name, folder)
+    return True
+
+
+def script(name: str, *arguments: object) -> Ran:
+    """Run one of these scripts with the peers' Python."""
+    return run([str(program("python")), str(PARTS / name), *map(str, arguments)])
+
+
+def has(*modules: str) -> bool:
+    """Whether the peers' Python can import all of them."""
+    python = program("python")
+    if python is None:
+        return False
+    code = f"import importlib.util as u; print(*(m for m in {modules!r} if not u.find_spec(m)))"
+    missing = run([str(python), "-c", code]).output.split()
+    absent.update(dict.fromkeys(missing))
+    return not missing
+
+
+def importable(module: str) -> bool:
+    """Whether this environment has it; some peers are among our development tools."""
+    there = find_spec(module) is not None
+    if not there:
+        absent[module] = None
+    return there
+
+
+@dataclass(frozen=True)
+class Rclip:
+    """rclip with a data folder of its own."""
+
+    program: Path
+    data: Path
+
+    @classmethod
+    def installed(cls, data: Path) -> "Rclip | None":
+        """With random weights of its model; None where something for that is missing."""
+        found, models = program("rclip"), data / f"{RCLIP_MODEL}-datacomp_s34b_b86k"
+        if found is None or not export(RCLIP_MODEL, models):
+            return None
+        (data / "tokenizer").mkdir()
+        words = "bpe_simple_vocab_16e6.txt.gz"
+        with resources.as_file(resources.files("clipmodel") / words) as held:
+            shutil.copy(held, data / "tokenizer" / words)
+        return cls(found, data)
+
+    @property
+    def checkpoint(self) -> Path:
+        """What its ONNX files were made from, for us to run as well."""
+        return self.data / f"{RCLIP_MODEL}-datacomp_s34b_b86k" / "open_clip_model.safetensors"
+
+    @property
+    def catalog(self) -> Path:
+        return self.data / "db.sqlite3"
+
+    def index(self, photos: Path) -> Ran:
+        """Bring its catalog up to date with a folder; it always searches, too."""
+        return self._run("a red car in the snow", photos)
+
+    def search(self, query: str, photos: Path) -> Ran:
+        """In a fresh process, among the pictures of a folder; nothing is looked for on the disk."""
+        return self._run(query, photos, "--no-indexing")
+
+    def forget(self) -> None:
+        self.catalog.unlink(missing_ok=True)
+
+    def _run(self, query: str, photos: Path, *options: str) -> Ran:
+        command = [str(self.program), query, "--filepath-only", *options]
+        return run(command, photos, RCLIP_DATADIR=str(self.data))
+
+    def fill(self, places: "Iterable[Place]", vectors: Iterable[NDArray[np.float16]]) -> None:
+        """Put files and their vectors into its catalog, as it would itself."""
+        self.forget()
+        with sqlite3.connect(self.catalog) as database:
+            database.executescript(RCLIP_TABLES)
+            blobs = (each.astype(np.float32).tobytes() for batch in vectors for each in batch)
+            database.executemany(
+                "INSERT INTO images (filepath, modified_at, size, hash, vector) "
+                "VALUES (?, ?, ?, ?, ?)",
+                ((*place, blob) for place, blob in zip(places, blobs, strict=True)),
+            )
+        database.close()
+
+
+Place = tuple[str, float, int, str]  # absolute path, time of change, size, hash
+
+# What rclip 3.3 makes of a new file, in its version 4.
+RCLIP_TABLES = """
+CREATE TABLE images (id INTEGER PRIMARY KEY, deleted BOOLEAN, filepath TEXT NOT NULL UNIQUE,
+    modified_at DATETIME NOT NULL, size INTEGER NOT NULL, vector BLOB NOT NULL, indexing BOOLEAN,
+    hash TEXT);
+CREATE UNIQUE INDEX existing_images ON images(filepath) WHERE deleted IS NULL;
+CREATE INDEX hash_index ON images(hash) WHERE deleted IS NULL;
+CREATE TABLE db_version (version INTEGER);
+INSERT INTO db_version VALUES (4);
+"""
+
+
+def imagined(folder: Path, count: int) -> Iterable[Place]:
+    """Files of `folder` that do not exist."""
+    for number in range(1, count + 1):
+        path = f"{folder}/{number // 1000:03}/{number:06}.jpg"
+        yield path, 1.0, 1, sha256(path.encode()).hexdigest()
+
+
+def found(folder: Path) -> Iterable[Place]:
+    """The JPEGs below `folder` as they are."""
+    for path in sorted(folder.rglob("*.jpg")):
+        status, data = path.stat(), path.read_bytes()
+        assert len(data) < 1 << 20  # of longer ones only parts are hashed
+        yield str(path), status.st_mtime, status.st_size, sha256(data + data[-1024:]).hexdigest()
