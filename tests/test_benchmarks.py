@@ -1,17 +1,22 @@
 """The benchmarks' own parts: what a figure is made of had better be right."""
 
+import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks import report
+from benchmarks import limits, page_cache, peers, report
+from benchmarks.decode import encoded, plain
 from benchmarks.inputs import PictureLike, photos, small_photos
 from benchmarks.libraries import SMALL, filled, filled_from, random_model
-from benchmarks.rescan import stat_all
-from benchmarks.timing import Times, run
-from retrieval import Library
+from benchmarks.rescan import change, every_so_many, move, stat_all
+from benchmarks.timing import Failed, Times, run, steady
+from clipmodel.config import ResNetConfig
+from retrieval import Library, Summary
 
 
 def test_a_table_reads_as_text_and_as_markdown() -> None:
@@ -42,6 +47,76 @@ def test_the_memory_of_a_process_and_its_children_is_seen() -> None:
     assert ran.own is not None and 40 << 20 < ran.own < 120 << 20
 
 
+def test_a_program_that_fails_is_heard() -> None:
+    with pytest.raises(Failed, match="(?s)ended with 3:.*no way"):
+        run([sys.executable, "-c", "import sys; print('no way', file=sys.stderr); sys.exit(3)"])
+
+
+def test_a_program_runs_in_the_folder_asked_for(tmp_path: Path) -> None:
+    show = "import os; print(os.getcwd(), os.environ['COLOUR'])"
+    said = run([sys.executable, "-c", show], tmp_path, COLOUR="red").output
+    assert said.split() == [str(tmp_path.resolve()), "red"]
+
+
+def test_a_call_is_made_at_least_once() -> None:
+    calls = list[int]()
+    assert steady(lambda: calls.append(1), least=0.0) >= 0
+    assert len(calls) == 2  # the first one warms up
+
+
+@pytest.mark.parametrize("family", ["vit", "resnet"])
+def test_the_limit_counts_every_product_but_those_of_attention(family: str) -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from clipmodel.model import CLIP
+
+    config = (
+        SMALL if family == "vit" else replace(SMALL, vision=ResNetConfig(64, 8, (1, 2, 1, 1), 4))
+    )
+    tower = CLIP(config).visual.eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        tower(torch.zeros(3, 3, 64, 64))
+    counted = counter.get_flop_counts()["Global"]
+    wanted = sum(count for op, count in counted.items() if "attention" not in str(op))
+    assert limits.operations(limits.products(config, 3)) == wanted
+
+
+def test_peers_are_left_out_where_none_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(peers.VARIABLE, raising=False)
+    peers.absent.clear()
+    assert peers.Rclip.installed(tmp_path) is None
+    assert peers.absent
+    monkeypatch.setenv(peers.VARIABLE, str(tmp_path))
+    assert peers.program("rclip") is None and "rclip" in peers.absent
+
+
+def test_rclip_is_filled_as_it_fills_itself(tmp_path: Path) -> None:
+    small_photos(tmp_path / "photos", 3)
+    rclip = peers.Rclip(tmp_path / "rclip", tmp_path)
+    [(_, vectors)] = PictureLike(512).batches(3)
+    rclip.fill(peers.found(tmp_path / "photos"), [vectors])
+    with sqlite3.connect(rclip.catalog) as catalog:
+        rows = catalog.execute("SELECT filepath, size, vector FROM images").fetchall()
+    catalog.close()
+    assert [Path(path).stat().st_size for path, _, _ in rows] == [size for _, size, _ in rows]
+    assert {len(vector) for _, _, vector in rows} == {4 * 512}
+
+
+def test_pages_are_dropped_and_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10_000))
+    page_cache.drop([tmp_path / "file"])
+    page_cache.read_all([tmp_path / "file"])
+
+
+def test_plain_pillow_decodes_what_was_encoded() -> None:
+    picture = Image.new("RGB", (60, 40), "red")
+    for format in ("JPEG", "PNG", "WEBP"):
+        assert plain(encoded(picture, format), 32).shape == (32, 32, 3)
+
+
 def test_vectors_lie_as_those_of_pictures_do() -> None:
     vectors = PictureLike(512).draw(1000, seed=1)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -69,5 +144,16 @@ def test_a_library_knows_the_files_it_was_filled_from(tmp_path: Path) -> None:
     assert stat_all(tmp_path / "photos") == 12
     filled_from(tmp_path / "library", model, tmp_path / "photos")
     with Library.open(tmp_path / "library") as library:
-        summary = library.index(tmp_path / "photos")
-    assert (summary.unchanged, summary.new, summary.removed) == (12, 0, 0)
+
+        def index() -> Summary:
+            return library.index(tmp_path / "photos", workers=0)
+
+        summary = index()
+        assert (summary.unchanged, summary.new, summary.removed) == (12, 0, 0)
+        some = every_so_many(tmp_path / "photos")
+        move(some, tmp_path / "photos" / "moved")
+        summary = index()
+        assert (summary.moved, summary.unchanged, summary.encoded) == (1, 11, 0)
+        change(every_so_many(tmp_path / "photos"))
+        summary = index()
+        assert (summary.changed, summary.unchanged, summary.encoded) == (1, 11, 1)
