@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,14 @@ from retrieval.bounds import TOO_LARGE
 from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
 from retrieval.paths import place, relative, spellings, under
-from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root
+from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+SHOT = tuple(field.name for field in fields(Shot))  # columns of the table `shots`
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 
 
@@ -161,14 +163,22 @@ class Catalog:
         """The known ones among `ids`, each with the absolute paths of all its copies."""
         images: dict[int, Image] = {}
         for chunk in chunks([int(id) for id in ids]):
-            paths = self._paths(chunk)
-            columns = "id, width, height, format, taken_at"
-            for id, width, height, format, taken_at in self.rows(
-                f"SELECT {columns} FROM images WHERE id IN ({marks(chunk)})", chunk
+            paths, times = self._places(chunk)
+            columns = "id, width, height, format, taken_at, image_id, " + ", ".join(SHOT)
+            found = f"SELECT {columns} FROM images LEFT JOIN shots ON image_id = id"
+            for id, width, height, format, taken_at, described, *shot in self.rows(
+                f"{found} WHERE id IN ({marks(chunk)})", chunk
             ):
-                taken = datetime.fromisoformat(taken_at) if taken_at else None
-                copies = tuple(sorted(paths.get(id, ())))
-                images[id] = Image(id, width, height, format, taken, copies)
+                images[id] = Image(
+                    id,
+                    width,
+                    height,
+                    format,
+                    datetime.fromisoformat(taken_at) if taken_at else None,
+                    tuple(sorted(paths.get(id, ()))),
+                    times.get(id),
+                    Shot(*shot) if described else None,
+                )
         return images
 
     def image_of_digest(self, digest: bytes) -> int | None:
@@ -188,6 +198,13 @@ class Catalog:
         missing = "SELECT id, digest FROM images WHERE id NOT IN "
         held = "(SELECT image_id FROM embeddings WHERE model_id = ?) ORDER BY id"
         return self.rows(missing + held, (model_id,))
+
+    def undescribed(self) -> list[tuple[int, bytes]]:
+        """(id, digest) of the images whose EXIF was not read: those of an older catalog."""
+        if self._number("SELECT count(*) FROM shots") == self.image_count():
+            return []  # as nearly always; two counts, not a comparison of two lists
+        missing = "SELECT id, digest FROM images WHERE id NOT IN (SELECT image_id FROM shots)"
+        return self.rows(missing + " ORDER BY id")
 
     def image_of_path(self, path: Path) -> int | None:
         """The image in a known file that has not changed since; else None."""
@@ -281,13 +298,17 @@ class Catalog:
     def _number(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         return int(self.rows(statement, parameters)[0][0])
 
-    def _paths(self, ids: Sequence[int]) -> dict[int, list[Path]]:
+    def _places(self, ids: Sequence[int]) -> tuple[dict[int, list[Path]], dict[int, datetime]]:
+        """The paths of each image's files, and the time of the oldest of them."""
         roots = {root.id: root.path for root in self.roots()}
-        found = f"SELECT image_id, root_id, path FROM files WHERE image_id IN ({marks(ids)})"
+        columns = "image_id, root_id, path, mtime_ns"
+        found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(ids)})"
         paths: dict[int, list[Path]] = {}
-        for image_id, root_id, path in self.rows(found, ids):
+        times: dict[int, int] = {}
+        for image_id, root_id, path, mtime_ns in self.rows(found, ids):
             paths.setdefault(image_id, []).append(place(roots[root_id], path))
-        return paths
+            times[image_id] = min(mtime_ns, times.get(image_id, mtime_ns))
+        return paths, {id: moment(mtime_ns) for id, mtime_ns in times.items()}
 
     def _ids(self, root_id: int, inside: bytes) -> NDArray[np.int64]:
         condition, values = under(inside)
@@ -332,6 +353,14 @@ class Catalog:
                 self._engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE")
             )
         return self._engine
+
+
+def moment(mtime_ns: int) -> datetime:
+    """A file's time on this machine's clock, as far as the calendar goes."""
+    try:
+        return datetime.fromtimestamp(mtime_ns // 1_000_000_000)
+    except (ValueError, OverflowError, OSError):
+        return datetime.min
 
 
 def marks(values: Sequence[Any]) -> str:

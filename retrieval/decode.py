@@ -7,13 +7,11 @@ Runs in worker processes and never imports torch. Whatever is wrong with a file 
 import hashlib
 import io
 import os
-import re
 import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta, timezone
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from clipmodel.preprocess import to_pixels
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded
+from retrieval.exif import orientation_of, shot_of, taken_at
+from retrieval.records import Decoded, Shot
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left: four
 # times as fast for 12 megapixels, and the resize after it still has more than it needs.
@@ -35,8 +34,6 @@ COMMON = ["JPEG", "PNG", "GIF"]  # what Pillow knows without the 0.2 s that all 
 # Pillow opens these too, but they are no raster pictures, or are read by other programs.
 NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
-ORIENTATION, EXIF_IFD = 0x0112, 0x8769
-TAKEN, TAKEN_OFFSET = 0x9003, 0x9011  # DateTimeOriginal, OffsetTimeOriginal
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -92,7 +89,13 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
     with _explained():
         image.load()
-        return to_pixels(_rgb(_upright(image, _exif(image)[0])), size)
+        return to_pixels(_rgb(_upright(image, orientation_of(image))), size)
+
+
+def describe(data: bytes) -> Shot:
+    """What a picture's EXIF says; its pixels are not decoded. Raises UnreadablePicture."""
+    with _explained(), _open(data) as image:
+        return shot_of(image)
 
 
 @contextmanager
@@ -114,11 +117,11 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
         format = image.format or ""
         image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
         image.load()
-        orientation, taken_at = _exif(image)
+        orientation, taken, shot = orientation_of(image), taken_at(image), shot_of(image)
         pixels = to_pixels(_rgb(_upright(image, orientation)), size)
     if orientation in QUARTER_TURNS:
         width, height = height, width
-    return Decoded(pixels, width, height, format, taken_at)
+    return Decoded(pixels, width, height, format, taken, shot)
 
 
 @contextmanager
@@ -235,41 +238,6 @@ def _from_lab(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
-
-
-# -- EXIF ----------------------------------------------------------------------------------------
-
-
-def _exif(image: Image.Image) -> tuple[int, datetime | None]:
-    """Orientation (1: as stored) and when it was taken, as far as the EXIF can be believed.
-
-    EXIF is written by anybody, and Pillow raises anything: a picture does not fail by it.
-    """
-    orientation, taken_at = 1, None
-    with suppress(Exception):
-        exif = image.getexif()
-        said = exif.get(ORIENTATION)
-        orientation = said if isinstance(said, int) else 1
-        details = exif.get_ifd(EXIF_IFD)
-        taken_at = _moment(details.get(TAKEN), details.get(TAKEN_OFFSET))
-    return orientation, taken_at
-
-
-def _moment(said: object, offset: object) -> datetime | None:
-    """EXIF's "2023:06:01 12:34:56" and "+02:00"; without an offset, the time at its place."""
-    found = re.match(r"\s*(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?", str(said))
-    if not found:
-        return None
-    try:
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
-        moment = datetime(year, month, day, hour, minute, second)
-    except ValueError:
-        return None
-    zone = re.match(r"\s*([+-])(\d\d):(\d\d)", str(offset))
-    if zone and int(zone[2]) < 24 and int(zone[3]) < 60:
-        east = timedelta(hours=int(zone[2]), minutes=int(zone[3]))
-        moment = moment.replace(tzinfo=timezone(east if zone[1] == "+" else -east))
-    return moment
 
 
 def _too_large(said: str) -> str:

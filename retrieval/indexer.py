@@ -5,6 +5,7 @@
     recorder  batches through the encoder and into the catalog (recorder.py, transactions.py)
     prune     what vanished leaves the catalog
     refill    known images that this model has not encoded: a change of model (refill.py)
+    describe  the EXIF of images that an older version indexed (refill.py)
     finish    the model becomes current, the vector index is renewed (index_file.py)
 
 The first three overlap: a bounded number of files is in worker processes while a batch is encoded.
@@ -23,8 +24,8 @@ from retrieval.bounds import MAX_PIXELS, allowed_in
 from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
 from retrieval.lock import write_lock
-from retrieval.recorder import Encoder, Recorder
-from retrieval.records import FileState, Progress, Summary
+from retrieval.recorder import ROWS, Encoder, Recorder
+from retrieval.records import FileState, Progress, Shot, Summary
 from retrieval.refill import reread
 from retrieval.survey import Survey, Vanished
 from retrieval.targets import resolve
@@ -70,6 +71,7 @@ def index(
             yield from run.look_through(paths, exclude)
             run.prune()
             yield from run.refill()
+            yield from run.describe()
             run.finish()
         except KeyboardInterrupt:
             run.interrupted = True
@@ -153,6 +155,24 @@ class IndexRun:
             yield self._progress()
         self._recorder.flush()
         yield self._progress()
+
+    def describe(self) -> Iterator[Progress]:
+        """Read the EXIF of images that were indexed when it was not kept; encode nothing."""
+        if not (missing := self._catalog.undescribed()):
+            return
+        from retrieval import transactions
+
+        shots: dict[int, Shot] = {}
+        for image in reread(
+            self._catalog, missing, self._pool, None, self._max_pixels, self._window
+        ):
+            if image.shot:
+                shots[image.image_id] = image.shot
+            if len(shots) >= ROWS:
+                transactions.describe(self._catalog, shots)
+                shots = {}
+            yield self._progress()
+        transactions.describe(self._catalog, shots)
 
     def prune(self) -> None:
         """Drop what vanished; only now that all was seen, so that no image is lost by a move."""

@@ -92,7 +92,8 @@ class Recorder:
         if self._encoder is None:
             self._encoder = self._thread.submit(self._load)
         taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
-        image = NewImage(digest, decoded.width, decoded.height, decoded.format, taken_at)
+        size = decoded.width, decoded.height
+        image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)
         self._in_flight[digest] = [file] if file else []
         self._pictures.append((image, decoded))
         if self._is_full():

@@ -31,6 +31,20 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Shot:
+    """How and where a picture was taken, as its EXIF says; None for what it does not say."""
+
+    camera: str | None = None  # maker and model
+    lens: str | None = None
+    latitude: float | None = None  # degrees north; given with the longitude or not at all
+    longitude: float | None = None  # degrees east
+    exposure: float | None = None  # seconds
+    aperture: float | None = None  # f-number
+    iso: int | None = None
+    focal_length: float | None = None  # millimetres
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """A picture as the encoder wants it, with what its file says about it."""
 
@@ -39,6 +53,7 @@ class Decoded:
     height: int
     format: str  # Pillow's name: "JPEG", "PNG", ...
     taken_at: datetime | None
+    shot: Shot = field(default_factory=Shot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,14 @@ class Image:
     format: str
     taken_at: datetime | None
     paths: tuple[Path, ...] = field(default=())  # every copy, absolute, sorted
+    modified_at: datetime | None = None  # the oldest of the copies, in local time
+    shot: Shot | None = None  # None: its EXIF was not read yet
+
+    @property
+    def date(self) -> datetime:
+        """When it was taken, on the clock at its place; else the file's time. For sorting."""
+        date = self.taken_at or self.modified_at or datetime.min
+        return date.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +85,7 @@ class NewImage:
     height: int
     format: str
     taken_at: str | None  # ISO 8601
+    shot: Shot | None = None  # None: not looked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,34 +1,41 @@
-"""Known images that a model has not encoded, read again from any of their files."""
+"""What is missing of known images, from any of their files: the vector of a model, or the EXIF."""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from retrieval.catalog import LIST_LENGTH, Catalog
-from retrieval.records import Decoded
+from retrieval.records import Decoded, Shot
 from retrieval.workers import Pool, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """An image, decoded again; None where no file holds it now that can be read."""
+    """An image, read again; neither of the two where no file holds it now that can be read."""
 
     image_id: int
     digest: bytes
-    decoded: Decoded | None
+    decoded: Decoded | None = None
+    shot: Shot | None = None
 
 
 def reread(
     catalog: Catalog,
     missing: Sequence[tuple[int, bytes]],
     pool: Pool,
-    side: int,
+    side: int | None,
     max_pixels: int,
     window: int,
 ) -> Iterator[Reread]:
-    """Decode each of these (image id, digest) for a model of `side` pixels, in any order."""
+    """Decode each of these (image id, digest) for a model of `side` pixels (None: read its EXIF),
+    in any order.
+    """
     waiting = _places(catalog, missing)
     flights: dict[int, tuple[bytes, list[bytes]]] = {}  # image id -> digest, paths not yet tried
+
+    def submit(image_id: int, paths: list[bytes]) -> None:
+        pool.submit(Task(image_id, paths.pop(), side, max_pixels, describe=side is None))
+
     more = True
     while more or flights:
         while more and pool.pending < window:
@@ -38,18 +45,18 @@ def reread(
             image_id, digest, paths = place
             if paths:
                 flights[image_id] = (digest, paths)
-                pool.submit(Task(image_id, paths.pop(), side, max_pixels))
+                submit(image_id, paths)
             else:
-                yield Reread(image_id, digest, None)
+                yield Reread(image_id, digest)
         if flights and (answer := pool.collect()):
             digest, paths = flights.pop(answer.key)
-            if answer.decoded and answer.digest == digest:
-                yield Reread(answer.key, digest, answer.decoded)
+            if answer.digest == digest and (answer.decoded or answer.shot):
+                yield Reread(answer.key, digest, answer.decoded, answer.shot)
             elif paths:  # this file changed, or cannot be read: there are copies
                 flights[answer.key] = (digest, paths)
-                pool.submit(Task(answer.key, paths.pop(), side, max_pixels))
+                submit(answer.key, paths)
             else:
-                yield Reread(answer.key, digest, None)
+                yield Reread(answer.key, digest)
 
 
 def _places(

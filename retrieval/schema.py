@@ -13,9 +13,6 @@ from retrieval.catalog import SCHEMA_VERSION
 
 Migration = Callable[[Connection], None]
 
-# MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.
-MIGRATIONS: tuple[Migration, ...] = ()
-
 
 class Base(DeclarativeBase):
     type_annotation_map = {bytes: BLOB}
@@ -58,6 +55,24 @@ class ImageRow(Base):
     taken_at: Mapped[str | None]  # ISO 8601
 
 
+class ShotRow(Base):
+    """How and where an image was taken. One that has no row was indexed before there were any."""
+
+    __tablename__ = "shots"
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    camera: Mapped[str | None]
+    lens: Mapped[str | None]
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+    exposure: Mapped[float | None]
+    aperture: Mapped[float | None]
+    iso: Mapped[int | None]
+    focal_length: Mapped[float | None]
+
+
 class FileRow(Base):
     """A place: its image, or why there is none. No rowid, since the key is half of the row."""
 
@@ -93,6 +108,18 @@ class EmbeddingRow(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
     vector: Mapped[bytes]
+
+
+# -- versions ------------------------------------------------------------------------------------
+
+
+def to_2(connection: Connection) -> None:
+    """Room for what EXIF says; the next index run fills it in."""
+    Base.metadata.create_all(connection, [Base.metadata.tables["shots"]])
+
+
+# MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.
+MIGRATIONS: tuple[Migration, ...] = (to_2,)
 
 
 def upgrade(connection: Connection) -> None:

@@ -4,8 +4,8 @@ Callers hold the write lock (`lock.py`); `forget` and `relocate`, which people c
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
@@ -16,8 +16,8 @@ from retrieval.database import explained
 from retrieval.errors import PathNotFound
 from retrieval.lock import write_lock
 from retrieval.paths import relative, spellings
-from retrieval.records import FileState, ModelRecord, NewImage, Root, Vectors
-from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow
+from retrieval.records import FileState, ModelRecord, NewImage, Root, Shot, Vectors
+from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
 
 
 def record(
@@ -32,14 +32,21 @@ def record(
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         if images:
-            rows = [asdict(image) for image in images]
-            connection.execute(insert(ImageRow).on_conflict_do_nothing(), rows)
+            connection.execute(insert(ImageRow).on_conflict_do_nothing(), _image_rows(images))
         digests = {file.digest for file in files if file.digest}
+        digests.update(image.digest for image in images)
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
+        _insert_shots(connection, {ids[i.digest]: i.shot for i in images if i.shot})
         if vectors:
             _insert_vectors(connection, vectors, ids)
         if files:
             _upsert_files(connection, files, ids)
+
+
+def describe(catalog: Catalog, shots: Mapping[int, Shot]) -> None:
+    """What the EXIF of these images (by id) says."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        _insert_shots(connection, shots)
 
 
 def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
@@ -240,6 +247,17 @@ def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int
         found = select(ImageRow.digest, ImageRow.id).where(ImageRow.digest.in_(some))
         ids.update((digest, id) for digest, id in connection.execute(found))
     return ids
+
+
+def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
+    names = [field.name for field in fields(NewImage) if field.name != "shot"]
+    return [{name: getattr(image, name) for name in names} for image in images]
+
+
+def _insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
+    rows = [{"image_id": id, **asdict(shot)} for id, shot in shots.items()]
+    if rows:
+        connection.execute(insert(ShotRow).on_conflict_do_nothing(), rows)
 
 
 def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:

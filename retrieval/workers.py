@@ -25,7 +25,7 @@ from typing import IO, Any, Protocol
 
 from retrieval.bounds import MAX_SECONDS, memory_for
 from retrieval.errors import RetrieveError, UnreadablePicture
-from retrieval.records import Decoded
+from retrieval.records import Decoded, Shot
 
 PIPE_BYTES = 1 << 18  # an answer of 224 × 224 pixels fits, so that a worker goes on at once
 GRACE = 2.0  # seconds, in which a worker whose time is over ends by itself
@@ -34,12 +34,13 @@ BROKEN = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a proces
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Read a file and hash it, and decode it too where `size` (pixels a side) is given."""
+    """Read a file and hash it; then decode it where `size` is given, or only read its EXIF."""
 
     key: int  # the caller's, returned with the answer
     path: bytes  # absolute
-    size: int | None
+    size: int | None  # pixels a side
     max_pixels: int
+    describe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Answer:
     key: int
     digest: bytes | None = None
     decoded: Decoded | None = None
+    shot: Shot | None = None
     failure: str | None = None
     lasting: bool = True  # False: what went wrong is not in the file's bytes; it is worth a retry
     gone: bool = False  # there is no such file any more
@@ -82,6 +84,8 @@ def work(task: Task) -> Answer:
     try:
         data = decode.read(task.path)
         digest = decode.digest_of(data)
+        if task.describe:
+            return Answer(task.key, digest, shot=decode.describe(data))
         if task.size is None:
             return Answer(task.key, digest)
         with decode.allowing(task.max_pixels):

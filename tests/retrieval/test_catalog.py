@@ -95,20 +95,21 @@ def test_what_is_no_catalog_is_called_damaged(base: Path) -> None:
 def test_an_older_catalog_is_migrated_step_by_step(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def to_2(connection: Connection) -> None:
+    def first(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE images ADD COLUMN camera TEXT"))
 
-    def to_3(connection: Connection) -> None:
+    def second(connection: Connection) -> None:
         connection.execute(text("UPDATE images SET camera = 'box'"))
 
     fill(catalog, root_at(catalog, catalog.folder.parent / "photos"), b"a.jpg")
     catalog.close()
+    newest = catalog_module.SCHEMA_VERSION + 2
     for module in (catalog_module, schema):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 3)
-    monkeypatch.setattr(schema, "MIGRATIONS", (to_2, to_3))
+        monkeypatch.setattr(module, "SCHEMA_VERSION", newest)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, first, second))
     with closing(Catalog.open(catalog.folder)) as migrated:
         assert migrated.rows("SELECT camera FROM images") == [("box",)]
-        assert migrated.rows("PRAGMA user_version") == [(3,)]
+        assert migrated.rows("PRAGMA user_version") == [(newest,)]
         assert migrated.counts().files == 1
 
 
@@ -120,9 +121,10 @@ def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
         raise RuntimeError("power cut")
 
     catalog.close()
+    newest = catalog_module.SCHEMA_VERSION + 1
     for module in (catalog_module, schema):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(schema, "MIGRATIONS", (broken,))
+        monkeypatch.setattr(module, "SCHEMA_VERSION", newest)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
     with pytest.raises(RuntimeError, match="power cut"):
         Catalog.open(catalog.folder)
     monkeypatch.undo()

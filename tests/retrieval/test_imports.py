@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
     "errors bounds records paths",
-    "scan decode lock database locate query",
+    "scan exif decode lock database locate query",
     "catalog schema transactions",
     "survey targets workers intake recorder refill index_file models",
     "indexer embed search",
