@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         RetrieveError,
         UnreadablePicture,
     )
+    from retrieval.filters import Filters
     from retrieval.library import Library
-    from retrieval.records import Failed, Image, Match, Progress, Summary
+    from retrieval.records import Failed, Image, Match, Progress, Shot, Summary
     from retrieval.status import Status
 
     __version__: str
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CatalogDamaged",
     "Failed",
+    "Filters",
     "Image",
     "Interrupted",
     "InvalidQuery",
@@ -56,6 +58,7 @@ __all__ = [
     "Problem",
     "Progress",
     "RetrieveError",
+    "Shot",
     "Status",
     "Summary",
     "UnreadablePicture",
@@ -63,7 +66,8 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Summary"), "records"),
+    **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Shot", "Summary"), "records"),
+    "Filters": "filters",
     "Library": "library",
     "Problem": "check",
     "Status": "status",

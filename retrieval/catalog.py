@@ -1,8 +1,9 @@
 """The catalog of a library: what is known of files, images and vectors, read from SQLite.
 
-All reading is here, with the standard library's sqlite3 (see `schema.py` for why); every change is
-a function of `transactions.py`. A `Catalog` may be used from any number of threads: each has its
-own connection, and WAL lets all of them read while a writer writes.
+All reading is here (filters apart: `selection.py`), with the standard library's sqlite3 (see
+`schema.py` for why); every change is a function of `transactions.py`. A `Catalog` may be used from
+any number of threads: each has its own connection, and WAL lets all of them read while a writer
+writes.
 """
 
 import os
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from retrieval.bounds import TOO_LARGE
 from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
+from retrieval.filters import kilometres
 from retrieval.paths import place, relative, spellings, under
 from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot
 
@@ -320,6 +322,7 @@ class Catalog:
         connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
         if connection is None:
             connection = connect(self.path)
+            connection.create_function("kilometres", 4, kilometres, deterministic=True)
             self._mine.connection = connection
             self._connections.append(connection)
         return connection

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.bounds import MAX_PIXELS
+from retrieval.cli_search import search
 from retrieval.errors import Interrupted, PathNotFound
 from retrieval.program import INTERRUPTED, Program, Settings, common
 
 if TYPE_CHECKING:
     from retrieval.library import Library, Precision
-    from retrieval.records import Match, Progress
+    from retrieval.records import Progress
 
 
 def print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -131,55 +132,7 @@ def index(
         write(report.of_run(summary))
 
 
-@cli.command(short_help="Find pictures by words, or by one that is like them.")
-@click.argument("query", nargs=-1, required=True, metavar="QUERY...")
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(min=1),
-    default=10,
-    metavar="N",
-    help="At most so many (10).",
-)
-@click.option("--in", "folder", metavar="FOLDER", help="Only pictures in or below this folder.")
-@click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
-@click.option("--json", "form", flag_value="json", help="One array of objects.")
-@click.option("--paths", "form", flag_value="paths", help="Only the paths, one a line.")
-@click.option(
-    "-0", "--null", is_flag=True, help="Only the paths, each ended by NUL, for `xargs -0`."
-)
-@common
-@click.pass_obj
-def search(
-    settings: Settings,
-    query: tuple[str, ...],
-    limit: int,
-    folder: str | None,
-    min_score: float | None,
-    form: str | None,
-    null: bool,
-) -> None:
-    """Find pictures by words, or by one that is like them.
-
-    A QUERY that names an existing file, or ends as pictures do (.jpg), is a picture; everything
-    else is words. Prints score (cosine), size, date taken and path, the best first: aligned on a
-    terminal, between tabs in a pipe. JSON objects have path, score, width, height, format, taken_at
-    and copies (the other paths of the same picture). Nothing found is no error.
-
-    \b
-    retrieve search a red car -n 20
-    retrieve search ~/Desktop/beach.jpg --in ~/Pictures/2023
-    retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
-    """
-    from retrieval.output import write
-    from retrieval.query import typed
-
-    with settings.open() as library:
-        asked = typed(query)
-        matches = library.search(asked, limit, folder=folder, min_score=min_score)
-        if not matches:
-            _say_that_none_match(library, asked, folder)
-        write(_in_form("null" if null else form, matches))
+cli.add_command(search)
 
 
 @cli.command(short_help="Show what the library holds.")
@@ -324,25 +277,6 @@ def _bar() -> Iterator[Callable[["Progress"], None] | None]:
             bar.update(progress.done - bar.n)
 
         yield show
-
-
-def _in_form(form: str | None, matches: list["Match"]) -> str | bytes:
-    from retrieval import output
-
-    match form:
-        case "json":
-            return output.as_json(matches)
-        case "paths":
-            return output.as_paths(matches, end=b"\n")
-        case "null":
-            return output.as_paths(matches, end=b"\0")
-    return output.as_table(matches) if sys.stdout.isatty() else output.as_columns(matches)
-
-
-def _say_that_none_match(library: "Library", asked: str | Path, folder: str | None) -> None:
-    best = library.search(asked, 1, folder=folder)
-    said = f"the best has a score of {best[0].score:.3f}" if best else "there are no pictures in it"
-    click.echo(f"no match: {said}", err=True)
 
 
 def _files(count: int) -> str:

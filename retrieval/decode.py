@@ -7,6 +7,7 @@ Runs in worker processes and never imports torch. Whatever is wrong with a file 
 import hashlib
 import io
 import os
+import re
 import stat
 import threading
 import warnings

@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from retrieval import models
 from retrieval.catalog import Catalog
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
-from retrieval.query import Query, Vector, Words
+from retrieval.language import Address
+from retrieval.query import Example, Mix, Query, Term, Vector, Words
 from retrieval.records import ModelRecord
+from retrieval.templates import filled
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from clipmodel.image_encoder import ImageEncoder
     from clipmodel.numpy_image_encoder import NumpyImageEncoder
     from clipmodel.pretrained import ModelFolder
     from clipmodel.text_encoder import TextEncoder
 
 FEW = 4  # pictures that take NumPy less time than importing torch (2 s), even with a ViT-L/14
+LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
 
 class Embedder:
@@ -38,28 +39,38 @@ class Embedder:
         self._catalog = catalog
         self._opening = threading.RLock()
 
-    def embed(self, queries: Sequence[Query]) -> NDArray[np.float32]:
+    def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:
         """(Q, D) float32, unit L2 norm; what has to be encoded goes through each tower together.
 
-        A picture that the catalog knows is looked up. Raises PathNotFound, UnreadablePicture,
-        InvalidQuery for a vector of another dimension, ModelUnavailable, ModelMismatch.
+        A picture that the catalog knows is looked up; of words in several templates it is the mean.
+        Raises PathNotFound, UnreadablePicture, InvalidQuery for a vector of another dimension and
+        for terms that leave nothing, ModelUnavailable, ModelMismatch.
         """
-        vectors = np.empty((len(queries), self.record.dim), np.float32)
+        sums = [q.terms if isinstance(q, Mix) else (Term(1.0, q),) for q in queries]
+        parts = self._embed([term.of for terms in sums for term in terms], templates)
+        vectors, start = np.empty((len(queries), self.record.dim), np.float32), 0
+        for i, terms in enumerate(sums):
+            vectors[i] = _summed(terms, parts[start : start + len(terms)])
+            start += len(terms)
+        return vectors
+
+    def _embed(
+        self, parts: Sequence[Words | Example | Vector], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        vectors = np.empty((len(parts), self.record.dim), np.float32)
         texts = dict[int, str]()
         pictures = dict[int, NDArray[np.uint8]]()
-        for i, query in enumerate(queries):
-            if isinstance(query, Words):
-                texts[i] = query.text
-            elif isinstance(query, Vector):
-                vectors[i] = self._checked(query)
-            elif not isinstance(query.picture, Path):
-                pictures[i] = self._pixels(query.picture)
-            elif isinstance(found := self._known(query.picture), bytes):
-                pictures[i] = self._decode(found, query.picture)
+        for i, part in enumerate(parts):
+            if isinstance(part, Words):
+                texts[i] = part.text
+            elif isinstance(part, Vector):
+                vectors[i] = self._checked(part)
+            elif (seen := self._seen(part)).ndim == 1:
+                vectors[i] = seen
             else:
-                vectors[i] = found
+                pictures[i] = seen.astype(np.uint8, copy=False)
         if texts:
-            vectors[list(texts)] = self._encode_words(list(texts.values()))
+            vectors[list(texts)] = self._encode_words(list(texts.values()), templates)
         if pictures:
             vectors[list(pictures)] = self._encode_pictures(list(pictures.values()))
         return vectors
@@ -74,44 +85,49 @@ class Embedder:
 
     # -- pictures --------------------------------------------------------------------------------
 
-    def _known(self, path: Path) -> NDArray[np.float32] | bytes:
-        """The vector of a file that is known, by its place or its content; else its bytes."""
-        known = self._vector(self._catalog.image_of_path(path))
-        if known is not None:
-            return known
-        from retrieval import decode
+    def _seen(self, example: Example) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """The vector (D,) of a picture that is known, by its place or content; else its pixels
+        (S, S, 3).
+        """
+        picture = example.picture
+        if isinstance(picture, Path):
+            known = self._vector(self._catalog.image_of_path(picture))
+            return self._in(_read(picture), str(picture)) if known is None else known
+        if isinstance(picture, bytes):
+            return self._in(picture, "these bytes")
+        if isinstance(picture, Address):
+            from retrieval.fetch import fetch  # urllib, http and ssl
 
-        try:
-            data = decode.read(path)
-        except FileNotFoundError as error:
-            raise PathNotFound(f"no such picture: {path}") from error
-        except UnreadablePicture as error:
-            raise _unreadable(path, error) from error
-        known = self._vector(self._catalog.image_of_digest(decode.digest_of(data)))
-        return data if known is None else known
-
-    def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
-        return None if image_id is None else self._catalog.vector(self.record.id, image_id)
-
-    def _decode(self, data: bytes, path: Path) -> NDArray[np.uint8]:
-        from retrieval import decode
-
-        try:
-            return decode.decode(data, self._side).pixels
-        except UnreadablePicture as error:
-            raise _unreadable(path, error) from error
-
-    def _pixels(self, picture: "PIL.Image.Image") -> NDArray[np.uint8]:
+            return self._in(fetch(picture.url), picture.url)
         from retrieval import decode
 
         return decode.pixels_of(picture, self._side)
 
+    def _in(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
+        from retrieval import decode
+
+        known = self._vector(self._catalog.image_of_digest(decode.digest_of(data)))
+        if known is not None:
+            return known
+        try:
+            return decode.decode(data, self._side).pixels
+        except UnreadablePicture as error:
+            raise _unreadable(name, error) from error
+
+    def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
+        return None if image_id is None else self._catalog.vector(self.record.id, image_id)
+
     # -- towers ----------------------------------------------------------------------------------
 
-    def _encode_words(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _encode_words(self, texts: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D); of several templates the mean, at unit length again."""
         with self._opening:
             tower = self._text_tower
-        return tower.encode(texts)
+        sentences = [sentence for text in texts for sentence in filled(templates, text)]
+        vectors = tower.encode(sentences).reshape(len(texts), -1, self.record.dim).mean(axis=1)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / lengths
+        return unit
 
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(S, S, 3) each -> (B, D). One thread at a time, as torch's tower wants it."""
@@ -152,5 +168,29 @@ class Embedder:
         return NumpyImageEncoder(self._model)
 
 
-def _unreadable(path: Path, error: UnreadablePicture) -> UnreadablePicture:
-    return UnreadablePicture(f"cannot search for {path}: {error}")
+def _read(path: Path) -> bytes:
+    from retrieval import decode
+
+    try:
+        return decode.read(path)
+    except FileNotFoundError as error:
+        raise PathNotFound(f"no such picture: {path}") from error
+    except UnreadablePicture as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, D) -> (D,): the weighted sum at unit length, so that scores stay cosines."""
+    if len(terms) == 1 and terms[0].weight > 0:
+        alone: NDArray[np.float32] = parts[0]
+        return alone
+    total = np.array([term.weight for term in terms], np.float64) @ parts
+    length = float(np.linalg.norm(total))
+    if length < LEAST * sum(abs(term.weight) for term in terms):
+        raise InvalidQuery("the terms of the query cancel each other out; nothing is left to find")
+    summed: NDArray[np.float32] = (total / length).astype(np.float32)
+    return summed
+
+
+def _unreadable(name: str, error: UnreadablePicture) -> UnreadablePicture:
+    return UnreadablePicture(f"cannot search for {name}: {error}")

@@ -100,7 +100,7 @@ def _name(tags: Tags, tag: int) -> str | None:
 
 def _number(tags: Tags, tag: int) -> float | None:
     """A positive number, or the first of several."""
-    said = _believed(lambda: tags.get(tag))
+    said: Any = _believed(lambda: tags.get(tag))
     if isinstance(said, tuple) and said:
         said = said[0]
     number = _believed(lambda: float(said))

@@ -8,27 +8,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, cast, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
 from retrieval import models
+from retrieval.ask import Asking, Sort, answered
 from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
 from retrieval.embed import Embedder
 from retrieval.errors import (
     Interrupted,
-    InvalidQuery,
     LibraryEmpty,
     LibraryNotFound,
     ModelMismatch,
     PathNotFound,
 )
+from retrieval.filters import Filters
 from retrieval.locate import library_folder
-from retrieval.paths import spellings
-from retrieval.query import Query, parse
+from retrieval.query import Question, parse
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
-from retrieval.search import Hit, Searcher
+from retrieval.search import Searcher
+from retrieval.templates import expanded
 
 if TYPE_CHECKING:
     from clipmodel.image_encoder import ImageEncoder
@@ -174,7 +172,12 @@ class Library:
         limit: int = 10,
         *,
         folder: StrPath | None = None,
+        filters: Filters | None = None,
+        without: str | Sequence[str] = (),
+        templates: str | Sequence[str] = (),
         min_score: float | None = None,
+        sort: Sort = "score",
+        allow_url: bool = False,
     ) -> list[Match]: ...
 
     @overload
@@ -184,7 +187,12 @@ class Library:
         limit: int = 10,
         *,
         folder: StrPath | None = None,
+        filters: Filters | None = None,
+        without: str | Sequence[str] = (),
+        templates: str | Sequence[str] = (),
         min_score: float | None = None,
+        sort: Sort = "score",
+        allow_url: bool = False,
     ) -> list[list[Match]]: ...
 
     def search(
@@ -193,58 +201,52 @@ class Library:
         limit: int = 10,
         *,
         folder: StrPath | None = None,
+        filters: Filters | None = None,
+        without: str | Sequence[str] = (),
+        templates: str | Sequence[str] = (),
         min_score: float | None = None,
+        sort: Sort = "score",
+        allow_url: bool = False,
     ) -> list[Match] | list[list[Match]]:
         """The `limit` best matches, best first; equal ones in the order in which they came in.
 
-        query: a str (words), a Path or a Pillow image (pictures like it), a float array (D,) in the
-        model's space; or a list of such, which are answered together, with a list each. folder:
-        only pictures in or below it. min_score: only cosines of at least this.
+        query: a str (a line of the query language: words, or several terms, and filters), a Path, a
+        Pillow image or the bytes of a file (pictures like it), a float array (D,) in the model's
+        space; or a list of such, which are answered together, with a list each. folder: only
+        pictures in or below it. filters: what else they must fulfil. without: words to be taken
+        away from the query. templates: sentences with {} for the words, or "photo", a set of such.
+        min_score: only cosines of at least this. sort: "date" puts the newest of the best first.
+        allow_url: fetch pictures that the query names by their address.
 
         Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound, UnreadablePicture,
         ModelUnavailable, ModelMismatch.
         """
-        is_batch = isinstance(query, Sequence) and not isinstance(query, str)
-        asked = cast("Sequence[Asked]", query if is_batch else [query])
-        if limit < 1:
-            raise InvalidQuery(f"the limit must be at least 1, not {limit}")
-        if min_score is not None and not np.isfinite(min_score):
-            raise InvalidQuery(f"the least score must be a number, not {min_score}")
-        hits = self._hits([parse(one) for one in asked], limit, folder)
-        inside = spellings(Path(folder).expanduser()) if folder is not None else []
-        least = -np.inf if min_score is None else min_score
-        answers = [[_match(hit, inside) for hit in row if hit.score >= least] for row in hits]
+        how = Asking(limit, expanded(_several(templates)), min_score, sort)
+        is_batch = isinstance(query, Sequence) and not isinstance(query, (str, bytes))
+        also = (filters or Filters()).with_(Filters(folder=folder))
+        questions = [
+            one.among(also)
+            for one in (
+                parse(each, without=_several(without), allow_url=allow_url)
+                for each in cast("Sequence[Asked]", query if is_batch else [query])
+            )
+        ]
+        answers = self._answers(questions, how)
         return answers if is_batch else answers[0]
 
-    def _hits(
-        self, queries: Sequence[Query], limit: int, folder: StrPath | None
-    ) -> list[list[Hit]]:
+    def _answers(self, questions: Sequence[Question], how: Asking) -> list[list[Match]]:
         catalog, searcher = self._open()
         model = catalog.current_model()
         if model is None:
             raise LibraryEmpty(self._nothing_in_it())
         searcher.prepare(model)
-        vectors = self._embedder_of(catalog, model).embed(queries)
-        allowed = None if folder is None else self._ids_in(catalog, Path(folder).expanduser())
-        hits = searcher.search(model, vectors, limit, allowed)
+        embedder = self._embedder_of(catalog, model)
+        answers = answered(catalog, searcher, embedder, questions, how)
         if catalog.current_model() != model:  # another process switched meanwhile
-            return self._hits(queries, limit, folder)
-        if folder is None and not all(hits) and not catalog.embedded(model.id):
+            return self._answers(questions, how)
+        if not all(answers) and not catalog.embedded(model.id):
             raise LibraryEmpty(self._nothing_in_it())
-        return hits
-
-    def _ids_in(self, catalog: Catalog, folder: Path) -> NDArray[np.int64]:
-        ids = catalog.ids_under(folder)
-        if not len(ids):
-            roots = [root.path for root in catalog.roots()]
-            inside = any(path.is_relative_to(root) for path in spellings(folder) for root in roots)
-            if not inside:
-                raise PathNotFound(
-                    f"{folder} is not in the library; `retrieve status` lists what is"
-                )
-            if not folder.exists():
-                raise PathNotFound(f"no such folder: {folder}")
-        return ids
+        return answers
 
     def _embedder_of(self, catalog: Catalog, model: ModelRecord) -> Embedder:
         with self._opening:
@@ -331,8 +333,5 @@ def _finish(steps: Steps, progress: Callable[[Progress], None] | None) -> Summar
     raise AssertionError("an index run ends with its summary")
 
 
-def _match(hit: Hit, inside: Sequence[Path]) -> Match:
-    """With the first of the image's copies, or of those that lie in the folder asked for."""
-    paths = hit.image.paths
-    chosen = (path for path in paths if any(path.is_relative_to(folder) for folder in inside))
-    return Match(next(chosen, paths[0]), hit.score, hit.image)
+def _several(one_or_more: str | Sequence[str]) -> Sequence[str]:
+    return [one_or_more] if isinstance(one_or_more, str) else one_or_more

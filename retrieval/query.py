@@ -1,22 +1,23 @@
-"""What the user typed, or handed over in Python → a `Query` that is known to make sense."""
+"""What the user typed, or handed over in Python → a `Question` that is known to make sense."""
 
-import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import InvalidQuery, PathNotFound
-from retrieval.scan import picture_extensions
+from retrieval.errors import InvalidQuery
+from retrieval.filters import Filters
+from retrieval.language import Address, Line, Parsed, is_file
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    Asked = str | Path | PIL.Image.Image | NDArray[np.floating[Any]]
+    Array = NDArray[np.floating[Any]]
+    Asked: TypeAlias = "str | Path | PIL.Image.Image | bytes | Array | Question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Pictures like this one: a file, or a picture in memory."""
+    """Pictures like this one: a file, what is in one, where to fetch it, a picture in memory."""
 
-    picture: "Path | PIL.Image.Image"
+    picture: "Path | bytes | Address | PIL.Image.Image"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,42 +41,90 @@ class Vector:
     values: NDArray[np.float32]  # (D,), unit L2 norm
 
 
-Query = Words | Example | Vector
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Part of a sum. A weight below zero takes away."""
+
+    weight: float
+    of: Words | Example | Vector
 
 
-def parse(asked: "Asked") -> Query:
-    """A str is words, a Path or a Pillow image an example, a float array (D,) a vector.
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Pictures near the weighted sum of these, normalised again."""
 
-    Raises InvalidQuery.
+    terms: tuple[Term, ...]
+
+
+Query = Words | Example | Vector | Mix
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to look for, and among which pictures."""
+
+    query: Query
+    filters: Filters = field(default_factory=Filters)
+
+    def among(self, filters: Filters) -> "Question":
+        """Only among pictures that fulfil these as well. Raises InvalidQuery."""
+        return Question(self.query, self.filters.with_(filters))
+
+
+def parse(asked: "Asked", *, without: Sequence[str] = (), allow_url: bool = False) -> Question:
+    """A str is a line of the query language, a Path, a Pillow image or the bytes of a file an
+    example, a float array (D,) a vector. without: words to be taken away.
+
+    Raises InvalidQuery, PathNotFound.
     """
+    if isinstance(asked, Question):
+        return _less(asked, without)
     if isinstance(asked, str):
-        return _words(asked)
-    if isinstance(asked, Path) or _is_picture(asked):
-        return Example(asked)  # type: ignore[arg-type]  # mypy does not see _is_picture
+        return _less(_question(Line([asked], None, allow_url)), without)
+    if isinstance(asked, (Path, bytes)) or _is_picture(asked):
+        return _less(Question(Example(asked)), without)  # type: ignore[arg-type]  # see _is_picture
     if isinstance(asked, np.ndarray):
-        return _vector(asked)
+        return _less(Question(_vector(asked)), without)
     kind = type(asked).__name__
     raise InvalidQuery(
-        f"cannot search for a {kind}; give a str, a Path, a Pillow image, a float array (D,), "
-        "or a list of these"
+        f"cannot search for a {kind}; give a str, a Path, a Pillow image, the bytes of a picture, "
+        "a float array (D,), or a list of these"
     )
 
 
-def typed(words: Sequence[str]) -> str | Path:
-    """What the arguments of the command line mean: a picture's path, or else words.
+def typed(
+    words: Sequence[str], stdin: Callable[[], bytes] = bytes, allow_url: bool = False
+) -> Question:
+    """What the arguments of the command line mean. `stdin` reads what "-" stands for.
 
-    A single argument that names an existing file, or ends as pictures do (.jpg), is a picture;
-    so is a path whose blanks were not quoted. Raises InvalidQuery, PathNotFound.
+    An argument that names an existing file is a picture; so is a path whose blanks were not quoted;
+    a single word that ends as pictures do (.jpg) has to be one. Raises InvalidQuery, PathNotFound.
     """
     joined = " ".join(words)
-    if _is_file(joined):
-        return Path(joined)
-    if len(words) == 1 and _named_as_picture(joined):
-        raise PathNotFound(f"no such picture: {joined}")
-    if pictures := [word for word in words if _named_as_picture(word) and _is_file(word)]:
-        others = "several pictures" if len(pictures) == len(words) else f"{pictures[0]} and words"
-        raise InvalidQuery(f"cannot search for {others} at once; ask with one picture, or in words")
-    return joined
+    if len(words) > 1 and is_file(joined):
+        return Question(Example(Path(joined)))
+    return _question(Line(words, stdin, allow_url))
+
+
+def _question(line: Line) -> Question:
+    terms = [_term(parsed) for parsed in line.terms()]
+    if len(terms) == 1 and terms[0].weight > 0:
+        return Question(terms[0].of, line.filters)
+    return Question(Mix(tuple(terms)), line.filters)
+
+
+def _term(parsed: Parsed) -> Term:
+    of = _words(parsed.of) if isinstance(parsed.of, str) else Example(parsed.of)
+    return Term(parsed.weight, of)
+
+
+def _less(question: Question, without: Sequence[str]) -> Question:
+    if not without:
+        return question
+    query = question.query
+    terms = query.terms if isinstance(query, Mix) else (Term(1.0, query),)
+    taken = tuple(Term(-1.0, _words(text)) for text in without)
+    return Question(Mix(terms + taken), question.filters)
 
 
 def _words(text: str) -> Words:
@@ -102,14 +151,3 @@ def _is_picture(asked: object) -> bool:
     """Whoever has a Pillow image has imported Pillow: a search in words need not."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(asked, pillow.Image)
-
-
-def _named_as_picture(word: str) -> bool:
-    return os.fsencode(os.path.splitext(word)[1]).lower() in picture_extensions()
-
-
-def _is_file(word: str) -> bool:
-    try:
-        return os.path.isfile(word)
-    except ValueError:  # a NUL byte
-        return False

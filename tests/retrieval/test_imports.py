@@ -13,15 +13,17 @@ ROOT = Path(__file__).parents[2]
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
     "errors bounds records paths",
-    "scan exif decode lock database locate query",
+    "scan exif decode lock database locate filters templates fetch",
+    "language query",
     "catalog schema transactions",
-    "survey targets workers intake recorder refill index_file models",
+    "survey targets workers intake recorder refill index_file models selection",
     "indexer embed search",
     "salvage",
-    "status check",
+    "status check ask",
     "library",
     "sheet output report",
     "program demo",
+    "cli_search",
     "cli",
 ]
 # The only ones that know of models and of nearest neighbours.
@@ -31,7 +33,7 @@ OUTSIDE = {
     },
     "indexes": {"check", "index_file", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
-    "click": {"cli", "program"},
+    "click": {"cli", "cli_search", "program"},
 }  # fmt: skip
 
 

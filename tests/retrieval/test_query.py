@@ -9,29 +9,49 @@ import pytest
 from PIL import Image
 
 from retrieval.errors import InvalidQuery, PathNotFound
-from retrieval.query import Example, Vector, Words, parse, typed
+from retrieval.filters import Filters
+from retrieval.query import Example, Mix, Query, Question, Term, Vector, Words, parse, typed
+
+
+def query(asked: Any) -> Query:
+    question = parse(asked)
+    assert not question.filters
+    return question.query
 
 
 def test_a_str_is_words() -> None:
-    assert parse("  a red car ") == Words("a red car")
-    assert parse("beach.jpg") == Words("beach.jpg")  # in Python a picture is a Path
+    assert query("  a red car ") == Words("a red car")
+    assert query("beach.jpg") == Words("beach.jpg")  # in Python a picture is a Path
 
 
 def test_words_that_are_no_text_still_are() -> None:
-    assert parse("caf\udce9") == Words("caf?")
+    assert query("caf\udce9") == Words("caf?")
 
 
-def test_a_path_and_a_picture_are_examples() -> None:
+def test_a_path_a_picture_and_the_bytes_of_one_are_examples() -> None:
     picture = Image.new("RGB", (4, 3))
-    assert parse(Path("beach.jpg")) == Example(Path("beach.jpg"))
-    assert parse(picture) == Example(picture)
+    assert query(Path("beach.jpg")) == Example(Path("beach.jpg"))
+    assert query(picture) == Example(picture)
+    assert query(b"a file's bytes") == Example(b"a file's bytes")
+
+
+def test_what_is_to_be_taken_away() -> None:
+    mix = Mix((Term(1, Words("a dog")), Term(-1, Words("leash"))))
+    assert parse("a dog", without=["leash"]) == parse("a dog - leash") == Question(mix)
+    assert parse("in:x a dog", without=["leash"]).filters == Filters("x")
+    picture = Example(b"...")
+    asked = parse(b"...", without=["a", "b - c"]).query
+    terms = (Term(1, picture), Term(-1, Words("a")), Term(-1, Words("b - c")))
+    assert asked == Mix(terms)
+    with pytest.raises(InvalidQuery, match="empty"):
+        parse("a dog", without=[" "])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_vector_gets_unit_length(dtype: type[np.floating[Any]]) -> None:
-    query = parse(np.array([3, 4], dtype))
-    assert isinstance(query, Vector) and query.values.dtype == np.float32
-    np.testing.assert_allclose(query.values, [0.6, 0.8], rtol=1e-6)
+    vector = query(np.array([3, 4], dtype))
+    assert isinstance(vector, Vector) and vector.values.dtype == np.float32
+    np.testing.assert_allclose(vector.values, [0.6, 0.8], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +62,7 @@ def test_a_vector_gets_unit_length(dtype: type[np.floating[Any]]) -> None:
         (7, "int"),
         (None, "NoneType"),
         ([1.0], "list"),
-        (b"a car", "bytes"),
+        (bytearray(b"a car"), "bytearray"),
         (np.zeros(4), "all zeros"),
         (np.array([1.0, np.nan]), "finite"),
         (np.array([1.0, np.inf]), "finite"),
@@ -80,14 +100,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["cats"], "cats"),  # a folder is no picture
         (["version 2.0"], "version 2.0"),
         (["a\0b"], "a\0b"),
-        ([""], ""),
+        (["a", "noextension", "photo"], "a noextension photo"),  # among words it is one
     ],
 )
 def test_words_or_a_picture(here: Path, words: list[str], meant: str | Path) -> None:
-    assert typed(words) == meant
+    expected = Example(meant) if isinstance(meant, Path) else Words(meant)
+    assert typed(words) == Question(expected)
 
 
-@pytest.mark.parametrize("word", ["missing.jpg", "no/such/PHOTO.JPEG", "https://a.b/c.png"])
+def test_nothing_at_all(here: Path) -> None:
+    with pytest.raises(InvalidQuery, match="empty"):
+        typed([""])
+
+
+@pytest.mark.parametrize("word", ["missing.jpg", "no/such/PHOTO.JPEG"])
 def test_a_picture_that_is_not_there(here: Path, word: str) -> None:
     with pytest.raises(PathNotFound, match="no such picture"):
         typed([word])
@@ -96,11 +122,11 @@ def test_a_picture_that_is_not_there(here: Path, word: str) -> None:
 def test_one_picture_at_a_time(here: Path) -> None:
     with pytest.raises(InvalidQuery, match="several pictures"):
         typed(["beach.jpg", "beach.jpg"])
-    with pytest.raises(InvalidQuery, match="beach.jpg and words"):
+    with pytest.raises(InvalidQuery, match="a picture and words.*beach.jpg"):
         typed(["sunset", "beach.jpg"])
 
 
 def test_names_that_are_no_text(here: Path) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     Path(name).touch()
-    assert typed([name]) == Path(name)
+    assert typed([name]) == Question(Example(Path(name)))

@@ -1,0 +1,179 @@
+"""The command `retrieve search`: what was typed as one question, the answer in the form asked for.
+
+Nothing heavy is imported before the command runs.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from retrieval.program import Settings, common
+
+if TYPE_CHECKING:
+    from retrieval.ask import Sort
+    from retrieval.filters import Filters
+    from retrieval.records import Match
+
+
+def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The filters as options, each also a word of the query language: `in:holiday`."""
+    options = [
+        ("in", "FOLDER", "Only pictures in or below this folder, or one of that name."),
+        ("after", "DATE", "Taken at DATE or later: 2023, 2023-06, 2023-06-01."),
+        ("before", "DATE", "Taken before the begin of DATE."),
+        ("camera", "TEXT", "Taken with a camera of this name, or part of it."),
+        ("near", "LAT,LON,KM", "Taken so near: 48.14,11.58,5."),
+        ("min-size", "WxH", "At least so many pixels: 1920x1080."),
+        ("format", "NAME", "jpeg, png, heic ..."),
+        ("orientation", "O", "landscape, portrait or square."),
+    ]
+    for name, metavar, said in reversed(options):
+        option = click.option(
+            f"--{name}",
+            f"filter_{name.replace('-', '_')}",
+            metavar=metavar,
+            expose_value=False,
+            callback=_remember(name),
+            help=said,
+        )
+        command = option(command)
+    return command
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.meta.setdefault("filters", {})[name] = value
+
+    return remember
+
+
+def chosen_filters(context: click.Context) -> "Filters":
+    """Those that were given as options. Raises InvalidQuery."""
+    from retrieval.errors import InvalidQuery
+    from retrieval.filters import Filters, written
+
+    filters = Filters()
+    for name, value in context.meta.get("filters", {}).items():
+        try:
+            filters = filters.with_(written(name, value))
+        except InvalidQuery as error:
+            raise InvalidQuery(f"--{name}: {error}") from error
+    return filters
+
+
+def in_form(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--json, --paths and --null."""
+    as_json = click.option("--json", "form", flag_value="json", help="One array of objects.")
+    paths = click.option("--paths", "form", flag_value="paths", help="Only the paths, one a line.")
+    null = click.option(
+        "-0", "--null", is_flag=True, help="Only the paths, each ended by NUL, for `xargs -0`."
+    )
+    return as_json(paths(null(command)))
+
+
+limited = click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    metavar="N",
+    help="At most so many (10).",
+)
+
+
+@click.command(short_help="Find pictures by words, or by one that is like them.")
+@click.argument("query", nargs=-1, required=True, metavar="QUERY...")
+@limited
+@filtering
+@click.option("--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable.")
+@click.option(
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="TEXT",
+    help='A sentence with {} for the words, or "photo" for a set of them; the mean of all is '
+    "looked for. Repeatable.",
+)
+@click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
+@click.option(
+    "--sort",
+    type=click.Choice(["score", "date"]),
+    default="score",
+    metavar="BY",
+    help="score, or date: the newest of the best first.",
+)
+@click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
+@in_form
+@common
+@click.pass_context
+def search(
+    context: click.Context,
+    query: tuple[str, ...],
+    limit: int,
+    without: tuple[str, ...],
+    templates: tuple[str, ...],
+    min_score: float | None,
+    sort: "Sort",
+    allow_url: bool,
+    form: str | None,
+    null: bool,
+) -> None:
+    """Find pictures by words, or by one that is like them.
+
+    A QUERY that names an existing file, or ends as pictures do (.jpg), is a picture, and - is one
+    on standard input; everything else is words. Several can be weighed, added and taken away, and
+    filters can be among the words; README.md has the whole language. Prints score (cosine), size,
+    date taken and path, the best first: aligned on a terminal, between tabs in a pipe. JSON objects
+    have path, score, width, height, format, taken_at and copies (the other paths of the same
+    picture). Nothing found is no error.
+
+    \b
+    retrieve search a red car -n 20
+    retrieve search ~/Desktop/beach.jpg --in ~/Pictures/2023
+    retrieve search "2:golden retriever" + ./pool.jpg - leash
+    retrieve search a birthday cake after:2023-06 camera:pixel
+    retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
+    """
+    from retrieval.output import write
+    from retrieval.query import typed
+
+    with context.ensure_object(Settings).open() as library:
+        filters = chosen_filters(context)
+        asked = typed(query, sys.stdin.buffer.read, allow_url)
+
+        def matches_with(limit: int, min_score: float | None) -> list["Match"]:
+            return library.search(
+                asked,
+                limit,
+                filters=filters,
+                without=without,
+                templates=templates,
+                min_score=min_score,
+                sort=sort,
+            )
+
+        matches = matches_with(limit, min_score)
+        if not matches:
+            _say_that_none_match(matches_with(1, None))
+        write(rendered("null" if null else form, matches))
+
+
+def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
+    from retrieval import output
+
+    match form:
+        case "json":
+            return output.as_json(matches)
+        case "paths":
+            return output.as_paths(matches, end=b"\n")
+        case "null":
+            return output.as_paths(matches, end=b"\0")
+    return output.as_table(matches) if sys.stdout.isatty() else output.as_columns(matches)
+
+
+def _say_that_none_match(best: list["Match"]) -> None:
+    said = f"the best has a score of {best[0].score:.3f}" if best else "no picture is left to it"
+    click.echo(f"no match: {said}", err=True)
