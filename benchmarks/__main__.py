@@ -9,7 +9,7 @@ import click
 
 from benchmarks import peers, report
 
-NAMES = ("encode", "decode", "indexes", "search", "rescan", "index", "memory")
+NAMES = ("encode", "decode", "indexes", "search", "rescan", "index", "memory", "relevance")
 
 
 @click.command()

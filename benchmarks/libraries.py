@@ -17,6 +17,7 @@ from retrieval.catalog import Catalog
 from retrieval.decode import digest_of
 from retrieval.index_file import rebuild
 from retrieval.records import ModelRecord
+from retrieval.standing import bank_digest
 from retrieval.transactions import adopt_model
 
 SMALL = ModelConfig(
@@ -72,7 +73,7 @@ def _file(root: Path, path: Path) -> File:
 def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], count: int) -> None:
     catalog = Catalog.open(folder, create=True)
     dim = model.config.embed_dim
-    record = adopt_model(catalog, model.name, model.digest, dim, "fp32")
+    record = adopt_model(catalog, model.name, model.digest, dim, "fp32", bank_digest())
     with sqlite3.connect(catalog.path) as database:
         database.execute(
             "INSERT INTO roots (id, path, entire) VALUES (1, ?, 1)", (os.fsencode(root),)
@@ -93,7 +94,9 @@ def _insert(
 ) -> None:
     numbers = [int(id) for id in ids]
     some = [(number, *next(files)) for number in numbers]
-    embeddings = zip(numbers, (vector.tobytes() for vector in vectors), strict=True)
+    standings = np.random.default_rng(numbers[0]).normal((0.17, 0.045), 0.01, (len(ids), 2))
+    packed = (vector.tobytes() for vector in vectors)
+    embeddings = zip(numbers, packed, *standings.T.tolist(), strict=True)
     database.executemany(
         "INSERT INTO images (id, digest, width, height, format) VALUES (?, ?, 640, 480, 'JPEG')",
         ((number, digest) for number, _, _, _, digest in some),
@@ -103,6 +106,7 @@ def _insert(
         (place for *place, _ in some),
     )
     database.executemany(
-        f"INSERT INTO embeddings (model_id, image_id, vector) VALUES ({record.id}, ?, ?)",
+        "INSERT INTO embeddings (model_id, image_id, vector, bank_mean, bank_deviation) "
+        f"VALUES ({record.id}, ?, ?, ?, ?)",
         embeddings,
     )

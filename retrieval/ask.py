@@ -10,12 +10,17 @@ from retrieval.catalog import Catalog
 from retrieval.embed import Embedder
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
-from retrieval.query import Question
+from retrieval.query import Mix, Query, Question, Words
 from retrieval.records import Match
+from retrieval.relevance import CROWD, FAIR, Calibration, calibration_of
 from retrieval.search import Hit, Searcher
 from retrieval.selection import chosen, first_in
+from retrieval.standing import SHARE, is_measured
 
 Sort = Literal["score", "date"]
+Rank = Literal["relevance", "cosine"]
+
+DEEP = 1_000  # hits among which those are looked for that reach a least score or relevance
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,8 @@ class Asking:
     limit: int
     templates: tuple[str, ...] = ()
     min_score: float | None = None
+    min_relevance: float | None = None
+    rank: Rank = "relevance"
     sort: Sort = "score"
 
     def __post_init__(self) -> None:
@@ -32,8 +39,17 @@ class Asking:
             raise InvalidQuery(f"the limit must be at least 1, not {self.limit}")
         if self.min_score is not None and not np.isfinite(self.min_score):
             raise InvalidQuery(f"the least score must be a number, not {self.min_score}")
+        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
+            raise InvalidQuery(f"the least relevance lies in 0 to 1, not at {self.min_relevance}")
+        if self.rank not in ("relevance", "cosine"):
+            raise InvalidQuery(f"matches are ranked by relevance or by cosine, not by {self.rank}")
         if self.sort not in ("score", "date"):
             raise InvalidQuery(f"matches are sorted by score or by date, not by {self.sort!r}")
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether the best may lack something, so that more have to be looked at."""
+        return self.min_score is not None or self.min_relevance is not None
 
 
 def answered(
@@ -44,14 +60,38 @@ def answered(
     how: Asking,
 ) -> list[list[Match]]:
     """A list of matches for each question."""
+    model = embedder.record
     vectors = embedder.embed([question.query for question in questions], how.templates)
+    shares = np.array([_share(question.query, how.rank) for question in questions], np.float32)
+    curve = calibration_of(model.name) if is_measured(model) else None
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
-        hits = searcher.search(embedder.record, vectors[rows], how.limit, allowed)
+        depth = max(how.limit, DEEP) if how.has_floor else how.limit
+        hits = searcher.search(model, vectors[rows], depth, allowed, shares[rows])
+        among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
-            answers[row] = _answer(found, filters, how)
+            is_words = isinstance(questions[row].query, Words)
+            judge = Judge(curve, among) if curve and is_words else None
+            answers[row] = _answer(found, filters, judge, how)
     return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The relevance of hits for a query in words, among so many pictures."""
+
+    curve: Calibration
+    among: int
+
+    def relevance(self, hit: Hit) -> float:
+        return self.curve.relevance(hit.score - SHARE * hit.pull, self.among)
+
+
+def _share(query: Query, rank: Rank) -> float:
+    """Of a picture's pull, which sentences measured: it tells of words alone."""
+    parts = [term.of for term in query.terms] if isinstance(query, Mix) else [query]
+    return SHARE if rank == "relevance" and all(isinstance(one, Words) for one in parts) else 0.0
 
 
 def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
@@ -67,16 +107,29 @@ def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
     return groups
 
 
-def _answer(hits: Sequence[Hit], filters: Filters, how: Asking) -> list[Match]:
+def _answer(hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: Asking) -> list[Match]:
+    if how.min_relevance is not None and judge is None:
+        raise InvalidQuery(
+            "the relevance is known for plain words alone, and of an older library only when "
+            "`retrieve index` has brought it up to date"
+        )
     least = -np.inf if how.min_score is None else how.min_score
-    matches = [_match(hit, filters) for hit in hits if hit.score >= least]
+    matches = [_match(hit, filters, judge) for hit in hits if hit.score >= least]
+    if how.min_relevance is not None:
+        matches = _relevant(matches, how.min_relevance)
+    matches = matches[: how.limit]
     if how.sort == "date":
+        matches = _relevant(matches, FAIR) or matches
         matches.sort(key=lambda match: match.image.date, reverse=True)
     return matches
 
 
-def _match(hit: Hit, filters: Filters) -> Match:
+def _relevant(matches: Sequence[Match], least: float) -> list[Match]:
+    return [match for match in matches if match.relevance is None or match.relevance >= least]
+
+
+def _match(hit: Hit, filters: Filters, judge: Judge | None) -> Match:
     """With the first of the image's copies, or of those that lie in the folder asked for."""
     paths = hit.image.paths
     path = paths[0] if filters.folder is None else first_in(paths, filters.folder)
-    return Match(path, hit.score, hit.image)
+    return Match(path, hit.score, hit.image, judge.relevance(hit) if judge else None)

@@ -76,7 +76,9 @@ class Catalog:
 
     def current_model(self) -> ModelRecord | None:
         """The model that searches use; None as long as nothing was encoded."""
-        rows = self.rows("SELECT id, name, digest, dim, precision FROM models WHERE is_current")
+        rows = self.rows(
+            "SELECT id, name, digest, dim, precision, bank FROM models WHERE is_current"
+        )
         return ModelRecord(*rows[0]) if rows else None
 
     def models(self) -> list[ModelRecord]:
@@ -86,7 +88,7 @@ class Catalog:
 
     def model(self, digest: str) -> ModelRecord | None:
         """The model with these weights, current or not."""
-        found = "SELECT id, name, digest, dim, precision FROM models WHERE digest = ?"
+        found = "SELECT id, name, digest, dim, precision, bank FROM models WHERE digest = ?"
         rows = self.rows(found, (digest,))
         return ModelRecord(*rows[0]) if rows else None
 
@@ -121,6 +123,11 @@ class Catalog:
         last = int(np.iinfo(np.int64).max) if up_to is None else up_to
         counted = "SELECT count(*) FROM embeddings WHERE model_id = ? AND image_id <= ?"
         return self._number(counted, (model_id, last))
+
+    def at_least(self, model_id: int, most: int) -> int:
+        """How many images have an embedding of this model, counted up to `most`."""
+        some = "SELECT 1 FROM embeddings WHERE model_id = ? AND image_id > 0 LIMIT ?"
+        return self._number(f"SELECT count(*) FROM ({some})", (model_id, most))
 
     def failures(self) -> Iterator[Failed]:
         """Sorted by path within each root."""
@@ -260,15 +267,36 @@ class Catalog:
         self, model_id: int, after: int = 0, batch: int = 10_000
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
         """Ids (n,) above `after`, ascending, and their vectors (n, D), `batch` at a time."""
+        for ids, vectors, _ in self.measured(model_id, after, batch):
+            yield ids, vectors
+
+    def measured(
+        self, model_id: int, after: int = 0, batch: int = 10_000
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]]]:
+        """As `vectors`, with the pull (n,) of each; 0 for those that were not measured."""
         page = (
-            "SELECT image_id, vector FROM embeddings WHERE model_id = ? AND image_id > ? "
-            "ORDER BY image_id LIMIT ?"
+            "SELECT image_id, vector, ifnull(bank_mean + bank_deviation, 0) FROM embeddings "
+            "WHERE model_id = ? AND image_id > ? ORDER BY image_id LIMIT ?"
         )
         while rows := self.rows(page, (model_id, after, batch)):
-            ids = np.array([id for id, _ in rows], np.int64)
-            vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f2")
-            yield ids, vectors.reshape(len(ids), -1)
+            ids = np.array([id for id, _, _ in rows], np.int64)
+            vectors = np.frombuffer(b"".join(vector for _, vector, _ in rows), "<f2")
+            pulls = np.array([pull for _, _, pull in rows], np.float32)
+            yield ids, vectors.reshape(len(ids), -1), pulls
             after = int(ids[-1])
+
+    def pulls(self, model_id: int, ids: Sequence[int]) -> dict[int, float]:
+        """Mean + deviation of the measured ones among these images."""
+        pulls: dict[int, float] = {}
+        for chunk in chunks(ids):
+            pulls.update(
+                self.rows(
+                    "SELECT image_id, bank_mean + bank_deviation FROM embeddings WHERE "
+                    f"model_id = ? AND image_id IN ({marks(chunk)}) AND bank_mean IS NOT NULL",
+                    (model_id, *chunk),
+                )
+            )
+        return pulls
 
     # -- changes ---------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import click
 from retrieval.program import Settings, common
 
 if TYPE_CHECKING:
-    from retrieval.ask import Sort
+    from retrieval.ask import Rank, Sort
     from retrieval.filters import Filters
     from retrieval.records import Match
 
@@ -99,11 +99,21 @@ limited = click.option(
 )
 @click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
 @click.option(
+    "--min-relevance", type=float, metavar="R", help="Only what is so likely meant: 0 to 1."
+)
+@click.option(
+    "--rank",
+    type=click.Choice(["relevance", "cosine"]),
+    default="relevance",
+    metavar="BY",
+    help="relevance, or cosine: the bare scores.",
+)
+@click.option(
     "--sort",
     type=click.Choice(["score", "date"]),
     default="score",
     metavar="BY",
-    help="score, or date: the newest of the best first.",
+    help="score, or date: the newest first, of the best that are relevant.",
 )
 @click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
 @in_form
@@ -116,6 +126,8 @@ def search(
     without: tuple[str, ...],
     templates: tuple[str, ...],
     min_score: float | None,
+    min_relevance: float | None,
+    rank: "Rank",
     sort: "Sort",
     allow_url: bool,
     form: str | None,
@@ -125,10 +137,11 @@ def search(
 
     A QUERY that names an existing file, or ends as pictures do (.jpg), is a picture, and - is one
     on standard input; everything else is words. Several can be weighed, added and taken away, and
-    filters can be among the words; README.md has the whole language. Prints score (cosine), size,
-    date taken and path, the best first: aligned on a terminal, between tabs in a pipe. JSON objects
-    have path, score, width, height, format, taken_at and copies (the other paths of the same
-    picture). Nothing found is no error.
+    filters can be among the words; README.md has the whole language. Prints score (cosine), how
+    relevant it is (strong, fair or weak, where that is known), size, date taken and path, the best
+    first: aligned on a terminal, between tabs in a pipe. JSON objects have path, score, relevance,
+    width, height, format, taken_at and copies (the other paths of the same picture). Nothing found
+    is no error.
 
     \b
     retrieve search a red car -n 20
@@ -144,7 +157,9 @@ def search(
         filters = chosen_filters(context)
         asked = typed(query, sys.stdin.buffer.read, allow_url)
 
-        def matches_with(limit: int, min_score: float | None) -> list["Match"]:
+        def found(
+            limit: int, min_score: float | None = None, min_relevance: float | None = None
+        ) -> list["Match"]:
             return library.search(
                 asked,
                 limit,
@@ -152,12 +167,16 @@ def search(
                 without=without,
                 templates=templates,
                 min_score=min_score,
+                min_relevance=min_relevance,
+                rank=rank,
                 sort=sort,
             )
 
-        matches = matches_with(limit, min_score)
+        matches = found(limit, min_score, min_relevance)
         if not matches:
-            _say_that_none_match(matches_with(1, None))
+            _say_that_none_match(found(1))
+        elif not _any_relevant(matches):
+            _say_that_none_is_relevant(query)
         write(rendered("null" if null else form, matches))
 
 
@@ -175,5 +194,22 @@ def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
 
 
 def _say_that_none_match(best: list["Match"]) -> None:
-    said = f"the best has a score of {best[0].score:.3f}" if best else "no picture is left to it"
+    said = "no picture passes the filters"
+    if best:
+        said = f"the best has a score of {best[0].score:.3f}"
+        said += "" if best[0].relevance is None else f" and a relevance of {best[0].relevance:.2f}"
     click.echo(f"no match: {said}", err=True)
+
+
+def _any_relevant(matches: list["Match"]) -> bool:
+    """Also where it is not known."""
+    from retrieval.relevance import FAIR
+
+    return any(match.relevance is None or match.relevance >= FAIR for match in matches)
+
+
+def _say_that_none_is_relevant(query: tuple[str, ...]) -> None:
+    from retrieval.output import printable
+
+    asked = printable(" ".join(query))
+    click.echo(f"nothing in this library looks like «{asked}»; the nearest:", err=True)

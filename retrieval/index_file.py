@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryReadOnly
 from retrieval.records import ModelRecord
+from retrieval.standing import PADDING, is_measured, with_pulls
 
 if TYPE_CHECKING:
     from indexes import VectorIndex
+    from indexes.builder import Batches
 
 TAIL = 10_000  # vectors; scanned in some 30 ms
 TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
@@ -21,6 +23,11 @@ DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
 def path_of(folder: Path, digest: str) -> Path:
     """Where the index over the embeddings of the model with these weights is."""
     return folder / f"vectors-{digest[:16]}.faiss"
+
+
+def dim_of(model: ModelRecord) -> int:
+    """Of the vectors in the file: where all were measured, they have their pull behind them."""
+    return model.dim + (PADDING if is_measured(model) else 0)
 
 
 def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
@@ -35,8 +42,8 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
         if not count:
             path.unlink(missing_ok=True)
             return None
-        spec = choose_spec(count, model.dim)
-        return VectorIndex.build(path, catalog.vectors(model.id), spec, model.dim)
+        dim = dim_of(model)
+        return VectorIndex.build(path, _batches(catalog, model), choose_spec(count, dim), dim)
     except OSError as error:
         raise LibraryReadOnly(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -51,6 +58,13 @@ def leftovers(catalog: Catalog) -> list[Path]:
     kept = {path_of(catalog.folder, model.digest) for model in catalog.models()}
     there = catalog.folder.glob("vectors-*")
     return sorted(path for path in there if path not in kept and path.is_file())
+
+
+def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":
+    if not is_measured(model):
+        return catalog.vectors(model.id)
+    measured = catalog.measured(model.id)
+    return ((ids, with_pulls(vectors, pulls)) for ids, vectors, pulls in measured)
 
 
 def refresh(catalog: Catalog, model: ModelRecord) -> None:
@@ -72,7 +86,7 @@ def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
     alive = catalog.embedded(model.id, up_to=index.last_id)
     tail, dead = count - alive, index.count - alive
     return (
-        index.dim != model.dim
+        index.dim != dim_of(model)
         or tail > max(TAIL, TAIL_SHARE * index.count)
         or dead > DEAD_SHARE * index.count
     )

@@ -6,6 +6,7 @@
     prune     what vanished leaves the catalog
     refill    known images that this model has not encoded: a change of model (refill.py)
     describe  the EXIF of images that an older version indexed (refill.py)
+    measure   how their vectors stand to the bank of sentences (standing.py)
     finish    the model becomes current, the vector index is renewed (index_file.py)
 
 The first three overlap: a bounded number of files is in worker processes while a batch is encoded.
@@ -27,6 +28,7 @@ from retrieval.lock import write_lock
 from retrieval.recorder import ROWS, Encoder, Recorder
 from retrieval.records import FileState, Progress, Shot, Summary
 from retrieval.refill import reread
+from retrieval.standing import Bank, bank_digest, is_measured
 from retrieval.survey import Survey, Vanished
 from retrieval.targets import resolve
 from retrieval.workers import InProcess, Pool, WorkerPool
@@ -49,12 +51,14 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    bank: Callable[[], Bank] | None = None,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder: called once, in a thread, only if there is something to encode. exclude: globs for
     names and paths relative to a root. workers: processes that decode (None: by the number of
-    processors; 0: none, decode here). A model that is not the current one encodes all that is
+    processors; 0: none, decode here). bank: measures pictures (standing.py), also those that were
+    not yet; called as `encoder` is. A model that is not the current one encodes all that is
     known, too, and becomes current when it is done.
 
     Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
@@ -64,7 +68,7 @@ def index(
     """
     count = default_workers() if workers is None else workers
     pool = WorkerPool(count) if count else InProcess()
-    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge)
+    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge, bank)
     run = IndexRun(catalog, model, pool, recorder, max_pixels, window=AHEAD + 2 * count)
     with write_lock(catalog.folder):
         try:
@@ -72,6 +76,8 @@ def index(
             run.prune()
             yield from run.refill()
             yield from run.describe()
+            if bank:
+                yield from run.measure(bank)
             run.finish()
         except KeyboardInterrupt:
             run.interrupted = True
@@ -117,6 +123,7 @@ class IndexRun:
         self._linked: Counter[bytes] = Counter()  # digest -> new places of it
         self._unread: list[str] = []  # images that could not be encoded again
         self._refilled = 0
+        self._measured = False
         self._problems: list[str] = []
 
     def look_through(self, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Progress]:
@@ -174,6 +181,21 @@ class IndexRun:
             yield self._progress()
         transactions.describe(self._catalog, shots)
 
+    def measure(self, load: Callable[[], Bank]) -> Iterator[Progress]:
+        """Vectors that no bank, or another one, has measured: all of the model's, once."""
+        model = self._catalog.model(self._model.digest)
+        if model is None or is_measured(model):
+            return
+        from retrieval import transactions
+
+        bank = load()
+        for ids, vectors in self._catalog.vectors(model.id):
+            standings = dict(zip(ids.tolist(), bank.measure(vectors), strict=True))
+            transactions.measure(self._catalog, model, standings)
+            yield self._progress()
+        transactions.all_measured(self._catalog, model, bank_digest())
+        self._measured = True
+
     def prune(self) -> None:
         """Drop what vanished; only now that all was seen, so that no image is lost by a move."""
         self._count_moves()
@@ -189,7 +211,9 @@ class IndexRun:
         self._switch()
         if current := self._catalog.current_model():
             missing = not index_file.path_of(self._catalog.folder, current.digest).exists()
-            if missing or self._survey.vanished or self._recorder.recorded:
+            if self._measured:
+                index_file.rebuild(self._catalog, current)
+            elif missing or self._survey.vanished or self._recorder.recorded:
                 index_file.refresh(self._catalog, current)
         for left in index_file.leftovers(self._catalog):  # by a run that was killed
             left.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, cast, overload
 
 from retrieval import models
-from retrieval.ask import Asking, Sort, answered
+from retrieval.ask import Asking, Rank, Sort, answered
 from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from retrieval.check import Problem
     from retrieval.query import Asked
+    from retrieval.standing import Bank
     from retrieval.status import Status
 
 StrPath = str | os.PathLike[str]
@@ -132,6 +133,11 @@ class Library:
 
             return ImageEncoder(folder, device=device, precision=precision)
 
+        def bank() -> "Bank":
+            from retrieval.standing import Bank
+
+            return Bank.of(folder)
+
         steps = index(
             self._catalog(create=True),
             named,
@@ -141,6 +147,7 @@ class Library:
             workers=workers,
             batch_size=batch_size,
             max_pixels=max_pixels,
+            bank=bank,
         )
         summary = _finish(steps, progress)
         if summary.interrupted:
@@ -176,6 +183,8 @@ class Library:
         without: str | Sequence[str] = (),
         templates: str | Sequence[str] = (),
         min_score: float | None = None,
+        min_relevance: float | None = None,
+        rank: Rank = "relevance",
         sort: Sort = "score",
         allow_url: bool = False,
     ) -> list[Match]: ...
@@ -191,6 +200,8 @@ class Library:
         without: str | Sequence[str] = (),
         templates: str | Sequence[str] = (),
         min_score: float | None = None,
+        min_relevance: float | None = None,
+        rank: Rank = "relevance",
         sort: Sort = "score",
         allow_url: bool = False,
     ) -> list[list[Match]]: ...
@@ -205,6 +216,8 @@ class Library:
         without: str | Sequence[str] = (),
         templates: str | Sequence[str] = (),
         min_score: float | None = None,
+        min_relevance: float | None = None,
+        rank: Rank = "relevance",
         sort: Sort = "score",
         allow_url: bool = False,
     ) -> list[Match] | list[list[Match]]:
@@ -215,13 +228,15 @@ class Library:
         space; or a list of such, which are answered together, with a list each. folder: only
         pictures in or below it. filters: what else they must fulfil. without: words to be taken
         away from the query. templates: sentences with {} for the words, or "photo", a set of such.
-        min_score: only cosines of at least this. sort: "date" puts the newest of the best first.
-        allow_url: fetch pictures that the query names by their address.
+        min_score, min_relevance: only cosines, or relevances of plain words, of at least this.
+        rank: "cosine" leaves out what is known of the pictures (see standing.py). sort: "date" puts
+        the newest first, of the best that are relevant if there are any. allow_url: fetch pictures
+        that the query names by their address.
 
         Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound, UnreadablePicture,
         ModelUnavailable, ModelMismatch.
         """
-        how = Asking(limit, expanded(_several(templates)), min_score, sort)
+        how = Asking(limit, expanded(_several(templates)), min_score, min_relevance, rank, sort)
         is_batch = isinstance(query, Sequence) and not isinstance(query, (str, bytes))
         also = (filters or Filters()).with_(Filters(folder=folder))
         questions = [

@@ -1,9 +1,10 @@
 """The answers of a search as text, JSON and bare paths, each stable enough to be built upon.
 
-On a terminal and in a pipe the text has the same four columns: score, size, date, path. A terminal
-gets them aligned, a pipe gets them between tabs. Names may hold any byte but "/" and NUL: in text
-whatever a terminal could take for a command is written as an escape (a newline as \\n), in JSON a
-byte that is not UTF-8 is written as \\udcXX, which Python's json reads back, and `paths` is exact.
+On a terminal and in a pipe the text has the same five columns: score, relevance in a word, size,
+date, path. A terminal gets them aligned, a pipe gets them between tabs. Names may hold any byte but
+"/" and NUL: in text whatever a terminal could take for a command is written as an escape (a newline
+as \\n), in JSON a byte that is not UTF-8 is written as \\udcXX, which Python's json reads back, and
+`paths` is exact.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrieval.records import Match
+from retrieval.relevance import strength
 
 DIGITS = 6  # of a score in JSON; float32 holds no more
 
@@ -20,9 +22,10 @@ DIGITS = 6  # of a score in JSON; float32 holds no more
 def as_table(matches: Sequence[Match]) -> str:
     """For a terminal."""
     rows = [(*_columns(match), _copies(match)) for match in matches]
-    size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2))
+    word, size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2, 3))
     return "".join(
-        f"{row[0]:>6}  {row[1]:>{size}}  {row[2]:<{date}}  {row[3]}{row[4]}\n" for row in rows
+        f"{row[0]:>6}  {row[1]:<{word}}  {row[2]:>{size}}  {row[3]:<{date}}  {row[4]}{row[5]}\n"
+        for row in rows
     )
 
 
@@ -64,11 +67,12 @@ def write(output: str | bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _columns(match: Match) -> tuple[str, str, str, str]:
+def _columns(match: Match) -> tuple[str, str, str, str, str]:
     image = match.image
     date = image.taken_at.strftime("%Y-%m-%d") if image.taken_at else "-"
     size = f"{image.width}x{image.height}"
-    return f"{match.score:.3f}", size, date, printable(os.fspath(match.path))
+    word = "-" if match.relevance is None else strength(match.relevance)
+    return f"{match.score:.3f}", word, size, date, printable(os.fspath(match.path))
 
 
 def _copies(match: Match) -> str:
@@ -81,6 +85,7 @@ def _object(match: Match) -> dict[str, Any]:
     return {
         "path": os.fspath(match.path),
         "score": round(match.score, DIGITS),
+        "relevance": None if match.relevance is None else round(match.relevance, DIGITS),
         "width": image.width,
         "height": image.height,
         "format": image.format,

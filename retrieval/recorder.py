@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retrieval.catalog import Catalog
 from retrieval.records import Decoded, FileState, ModelRecord, NewImage, Vectors
+from retrieval.standing import Bank, bank_digest
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
@@ -39,12 +40,16 @@ class Encoder(Protocol):
         """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
 
 
+# (B, D), unit L2 norm; and how they stand to the bank, (B, 2).
+Encoded = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures at the encoder, and what it will make of them: (B, D), unit L2 norm."""
+    """Pictures at the encoder, and what it will make of them."""
 
     images: list[NewImage]
-    vectors: Future[NDArray[np.float32]]
+    vectors: Future[Encoded]
 
 
 class Recorder:
@@ -57,14 +62,19 @@ class Recorder:
         encoder: Callable[[], Encoder],
         batch_size: int | None,
         nudge: Callable[[], None],
+        bank: Callable[[], Bank] | None = None,
     ) -> None:
-        """`nudge` is called, in another thread, when `commit_ready` has something to do."""
+        """`nudge` is called, in another thread, when `commit_ready` has something to do. `bank`:
+        what pictures are measured with; called once, as `encoder` is.
+        """
         self.encoded = 0  # pictures that were, and are committed
         self.recorded = 0  # files that were, and pictures without one
         self._catalog = catalog
         self._model = model
         self._adopted: ModelRecord | None = None
         self._load = encoder
+        self._load_bank = bank
+        self._bank: Bank | None = None
         self._encoder: Future[Encoder] | None = None
         self._thread = ThreadPoolExecutor(1, "encoder")
         self._batch_size = batch_size
@@ -144,16 +154,23 @@ class Recorder:
         self._batches.append(Batch([image for image, _ in some], vectors))
         vectors.add_done_callback(lambda _: self._nudge())
 
-    def _encode(self, pixels: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def _encode(self, pixels: list[NDArray[np.uint8]]) -> Encoded:
         assert self._encoder is not None  # and loaded, in this very thread, before
-        return self._encoder.result().encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
+        vectors = self._encoder.result().encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
+        if self._load_bank and self._bank is None:
+            self._bank = self._load_bank()
+        return vectors, self._bank.measure(vectors) if self._bank else None
 
     def _commit_batch(self) -> None:
         """Wait for the first batch, and commit it. It stays first until that is done."""
         batch = self._batches[0]
-        encoded = batch.vectors.result()
+        encoded, standings = batch.vectors.result()
         digests = [image.digest for image in batch.images]
-        vectors = Vectors(self._adopt().id, dict(zip(digests, encoded, strict=True)))
+        vectors = Vectors(
+            self._adopt().id,
+            dict(zip(digests, encoded, strict=True)),
+            {} if standings is None else dict(zip(digests, standings, strict=True)),
+        )
         self._commit(batch.images, vectors)
         self._batches.popleft()
         self.encoded += len(digests)
@@ -177,7 +194,8 @@ class Recorder:
 
             assert self._encoder is not None
             model, precision = self._model, self._encoder.result().precision
+            dim, bank = model.config.embed_dim, bank_digest() if self._bank else None
             self._adopted = transactions.adopt_model(
-                self._catalog, model.name, model.digest, model.config.embed_dim, precision
+                self._catalog, model.name, model.digest, dim, precision, bank
             )
         return self._adopted

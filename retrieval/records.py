@@ -106,6 +106,7 @@ class Vectors:
 
     model_id: int
     of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
+    standings: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class ModelRecord:
     digest: str
     dim: int
     precision: str
+    bank: str | None = None  # the sentences that all its vectors were measured with (standing.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,5 +171,6 @@ class Match:
     """One answer of a search."""
 
     path: Path  # the first of the image's copies
-    score: float  # cosine similarity, higher is better
+    score: float  # cosine similarity
     image: Image
+    relevance: float | None = None  # how likely it is what the words say; None: not known

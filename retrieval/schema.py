@@ -29,6 +29,7 @@ class ModelRow(Base):
     dim: Mapped[int]
     precision: Mapped[str]
     is_current: Mapped[bool]
+    bank: Mapped[str | None]  # what all its embeddings were measured with; NULL: not all were
 
 
 class RootRow(Base):
@@ -95,7 +96,7 @@ class FileRow(Base):
 
 
 class EmbeddingRow(Base):
-    """A vector: float16, little-endian, unit L2 norm.
+    """A vector: float16, little-endian, unit L2 norm; and how it stands to a bank of sentences.
 
     The key is an index of its own, beside the rows, so that counting reads no blobs. The image
     comes first in it, so that an image that goes finds its embeddings.
@@ -108,14 +109,19 @@ class EmbeddingRow(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
     vector: Mapped[bytes]
+    bank_mean: Mapped[float | None]
+    bank_deviation: Mapped[float | None]
 
 
 # -- versions ------------------------------------------------------------------------------------
 
 
 def to_2(connection: Connection) -> None:
-    """Room for what EXIF says; the next index run fills it in."""
+    """Room for EXIF and for standings; the next index run fills it in."""
     Base.metadata.create_all(connection, [Base.metadata.tables["shots"]])
+    connection.execute(text("ALTER TABLE models ADD COLUMN bank VARCHAR"))
+    connection.execute(text("ALTER TABLE embeddings ADD COLUMN bank_mean FLOAT"))
+    connection.execute(text("ALTER TABLE embeddings ADD COLUMN bank_deviation FLOAT"))
 
 
 # MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.

@@ -19,6 +19,7 @@ from retrieval import index_file
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryBusy, LibraryReadOnly
 from retrieval.records import Image, ModelRecord
+from retrieval.standing import is_measured, with_pulls, with_shares
 
 if TYPE_CHECKING:
     from indexes import VectorIndex
@@ -32,10 +33,12 @@ Scored = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores and ids (Q, k),
 
 
 class Hit(NamedTuple):
-    """An image near a query. `score` is the cosine."""
+    """An image near a query."""
 
-    score: float
+    score: float  # the cosine
     image: Image
+    left: float  # what is left of it after a share of the image's pull; hits are in its order
+    pull: float  # 0 where it was not measured
 
 
 class Searcher:
@@ -59,14 +62,21 @@ class Searcher:
         queries: NDArray[np.float32],
         limit: int,
         allowed: NDArray[np.int64] | None = None,
+        shares: NDArray[np.float32] | None = None,
     ) -> list[list[Hit]]:
         """The `limit` nearest images to each of `queries` (Q, D), among the sorted ids `allowed`.
 
-        Best first; equal scores in the order of the images' ids.
+        shares (Q,): of each image's pull, to be taken away from its cosines (standing.py); without,
+        or where the images were not measured, it is the cosines that count. Best first; equal ones
+        in the order of the images' ids.
         """
+        if shares is None or not is_measured(model):
+            shares = np.zeros(len(queries), np.float32)
+        if is_measured(model):
+            queries = with_shares(queries, shares)
         index = self.index(model)
         self._is_first = False
-        hits = self._search(model, index, queries, limit, allowed)
+        hits = self._search(model, index, queries, shares, limit, allowed)
         if index is None:
             return hits
         is_ours = self._has_our_scores(model, queries, hits)
@@ -75,7 +85,7 @@ class Searcher:
             return hits
         if not is_ours or (allowed is None and index.kind == "flat"):
             self._distrust(model)
-        return self._search(model, None, queries, limit, allowed)
+        return self._search(model, None, queries, shares, limit, allowed)
 
     def index(self, model: ModelRecord) -> "VectorIndex | None":
         """The index file, opened again when it was replaced; None where there is no use in it.
@@ -98,6 +108,7 @@ class Searcher:
         model: ModelRecord,
         index: "VectorIndex | None",
         queries: NDArray[np.float32],
+        shares: NDArray[np.float32],
         limit: int,
         allowed: NDArray[np.int64] | None,
     ) -> list[list[Hit]]:
@@ -109,7 +120,9 @@ class Searcher:
             found = index.search(queries, wanted, allowed) if index else _none(len(queries))
             scores, ids = _merge(found, tail)
             self._look_up(images, ids)
-            hits = [_alive(*row, images, limit) for row in zip(scores, ids, strict=True)]
+            pulls = self._pulls(model, ids)
+            rows = zip(scores, ids, pulls, shares, strict=True)
+            hits = [_alive(*row, images, limit) for row in rows]
             if _is_all(found, wanted) or _are_best(hits, found, limit):
                 return hits
             wanted *= WIDER
@@ -124,7 +137,10 @@ class Searcher:
     ) -> Scored:
         """Exact search over the catalog's vectors of the images above `after`."""
         nearest = _none(len(queries))
-        for ids, vectors in self._catalog.vectors(model.id, after):
+        longer = is_measured(model)
+        for ids, vectors, pulls in self._catalog.measured(model.id, after):
+            if longer:
+                vectors = with_pulls(vectors, pulls)
             if allowed is not None:
                 chosen = np.isin(ids, allowed, assume_unique=True)
                 ids, vectors = ids[chosen], vectors[chosen]
@@ -137,6 +153,14 @@ class Searcher:
         known = self._catalog.images(asked)
         images.update({id: known.get(id) for id in asked})
 
+    def _pulls(self, model: ModelRecord, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of these images (Q, k)."""
+        if not is_measured(model):
+            return np.zeros(ids.shape, np.float32)
+        pulls = self._catalog.pulls(model.id, [*{*ids.ravel().tolist()}])
+        held = [[pulls.get(id, 0.0) for id in row] for row in ids.tolist()]
+        return np.array(held, np.float32).reshape(ids.shape)
+
     # -- the index file --------------------------------------------------------------------------
 
     def _open(self, path: Path, model: ModelRecord, is_there: bool) -> "VectorIndex | None":
@@ -145,7 +169,7 @@ class Searcher:
 
             with suppress(DamagedIndex):
                 index = VectorIndex.open(path)
-                if index.dim == model.dim:
+                if index.dim == index_file.dim_of(model):
                     return index
         is_long = self._catalog.embedded(model.id) > index_file.TAIL
         return self._rebuild(model) if is_long else None  # few are soon scanned without it
@@ -167,7 +191,8 @@ class Searcher:
         found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
         for query, hit in found[:CHECKED]:
             vector = self._catalog.vector(model.id, hit.image.id)
-            if vector is not None and abs(float(query @ vector) - hit.score) > TOLERANCE:
+            cosine = float(query[: model.dim] @ vector) if vector is not None else hit.score
+            if abs(cosine - hit.score) > TOLERANCE:
                 return False
         return True
 
@@ -214,7 +239,7 @@ def _are_best(hits: list[list[Hit]], found: Scored, limit: int) -> bool:
     """
     lasts = found[0][:, -1]
     return all(
-        len(row) == limit and row[-1].score >= last for row, last in zip(hits, lasts, strict=True)
+        len(row) == limit and row[-1].left >= last for row, last in zip(hits, lasts, strict=True)
     )
 
 
@@ -230,14 +255,20 @@ def _merge(one: Scored, other: Scored) -> Scored:
 
 
 def _alive(
-    scores: Sequence[float], ids: Sequence[int], images: dict[int, Image | None], limit: int
+    scores: Sequence[float],
+    ids: Sequence[int],
+    pulls: Sequence[float],
+    share: float,
+    images: dict[int, Image | None],
+    limit: int,
 ) -> list[Hit]:
     """The first `limit` whose image is known and in some file."""
     hits = list[Hit]()
-    for score, id in zip(scores, ids, strict=True):
+    for left, id, pull in zip(scores, ids, pulls, strict=True):
         image = images.get(int(id))
         if image is not None and image.paths:
-            hits.append(Hit(max(-1.0, min(1.0, float(score))), image))  # float16 is rounded
+            cosine = max(-1.0, min(1.0, float(left + share * pull)))  # float16 is rounded
+            hits.append(Hit(cosine, image, float(left), float(pull)))
             if len(hits) == limit:
                 break
     return hits

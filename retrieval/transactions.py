@@ -7,7 +7,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -18,6 +21,8 @@ from retrieval.lock import write_lock
 from retrieval.paths import relative, spellings
 from retrieval.records import FileState, ModelRecord, NewImage, Root, Shot, Vectors
 from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
+
+Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
 
 def record(
@@ -68,18 +73,23 @@ def sweep(catalog: Catalog) -> None:
 # -- models --------------------------------------------------------------------------------------
 
 
-def adopt_model(catalog: Catalog, name: str, digest: str, dim: int, precision: str) -> ModelRecord:
-    """The row of the model with these weights; the first one in a catalog becomes current."""
+def adopt_model(
+    catalog: Catalog, name: str, digest: str, dim: int, precision: str, bank: str | None = None
+) -> ModelRecord:
+    """The row of the model with these weights; the first one in a catalog becomes current.
+
+    bank: what the vectors of a model that is new here are going to be measured with.
+    """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         first = connection.execute(select(func.count()).select_from(ModelRow)).scalar_one() == 0
         adopted = insert(ModelRow).values(
-            name=name, digest=digest, dim=dim, precision=precision, is_current=first
+            name=name, digest=digest, dim=dim, precision=precision, is_current=first, bank=bank
         )
         renewed = adopted.on_conflict_do_update(
             index_elements=["digest"], set_={"name": name, "precision": precision}
         )
-        id = connection.execute(renewed.returning(ModelRow.id)).scalar_one()
-    return ModelRecord(id, name, digest, dim, precision)
+        id, held = connection.execute(renewed.returning(ModelRow.id, ModelRow.bank)).one()
+    return ModelRecord(id, name, digest, dim, precision, held)
 
 
 def switch_model(catalog: Catalog, model: ModelRecord) -> None:
@@ -87,6 +97,29 @@ def switch_model(catalog: Catalog, model: ModelRecord) -> None:
     with explained(catalog.folder), catalog.engine().begin() as connection:
         connection.execute(delete(ModelRow).where(ModelRow.id != model.id))
         connection.execute(update(ModelRow).values(is_current=True))
+
+
+def measure(catalog: Catalog, model: ModelRecord, standings: Standings) -> None:
+    """How these images (by id) stand to a bank of sentences, by this model."""
+    rows = [
+        {"image": id, "mean": float(mean), "deviation": float(deviation)}
+        for id, (mean, deviation) in standings.items()
+    ]
+    measured = update(EmbeddingRow).where(
+        (EmbeddingRow.model_id == model.id) & (EmbeddingRow.image_id == bindparam("image"))
+    )
+    values: dict[str, Any] = {
+        "bank_mean": bindparam("mean"),
+        "bank_deviation": bindparam("deviation"),
+    }
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(measured.values(values), rows)
+
+
+def all_measured(catalog: Catalog, model: ModelRecord, bank: str) -> None:
+    """Every vector of the model was measured with this bank."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(bank=bank))
 
 
 # -- roots ---------------------------------------------------------------------------------------
@@ -266,10 +299,16 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
             "model_id": vectors.model_id,
             "image_id": ids[digest],
             "vector": vector.astype("<f2").tobytes(),
+            **_standing(vectors.standings.get(digest)),
         }
         for digest, vector in vectors.of.items()
     ]
     connection.execute(insert(EmbeddingRow).on_conflict_do_nothing(), rows)
+
+
+def _standing(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
+    mean, deviation = (None, None) if measured is None else map(float, measured)
+    return {"bank_mean": mean, "bank_deviation": deviation}
 
 
 def _upsert_files(

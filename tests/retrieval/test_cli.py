@@ -95,7 +95,8 @@ def test_index_then_search(photos: Path) -> None:
     lines = ok("search", "a", "red", "car", "-n", 3).splitlines()
     assert len(lines) == 3
     for line in lines:
-        score, size, date, path = line.split("\t")
+        score, word, size, date, path = line.split("\t")
+        assert word in ("strong", "fair", "weak")
         assert -1 <= float(score) <= 1 and size == "48x36" and date == "-"
         assert Path(path).is_relative_to(photos)
     assert "12 pictures in 14 files" in ok("status")
@@ -107,7 +108,8 @@ def test_the_forms_of_an_answer(indexed: Path) -> None:
     matches = json.loads(ok("search", blue, "--json", *library))
     assert len(matches) == 10
     assert matches[0]["path"] == str(blue) and matches[0]["score"] == pytest.approx(1, abs=1e-3)
-    assert list(matches[0]) == ["path", "score", "width", "height", "format", "taken_at", "copies"]
+    keys = ["path", "score", "relevance", "width", "height", "format", "taken_at", "copies"]
+    assert list(matches[0]) == keys
     red = json.loads(ok("search", indexed / "large" / "red.png", "--json", "-n", 1, *library))
     assert red[0]["copies"] == [str(indexed / "small" / "red again.png")]
     paths = [match["path"] for match in matches]
@@ -289,7 +291,7 @@ def test_nor_does_one_by_a_picture_that_is_new(home: Path, indexed: Path) -> Non
 
 
 def test_a_closed_pipe_is_no_error(indexed: Path) -> None:
-    with program("search", "x", "--library", indexed) as search:
+    with program("search", indexed / "large/red.png", "--library", indexed) as search:
         assert search.stdout and search.stderr
         search.stdout.close()
         assert search.stderr.read() == b""

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths",
-    "scan exif decode lock database locate filters templates fetch",
+    "errors bounds records paths relevance",
+    "standing scan exif decode lock database locate filters templates fetch",
     "language query",
     "catalog schema transactions",
     "survey targets workers intake recorder refill index_file models selection",
@@ -29,7 +29,8 @@ STAGES = [
 # The only ones that know of models and of nearest neighbours.
 OUTSIDE = {
     "clipmodel": {
-        "decode", "embed", "indexer", "library", "models", "program", "demo", "recorder", "refill"
+        "decode", "embed", "indexer", "library", "models", "program", "demo", "recorder", "refill",
+        "standing",
     },
     "indexes": {"check", "index_file", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},

@@ -16,6 +16,7 @@ from retrieval.catalog import Catalog
 from retrieval.lock import write_lock
 from retrieval.records import FileState, NewImage, Vectors
 from retrieval.search import Searcher
+from retrieval.standing import Bank, bank_digest
 
 DIM = 16
 
@@ -23,9 +24,11 @@ DIM = 16
 class Filled:
     """A catalog of random unit vectors; `by_id` is what is in it."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, seed: int = 0, bank: Bank | None = None) -> None:
         self.catalog = Catalog.open(folder, create=True)
-        self.model = transactions.adopt_model(self.catalog, "random", "d" * 64, DIM, "fp32")
+        self.bank = bank
+        names = ("random", "d" * 64, DIM, "fp32", bank_digest() if bank else None)
+        self.model = transactions.adopt_model(self.catalog, *names)
         self.root = transactions.place_root(self.catalog, folder.parent / "pictures", True)
         self.by_id: dict[int, NDArray[np.float32]] = {}
         self._generator = np.random.default_rng(seed)
@@ -43,7 +46,9 @@ class Filled:
         ]
         images = [NewImage(digest, 4, 3, "JPEG", None) for digest in digests]
         of = dict(zip(digests, vectors, strict=True))
-        transactions.record(self.catalog, files, images, Vectors(self.model.id, of))
+        measured = self.bank.measure(vectors) if self.bank else None
+        standings = {} if measured is None else dict(zip(digests, measured, strict=True))
+        transactions.record(self.catalog, files, images, Vectors(self.model.id, of, standings))
         for digest in digests:
             id = self.catalog.image_of_digest(digest)
             assert id is not None

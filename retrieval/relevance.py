@@ -1,0 +1,53 @@
+"""How likely it is that a picture is what the words say, as one number that queries share.
+
+A cosine does not tell: 0.27 is a good one for some words and a poor one for others. What is left of
+it after the picture's own pull (standing.py) does, better; and the more pictures there are, the
+higher the best of those that do not match come. A logistic curve over the two reads as a
+probability, with captions whose photo is in a library as often as not. `python -m
+benchmarks.relevance` fits it anew and writes calibration.json.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+Strength = Literal["strong", "fair", "weak"]
+
+STRONG, FAIR = 0.8, 0.5  # relevance from which on; below FAIR nothing looks like the words
+CROWD = 1_000  # pictures: in a larger library those that do match become more as well
+FITTED = Path(__file__).with_name("calibration.json")
+OTHERS = "ViT-B/32"  # stands for models that were not calibrated themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The curve of a model."""
+
+    slope: float  # by what is left of the cosine
+    crowd: float  # by the logarithm of the number of pictures
+    offset: float
+
+    def relevance(self, left: float, pictures: int) -> float:
+        """In 0..1. `left`: the cosine less the share of the picture's pull."""
+        count = max(1, min(pictures, CROWD))
+        logit = self.slope * left - self.crowd * math.log(count) + self.offset
+        return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+def calibration_of(model: str) -> Calibration:
+    """By the model's name."""
+    fitted = _fitted()
+    return fitted.get(model, fitted[OTHERS])
+
+
+def strength(relevance: float) -> Strength:
+    return "strong" if relevance >= STRONG else "fair" if relevance >= FAIR else "weak"
+
+
+@cache
+def _fitted() -> dict[str, Calibration]:
+    held = json.loads(FITTED.read_text("utf-8"))
+    return {name: Calibration(**curve) for name, curve in held.items()}

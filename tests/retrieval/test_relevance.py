@@ -1,0 +1,151 @@
+"""Relevance: one scale for all queries, in words, cut where nothing matches; and its figures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks import relevance as measured
+from retrieval import InvalidQuery, Library, relevance
+from retrieval.cli import cli
+from retrieval.database import FILE_NAME
+from retrieval.locate import beside
+from retrieval.relevance import FITTED, Calibration, calibration_of, strength
+from tests.retrieval.small import DATA
+from tests.retrieval.test_migration import as_of_version_1
+
+CURVE = Calibration(slope=70.0, crowd=0.6, offset=-11.0)
+
+
+def test_it_rises_with_the_score_and_falls_with_the_number_of_pictures() -> None:
+    rising = [CURVE.relevance(left, 100) for left in np.linspace(-1, 1, 50)]
+    assert rising == sorted(rising) and 0 <= rising[0] < 0.01 < 0.99 < rising[-1] <= 1
+    crowds = [CURVE.relevance(0.2, count) for count in (0, 1, 10, 1_000, 10**9)]
+    assert crowds[0] == crowds[1] > crowds[2] > crowds[3] == crowds[4]
+
+
+def test_it_is_said_in_words() -> None:
+    assert [strength(each) for each in (1.0, 0.8, 0.79, 0.5, 0.49, 0.0)] == [
+        *("strong", "strong", "fair", "fair", "weak", "weak")
+    ]
+
+
+def test_every_model_has_a_curve() -> None:
+    assert calibration_of("somebody's") == calibration_of("ViT-B/32")
+    for curve in json.loads(FITTED.read_text()).values():
+        assert curve["slope"] > 0 and curve["crowd"] >= 0
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the reference data is not here")
+def test_it_beats_the_cosine_on_vectors_of_vit_b_32() -> None:
+    trials = [measured.compare(split, seed) for seed, split in enumerate(measured.vit_splits(20))]
+    found = dict(zip(measured.COLUMNS, np.mean(trials, axis=0), strict=True))
+    assert found["R@1"] > found["R@1 by cosine"] + 0.02
+    assert found["AUROC"] > found["AUROC by cosine"] + 0.01
+    assert found["error at our cut-off"] < found["error by the best constant cosine"] + 0.005
+
+
+def test_the_measures() -> None:
+    scores, truths = np.array([0.1, 0.4, 0.35, 0.8], np.float32), np.array([0, 0, 1, 1], np.bool_)
+    assert measured.auroc(scores, truths) == 0.75 and measured.least_error(scores, truths) == 0.25
+
+
+def test_a_curve_is_found_again() -> None:
+    generator = np.random.default_rng(0)
+    left = generator.normal(0.2, 0.05, 20_000).astype(np.float32)
+    chances = [CURVE.relevance(float(each), 50) for each in left]
+    there = generator.random(len(left)) < np.array(chances)
+    curve = measured.fitted([measured.Best(left, left, there, 50)])
+    assert curve.slope == pytest.approx(70, rel=0.1)
+
+
+# -- in a search ---------------------------------------------------------------------------------
+
+
+def typed(*arguments: object) -> Result:
+    result = CliRunner().invoke(cli, ["search", *map(str, arguments), "--library", "photos"])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture
+def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is relevant."""
+    monkeypatch.setattr("retrieval.ask.calibration_of", lambda model: Calibration(1.0, 0.1, -9.0))
+
+
+@pytest.fixture
+def half(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The relevances, when about half of the pictures are relevant."""
+    with Library.open("photos") as library:
+        lefts = sorted(hit.score for hit in library.search("x", 100, rank="cosine"))
+    curve = Calibration(40.0, 0.0, -40.0 * (lefts[5] + lefts[6]) / 2)
+    monkeypatch.setattr("retrieval.ask.calibration_of", lambda model: curve)
+    monkeypatch.setattr("retrieval.ask.SHARE", 0.0)
+    with Library.open("photos") as library:
+        return [match.relevance or 0.0 for match in library.search("x", 100)]
+
+
+def test_matches_in_words_bear_it_and_others_do_not(indexed: Path) -> None:
+    with Library.open("photos") as library:
+        words = library.search("a red car", 100)
+        assert all(match.relevance is not None for match in words)
+        for other in (indexed / "small/blue.png", "a - b", "a + ./photos/small/blue.png"):
+            assert all(match.relevance is None for match in library.search(other))
+        by_cosine = library.search("a red car", 100, rank="cosine")
+        scores = [match.score for match in by_cosine]
+        assert scores == sorted(scores, reverse=True)
+        assert {m.path: m.relevance for m in words} == pytest.approx(
+            {m.path: m.relevance for m in by_cosine}, abs=1e-4
+        )
+
+
+def test_nothing_looks_like_it(indexed: Path, hopeless: None) -> None:
+    result = typed("a red car", "--paths", "-n", 3)
+    assert result.stderr == "nothing in this library looks like «a red car»; the nearest:\n"
+    assert len(result.stdout.splitlines()) == 3  # and are shown as such
+    result = typed("a red car", "--min-relevance", 0.5)
+    assert result.stdout == "" and result.stderr.startswith("no match: the best has a score of")
+    assert "a relevance of 0.00" in result.stderr
+
+
+def test_something_does(indexed: Path, half: list[float]) -> None:
+    assert half == sorted(half, reverse=True) and half[0] > 0.5 > half[-1]
+    relevant = sum(each >= 0.5 for each in half)
+    result = typed("x", "--min-relevance", 0.5, "-n", 100)
+    assert result.stderr == "" and len(result.stdout.splitlines()) == relevant
+    words = [line.split("\t")[1] for line in typed("x", "-n", 100).stdout.splitlines()]
+    assert words == [strength(each) for each in half]
+    shown = json.loads(typed("x", "--json", "-n", 100).stdout)
+    assert [each["relevance"] for each in shown] == pytest.approx(half, abs=1e-4)
+    assert len(json.loads(typed("x", "--json", "--sort", "date").stdout)) == relevant
+    with Library.open("photos") as library:
+        assert len(library.search("x", 100, min_relevance=0.5)) == relevant
+
+
+def test_an_older_library_is_ranked_by_cosine_until_it_is_brought_up_to_date(
+    indexed: Path,
+) -> None:
+    as_of_version_1(beside(indexed) / FILE_NAME)
+    for file in beside(indexed).glob("*.faiss"):
+        file.unlink()
+    with Library.open("photos") as library:
+        matches = library.search("x", 100)
+        assert len(matches) == 12 and all(match.relevance is None for match in matches)
+        assert matches == library.search("x", 100, rank="cosine")
+        with pytest.raises(InvalidQuery, match="retrieve index"):
+            library.search("x", min_relevance=0.5)
+        assert library.index(workers=0).encoded == 0
+        assert all(match.relevance is not None for match in library.search("x", 100))
+
+
+def test_what_makes_no_sense(indexed: Path) -> None:
+    with Library.open("photos") as library:
+        for wrong in (-0.1, 1.1, float("nan")):
+            with pytest.raises(InvalidQuery, match="0 to 1"):
+                library.search("x", min_relevance=wrong)
+        with pytest.raises(InvalidQuery, match="plain words"):
+            library.search(indexed / "small/blue.png", min_relevance=0.5)
+    assert relevance.STRONG > relevance.FAIR
