@@ -264,8 +264,8 @@ def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
         verify(path)
     except DamagedIndex as error:
         return str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
-    if index.dim != model.dim:
-        return f"holds vectors of {index.dim} dimensions, not {model.dim}"
+    if index.dim != (dim := index_file.dim_of(model)):
+        return f"holds vectors of {index.dim} dimensions, not {dim}"
     return None
 
 
@@ -278,7 +278,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
     shared, last, other = 0, -1, list[int]()
     for ids, vectors in contents(path):
         known = catalog.vectors_of(model.id, ids.tolist())
-        pairs = zip(ids.tolist(), vectors, strict=True)
+        pairs = zip(ids.tolist(), vectors[:, : model.dim], strict=True)
         other += [id for id, vector in pairs if id in known and known[id] != vector.tobytes()]
         shared, last = shared + len(known), max(last, *ids.tolist(), -1)
     if len(other) * 2 > shared:
