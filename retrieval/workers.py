@@ -286,7 +286,10 @@ class Worker:
 # -P: a pickle.py in the current folder is not ours. The path comes first, then our modules.
 BOOTSTRAP = """
 import pickle, sys
-sys.path[:], seconds = pickle.load(sys.stdin.buffer)
+try:
+    sys.path[:], seconds = pickle.load(sys.stdin.buffer)
+except EOFError:  # the run was over before this process had begun
+    sys.exit()
 from retrieval.workers import serve
 serve(seconds)
 """

@@ -581,7 +581,7 @@ class Saving(nn.Module):
         torch.save(state[1], state[0])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore::DeprecationWarning")
 def test_torchscript_that_would_run_code(tmp_path: Path) -> None:
     canary, path = tmp_path / "canary", tmp_path / "script.pt"
     torch.jit.script(Saving(str(canary))).save(str(path))

@@ -69,7 +69,8 @@ def run_into_it(
     if process.returncode:
         lines = said.splitlines()
         plain = len(lines) == 1 and lines[0].startswith("error: cannot ")
-        tally.expect(process.returncode == 1 and plain, f"{where}: {said}")
+        ended = f"{where}: exit code {process.returncode}: {said}"
+        tally.expect(process.returncode == 1 and plain, ended)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class Killer:
         self._stage, self._left, self._delay = stage, count, delay
 
     def at(self, stage: str) -> None:
-        if stage != self._stage:
+        if not stage or stage != self._stage:
             return
         self._left -= 1
         if self._left:
