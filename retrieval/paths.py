@@ -15,6 +15,8 @@ def spellings(path: Path) -> list[Path]:
     Roots are stored with their links followed, but below a root a link is a name like another.
     """
     written = Path(os.path.abspath(path))
+    if "\0" in os.fspath(written):  # no file has such a name, and no call takes it
+        return [written]
     through = Path(os.path.realpath(written.parent)) / written.name
     return list(dict.fromkeys([written, through, Path(os.path.realpath(path))]))
 

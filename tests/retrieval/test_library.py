@@ -259,6 +259,8 @@ def test_wildcards_in_the_name_of_a_folder_mean_nothing(indexed: Path, folder: s
     with opened(indexed) as library:
         with pytest.raises(PathNotFound):
             library.search("anything", folder=folder)
+        with pytest.raises(PathNotFound):
+            library.forget(folder)
         (indexed / "%_").mkdir()
         paint(indexed / "%_" / "odd.png", "red", 99)
         library.index(workers=0)
