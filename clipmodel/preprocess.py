@@ -13,20 +13,35 @@ if TYPE_CHECKING:
     import torch
 
 
-def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """Bicubic until the shorter side is `size`, then the middle (size, size).
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-    Equal to torchvision's Resize and CenterCrop on the same Pillow image, bit by bit.
+
+def resize(image: Image.Image, size: int, box: Box | None = None) -> Image.Image:
+    """Bicubic until the shorter side of `box` (None: all) is `size`.
+
+    A JPEG that is decoded at an eighth has its sides rounded up; the box, which Pillow's `draft`
+    returns, is the picture without that. Not to heed it would stretch and shift the picture.
     """
-    width, height = image.size
+    left, top, right, bottom = box or (0, 0, *image.size)
+    width, height = right - left, bottom - top
     if width <= height:
         resized = (size, int(size * height / width))
     else:
         resized = (int(size * width / height), size)
-    if resized != image.size:
-        image = image.resize(resized, Image.Resampling.BICUBIC)
-    left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
+    if resized == image.size:
+        return image
+    return image.resize(resized, Image.Resampling.BICUBIC, box)
+
+
+def crop(image: Image.Image, size: int) -> Image.Image:
+    """The middle (size, size)."""
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
+
+
+def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
+    """Equal to torchvision's Resize and CenterCrop on the same Pillow image, bit by bit."""
+    return crop(resize(image, size), size)
 
 
 def to_pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:

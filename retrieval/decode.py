@@ -20,15 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from clipmodel.preprocess import to_pixels
+from clipmodel.preprocess import crop, resize, to_pixels
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
 from retrieval.errors import UnreadablePicture
 from retrieval.exif import orientation_of, shot_of, taken_at
 from retrieval.records import Decoded, Shot
 
-# A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left: four
-# times as fast for 12 megapixels, and the resize after it still has more than it needs.
-DRAFT_FACTOR = 2
+# A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left: at an
+# eighth, 12 megapixels take a sixth of the time. The cosine of a real photo's vector to that of a
+# full decode is 0.9978 at least and 0.9994 on average; with 2, which is slower, 0.9995 and 0.9999.
+DRAFT_FACTOR = 1.5
 
 COMMON = ["JPEG", "PNG", "GIF"]  # what Pillow knows without the 0.2 s that all its plugins take
 
@@ -116,10 +117,12 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
         if width * height > max_pixels:
             raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
         format = image.format or ""
-        image.draft(None, (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
+        least = int(DRAFT_FACTOR * size)
+        drafted = image.draft(None, (least, least))
         image.load()
         orientation, taken, shot = orientation_of(image), taken_at(image), shot_of(image)
-        pixels = to_pixels(_rgb(_upright(image, orientation)), size)
+        resized = resize(_rgb(image), size, drafted and drafted[1])
+        pixels = np.asarray(crop(_upright(resized, orientation), size), np.uint8)
     if orientation in QUARTER_TURNS:
         width, height = height, width
     return Decoded(pixels, width, height, format, taken, shot)

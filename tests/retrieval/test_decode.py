@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from clipmodel.preprocess import to_pixels
 from retrieval.bounds import MAX_BYTES
 from retrieval.decode import decode, digest_of, read
 from retrieval.errors import UnreadablePicture
@@ -134,6 +135,18 @@ def test_formats(format: str) -> None:
 
 
 # -- what a file says of itself ------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (DATA / "preprocess").exists(), reason="no reference data")
+@pytest.mark.parametrize("shorter", [345, 701, 1405, 2807])  # decoded whole, at 1/2, 1/4, 1/8
+def test_a_jpeg_decoded_smaller_is_hardly_another_picture(shorter: int) -> None:
+    for path in sorted((DATA / "preprocess").glob("*.jpg"))[2:5]:  # none of them too long
+        photo = Image.open(path)
+        times = shorter / min(photo.size)
+        large = photo.resize((round(photo.width * times), round(photo.height * times)))
+        data = saved(large, "JPEG", quality=92)
+        whole = to_pixels(Image.open(io.BytesIO(data)), 224).astype(int)
+        assert np.abs(decode(data, 224).pixels - whole).mean() < 1
 
 
 @pytest.mark.skipif(not (DATA / "orientation").exists(), reason="no reference data")
