@@ -29,6 +29,11 @@ class TextEncoder:
             self._weights, config.layers, config.heads, config.activation, causal=True
         )
 
+    @property
+    def scale(self) -> float:
+        """What the model was trained to multiply cosines by ahead of a softmax; 100 in OpenAI's."""
+        return float(np.exp(self._weights.raw("logit_scale").astype(np.float32)))
+
     def encode(self, texts: Sequence[str]) -> Floats:
         """(B, D), unit L2 norm. A text longer than the context loses its end."""
         ids = token_ids(texts, self.config.context_length, truncate=True)

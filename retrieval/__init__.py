@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrieval.check import Problem
+    from retrieval.duplicates import Group
     from retrieval.errors import (
         CatalogDamaged,
         Interrupted,
@@ -31,17 +32,21 @@ if TYPE_CHECKING:
         RetrieveError,
         UnreadablePicture,
     )
+    from retrieval.export import Exported
     from retrieval.filters import Filters
     from retrieval.library import Library
     from retrieval.records import Failed, Image, Match, Progress, Shot, Summary
     from retrieval.status import Status
+    from retrieval.tags import Tagged
 
     __version__: str
 
 __all__ = [
     "CatalogDamaged",
+    "Exported",
     "Failed",
     "Filters",
+    "Group",
     "Image",
     "Interrupted",
     "InvalidQuery",
@@ -61,16 +66,20 @@ __all__ = [
     "Shot",
     "Status",
     "Summary",
+    "Tagged",
     "UnreadablePicture",
     "__version__",
 ]
 
 _HOME = {
     **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Shot", "Summary"), "records"),
+    "Exported": "export",
     "Filters": "filters",
+    "Group": "duplicates",
     "Library": "library",
     "Problem": "check",
     "Status": "status",
+    "Tagged": "tags",
 }
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.bounds import MAX_PIXELS
-from retrieval.cli_search import search
+from retrieval.cli_collection import duplicates, export, tag
+from retrieval.cli_search import search, similar
 from retrieval.errors import Interrupted, PathNotFound
 from retrieval.program import INTERRUPTED, Program, Settings, common
 
@@ -132,7 +133,8 @@ def index(
         write(report.of_run(summary))
 
 
-cli.add_command(search)
+for command in (search, similar, duplicates, tag, export):
+    cli.add_command(command)
 
 
 @cli.command(short_help="Show what the library holds.")

@@ -1,10 +1,11 @@
-"""The command `retrieve search`: what was typed as one question, the answer in the form asked for.
+"""`retrieve search` and `similar`: what was typed as a question, the answer in the form asked for.
 
 Nothing heavy is imported before the command runs.
 """
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -177,6 +178,25 @@ def search(
             _say_that_none_match(found(1))
         elif not _any_relevant(matches):
             _say_that_none_is_relevant(query)
+        write(rendered("null" if null else form, matches))
+
+
+@click.command(short_help="Find pictures like one, itself left out.")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@limited
+@filtering
+@in_form
+@common
+@click.pass_context
+def similar(context: click.Context, path: Path, limit: int, form: str | None, null: bool) -> None:
+    """Find pictures like the one in the file PATH; itself and its copies are left out.
+
+    Prints what `retrieve search` prints.
+    """
+    from retrieval.output import write
+
+    with context.ensure_object(Settings).open() as library:
+        matches = library.similar(path, limit, filters=chosen_filters(context))
         write(rendered("null" if null else form, matches))
 
 

@@ -16,6 +16,7 @@ from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.language import Address
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
 from retrieval.records import ModelRecord
+from retrieval.tags import probabilities
 from retrieval.templates import filled
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Embedder:
         if pictures:
             vectors[list(pictures)] = self._encode_pictures(list(pictures.values()))
         return vectors
+
+    def shares(
+        self, pictures: NDArray[np.float32], labels: Sequence[str], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """(P, D) and L labels -> (P, L): the probability of each. Raises as `embed` does."""
+        vectors = self._encode_words(labels, templates)
+        with self._opening:
+            return probabilities(pictures, vectors, self._text_tower.scale)
 
     def _checked(self, query: Vector) -> NDArray[np.float32]:
         if len(query.values) != self.record.dim:

@@ -13,9 +13,11 @@ from retrieval.ask import Asking, Rank, Sort, answered
 from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
+from retrieval.duplicates import NEAR, groups
 from retrieval.embed import Embedder
 from retrieval.errors import (
     Interrupted,
+    InvalidQuery,
     LibraryEmpty,
     LibraryNotFound,
     ModelMismatch,
@@ -23,18 +25,22 @@ from retrieval.errors import (
 )
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
-from retrieval.query import Question, parse
+from retrieval.query import Example, Question, parse
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search import Searcher
+from retrieval.selection import chosen, first_in, ids_in
 from retrieval.templates import expanded
 
 if TYPE_CHECKING:
     from clipmodel.image_encoder import ImageEncoder
     from clipmodel.pretrained import ModelFolder
     from retrieval.check import Problem
+    from retrieval.duplicates import Group
+    from retrieval.export import Exported
     from retrieval.query import Asked
     from retrieval.standing import Bank
     from retrieval.status import Status
+    from retrieval.tags import Tagged
 
 StrPath = str | os.PathLike[str]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -249,11 +255,68 @@ class Library:
         answers = self._answers(questions, how)
         return answers if is_batch else answers[0]
 
-    def _answers(self, questions: Sequence[Question], how: Asking) -> list[list[Match]]:
-        catalog, searcher = self._open()
-        model = catalog.current_model()
-        if model is None:
+    def similar(
+        self, picture: StrPath, limit: int = 10, *, filters: Filters | None = None
+    ) -> list[Match]:
+        """The pictures most like the one in this file, copies of its bytes left out. The file need
+        not be in the library. Raises as `search` does.
+        """
+        path = Path(picture).expanduser()
+        matches = self.search(path, limit + 1, filters=filters)
+        own = self._catalog().image_in(path)
+        return [match for match in matches if match.image.id != own][:limit]
+
+    def duplicates(
+        self, threshold: float = NEAR, *, filters: Filters | None = None
+    ) -> list["Group"]:
+        """Files of the same bytes, and pictures whose cosine is at least `threshold`: in groups, of
+        each the one to keep first. Nothing is deleted. Raises InvalidQuery, LibraryNotFound,
+        LibraryEmpty, PathNotFound.
+        """
+        if not 0 < threshold <= 1:
+            raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
+        catalog, model = self._encoded()
+        return list(groups(catalog, model, threshold, chosen(catalog, filters or Filters())))
+
+    def tag(
+        self,
+        pictures: StrPath | Iterable[StrPath],
+        labels: Sequence[str],
+        *,
+        templates: str | Sequence[str] = "photo",
+    ) -> list["Tagged"]:
+        """The probability of each label for each picture: a file, or all that the library knows in
+        a folder. They add up to 1, whether or not a label fits. Raises as `search` does.
+        """
+        from retrieval.tags import tagged
+
+        if not labels or isinstance(labels, str):
+            raise InvalidQuery("there are no labels; give a list of two or more")
+        catalog, model = self._encoded()
+        several = [pictures] if isinstance(pictures, (str, os.PathLike)) else pictures
+        paths = [path for each in several for path in _files(catalog, Path(each).expanduser())]
+        embedder = self._embedder_of(catalog, model)
+        vectors = embedder.embed([Example(path) for path in paths])
+        shares = embedder.shares(vectors, labels, expanded(_several(templates)))
+        return tagged(paths, labels, shares)
+
+    def export(self, folder: StrPath) -> "Exported":
+        """Write all vectors (npy) and what they are of (CSV) into `folder`. Raises LibraryNotFound,
+        LibraryEmpty, LibraryReadOnly.
+        """
+        from retrieval.export import export
+
+        return export(*self._encoded(), Path(folder).expanduser())
+
+    def _encoded(self) -> tuple[Catalog, ModelRecord]:
+        catalog = self._catalog()
+        if (model := catalog.current_model()) is None:
             raise LibraryEmpty(self._nothing_in_it())
+        return catalog, model
+
+    def _answers(self, questions: Sequence[Question], how: Asking) -> list[list[Match]]:
+        catalog, model = self._encoded()
+        searcher = self._open()[1]
         searcher.prepare(model)
         embedder = self._embedder_of(catalog, model)
         answers = answered(catalog, searcher, embedder, questions, how)
@@ -346,6 +409,14 @@ def _finish(steps: Steps, progress: Callable[[Progress], None] | None) -> Summar
             assert isinstance(ended, Summary)
             return ended
     raise AssertionError("an index run ends with its summary")
+
+
+def _files(catalog: Catalog, path: Path) -> list[Path]:
+    """A file, or of each image in a folder the first of its copies there."""
+    if not path.is_dir():
+        return [path]
+    images = catalog.images(ids_in(catalog, path).tolist())
+    return [first_in(image.paths, path) for image in images.values() if image.paths]
 
 
 def _several(one_or_more: str | Sequence[str]) -> Sequence[str]:

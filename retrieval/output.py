@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from retrieval.records import Match
@@ -36,12 +37,16 @@ def as_columns(matches: Sequence[Match]) -> str:
 
 def as_json(matches: Sequence[Match]) -> bytes:
     """One array, an object a line, in UTF-8 wherever it goes."""
-    return json_array([_object(match) for match in matches])
+    return json_array([match_object(match) for match in matches])
 
 
 def as_paths(matches: Sequence[Match], *, end: bytes) -> bytes:
     """The bytes that the system knows the files by, each followed by `end`."""
-    return b"".join(os.fsencode(match.path) + end for match in matches)
+    return paths_of([match.path for match in matches], end=end)
+
+
+def paths_of(paths: Sequence[Path], *, end: bytes) -> bytes:
+    return b"".join(os.fsencode(path) + end for path in paths)
 
 
 def json_array(objects: Sequence[dict[str, Any]]) -> bytes:
@@ -80,7 +85,7 @@ def _copies(match: Match) -> str:
     return f"  (+{others} cop{'y' if others == 1 else 'ies'})" if others else ""
 
 
-def _object(match: Match) -> dict[str, Any]:
+def match_object(match: Match) -> dict[str, Any]:
     image = match.image
     return {
         "path": os.fspath(match.path),

@@ -1,14 +1,16 @@
-"""What an index run did, what a library holds, which models there are: as text and as JSON."""
+"""What an index run did, what a library holds, what its pictures are: as text and as JSON."""
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.duplicates import Group
 from retrieval.models import KnownModel
-from retrieval.output import printable
-from retrieval.records import Failed, Summary
+from retrieval.output import DIGITS, printable
+from retrieval.records import Failed, Match, Summary
 from retrieval.status import RootStatus, Status
+from retrieval.tags import Tagged
 
 if TYPE_CHECKING:
     from retrieval.check import Problem
@@ -99,6 +101,43 @@ def failure_object(failed: Failed) -> dict[str, Any]:
     return {"path": os.fspath(failed.path), "reason": failed.reason}
 
 
+def of_groups(groups: Sequence[Group]) -> str:
+    """A file a line, the one to keep first; an empty line between groups."""
+    blocks = []
+    for group in groups:
+        lines = [("keep", group.kept)]
+        for other in group.others:
+            lines.append(("same" if group.is_exact(other) else f"{other.score:.3f}", other))
+        blocks.append("".join(_file(said, match) for said, match in lines))
+    return "\n".join(blocks)
+
+
+def group_object(group: Group) -> dict[str, Any]:
+    others = [
+        {
+            "path": os.fspath(other.path),
+            "score": round(other.score, DIGITS),
+            "same": group.is_exact(other),
+        }
+        for other in group.others
+    ]
+    return {"keep": os.fspath(group.kept.path), "others": others}
+
+
+def of_tagged(tagged: Sequence[Tagged], limit: int) -> str:
+    """Probability, label and path between tabs, a few labels of each picture."""
+    return "".join(
+        f"{share:.3f}\t{printable(label)}\t{printable(os.fspath(each.path))}\n"
+        for each in tagged
+        for label, share in list(each.labels.items())[:limit]
+    )
+
+
+def tagged_object(tagged: Tagged) -> dict[str, Any]:
+    labels = {label: round(share, DIGITS) for label, share in tagged.labels.items()}
+    return {"path": os.fspath(tagged.path), "labels": labels}
+
+
 def of_models(models: Sequence[KnownModel]) -> str:
     """Aligned: name, dimensions, where the weights are, and whose model it is."""
     width = max(len(model.name) for model in models)
@@ -106,6 +145,11 @@ def of_models(models: Sequence[KnownModel]) -> str:
         f"{printable(model.name):<{width}}  {model.dim or '-':>4}  {model.state}{_marks(model)}\n"
         for model in models
     )
+
+
+def _file(said: str, match: Match) -> str:
+    size = f"{match.image.width}x{match.image.height}"
+    return f"{said}\t{size}\t{printable(os.fspath(match.path))}\n"
 
 
 def _marks(model: KnownModel) -> str:

@@ -1,0 +1,115 @@
+"""Commands over many pictures at once: `retrieve duplicates`, `tag` and `export`.
+
+Nothing heavy is imported before the command runs.
+"""
+
+from pathlib import Path
+
+import click
+
+from retrieval.cli_search import chosen_filters, filtering, in_form
+from retrieval.program import Settings, common
+
+
+@click.command(short_help="List copies and near copies in groups.")
+@click.option(
+    "--threshold", type=float, metavar="S", help="Cosine from which on two are nearly the same."
+)
+@filtering
+@in_form
+@common
+@click.pass_context
+def duplicates(
+    context: click.Context, threshold: float | None, form: str | None, null: bool
+) -> None:
+    """List copies and near copies in groups, in each the one to keep first.
+
+    Files of the same bytes are "same"; of others the cosine to the first is shown. The first has
+    the most pixels, else it is the oldest. --paths and --null list all but the first of each group,
+    for a pipe. Nothing is ever deleted.
+
+    \b
+    retrieve duplicates --in ~/Pictures/2023
+    retrieve duplicates --threshold 1 -0 | xargs -0 ls -l
+    """
+    from retrieval import report
+    from retrieval.duplicates import NEAR, paths_to_spare
+    from retrieval.output import json_array, paths_of, write
+
+    with context.ensure_object(Settings).open() as library:
+        least = NEAR if threshold is None else threshold
+        found = library.duplicates(least, filters=chosen_filters(context))
+    if null or form == "paths":
+        write(paths_of(paths_to_spare(found), end=b"\0" if null else b"\n"))
+    elif form == "json":
+        write(json_array([report.group_object(group) for group in found]))
+    else:
+        write(report.of_groups(found))
+
+
+@click.command(short_help="Say which of some labels pictures show.")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option(
+    "--labels", required=True, metavar="FILE", type=click.Path(path_type=Path), help="One a line."
+)
+@click.option(
+    "--template",
+    "templates",
+    multiple=True,
+    default=("photo",),
+    metavar="TEXT",
+    help='As of `retrieve search` ("photo").',
+)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=3,
+    metavar="N",
+    help="At most so many labels of each (3).",
+)
+@click.option("--json", "as_json", is_flag=True, help="One array of objects, with every label.")
+@common
+@click.pass_obj
+def tag(
+    settings: Settings,
+    paths: tuple[str, ...],
+    labels: Path,
+    templates: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Say which of some labels each PATH shows, a picture or a folder of the library.
+
+    Prints probability, label and path between tabs, the most likely first. The probabilities of all
+    labels add up to 1, whether or not one fits: give the file a label for everything else.
+
+    \b
+    retrieve tag ~/Pictures/2023 --labels animals.txt -n 1
+    """
+    from retrieval import report
+    from retrieval.output import json_array, write
+    from retrieval.tags import read_labels
+
+    with settings.open() as library:
+        found = library.tag(paths, read_labels(labels.expanduser()), templates=templates)
+    if as_json:
+        write(json_array([report.tagged_object(each) for each in found]))
+    else:
+        write(report.of_tagged(found, limit))
+
+
+@click.command(short_help="Write vectors and paths for use elsewhere.")
+@click.argument("folder", metavar="DIR")
+@common
+@click.pass_obj
+def export(settings: Settings, folder: str) -> None:
+    """Write vectors and paths for use elsewhere, into the folder DIR.
+
+    vectors.npy holds a row of float32 at unit length for each picture, as `numpy.load` reads it;
+    images.csv a line for each file, with the row of its vector (copies share one), id, path, size,
+    format, date taken, camera and place.
+    """
+    with settings.open() as library:
+        done = library.export(folder)
+    click.echo(f"{done.count:,} vectors in {done.vectors}, their files in {done.table}")

@@ -1,0 +1,80 @@
+"""A library's vectors for use elsewhere: a NumPy file, and a table that says what each row is.
+
+Both are written beside their places and moved there when they are whole.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.catalog import Catalog
+from retrieval.errors import LibraryReadOnly
+from retrieval.records import Image, ModelRecord, Shot
+
+VECTORS, TABLE = "vectors.npy", "images.csv"
+COLUMNS = (
+    *("row", "id", "path", "width", "height", "format", "taken_at"),
+    *("camera", "latitude", "longitude"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    vectors: Path  # (N, D) float32, unit L2 norm
+    table: Path  # a line a file, with the row of its vector: copies share one
+    count: int  # of vectors
+
+
+def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
+    """Write both files into `folder`. Raises LibraryReadOnly where that cannot be."""
+    parts = folder / f"{VECTORS}.part", folder / f"{TABLE}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        count = _write(catalog, model, *parts)
+        os.replace(parts[0], folder / VECTORS)
+        os.replace(parts[1], folder / TABLE)
+    except OSError as error:
+        raise LibraryReadOnly(f"cannot write to {folder}: {error.strerror or error}") from error
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return Exported(folder / VECTORS, folder / TABLE, count)
+
+
+def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> int:
+    """Vectors follow one another in the file; how many, the head says, which is written last."""
+    count = 0
+    head = {"descr": "<f4", "fortran_order": False, "shape": (10**12, model.dim)}
+    with (
+        vectors.open("wb") as file,
+        table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as lines,
+    ):
+        np.lib.format.write_array_header_1_0(file, head)  # as long as any that takes its place
+        start = file.tell()
+        writer = csv.writer(lines)
+        writer.writerow(COLUMNS)
+        for ids, held in catalog.vectors(model.id):
+            images = catalog.images(ids.tolist())
+            known = [int(id) in images for id in ids]
+            file.write(held[known].astype("<f4").tobytes())
+            for id in ids[known].tolist():
+                writer.writerows(_lines(count, images[id]))
+                count += 1
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, {**head, "shape": (count, model.dim)})
+        assert file.tell() == start
+    return count
+
+
+def _lines(row: int, image: Image) -> Iterator[tuple[object, ...]]:
+    shot = image.shot or Shot()
+    taken = image.taken_at.isoformat() if image.taken_at else None
+    about = (image.width, image.height, image.format, taken)
+    for path in image.paths:
+        yield row, image.id, path, *about, shot.camera, shot.latitude, shot.longitude
