@@ -56,7 +56,7 @@ def write_ivf(file: BinaryIO, flat: FlatFile, spec: IndexSpec) -> Footer:
         data = flat.codes[positions].tobytes() + flat.ids[positions].tobytes()
         file.write(data)
         crc = zlib.crc32(data, crc)
-    probes = spec.probes or fewest_probes(flat, labels, index.quantizer)
+    probes = spec.probes or fewest_probes(flat, labels, index.quantizer, spec.suffix)
     about = (flat.footer.dim, spec.lists, probes, len(flat.ids), flat.footer.last_id)
     return Footer("ivf", *about, len(head), file.seek(0, os.SEEK_END), zlib.crc32(head), crc)
 
@@ -85,13 +85,20 @@ def assign(flat: FlatFile, centroids: faiss.Index) -> NDArray[np.int64]:
     return labels
 
 
-def fewest_probes(flat: FlatFile, labels: NDArray[np.int64], centroids: faiss.Index) -> int:
+def fewest_probes(
+    flat: FlatFile,
+    labels: NDArray[np.int64],
+    centroids: faiss.Index,
+    suffix: tuple[float, ...] = (),
+) -> int:
     """How many lists a search must read to find what an exact one finds.
 
     A neighbour is found when its list is among those read: its rank among the lists of the query is
     what it needs, and a quantile of that is what most need.
     """
-    queries = text_like(flat.sample(10_000), QUERIES, np.random.default_rng(SEED))
+    directions = flat.sample(10_000)[:, : flat.footer.dim - len(suffix)]
+    queries = text_like(directions, QUERIES, np.random.default_rng(SEED))
+    queries = np.hstack([queries, np.tile(np.array(suffix, np.float32), (len(queries), 1))])
     neighbours = map_index(flat.file).search(queries, min(10, len(flat.ids)))[1]  # (Q, 10) ids
     homes = labels[np.searchsorted(flat.ids, neighbours)]  # the list of each
     read_first = centroids.search(queries, centroids.ntotal)[1]  # (Q, lists)

@@ -17,6 +17,7 @@ class IndexSpec:
     kind: Kind
     lists: int = 0
     probes: int = 0
+    suffix: tuple[float, ...] = ()  # of every query, where the last dimensions bear no direction
 
     def __post_init__(self) -> None:
         if self.kind == "ivf" and self.lists < 1:
@@ -25,9 +26,9 @@ class IndexSpec:
             raise ValueError(f"cannot probe {self.probes} of {self.lists} lists")
 
 
-def choose_spec(count: int, dim: int) -> IndexSpec:
+def choose_spec(count: int, dim: int, suffix: tuple[float, ...] = ()) -> IndexSpec:
     """Exact as long as that is quick; beyond, an approximation that keeps recall@10 >= 0.99."""
     if count * dim * 2 <= EXACT_BYTES:
-        return IndexSpec("flat")
+        return IndexSpec("flat", suffix=suffix)
     # Twice as many read a tenth less a query, but take three times as long to build.
-    return IndexSpec("ivf", lists=round(2 * count**0.5))
+    return IndexSpec("ivf", lists=round(2 * count**0.5), suffix=suffix)

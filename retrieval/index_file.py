@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryReadOnly
 from retrieval.records import ModelRecord
-from retrieval.standing import PADDING, is_measured, with_pulls
+from retrieval.standing import PADDING, SUFFIX, is_measured, with_pulls
 
 if TYPE_CHECKING:
     from indexes import VectorIndex
@@ -43,7 +43,8 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
             path.unlink(missing_ok=True)
             return None
         dim = dim_of(model)
-        return VectorIndex.build(path, _batches(catalog, model), choose_spec(count, dim), dim)
+        spec = choose_spec(count, dim, SUFFIX if dim > model.dim else ())
+        return VectorIndex.build(path, _batches(catalog, model), spec, dim)
     except OSError as error:
         raise LibraryReadOnly(f"cannot write {path}: {error.strerror or error}") from error
 

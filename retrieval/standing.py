@@ -28,6 +28,7 @@ SHARE = 0.5  # of mean + deviation that is taken away; `python -m benchmarks rel
 # Behind a vector in the index: its pull in two float16 (one alone is off by 2e-4), and zeros up to
 # a width that FAISS scans quickly. A query says there how much of it to take away.
 PADDING = 16
+SUFFIX = (-SHARE, -SHARE, *(PADDING - 2) * (0.0,))  # of a query in words
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.inputs import PictureLike
+from indexes import IndexSpec, VectorIndex
+from indexes.recall import recall, text_like
 from retrieval import index_file, search, standing, transactions
 from retrieval.catalog import Catalog
 from retrieval.indexer import index
@@ -82,6 +85,19 @@ def test_pulls_keep_their_precision_in_two_halves() -> None:
     longer = standing.with_pulls(np.zeros((1000, 4), np.float16), pulls).astype(np.float32)
     np.testing.assert_allclose(longer[:, 4] + longer[:, 5], pulls, atol=1e-6)
     assert longer.shape == (1000, 4 + PADDING) and not longer[:, 6:].any()
+
+
+def test_the_approximate_kind_reads_enough_lists_for_queries_in_words(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    vectors = PictureLike(64).draw(8_000, seed=1)
+    pulls = generator.normal(0.215, 0.014, len(vectors)).astype(np.float32)
+    ids, longer = np.arange(1, 8_001), standing.with_pulls(vectors.astype(np.float16), pulls)
+    spec = IndexSpec("ivf", lists=180, suffix=standing.SUFFIX)
+    index = VectorIndex.build(tmp_path / "ivf", [(ids, longer)], spec, 64 + PADDING)
+    shares = np.full(100, standing.SHARE, np.float32)
+    queries = standing.with_shares(text_like(vectors[:4_000], 100, generator), shares)
+    exact = ids[np.argsort(-queries @ longer.astype(np.float32).T, axis=1)[:, :10]]
+    assert recall(index.search(queries, 10)[1], exact) > 0.98 and index.probes < 180
 
 
 def test_the_sentences() -> None:
