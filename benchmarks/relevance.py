@@ -13,7 +13,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -252,7 +252,7 @@ def calibrate() -> None:
 
 
 def rounded(curve: Calibration) -> dict[str, Cell]:
-    return {name: round(value, 4) for name, value in asdict(curve).items()}
+    return {name: round(value, 4) for name, value in curve._asdict().items()}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from retrieval.program import Settings, common
 
 @click.command(short_help="List copies and near copies in groups.")
 @click.option(
-    "--threshold", type=float, metavar="S", help="Cosine from which on two are nearly the same."
+    "--threshold", type=float, metavar="S", help="Cosine from which on two are near (0.97)."
 )
 @filtering
 @in_form
@@ -33,12 +33,11 @@ def duplicates(
     retrieve duplicates --threshold 1 -0 | xargs -0 ls -l
     """
     from retrieval import report
-    from retrieval.duplicates import NEAR, paths_to_spare
+    from retrieval.duplicates import paths_to_spare
     from retrieval.output import json_array, paths_of, write
 
     with context.ensure_object(Settings).open() as library:
-        least = NEAR if threshold is None else threshold
-        found = library.duplicates(least, filters=chosen_filters(context))
+        found = library.duplicates(threshold, filters=chosen_filters(context))
     if null or form == "paths":
         write(paths_of(paths_to_spare(found), end=b"\0" if null else b"\n"))
     elif form == "json":

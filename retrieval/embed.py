@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from retrieval import models
 from retrieval.catalog import Catalog
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
-from retrieval.language import Address
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
-from retrieval.records import ModelRecord
-from retrieval.tags import probabilities
+from retrieval.records import Address, ModelRecord
 from retrieval.templates import filled
 
 if TYPE_CHECKING:
@@ -80,6 +78,8 @@ class Embedder:
         self, pictures: NDArray[np.float32], labels: Sequence[str], templates: Sequence[str]
     ) -> NDArray[np.float32]:
         """(P, D) and L labels -> (P, L): the probability of each. Raises as `embed` does."""
+        from retrieval.tags import probabilities
+
         vectors = self._encode_words(labels, templates)
         with self._opening:
             return probabilities(pictures, vectors, self._text_tower.scale)

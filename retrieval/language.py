@@ -22,6 +22,8 @@ from typing import Literal
 
 from retrieval.errors import InvalidQuery, PathNotFound
 from retrieval.filters import FIELDS, Filters, written
+from retrieval.paths import is_file
+from retrieval.records import Address
 from retrieval.scan import picture_extensions
 
 CHUNK = re.compile(r"\s*(\S+)")
@@ -32,13 +34,6 @@ ADDRESS = re.compile(r"https?://\S+")
 PATH = re.compile(r"\.{0,2}/|~[/\\]|\.{1,2}\\|[A-Za-z]:[/\\]")
 SIGNS = ("+", "-")
 SHOWN = 24  # characters of a line that an error repeats
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a picture is to be fetched from."""
-
-    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +228,3 @@ def _as_word(piece: Piece) -> Piece:
 
 def is_named_as_picture(word: str) -> bool:
     return os.fsencode(os.path.splitext(word)[1]).lower() in picture_extensions()
-
-
-def is_file(word: str) -> bool:
-    try:
-        return os.path.isfile(word)
-    except ValueError:  # a NUL byte
-        return False

@@ -13,7 +13,6 @@ from retrieval.ask import Asking, Rank, Sort, answered
 from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
-from retrieval.duplicates import NEAR, groups
 from retrieval.embed import Embedder
 from retrieval.errors import (
     Interrupted,
@@ -267,16 +266,19 @@ class Library:
         return [match for match in matches if match.image.id != own][:limit]
 
     def duplicates(
-        self, threshold: float = NEAR, *, filters: Filters | None = None
+        self, threshold: float | None = None, *, filters: Filters | None = None
     ) -> list["Group"]:
-        """Files of the same bytes, and pictures whose cosine is at least `threshold`: in groups, of
-        each the one to keep first. Nothing is deleted. Raises InvalidQuery, LibraryNotFound,
-        LibraryEmpty, PathNotFound.
+        """Files of the same bytes, and pictures whose cosine is at least `threshold` (0.97): in
+        groups, of each the one to keep first. Nothing is deleted. Raises InvalidQuery,
+        LibraryNotFound, LibraryEmpty, PathNotFound.
         """
-        if not 0 < threshold <= 1:
+        from retrieval.duplicates import NEAR, groups
+
+        least = NEAR if threshold is None else threshold
+        if not 0 < least <= 1:
             raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
         catalog, model = self._encoded()
-        return list(groups(catalog, model, threshold, chosen(catalog, filters or Filters())))
+        return list(groups(catalog, model, least, chosen(catalog, filters or Filters())))
 
     def tag(
         self,

@@ -29,6 +29,14 @@ def relative(root: Path, path: Path) -> bytes | None:
     return os.fsencode(inside.as_posix()) if inside.parts else b""
 
 
+def is_file(word: str) -> bool:
+    """Whether what may be words, or anything, is the path of a regular file."""
+    try:
+        return os.path.isfile(word)
+    except ValueError:  # a NUL byte
+        return False
+
+
 def under(inside: bytes) -> tuple[str, tuple[bytes, ...]]:
     """An SQL condition, and its parameters, for the files at or under a relative path.
 

@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
-from retrieval.language import Address, Line, Parsed, is_file
+from retrieval.paths import is_file
+from retrieval.records import Address
 
 if TYPE_CHECKING:
     import PIL.Image
 
+    from retrieval.language import Parsed
+
     Array = NDArray[np.floating[Any]]
     Asked: TypeAlias = "str | Path | PIL.Image.Image | bytes | Array | Question"
+
+
+MARKS = frozenset('+-:"./~\\')  # a line with none of these is words, or the name of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def parse(asked: "Asked", *, without: Sequence[str] = (), allow_url: bool = Fals
     if isinstance(asked, Question):
         return _less(asked, without)
     if isinstance(asked, str):
-        return _less(_question(Line([asked], None, allow_url)), without)
+        return _less(_question([asked], None, allow_url), without)
     if isinstance(asked, (Path, bytes)) or _is_picture(asked):
         return _less(Question(Example(asked)), without)  # type: ignore[arg-type]  # see _is_picture
     if isinstance(asked, np.ndarray):
@@ -103,17 +109,30 @@ def typed(
     joined = " ".join(words)
     if len(words) > 1 and is_file(joined):
         return Question(Example(Path(joined)))
-    return _question(Line(words, stdin, allow_url))
+    if len(words) > 1 and any(map(is_file, words)) or is_file(joined):
+        return _read(words, stdin, allow_url)
+    return _question(words, stdin, allow_url)
 
 
-def _question(line: Line) -> Question:
+def _question(words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool) -> Question:
+    """Words alone, as nearly always, mean themselves: the language need not be imported."""
+    joined = " ".join(words)
+    if MARKS.isdisjoint(joined):
+        return Question(_words(" ".join(joined.split())))
+    return _read(words, stdin, allow_url)
+
+
+def _read(words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool) -> Question:
+    from retrieval.language import Line
+
+    line = Line(words, stdin, allow_url)
     terms = [_term(parsed) for parsed in line.terms()]
     if len(terms) == 1 and terms[0].weight > 0:
         return Question(terms[0].of, line.filters)
     return Question(Mix(tuple(terms)), line.filters)
 
 
-def _term(parsed: Parsed) -> Term:
+def _term(parsed: "Parsed") -> Term:
     of = _words(parsed.of) if isinstance(parsed.of, str) else Example(parsed.of)
     return Term(parsed.weight, of)
 

@@ -166,6 +166,12 @@ class Summary:
     problems: tuple[str, ...] = ()  # what was left as it was, and what to do about it
 
 
+class Address(NamedTuple):
+    """Where a picture to search with is to be fetched from."""
+
+    url: str
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One answer of a search."""

@@ -9,10 +9,9 @@ benchmarks.relevance` fits it anew and writes calibration.json.
 
 import json
 import math
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Strength = Literal["strong", "fair", "weak"]
 
@@ -22,8 +21,7 @@ FITTED = Path(__file__).with_name("calibration.json")
 OTHERS = "ViT-B/32"  # stands for models that were not calibrated themselves
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(NamedTuple):
     """The curve of a model."""
 
     slope: float  # by what is left of the cosine

@@ -9,10 +9,9 @@ temperature would have to be found anew for each model.)
 """
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +30,7 @@ PADDING = 16
 SUFFIX = (-SHARE, -SHARE, *(PADDING - 2) * (0.0,))  # of a query in words
 
 
-@dataclass(frozen=True)
-class Bank:
+class Bank(NamedTuple):
     """The sentences in a model's space: (S, D), unit L2 norm."""
 
     vectors: NDArray[np.float32]

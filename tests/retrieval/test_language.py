@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from retrieval.errors import InvalidQuery, PathNotFound, RetrieveError
 from retrieval.filters import Filters
-from retrieval.language import Address
 from retrieval.query import Example, Mix, Query, Question, Term, Words, parse, typed
+from retrieval.records import Address
 
 POOL = Example(Path("./pool.jpg"))
 
