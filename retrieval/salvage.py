@@ -38,6 +38,9 @@ def salvage(folder: Path) -> str | None:
     os.truncate(beside, size)
     with part.open("rb") as whole:
         os.fsync(whole.fileno())
+    for index in folder.glob("vectors-*"):  # an id may stand for another image from here on
+        if index.is_file():
+            index.unlink()
     for end in ("-wal", "-shm"):  # they belong to the damaged one, and have their copy
         path.with_name(path.name + end).unlink(missing_ok=True)
     os.replace(part, path)

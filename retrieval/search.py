@@ -83,9 +83,10 @@ class Searcher:
         is_short = self._is_short(model, hits, limit, allowed)
         if is_ours and not is_short:
             return hits
-        if not is_ours or (allowed is None and index.kind == "flat"):
+        exact = self._search(model, None, queries, shares, limit, allowed)
+        if not is_ours or (index.kind == "flat" and _lacks(index.last_id, hits, exact)):
             self._distrust(model)
-        return self._search(model, None, queries, shares, limit, allowed)
+        return exact
 
     def index(self, model: ModelRecord) -> "VectorIndex | None":
         """The index file, opened again when it was replaced; None where there is no use in it.
@@ -179,7 +180,7 @@ class Searcher:
         from retrieval.lock import write_lock  # filelock: 40 ms, for once
 
         try:
-            with write_lock(self._catalog.folder):
+            with write_lock(self._catalog.folder, is_brief=True):
                 return index_file.rebuild(self._catalog, model)
         except (LibraryBusy, LibraryReadOnly):
             return None
@@ -241,6 +242,19 @@ def _are_best(hits: list[list[Hit]], found: Scored, limit: int) -> bool:
     return all(
         len(row) == limit and row[-1].left >= last for row, last in zip(hits, lasts, strict=True)
     )
+
+
+def _lacks(last_id: int, hits: list[list[Hit]], exact: list[list[Hit]]) -> bool:
+    """Whether an index file that ends with `last_id` lacks what the catalog has.
+
+    That it found fewer than there are tells nothing: others may have written meanwhile, and what a
+    run that was cut short left in no file is not found by anybody.
+    """
+    for row, whole in zip(hits, exact, strict=True):
+        found = {hit.image.id for hit in row}
+        if any(hit.image.id <= last_id and hit.image.id not in found for hit in whole):
+            return True
+    return False
 
 
 def _none(queries: int) -> Scored:
