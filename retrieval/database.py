@@ -30,11 +30,15 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=is_uri
     )
-    if not is_uri:
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # heeded by an empty file only
-        connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        if not is_uri:
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # heeded by an empty file only
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -49,11 +49,11 @@ def kill_once(
 ) -> None:
     """One run that is killed, what it left, and the next run."""
     other = stage in ("refill", "switch", "switched")
-    for _ in range(20):  # a run may be over before its time has come
+    for attempt in range(20):  # a run may be over before its time has come
         library = scene.copy(f"library-{stage}")
         log = scene.folder / "log"
         log.unlink(missing_ok=True)
-        if killed(scene, library, log, stage, seconds, chance, other):
+        if killed(scene, library, log, stage, seconds / (1 + attempt), chance, other):
             break
         shutil.rmtree(library)
     else:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -85,8 +86,10 @@ def look_over(library: Path, tally: Tally, where: str) -> None:
     if not (library / FILE_NAME).exists():
         tally.lost.append(f"{where}: no catalog")
         return
-    with closing(sqlite3.connect(library / FILE_NAME)) as connection:
+    beside = Path(shutil.copytree(library, tempfile.mkdtemp(), dirs_exist_ok=True))
+    with closing(sqlite3.connect(beside / FILE_NAME)) as connection:
         said = connection.execute("PRAGMA integrity_check").fetchall()
+    shutil.rmtree(beside)
     tally.expect(said == [("ok",)], f"{where}: {said}")
     with closing(Catalog.open(library)) as catalog:
         model = catalog.current_model()
