@@ -1,7 +1,7 @@
 """A model small enough to know by heart, and pictures for it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from clipmodel.pretrained import ModelFolder
 from retrieval.catalog import Catalog
 from retrieval.indexer import index
 from retrieval.records import Progress, Summary
+from retrieval.standing import Bank
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SIDE, DIM = 16, 12
@@ -51,6 +52,12 @@ class SmallEncoder:
         return unit
 
 
+def small_bank() -> Bank:
+    """What sentences might be in the small model's space."""
+    vectors = np.random.default_rng(0).normal(size=(5, DIM)).astype(np.float32)
+    return Bank(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
 def paint(path: Path, seed: int, size: tuple[int, int] = (40, 30), **options: Any) -> Path:
     """Save a picture that no other seed gives; the format is the extension's."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +77,18 @@ def run_index(
     encoder: SmallEncoder | None = None,
     workers: int = 0,
     exclude: Sequence[str] = (),
+    bank: Callable[[], Bank] | None = None,
 ) -> Summary:
     """One run to its end; the progress must be sound on the way."""
     encoder = encoder or SmallEncoder()
     run = index(
-        catalog, paths, model or small_model(), lambda: encoder, workers=workers, exclude=exclude
+        catalog,
+        paths,
+        model or small_model(),
+        lambda: encoder,
+        workers=workers,
+        exclude=exclude,
+        bank=bank,
     )
     *steps, summary = run
     assert isinstance(summary, Summary)

@@ -249,7 +249,7 @@ class Fixture:
                 matches = library.search(query, limit, folder=inside, min_score=least)
                 return [match.image.id for match in matches]
 
-            if not self.where and folder is None:
+            if not self.where:
                 with pytest.raises(LibraryEmpty):
                     found()
                 return

@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval.catalog import Catalog
 from retrieval.check import check
 from retrieval.database import FILE_NAME, PAGE_SIZE
-from tests.retrieval.small import contents, run_index
+from tests.retrieval.small import contents, run_index, small_bank
 from tests.torture.library import Scene, go_on, look_over
 from tests.torture.tally import Tally
 
@@ -84,6 +84,6 @@ def indexed(scene: Scene) -> Path:
     whole = scene.folder / "indexed"
     if not whole.exists():
         with closing(Catalog.open(scene.copy("indexed"))) as catalog:
-            run_index(catalog, [scene.photos], scene.model)
+            run_index(catalog, [scene.photos], scene.model, bank=small_bank)
             assert contents(catalog) == scene.expected
     return Path(shutil.copytree(whole, scene.folder / "library"))

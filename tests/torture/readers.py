@@ -17,7 +17,7 @@ from retrieval.catalog import Catalog
 from retrieval.errors import LibraryEmpty
 from retrieval.library import Library
 from retrieval.workers import Task, work
-from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index
+from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_bank
 from tests.torture.library import BATCH, model_at
 from tests.torture.tally import Tally
 
@@ -44,7 +44,7 @@ def search_while_writing(folder: Path, seed: int, seconds: float, tally: Tally) 
                 for number in range(BATCH, 2 * BATCH):
                     (folder / "photos" / name(round - 1, number)).unlink()
                     removed += 1
-            run_index(catalog, [folder / "photos"], model)
+            run_index(catalog, [folder / "photos"], model, bank=small_bank)
             done.write_text(str(round))
             if not runs:
                 until = time.monotonic() + seconds

@@ -108,8 +108,9 @@ def place(killer: Killer) -> None:
 
 
 def put_small_encoder(log: Path, killer: Killer) -> None:
-    """In place of the image tower: what it encoded is in the log before anybody knows of it."""
-    from tests.retrieval.small import SmallEncoder
+    """In place of the towers: what it encoded is in the log before anybody knows of it."""
+    from retrieval.standing import Bank
+    from tests.retrieval.small import SmallEncoder, small_bank
 
     class ImageEncoder(SmallEncoder):
         def __init__(self, folder: object, **options: object) -> None:
@@ -126,6 +127,7 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
     module = types.ModuleType("clipmodel.image_encoder")
     module.ImageEncoder = ImageEncoder  # type: ignore[attr-defined]
     sys.modules[module.__name__] = module
+    Bank.of = lambda model: small_bank()  # type: ignore[method-assign]
 
 
 def main() -> None:
