@@ -6,6 +6,7 @@ import random
 import re
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -76,7 +77,8 @@ def samples() -> Iterator[bytes]:
             options |= {"exif": exif.tobytes(), "icc_profile": profile}
         stream = io.BytesIO()
         try:
-            first.convert(mode).save(stream, format, **options)
+            with warnings.catch_warnings(action="ignore"):  # of formats that will go
+                first.convert(mode).save(stream, format, **options)
         except (KeyError, ValueError, OSError):  # not every Pillow writes all of them
             continue
         yield stream.getvalue()

@@ -50,7 +50,9 @@ def search_while_writing(folder: Path, seed: int, seconds: float, tally: Tally) 
                 until = time.monotonic() + seconds
                 readers = [start_reader(folder, seed + each) for each in range(READERS)]
             runs += 1
-            if time.monotonic() > until:
+            began = len(list(folder.glob("began-*"))) == READERS  # or came to nothing
+            ended = any(reader.poll() is not None for reader in readers)
+            if time.monotonic() > until and (began or ended):
                 break
     stop.touch()
     for reader in readers:
@@ -96,6 +98,7 @@ def read(folder: Path, seed: int) -> None:
                     check_one(library, query, limit, only, stable, vector_of, tally)
         except LibraryEmpty as error:
             tally.lost.append(f"a search found no pictures: {error}")
+        (folder / f"began-{seed}").touch()
         with closing(Catalog.open(folder / "library")) as catalog:
             count = catalog.counts().embedded
             tally.expect(count % BATCH == 0, f"half a batch was seen: {count} pictures")
