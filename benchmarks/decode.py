@@ -29,7 +29,11 @@ SECONDS = 2.0  # of each figure, at least
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    decode.allow(MAX_PIXELS)
+    with decode.allowing(MAX_PIXELS):
+        yield from rows(quick)
+
+
+def rows(quick: bool) -> Iterator[Row]:
     encoder = NumpyImageEncoder(resolve("tiny"))
     formats = [each for each in FORMATS if each != "HEIF" or has_heif()]
     for name in list(SIZES)[:1] if quick else SIZES:
