@@ -26,7 +26,7 @@ ANY = "any time"
 OFTEN = {"scan": 40, "decode": 30, "encode": 7, "commit": 9, "refill": 9, "prune": 2, "finish": 2}
 OFTEN |= {"write": 4, "migrate": 3}  # how many times a run comes by at a stage
 LATEST = 0.02  # seconds after the run came by
-IN_FLIGHT = 2  # batches: one that waits to be committed, and one that is being encoded
+IN_FLIGHT = 1  # batch: the one before is committed when the next is encoded
 MARK = "RETRIEVE_TORTURE"  # in the environment of a run and of its workers
 
 
