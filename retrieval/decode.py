@@ -177,11 +177,12 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=COMMON)
     except UnidentifiedImageError:
-        return Image.open(io.BytesIO(data), formats=_formats())
+        return Image.open(io.BytesIO(data), formats=formats())
 
 
 @cache
-def _formats() -> list[str]:
+def formats() -> list[str]:
+    """Pillow's names of those that hold pictures; HEIC's where pillow-heif is there."""
     try:
         import pillow_heif
     except ImportError:

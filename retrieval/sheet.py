@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from retrieval.decode import formats
 from retrieval.records import Match
 
 WIDTH, HEIGHT = 220, 165  # of a thumbnail's place, pixels
@@ -44,7 +45,7 @@ def _draw_match(
 def _thumbnail(path: Path) -> Image.Image:
     """The picture, upright, no larger than its place; an empty place if it has gone meanwhile."""
     try:
-        with Image.open(os.fspath(path)) as opened:
+        with Image.open(os.fspath(path), formats=formats()) as opened:
             opened.draft("RGB", (2 * WIDTH, 2 * HEIGHT))
             upright = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):

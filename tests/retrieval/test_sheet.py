@@ -1,7 +1,11 @@
 """The contact sheet: a row a query, whatever the pictures are like."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image as Pillow
 
 from retrieval.records import Image, Match
@@ -35,3 +39,21 @@ def test_a_row_may_be_empty_and_a_picture_gone(tmp_path: Path) -> None:
     gone.path.unlink()
     assert draw_sheet([("nothing", []), ("gone", [gone])]).width == GAP + WIDTH + GAP
     assert draw_sheet([]).height > 0
+
+
+def test_a_picture_of_a_phone_is_shown(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "phone.heic"
+    heif.from_pillow(Pillow.new("RGB", (400, 300), (255, 0, 0))).save(path, quality=100)
+    program = f"""if True:
+        from pathlib import Path
+        from retrieval.records import Image, Match
+        from retrieval.sheet import draw_sheet
+        path = Path({os.fspath(path)!r})
+        image = Image(1, 400, 300, "HEIF", None, (path,))
+        sheet = draw_sheet([("phone", [Match(path, 0.25, image)])])
+        print(*sheet.getpixel({(GAP + WIDTH // 2, GAP + LABEL + HEIGHT // 2)}))
+    """  # a process of its own, in which nobody has told Pillow of HEIC yet
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+    red, green, blue = map(int, said.split())
+    assert red > 240 and green < 20 and blue < 20
