@@ -52,15 +52,11 @@ class Catalog:
             if not create:
                 raise LibraryNotFound(f"no library at {folder}; run `retrieve index PATH` first")
             catalog._make_folder()
-        [(version,)] = catalog.rows("PRAGMA user_version")
-        if version > SCHEMA_VERSION:
+        try:
+            catalog._be_of_this_version()
+        except BaseException:
             catalog.close()
-            raise LibraryTooNew(
-                f"{catalog.path} is of version {version}, this program knows {SCHEMA_VERSION}; "
-                "update retrieve"
-            )
-        if version < SCHEMA_VERSION:
-            catalog._upgrade()
+            raise
         return catalog
 
     def close(self) -> None:
@@ -328,6 +324,16 @@ class Catalog:
         return transactions.relocate(self, old, new)
 
     # -- SQLite ----------------------------------------------------------------------------------
+
+    def _be_of_this_version(self) -> None:
+        [(version,)] = self.rows("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            raise LibraryTooNew(
+                f"{self.path} is of version {version}, this program knows {SCHEMA_VERSION}; "
+                "update retrieve"
+            )
+        if version < SCHEMA_VERSION:
+            self._upgrade()
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Every row of one SELECT, as tuples."""

@@ -15,6 +15,7 @@ from retrieval.program import Settings, common
 if TYPE_CHECKING:
     from retrieval.ask import Rank, Sort
     from retrieval.filters import Filters
+    from retrieval.query import Question
     from retrieval.records import Match
 
 
@@ -177,7 +178,7 @@ def search(
         if not matches:
             _say_that_none_match(found(1))
         elif not _any_relevant(matches):
-            _say_that_none_is_relevant(query)
+            _say_that_none_is_relevant(asked)
         write(rendered("null" if null else form, matches))
 
 
@@ -228,8 +229,10 @@ def _any_relevant(matches: list["Match"]) -> bool:
     return any(match.relevance is None or match.relevance >= FAIR for match in matches)
 
 
-def _say_that_none_is_relevant(query: tuple[str, ...]) -> None:
+def _say_that_none_is_relevant(asked: "Question") -> None:
     from retrieval.output import printable
+    from retrieval.query import Words
 
-    asked = printable(" ".join(query))
-    click.echo(f"nothing in this library looks like «{asked}»; the nearest:", err=True)
+    assert isinstance(asked.query, Words)  # of nothing else is the relevance known
+    said = printable(asked.query.text)
+    click.echo(f"nothing in this library looks like «{said}»; the nearest:", err=True)

@@ -50,7 +50,7 @@ def default() -> "ModelFolder":
         import logging
 
         logging.getLogger("retrieval").warning(
-            f"using the small model {BUNDLED!r}: {DEFAULT} {error}. "
+            f"using the small model {BUNDLED!r}, not {DEFAULT}: {error}. "
             f"To change to it later: retrieve index --model {DEFAULT}"
         )
     return find(BUNDLED)

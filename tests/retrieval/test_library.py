@@ -304,7 +304,8 @@ def test_searching_while_another_thread_writes(indexed: Path, home: Path) -> Non
 
 
 def test_a_library_holds_one_model(indexed: Path, models: Models) -> None:
-    assert Library.open(beside(indexed), models.small).search("anything")
+    with Library.open(beside(indexed), models.small) as library:
+        assert library.search("anything")
     with pytest.raises(ModelMismatch, match="retrieve index --model"):
         Library.open(beside(indexed), models.other)
     with pytest.raises(ModelMismatch, match="'ViT-B/32'"):
