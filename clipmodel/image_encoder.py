@@ -70,7 +70,7 @@ class ImageEncoder:
 
 
 def _use_silu(tower: nn.Module) -> None:
-    """QuickGELU as torch's own SiLU: one pass over the memory, not three; a twentieth of all time.
+    """QuickGELU as torch's own SiLU: one pass over the memory, not three.
 
     x · sigmoid(1.702 x) is silu(1.702 x) / 1.702, and the factors go into the weights around it.
     """

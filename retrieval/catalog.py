@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 
-SHOT = tuple(field.name for field in fields(Shot))  # columns of the table `shots`
+MODEL = tuple(field.name for field in fields(ModelRecord))  # columns of the table `models`
+SHOT = tuple(field.name for field in fields(Shot))  # … and of `shots`
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 
 
@@ -72,21 +73,19 @@ class Catalog:
 
     def current_model(self) -> ModelRecord | None:
         """The model that searches use; None as long as nothing was encoded."""
-        rows = self.rows(
-            "SELECT id, name, digest, dim, precision, bank FROM models WHERE is_current"
-        )
-        return ModelRecord(*rows[0]) if rows else None
+        return next(iter(self._models("WHERE is_current")), None)
 
     def models(self) -> list[ModelRecord]:
         """All that have embeddings here, the current one and those that are to take its place."""
-        rows = self.rows("SELECT id, name, digest, dim, precision FROM models ORDER BY id")
-        return [ModelRecord(*row) for row in rows]
+        return self._models("ORDER BY id")
 
     def model(self, digest: str) -> ModelRecord | None:
         """The model with these weights, current or not."""
-        found = "SELECT id, name, digest, dim, precision, bank FROM models WHERE digest = ?"
-        rows = self.rows(found, (digest,))
-        return ModelRecord(*rows[0]) if rows else None
+        return next(iter(self._models("WHERE digest = ?", digest)), None)
+
+    def _models(self, which: str, *parameters: str) -> list[ModelRecord]:
+        rows = self.rows(f"SELECT {', '.join(MODEL)} FROM models {which}", parameters)
+        return [ModelRecord(*row) for row in rows]
 
     # -- roots and counts ------------------------------------------------------------------------
 
@@ -340,6 +339,11 @@ class Catalog:
         with explained(self.folder):
             return self._connection().execute(statement, parameters).fetchall()
 
+    def ids(self, statement: str, parameters: Sequence[Any] = ()) -> NDArray[np.int64]:
+        """The one column of every row of a SELECT."""
+        rows = self.rows(statement, parameters)
+        return np.fromiter((id for (id,) in rows), np.int64, len(rows))
+
     def _number(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         return int(self.rows(statement, parameters)[0][0])
 
@@ -358,8 +362,7 @@ class Catalog:
     def _ids(self, root_id: int, inside: bytes) -> NDArray[np.int64]:
         condition, values = under(inside)
         found = f"SELECT image_id FROM files WHERE root_id = ? AND {condition}"
-        rows = self.rows(found + " AND image_id IS NOT NULL", (root_id, *values))
-        return np.fromiter((id for (id,) in rows), np.int64, len(rows))
+        return self.ids(found + " AND image_id IS NOT NULL", (root_id, *values))
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)

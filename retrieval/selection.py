@@ -57,8 +57,7 @@ def first_in(paths: Sequence[Path], folder: Folder) -> Path:
 
 def _ids_where(catalog: Catalog, condition: str, parameters: Sequence[Any]) -> Ids:
     found = "SELECT images.id FROM images LEFT JOIN shots ON shots.image_id = images.id"
-    rows = catalog.rows(f"{found} WHERE {condition} ORDER BY images.id", parameters)
-    return np.fromiter((id for (id,) in rows), np.int64, len(rows))
+    return catalog.ids(f"{found} WHERE {condition} ORDER BY images.id", parameters)
 
 
 def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
@@ -69,8 +68,7 @@ def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
         AND instr(lower({path}), lower(CAST(? AS TEXT))) > 0"""
     for root in catalog.roots():
         above = os.fsencode(f"{root.path.as_posix()}/")
-        rows = catalog.rows(found, (root.id, above, os.fsencode(_named(folder))))
-        parts.append(np.fromiter((id for (id,) in rows), np.int64, len(rows)))
+        parts.append(catalog.ids(found, (root.id, above, os.fsencode(_named(folder)))))
     return np.unique(np.concatenate(parts))
 
 
