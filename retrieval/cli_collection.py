@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli_search import chosen_filters, filtering, in_form
+from retrieval.cli_search import chosen_filters, filtering, in_form, limited
 from retrieval.program import Settings, common
 
 
@@ -59,14 +59,7 @@ def duplicates(
     metavar="TEXT",
     help='As of `retrieve search` ("photo").',
 )
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(min=1),
-    default=3,
-    metavar="N",
-    help="At most so many labels of each (3).",
-)
+@limited(3, " labels of each")
 @click.option("--json", "as_json", is_flag=True, help="One array of objects, with every label.")
 @common
 @click.pass_obj

@@ -76,19 +76,21 @@ def in_form(command: Callable[..., Any]) -> Callable[..., Any]:
     return as_json(paths(null(command)))
 
 
-limited = click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(min=1),
-    default=10,
-    metavar="N",
-    help="At most so many (10).",
-)
+def limited(default: int, of: str = "") -> Callable[..., Any]:
+    """-n and --limit."""
+    return click.option(
+        "-n",
+        "--limit",
+        type=click.IntRange(min=1),
+        default=default,
+        metavar="N",
+        help=f"At most so many{of} ({default}).",
+    )
 
 
 @click.command(short_help="Find pictures by words, or by one that is like them.")
 @click.argument("query", nargs=-1, required=True, metavar="QUERY...")
-@limited
+@limited(10)
 @filtering
 @click.option("--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable.")
 @click.option(
@@ -184,7 +186,7 @@ def search(
 
 @click.command(short_help="Find pictures like one, itself left out.")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@limited
+@limited(10)
 @filtering
 @in_form
 @common

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from clipmodel.preprocess import crop, resize, to_pixels
+from clipmodel.preprocess import Box, crop, resize
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
 from retrieval.errors import UnreadablePicture
 from retrieval.exif import orientation_of, shot_of, taken_at
@@ -92,7 +92,7 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
     with _explained():
         image.load()
-        return to_pixels(_rgb(_upright(image, orientation_of(image))), size)
+        return _pixels(image, orientation_of(image), size)
 
 
 def describe(data: bytes) -> Shot:
@@ -122,11 +122,18 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
         drafted = image.draft(None, (least, least))
         image.load()
         orientation, taken, shot = orientation_of(image), taken_at(image), shot_of(image)
-        resized = resize(_rgb(image), size, drafted and drafted[1])
-        pixels = np.asarray(crop(_upright(resized, orientation), size), np.uint8)
+        pixels = _pixels(image, orientation, size, drafted and drafted[1])
     if orientation in QUARTER_TURNS:
         width, height = height, width
     return Decoded(pixels, width, height, format, taken, shot)
+
+
+def _pixels(
+    image: Image.Image, orientation: int, size: int, box: Box | None = None
+) -> NDArray[np.uint8]:
+    """(size, size, 3), upright; turned when it is small. `box`: see `preprocess.resize`."""
+    resized = resize(_rgb(image), size, box)
+    return np.asarray(crop(_upright(resized, orientation), size), np.uint8)
 
 
 @contextmanager
