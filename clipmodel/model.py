@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.initial import draw, drawn
 from clipmodel.resnet import ModifiedResNet
 
 
@@ -97,10 +98,10 @@ class Transformer(nn.Module):
         residual = width**-0.5 * (2 * layers) ** -0.5
         for block in self.resblocks:
             assert isinstance(block, ResidualAttentionBlock)
-            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
-            nn.init.normal_(block.attn.out_proj.weight, std=residual)
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)  # type: ignore[union-attr, arg-type]
-            nn.init.normal_(block.mlp.c_proj.weight, std=residual)  # type: ignore[union-attr, arg-type]
+            draw(block.attn.in_proj_weight, width**-0.5)
+            draw(block.attn.out_proj.weight, residual)
+            draw(block.mlp.c_fc.weight, (2 * width) ** -0.5)  # type: ignore[union-attr, arg-type]
+            draw(block.mlp.c_proj.weight, residual)  # type: ignore[union-attr, arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.resblocks(x)  # type: ignore[no-any-return]
@@ -115,14 +116,14 @@ class VisionTransformer(nn.Module):
         width, patch = config.width, config.patch_size
         places = (config.image_size // patch) ** 2 + 1
         self.conv1 = nn.Conv2d(3, width, kernel_size=patch, stride=patch, bias=False)
-        self.class_embedding = nn.Parameter(width**-0.5 * torch.randn(width))
-        self.positional_embedding = nn.Parameter(width**-0.5 * torch.randn(places, width))
+        self.class_embedding = drawn(width, std=width**-0.5)
+        self.positional_embedding = drawn(places, width, std=width**-0.5)
         self.ln_pre = LayerNorm(width)
         self.transformer = Transformer(
             width, config.layers, config.heads, config.mlp_width, config.activation, causal=False
         )
         self.ln_post = LayerNorm(width)
-        self.proj = nn.Parameter(width**-0.5 * torch.randn(width, embed_dim))
+        self.proj = drawn(width, embed_dim, std=width**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
@@ -140,13 +141,13 @@ class TextTransformer(nn.Module):
         super().__init__()
         width = config.width
         self.token_embedding = nn.Embedding(config.vocab_size, width)
-        self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context_length, width))
+        self.positional_embedding = drawn(config.context_length, width, std=0.01)
         self.transformer = Transformer(
             width, config.layers, config.heads, config.mlp_width, config.activation, causal=True
         )
         self.ln_final = LayerNorm(width)
-        self.text_projection = nn.Parameter(width**-0.5 * torch.randn(width, embed_dim))
-        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        self.text_projection = drawn(width, embed_dim, std=width**-0.5)
+        draw(self.token_embedding.weight, 0.02)
 
     def forward(self, text: Tensor) -> Tensor:
         """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the end of text."""

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.config import ResNetConfig
+from clipmodel.initial import drawn
 
 
 class Bottleneck(nn.Module):
@@ -49,7 +50,7 @@ class AttentionPool2d(nn.Module):
     def __init__(self, side: int, width: int, heads: int, output_dim: int) -> None:
         super().__init__()
         self.heads = heads
-        self.positional_embedding = nn.Parameter(torch.randn(side * side + 1, width) / width**0.5)
+        self.positional_embedding = drawn(side * side + 1, width, std=width**-0.5)
         self.k_proj = nn.Linear(width, width)
         self.q_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)

@@ -141,6 +141,20 @@ def test_batches_of_pictures_equal_the_model(config: ModelConfig, tmp_path: Path
             encoder.encode(pixels[:, :-1])
 
 
+@pytest.mark.parametrize("can", [True, False], ids=["packed", "as in the model"])
+def test_a_picture_has_one_vector_in_any_batch(
+    can: bool, folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can:  # as on a processor that is no x86
+        monkeypatch.setattr("clipmodel.image_encoder.can_pack", lambda dtype: False)
+    encoder = ImageEncoder(folder, device="cpu", precision="fp32")
+    pixels = np.random.default_rng(0).integers(0, 256, (75, 32, 32, 3), np.uint8)
+    together = encoder.encode(pixels)
+    np.testing.assert_allclose(together, NumpyImageEncoder(folder).encode(pixels), atol=1e-5)
+    for count in (1, 2, 17):
+        np.testing.assert_allclose(encoder.encode(pixels[:count]), together[:count], atol=1e-6)
+
+
 @pytest.mark.parametrize("config", [CONFIG, RESNET], ids=["vit", "resnet"])
 def test_bfloat16_stays_near_float32(config: ModelConfig, tmp_path: Path) -> None:
     folder = save_folder(tmp_path / "m", "m", config, model_of(config).state_dict())
