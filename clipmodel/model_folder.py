@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG, VISION, TEXT = "config.json", "vision.safetensors", "text.safetensors"
+BUNDLED = Path(__file__).parent / "weights"  # the folder of the models that are installed with us
 MOST_HEADER = 100_000_000  # bytes, as the safetensors format has it
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 
@@ -48,6 +49,11 @@ class ModelFolder:
             return cls(path, str(held["name"]), str(held["digest"]), ModelConfig.from_dict(held))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it is installed with this package."""
+        return self.path.parent == BUNDLED
 
     @property
     def vision_file(self) -> Path:

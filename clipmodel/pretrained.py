@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ClipModelError, ModelNotFound
-from clipmodel.model_folder import ModelFolder, save_folder
+from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
 from clipmodel.sources import files_of
 
@@ -28,8 +28,6 @@ __all__ = [
     "resolve",
     "save_folder",
 ]
-
-_BUNDLED = Path(__file__).parent / "weights"
 
 
 def available_models() -> list[str]:
@@ -57,7 +55,7 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
     """Whether `resolve` would answer without fetching or converting anything."""
     if name in bundled_models():
-        return _is_model_folder(_BUNDLED / str(name))
+        return _is_model_folder(BUNDLED / str(name))
     models = models_folder(download_root)
     entry = REGISTRY.get(str(name))
     if entry is not None:
@@ -81,7 +79,7 @@ def resolve(
     CheckpointError.
     """
     if name_or_path in bundled_models():
-        return ModelFolder.open(_BUNDLED / str(name_or_path))
+        return ModelFolder.open(BUNDLED / str(name_or_path))
     models = models_folder(download_root)
     entry = REGISTRY.get(str(name_or_path))
     if entry is not None:

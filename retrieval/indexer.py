@@ -135,7 +135,12 @@ class IndexRun:
         self._survey = Survey(self._catalog, targets, exclude)
         recorder = self._recorder
         intake = Intake(
-            self._pool, recorder.knows, self._catalog.sizes, self._side, self._max_pixels
+            self._pool,
+            recorder.knows,
+            self._catalog.sizes,
+            self._side,
+            self._max_pixels,
+            recorder.expect,
         )
         for outcome in intake.outcomes(self._survey.looks(), self._window):
             if outcome:

@@ -47,8 +47,11 @@ class Intake:
         sizes: Callable[[], set[int]],
         side: int,
         max_pixels: int,
+        expect: Callable[[], None],
     ) -> None:
+        """expect: called when there is a file that can be no copy of a known one."""
         self._pool = pool
+        self._expect = expect
         self._knows = knows
         self._read_sizes = sizes
         self._sizes: set[int] | None = None  # of known files and of all seen in this run
@@ -93,6 +96,7 @@ class Intake:
             self._sizes.add(size)
             self._unhashed[size] = []
             self._submit(Flight(look, "whole"))
+            self._expect()
 
     def _submit(self, flight: Flight) -> None:
         key, self._next_key = self._next_key, self._next_key + 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
 BEHIND = 2  # batches at the encoder: one under way, one ready
-LOADING = 256  # pictures that may wait until the encoder is loaded
+LOADING = 512  # pictures that may wait until the encoder is loaded
 ROWS = 1_000  # files without a picture to encode that are committed together
 
 
@@ -91,6 +91,11 @@ class Recorder:
         """Whether a content is in the catalog, or on its way there."""
         return digest in self._in_flight or self._catalog.image_of_digest(digest) is not None
 
+    def expect(self) -> None:
+        """There will be pictures: begin to load the encoder, which takes a second or more."""
+        if self._encoder is None:
+            self._encoder = self._thread.submit(self._load)
+
     def add_file(self, file: FileState) -> None:
         """A failure, or a file whose content is known."""
         if file.digest in self._in_flight:
@@ -102,8 +107,7 @@ class Recorder:
 
     def add_picture(self, digest: bytes, decoded: Decoded, file: FileState | None) -> None:
         """A picture to encode; `file` None if only its vector is missing."""
-        if self._encoder is None:
-            self._encoder = self._thread.submit(self._load)
+        self.expect()
         taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
         size = decoded.width, decoded.height
         image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)

@@ -9,6 +9,8 @@ temperature would have to be found anew for each model.)
 """
 
 import hashlib
+import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,14 +39,42 @@ class Bank(NamedTuple):
 
     @classmethod
     def of(cls, model: "ModelFolder") -> "Bank":
+        """Encoded once (a second, with ViT-B/32), and kept beside the weights where that can be."""
+        file = model.path / f"bank-{model.digest[:16]}-{bank_digest()[:16]}.npy"
+        sentences = SENTENCES.read_text("utf-8").splitlines()
+        kept = _read(file)
+        if kept is not None and kept.shape == (len(sentences), model.config.embed_dim):
+            return cls(kept)
         from clipmodel.text_encoder import TextEncoder
 
-        return cls(TextEncoder(model).encode(SENTENCES.read_text("utf-8").splitlines()))
+        bank = cls(TextEncoder(model).encode(sentences))
+        if not model.is_bundled:  # an installed package is not ours to write to
+            _write(file, bank.vectors)
+        return bank
 
     def measure(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """(N, D) -> (N, 2): mean and deviation of each picture's cosines to the sentences."""
         cosines = vectors.astype(np.float32) @ self.vectors.T  # (N, D) @ (D, S) -> (N, S)
         return np.stack([cosines.mean(axis=1), cosines.std(axis=1)], axis=1)
+
+
+def _read(file: Path) -> NDArray[np.float32] | None:
+    try:
+        held: NDArray[np.float32] = np.load(file)
+    except (OSError, ValueError, EOFError):  # not there, or damaged
+        return None
+    return held if held.dtype == np.float32 and np.isfinite(held).all() else None
+
+
+def _write(file: Path, vectors: NDArray[np.float32]) -> None:
+    part = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        with part.open("wb") as opened:
+            np.save(opened, vectors)
+        os.replace(part, file)
+    except OSError:  # a folder that cannot be written to, or a full disk: it is encoded again
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @cache

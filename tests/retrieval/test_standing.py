@@ -1,8 +1,10 @@
 """What a bank of sentences tells of pictures: measured once, exact in the scan, filled in later."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.inputs import PictureLike
+from clipmodel.pretrained import resolve
 from indexes import IndexSpec, VectorIndex
 from indexes.recall import recall, text_like
 from retrieval import index_file, search, standing, transactions
@@ -105,6 +108,20 @@ def test_the_sentences() -> None:
     assert len(sentences) == len(set(sentences)) >= 200
     assert all(line == line.strip().lower() and line for line in sentences)
     assert len(bank_digest()) == 32
+
+
+def test_the_bank_is_encoded_once_and_kept_beside_the_weights(tmp_path: Path) -> None:
+    tiny = resolve("tiny")
+    first = Bank.of(tiny)
+    assert not list(tiny.path.glob("bank-*"))  # an installed package is left as it is
+    model = replace(tiny, path=Path(shutil.copytree(tiny.path, tmp_path / "model")))
+    np.testing.assert_array_equal(Bank.of(model).vectors, first.vectors)
+    [kept] = model.path.glob("bank-*.npy")
+    model.text_file.unlink()  # it is not needed any more
+    np.testing.assert_array_equal(Bank.of(model).vectors, first.vectors)
+    shutil.copy(tiny.text_file, model.text_file)
+    kept.write_bytes(kept.read_bytes()[:1000])
+    np.testing.assert_array_equal(Bank.of(model).vectors, first.vectors)
 
 
 # -- in an index run -----------------------------------------------------------------------------
