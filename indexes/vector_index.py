@@ -1,8 +1,12 @@
 """`VectorIndex`: ids and unit vectors in a memory-mapped file; the nearest ids and their scores."""
 
+import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,9 @@ from indexes.spec import IndexSpec, Kind
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
+
+SCANNERS = min(os.cpu_count() or 1, 4)  # threads that scan for one query: more starve for memory
+SHARE = 16 << 20  # bytes that are worth a thread: half a millisecond of scanning
 
 
 class VectorIndex:
@@ -79,29 +86,55 @@ class VectorIndex:
         self.read_ahead()
         assert self._ahead is not None
         self._ahead.join()
-        parameters = self._parameters(allowed)
-        with one_thread_for_one_query(len(queries)):
-            rows = np.ascontiguousarray(queries, np.float32)
-            scores, ids = self._index.search(rows, limit, params=parameters)
+        rows = np.ascontiguousarray(queries, np.float32)
+        search, shares = partial(self._search, rows, limit), self._shares(len(rows), allowed)
+        found = scanners().map(search, shares) if len(shares) > 1 else map(search, shares)
+        scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         return best(scores, ids, limit)
 
-    def _parameters(self, allowed: NDArray[np.int64] | None) -> faiss.SearchParameters | None:
+    def _search(
+        self, rows: NDArray[np.float32], limit: int, share: faiss.SearchParameters | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        with one_thread_for_one_query(len(rows)):
+            return self._index.search(rows, limit, params=share)
+
+    def _shares(
+        self, queries: int, allowed: NDArray[np.int64] | None
+    ) -> "list[faiss.SearchParameters | None]":
+        """What is to be searched, in parts for as many threads as one query is worth."""
         # FAISS's stubs describe the constructors of C++, its wrappers take these.
-        selector = None if allowed is None else faiss.IDSelectorBitmap(bitmap(allowed))  # type: ignore[call-arg,arg-type]
         if self.kind == "ivf":
-            share = 1.0 if allowed is None else len(allowed) / self.count
-            # Lists hold fewer of those allowed: as many more are read, for about the same work.
-            probes = min(self.lists, round(self.probes / share))
-            return faiss.SearchParametersIVF(nprobe=probes, sel=selector)  # type: ignore[call-arg]
-        return None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+            return [self._probing(allowed)]
+        size = 2 * self.dim * (self.count if allowed is None else len(allowed))  # bytes
+        threads = min(1 + size // SHARE, SCANNERS) if queries == 1 else 1
+        if allowed is not None:
+            parts = np.array_split(allowed, threads)
+            return [faiss.SearchParameters(sel=among(part)) for part in parts]  # type: ignore[call-arg]
+        if threads == 1:
+            return [None]
+        ends = np.linspace(0, self.last_id + 1, threads + 1).astype(int).tolist()
+        ranges = [faiss.IDSelectorRange(*part) for part in pairwise(ends)]
+        return [faiss.SearchParameters(sel=each) for each in ranges]  # type: ignore[call-arg]
+
+    def _probing(self, allowed: NDArray[np.int64] | None) -> faiss.SearchParametersIVF:
+        if allowed is None:
+            return faiss.SearchParametersIVF(nprobe=self.probes)  # type: ignore[call-arg]
+        # Lists hold fewer of those allowed: as many more are read, for about the same work.
+        probes = min(self.lists, round(self.probes * self.count / len(allowed)))
+        return faiss.SearchParametersIVF(nprobe=probes, sel=among(allowed))  # type: ignore[call-arg]
+
+
+@cache
+def scanners() -> ThreadPoolExecutor:
+    """For one query: FAISS itself shares out queries, not vectors. All indexes have them in
+    common, so that many queries at a time do not gather more threads than help.
+    """
+    return ThreadPoolExecutor(SCANNERS, "scanner")
 
 
 @contextmanager
 def one_thread_for_one_query(queries: int) -> Iterator[None]:
-    """Keep FAISS from gathering threads that have nothing to do: it can double the time.
-
-    FAISS shares out queries, not vectors; and one thread scans as fast as memory delivers.
-    """
+    """Keep FAISS from gathering threads that have nothing to do: it can double the time."""
     threads = faiss.omp_get_max_threads()  # of this Python thread alone
     faiss.omp_set_num_threads(1 if queries == 1 else threads)
     try:
@@ -110,8 +143,13 @@ def one_thread_for_one_query(queries: int) -> Iterator[None]:
         faiss.omp_set_num_threads(threads)
 
 
+def among(ids: NDArray[np.int64]) -> faiss.IDSelectorBitmap:
+    """Twice as fast as FAISS's IDSelectorBatch."""
+    return faiss.IDSelectorBitmap(bitmap(ids))  # type: ignore[call-arg,arg-type]
+
+
 def bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """One bit an id, for FAISS's IDSelectorBitmap: twice as fast as its IDSelectorBatch."""
+    """One bit an id."""
     bits = np.zeros(int(ids.max()) + 1, np.bool_)
     bits[ids] = True
     return np.packbits(bits, bitorder="little")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from indexes import IndexSpec, VectorIndex, choose_spec, exact_search, verify
+from indexes import IndexSpec, VectorIndex, choose_spec, exact_search, vector_index, verify
 from indexes.recall import unit
 
 FLAT = IndexSpec("flat")
@@ -93,6 +93,20 @@ def test_equal_scores_are_in_the_order_of_their_ids(path: Path) -> None:
     index = build(path, np.arange(20), vectors)
     _, ids = index.search(vectors[:1].astype(np.float32), 20)
     assert ids[0].tolist() == list(range(20))
+
+
+def test_one_query_is_shared_out_among_threads(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_index, "SHARE", 1_000)  # bytes
+    monkeypatch.setattr(vector_index, "SCANNERS", 3)
+    ids, vectors = np.arange(5, 2_005, 2), unit_vectors(1_000)
+    index, query = build(path, ids, vectors), unit_vectors(1, seed=9).astype(np.float32)
+    for chosen in (slice(None), slice(1, 1_000, 3), slice(17, 18), slice(0, 2)):
+        allowed = None if chosen == slice(None) else ids[chosen]
+        assert allowed is not None and len(allowed) < 3 or len(index._shares(1, allowed)) == 3
+        expected = exact_search(query, ids[chosen], vectors[chosen], 50)
+        np.testing.assert_array_equal(index.search(query, 50, allowed)[1], expected[1])
 
 
 def test_empty(path: Path) -> None:
