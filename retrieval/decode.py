@@ -88,6 +88,23 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
         return _decode(data, size, max_pixels)
 
 
+def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """A picture's first frame for people: RGB, upright, no larger than width × height, nothing of
+    its EXIF with it. Bounds and errors as of `decode`.
+    """
+    with _explained(), _open(data) as image:
+        _bound(image, max_pixels)
+        orientation = orientation_of(image)
+        if orientation in QUARTER_TURNS:
+            width, height = height, width
+        image.draft(None, (2 * width, 2 * height))
+        image.load()
+        small = _rgb(image)
+        small.thumbnail((width, height))
+        small.info.clear()  # a copy of it says neither where it was taken nor how to turn it
+        return _upright(small, orientation)
+
+
 def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
     with _explained():
@@ -114,9 +131,7 @@ def allowing(max_pixels: int) -> Iterator[None]:
 
 def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     with _open(data) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
+        width, height = _bound(image, max_pixels)
         format = image.format or ""
         least = int(DRAFT_FACTOR * size)
         drafted = image.draft(None, (least, least))
@@ -126,6 +141,14 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     if orientation in QUARTER_TURNS:
         width, height = height, width
     return Decoded(pixels, width, height, format, taken, shot)
+
+
+def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
+    """The size of what is about to be decoded."""
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
+    return width, height
 
 
 def _pixels(

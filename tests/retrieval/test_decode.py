@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from clipmodel.preprocess import to_pixels
 from retrieval.bounds import MAX_BYTES
-from retrieval.decode import decode, digest_of, read
+from retrieval.decode import decode, digest_of, read, thumbnail
 from retrieval.errors import UnreadablePicture
 from tests.retrieval.small import DATA
 
@@ -266,3 +266,34 @@ def test_decoding_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# -- thumbnails ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the reference data is not here")
+@pytest.mark.parametrize("turn", range(9))
+def test_a_thumbnail_is_upright_and_keeps_to_its_place(turn: int) -> None:
+    plain, turned = (
+        thumbnail((DATA / "orientation" / f"Landscape_{n}.jpg").read_bytes(), 120, 80)
+        for n in (0, turn)
+    )
+    assert turned.mode == "RGB" and turned.size == plain.size == (120, 80)
+    assert np.abs(np.asarray(turned, int) - np.asarray(plain, int)).mean() < 8
+    assert not turned.info
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "I;16", "CMYK"])
+def test_a_thumbnail_is_rgb_whatever_the_picture_is(mode: str) -> None:
+    picture = Image.new("L" if mode == "I;16" else mode, (60, 30), 0)
+    data = saved(picture.convert(mode), "TIFF" if mode == "CMYK" else "PNG")
+    assert thumbnail(data, 20, 20).mode == "RGB" and thumbnail(data, 20, 20).size == (20, 10)
+    assert thumbnail(data, 500, 500).size == (60, 30)
+
+
+def test_what_cannot_be_a_thumbnail_is_one_sentence() -> None:
+    for data in (b"", b"none", saved(Image.new("L", (64, 64)))[:60]):
+        with pytest.raises(UnreadablePicture):
+            thumbnail(data, 20, 20)
+    with pytest.raises(UnreadablePicture, match="64 × 64"):
+        thumbnail(saved(Image.new("L", (64, 64))), 20, 20, max_pixels=4_000)
