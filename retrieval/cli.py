@@ -14,6 +14,7 @@ import click
 
 from retrieval.bounds import MAX_PIXELS
 from retrieval.cli_collection import duplicates, export, tag
+from retrieval.cli_pictures import SheetFile
 from retrieval.cli_search import search, similar
 from retrieval.errors import Interrupted, PathNotFound
 from retrieval.program import INTERRUPTED, Program, Settings, common
@@ -222,9 +223,15 @@ def models(settings: Settings) -> None:
 @cli.command(short_help="Paint pictures, find them by words, and draw what was found.")
 @click.argument("photos", required=False, metavar="[PHOTOS]")
 @click.option("--into", default="demo", metavar="DIR", help="For pictures and library (./demo).")
-@click.option("--sheet", default="demo.png", metavar="FILE", help="The drawing (./demo.png).")
+@click.option(
+    "--sheet",
+    type=SheetFile(dir_okay=False),
+    default="demo.png",
+    metavar="FILE",
+    help="The drawing (./demo.png); .jpg and .html do as well.",
+)
 @common
-def demo(photos: str | None, into: str, sheet: str) -> None:
+def demo(photos: str | None, into: str, sheet: Path) -> None:
     """Paint 300 scenes, or take a folder of PHOTOS; index them, and find some by words and by
     example with the small model that is in the package. A drawing shows what was found.
     """
@@ -233,7 +240,7 @@ def demo(photos: str | None, into: str, sheet: str) -> None:
     folder = Path(photos).expanduser() if photos else None
     if folder and not folder.is_dir():
         raise PathNotFound(f"no such folder: {folder}")
-    run_demo(Path(into), folder, Path(sheet), click.echo)
+    run_demo(Path(into), folder, sheet, click.echo)
 
 
 # -- parts of commands ---------------------------------------------------------------------------

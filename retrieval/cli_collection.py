@@ -4,19 +4,25 @@ Nothing heavy is imported before the command runs.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from retrieval.cli_pictures import Picturing, pictured, show
 from retrieval.cli_search import chosen_filters, filtering, in_form, limited
 from retrieval.program import Settings, common
 
+if TYPE_CHECKING:
+    from retrieval.pictures import Section
 
-@click.command(short_help="List copies and near copies in groups.")
+
+@click.command(cls=Picturing, short_help="List copies and near copies in groups.")
 @click.option(
     "--threshold", type=float, metavar="S", help="Cosine from which on two are near (0.97)."
 )
 @filtering
 @in_form
+@pictured
 @common
 @click.pass_context
 def duplicates(
@@ -34,16 +40,24 @@ def duplicates(
     """
     from retrieval import report
     from retrieval.duplicates import paths_to_spare
-    from retrieval.output import json_array, paths_of, write
+    from retrieval.output import json_array, paths_of
 
     with context.ensure_object(Settings).open() as library:
         found = library.duplicates(threshold, filters=chosen_filters(context))
+    text: str | bytes
     if null or form == "paths":
-        write(paths_of(paths_to_spare(found), end=b"\0" if null else b"\n"))
+        text = paths_of(paths_to_spare(found), end=b"\0" if null else b"\n")
     elif form == "json":
-        write(json_array([report.group_object(group) for group in found]))
+        text = json_array([report.group_object(group) for group in found])
     else:
-        write(report.of_groups(found))
+        text = report.of_groups(found)
+
+    def sections() -> list["Section"]:
+        from retrieval.pictures import copies
+
+        return [copies(group) for group in found]
+
+    show(context, text, sections)
 
 
 @click.command(short_help="Say which of some labels pictures show.")

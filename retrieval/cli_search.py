@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retrieval.cli_pictures import Picturing, pictured, show
 from retrieval.program import Settings, common
 
 if TYPE_CHECKING:
     from retrieval.ask import Rank, Sort
     from retrieval.filters import Filters
+    from retrieval.pictures import Section
     from retrieval.query import Question
     from retrieval.records import Match
 
@@ -88,7 +90,7 @@ def limited(default: int, of: str = "") -> Callable[..., Any]:
     )
 
 
-@click.command(short_help="Find pictures by words, or by one that is like them.")
+@click.command(cls=Picturing, short_help="Find pictures by words, or by one that is like them.")
 @click.argument("query", nargs=-1, required=True, metavar="QUERY...")
 @limited(10)
 @filtering
@@ -121,6 +123,7 @@ def limited(default: int, of: str = "") -> Callable[..., Any]:
 )
 @click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
 @in_form
+@pictured
 @common
 @click.pass_context
 def search(
@@ -154,7 +157,6 @@ def search(
     retrieve search a birthday cake after:2023-06 camera:pixel
     retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
     """
-    from retrieval.output import write
     from retrieval.query import typed
 
     with context.ensure_object(Settings).open() as library:
@@ -181,14 +183,16 @@ def search(
             _say_that_none_match(found(1))
         elif not _any_relevant(matches):
             _say_that_none_is_relevant(asked)
-        write(rendered("null" if null else form, matches))
+    title = " ".join(query)
+    show_matches(context, title, matches, "null" if null else form)
 
 
-@click.command(short_help="Find pictures like one, itself left out.")
+@click.command(cls=Picturing, short_help="Find pictures like one, itself left out.")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @limited(10)
 @filtering
 @in_form
+@pictured
 @common
 @click.pass_context
 def similar(context: click.Context, path: Path, limit: int, form: str | None, null: bool) -> None:
@@ -196,11 +200,21 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
     Prints what `retrieve search` prints.
     """
-    from retrieval.output import write
-
     with context.ensure_object(Settings).open() as library:
         matches = library.similar(path, limit, filters=chosen_filters(context))
-        write(rendered("null" if null else form, matches))
+    show_matches(context, f"like {path.name}", matches, "null" if null else form)
+
+
+def show_matches(
+    context: click.Context, title: str, matches: list["Match"], form: str | None
+) -> None:
+    def sections() -> list["Section"]:
+        from retrieval.output import printable
+        from retrieval.pictures import answer
+
+        return [answer(printable(title), matches)]
+
+    show(context, rendered(form, matches), sections)
 
 
 def rendered(form: str | None, matches: list["Match"]) -> str | bytes:

@@ -11,8 +11,9 @@ from clipmodel.training.scenes import Part, Scene, imagine
 from retrieval import Library
 from retrieval.models import BUNDLED
 from retrieval.output import printable
+from retrieval.pictures import answer
 from retrieval.records import Match, Progress, Summary
-from retrieval.sheet import draw_sheet
+from retrieval.sheet import save
 
 SCENES = 300
 SIZE = (480, 360)
@@ -49,7 +50,7 @@ def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str
         for match in matches:
             echo(f"  {match.score:.3f}  {_shown(match.path)}")
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(rows).save(sheet)
+    save([answer(asked, matches) for asked, matches in rows], sheet)
     echo(f"\nwhat was found, as pictures: {_shown(sheet)}")
     command = f"retrieve search --library {shlex.quote(os.fspath(home))}"
     echo(f'ask for more: {printable(command)} "{NEXT[1 if photos else 0]}"')

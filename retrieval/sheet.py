@@ -1,54 +1,126 @@
-"""Contact sheets: a row a query, its best matches side by side, the score under each."""
+"""Contact sheets: the pictures of an answer side by side in rows of one width, captions beneath, as
+a drawing or as a page.
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw
 
-from retrieval.decode import formats
-from retrieval.records import Match
+from retrieval.errors import RetrieveError
+from retrieval.fonts import write
+from retrieval.page import page
+from retrieval.pictures import Section, Shown, thumbnail
 
-WIDTH, HEIGHT = 220, 165  # of a thumbnail's place, pixels
+HEIGHT = 165  # of a row, pixels, before it is made to fit the width
+ACROSS = 1390  # pixels of a row; six pictures of 4:3 fill it
 GAP = 14
-LABEL, SCORE = 30, 20  # heights of the lines of text
-PAPER, INK, FAINT = (250, 250, 248), (32, 32, 36), (128, 128, 134)
+TITLE, LINE = 34, 16  # heights of the lines of text
+BENEATH = 2 * LINE + GAP
+FLATTEST, STEEPEST = 4.0, 0.4  # width by height of a place; what is beyond is smaller in it
+HIGHEST = 65_500  # pixels of a sheet; JPEG's limit, and 0.3 GB
+PAPER, INK, FAINT, EMPTY = (250, 250, 248), (32, 32, 36), (128, 128, 134), (226, 226, 222)
 
 
-def draw_sheet(rows: Sequence[tuple[str, Sequence[Match]]]) -> Image.Image:
-    """rows: what was asked, and the matches. Returns an RGB picture as wide as the longest row."""
-    columns = max((len(matches) for _, matches in rows), default=0) or 1
-    row_height = LABEL + HEIGHT + SCORE + GAP
-    size = GAP + columns * (WIDTH + GAP), GAP + max(len(rows), 1) * row_height
-    sheet = Image.new("RGB", size, PAPER)
+def save(sections: Sequence[Section], file: Path) -> None:
+    """In the form that the ending of `file` names (see FORMS), whole or not at all. Raises
+    RetrieveError where it would be too high, OSError.
+    """
+    part = file.with_name(f".{file.name}.part")
+    try:
+        FORMS[file.suffix.lower()](sections, part)
+        os.replace(part, file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(file)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save_drawing(format: str) -> Callable[[Sequence[Section], Path], None]:
+    return lambda sections, file: draw_sheet(sections).save(file, format, quality=90)
+
+
+def _save_page(sections: Sequence[Section], file: Path) -> None:
+    with file.open("w", encoding="utf-8") as written:
+        written.writelines(page(sections))
+
+
+FORMS: dict[str, Callable[[Sequence[Section], Path], None]] = {
+    ".png": _save_drawing("PNG"),
+    ".jpg": _save_drawing("JPEG"),
+    ".jpeg": _save_drawing("JPEG"),
+    ".html": _save_page,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A picture's part of a row. Without a picture it stays empty."""
+
+    shown: Shown
+    picture: Image.Image | None
+    shape: float  # width by height
+
+
+@dataclass(frozen=True)
+class Row:
+    """Places of one height."""
+
+    places: Sequence[Place]
+    height: int
+
+
+def draw_sheet(sections: Sequence[Section]) -> Image.Image:
+    """RGB, of one width. Raises RetrieveError where it would be higher than a drawing may be."""
+    laid = [(section.title, list(_rows(section.shown))) for section in sections]
+    height = GAP + sum(TITLE + sum(row.height + BENEATH for row in rows) for _, rows in laid)
+    if height > HIGHEST:
+        raise RetrieveError(
+            f"so many pictures do not fit on a drawing, which would be {height:,} pixels high; "
+            "ask for fewer, or for a page: --sheet FILE.html"
+        )
+    sheet = Image.new("RGB", (ACROSS + 2 * GAP, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for row, (asked, matches) in enumerate(rows):
-        top = GAP + row * row_height
-        draw.text((GAP, top), asked, INK, ImageFont.load_default(18))
-        if not matches:
-            draw.text((GAP, top + LABEL), "nothing found", FAINT, ImageFont.load_default(14))
-        for column, match in enumerate(matches):
-            _draw_match(sheet, draw, match, GAP + column * (WIDTH + GAP), top + LABEL)
+    top = GAP
+    for title, rows in laid:
+        said = title if rows else f"{title}: nothing found"
+        write(draw, (GAP, top), said, width=ACROSS, size=18, ink=INK)
+        top += TITLE
+        for row in rows:
+            _draw_row(sheet, draw, row, top)
+            top += row.height + BENEATH
     return sheet
 
 
-def _draw_match(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, match: Match, left: int, top: int
-) -> None:
-    picture = _thumbnail(match.path)
-    sheet.paste(picture, (left + (WIDTH - picture.width) // 2, top + HEIGHT - picture.height))
-    name = match.path.name.encode("utf-8", "replace").decode()
-    below = f"{match.score:.3f}  {name if len(name) <= 24 else name[:23] + '…'}"
-    draw.text((left, top + HEIGHT + 3), below, FAINT, ImageFont.load_default(12))
+def _rows(shown: Sequence[Shown]) -> Iterator[Row]:
+    """Each is full, and as wide as the others, but for the last."""
+    row: list[Place] = []
+    for one in shown:
+        picture = thumbnail(one.path, int(FLATTEST * HEIGHT), HEIGHT)
+        shape = picture.width / picture.height if picture else 4 / 3
+        row.append(Place(one, picture, min(max(shape, STEEPEST), FLATTEST)))
+        shapes = sum(place.shape for place in row)
+        height = int((ACROSS - GAP * (len(row) - 1)) / shapes)
+        if height <= HEIGHT:
+            yield Row(row, height)
+            row = []
+    if row:
+        yield Row(row, HEIGHT)
 
 
-def _thumbnail(path: Path) -> Image.Image:
-    """The picture, upright, no larger than its place; an empty place if it has gone meanwhile."""
-    try:
-        with Image.open(os.fspath(path), formats=formats()) as opened:
-            opened.draft("RGB", (2 * WIDTH, 2 * HEIGHT))
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return Image.new("RGB", (WIDTH, HEIGHT), (226, 226, 222))
-    upright.thumbnail((WIDTH, HEIGHT))
-    return upright
+def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int) -> None:
+    left, bottom = GAP, top + row.height
+    for place in row.places:
+        width = int(place.shape * row.height)
+        if place.picture:
+            picture = place.picture.copy()
+            picture.thumbnail((width, row.height))
+            sheet.paste(picture, (left + (width - picture.width) // 2, bottom - picture.height))
+        else:
+            draw.rectangle((left, top, left + width - 1, bottom - 1), EMPTY)
+        for line, said in enumerate((place.shown.caption, place.shown.name)):
+            at = left, bottom + 2 + line * LINE
+            write(draw, at, said, width=width, size=12, ink=FAINT)
+        left += width + GAP

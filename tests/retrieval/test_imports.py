@@ -13,17 +13,17 @@ ROOT = Path(__file__).parents[2]
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
     "errors bounds records paths relevance",
-    "standing scan exif decode lock database locate filters templates fetch tags",
-    "language query",
+    "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
+    "language query terminal",
     "catalog schema transactions",
     "survey targets workers intake recorder refill index_file models selection duplicates export",
     "indexer embed search",
     "salvage",
     "status check ask",
     "library",
-    "sheet output report",
+    "output report pictures page sheet preview",
     "program demo",
-    "cli_search cli_collection",
+    "cli_pictures cli_search cli_collection",
     "cli",
 ]
 # The only ones that know of models and of nearest neighbours.
@@ -34,7 +34,7 @@ OUTSIDE = {
     },
     "indexes": {"check", "index_file", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
-    "click": {"cli", "cli_collection", "cli_search", "program"},
+    "click": {"cli", "cli_collection", "cli_pictures", "cli_search", "program"},
 }  # fmt: skip
 
 

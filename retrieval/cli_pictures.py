@@ -1,0 +1,104 @@
+"""`--preview` and `--sheet`: what was found as pictures, in the terminal and in a file.
+
+Nothing heavy is imported before pictures are asked for.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from retrieval.graphics import Way
+    from retrieval.pictures import Section
+
+WAYS = ("auto", "kitty", "iterm2", "sixel", "blocks")
+ENDINGS = (".png", ".jpg", ".jpeg", ".html")
+
+
+class Picturing(click.Command):
+    """A command whose `--preview` has its value after `=`, or none: never the word that follows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        said = [f"{arg}=auto" if arg == "--preview" else arg for arg in args[:end]]
+        rest = super().parse_args(ctx, said + args[end:])
+        as_text = ctx.params.get("form") is None and not ctx.params.get("null")
+        if "preview" in ctx.meta and not as_text and not ctx.resilient_parsing:
+            raise click.UsageError("--preview does not go with --json, --paths and --null", ctx)
+        return rest
+
+
+class SheetFile(click.Path):
+    """Where a sheet goes; how it is written is in its ending."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        file = Path(os.fsdecode(super().convert(value, param, ctx))).expanduser()
+        if file.suffix.lower() not in ENDINGS:
+            self.fail(f"{value!r} should end in one of {', '.join(ENDINGS)}", param, ctx)
+        return file
+
+
+def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--preview and --sheet, for a command of the class `Picturing`."""
+    preview = click.option(
+        "--preview",
+        type=click.Choice(WAYS),
+        metavar="[=HOW]",
+        expose_value=False,
+        callback=_remember,
+        help="Show the pictures here, in the terminal; HOW, where that goes wrong: kitty, iterm2, "
+        "sixel or blocks.",
+    )
+    sheet = click.option(
+        "--sheet",
+        type=SheetFile(dir_okay=False),
+        metavar="FILE",
+        expose_value=False,
+        callback=_remember,
+        help="Write them into one FILE as well: .png, .jpg or .html.",
+    )
+    return preview(sheet(command))
+
+
+def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value is not None and option.name:
+        context.meta[option.name] = value
+
+
+def show(
+    context: click.Context, text: str | bytes, sections: Callable[[], "Sequence[Section]"]
+) -> None:
+    """The answer as `text`, or as the pictures in `sections` where they were asked for."""
+    from retrieval.output import printable, write
+
+    if way := _way(context.meta.get("preview")):
+        from retrieval import terminal
+        from retrieval.preview import Preview
+
+        preview = Preview(
+            way, terminal.screen(), terminal.full_colour(), links=terminal.is_terminal()
+        )
+        for rows in preview.of(sections()):
+            write(rows)
+    else:
+        write(text)
+    if sheet := context.meta.get("sheet"):
+        from retrieval.sheet import save
+
+        save(sections(), sheet)
+        click.echo(f"as pictures: {printable(os.fspath(sheet))}", err=True)
+
+
+def _way(asked: 'Way | Literal["auto"] | None') -> "Way | None":
+    """How to draw; None for not at all."""
+    from retrieval import terminal
+
+    if asked != "auto":
+        return asked
+    if terminal.is_terminal():
+        return terminal.best_way()
+    click.echo("no pictures: this is no terminal; --preview=blocks writes them anyway", err=True)
+    return None

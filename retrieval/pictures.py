@@ -1,0 +1,61 @@
+"""Answers as pictures to look at: what is shown of each, in a terminal and on a contact sheet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from retrieval import decode
+from retrieval.errors import UnreadablePicture
+from retrieval.output import printable
+from retrieval.relevance import strength
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from retrieval.duplicates import Group
+    from retrieval.records import Match
+
+
+class Shown(NamedTuple):
+    """A picture, and what is written beneath it beside its name."""
+
+    path: Path
+    caption: str
+
+    @property
+    def name(self) -> str:
+        return printable(self.path.name)
+
+
+class Section(NamedTuple):
+    """Pictures that belong together, the first one first."""
+
+    title: str
+    shown: Sequence[Shown]
+
+
+def answer(title: str, matches: "Sequence[Match]") -> Section:
+    return Section(title, [Shown(match.path, _caption(match)) for match in matches])
+
+
+def copies(group: "Group") -> Section:
+    """The one to keep first, by whose path the others go."""
+    others = [
+        Shown(other.path, "same" if group.is_exact(other) else f"{other.score:.3f}")
+        for other in group.others
+    ]
+    kept = group.kept.path
+    return Section(printable(str(kept)), [Shown(kept, "keep"), *others])
+
+
+def thumbnail(path: Path, width: int, height: int) -> "Image.Image | None":
+    """None where the picture has gone meanwhile, or cannot be read any more."""
+    try:
+        return decode.thumbnail(decode.read(path), width, height)
+    except (FileNotFoundError, UnreadablePicture):
+        return None
+
+
+def _caption(match: "Match") -> str:
+    word = "" if match.relevance is None else f"  {strength(match.relevance)}"
+    return f"{match.score:.3f}{word}"
