@@ -16,6 +16,7 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.cli_collection import duplicates, export, tag
 from retrieval.cli_pictures import SheetFile
 from retrieval.cli_search import search, similar
+from retrieval.completion import NAME, completion, model_names
 from retrieval.errors import Interrupted, PathNotFound
 from retrieval.program import INTERRUPTED, Program, Settings, common
 
@@ -64,7 +65,12 @@ def cli(context: click.Context) -> None:
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
-@click.option("--model", metavar="NAME", help="Encode with this model (see `retrieve models`).")
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=model_names,
+    help="Encode with this model (see `retrieve models`).",
+)
 @click.option("--device", metavar="NAME", help='Where to encode: "cpu", "cuda", "cuda:1", "mps".')
 @click.option(
     "--precision",
@@ -184,7 +190,7 @@ def check(context: click.Context, repair: bool) -> None:
 
 
 @cli.command(short_help="Drop what is known of a folder or file.")
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @common
 @click.pass_obj
 def forget(settings: Settings, path: str) -> None:
@@ -194,8 +200,8 @@ def forget(settings: Settings, path: str) -> None:
 
 
 @cli.command(short_help="Say that a folder was moved.")
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
 @common
 @click.pass_obj
 def relocate(settings: Settings, old: str, new: str) -> None:
@@ -221,8 +227,14 @@ def models(settings: Settings) -> None:
 
 
 @cli.command(short_help="Paint pictures, find them by words, and draw what was found.")
-@click.argument("photos", required=False, metavar="[PHOTOS]")
-@click.option("--into", default="demo", metavar="DIR", help="For pictures and library (./demo).")
+@click.argument("photos", required=False, metavar="[PHOTOS]", type=click.Path())
+@click.option(
+    "--into",
+    type=click.Path(),
+    default="demo",
+    metavar="DIR",
+    help="For pictures and library (./demo).",
+)
 @click.option(
     "--sheet",
     type=SheetFile(dir_okay=False),
@@ -241,6 +253,9 @@ def demo(photos: str | None, into: str, sheet: Path) -> None:
     if folder and not folder.is_dir():
         raise PathNotFound(f"no such folder: {folder}")
     run_demo(Path(into), folder, sheet, click.echo)
+
+
+cli.add_command(completion)
 
 
 # -- parts of commands ---------------------------------------------------------------------------
@@ -293,7 +308,7 @@ def _files(count: int) -> str:
 
 
 def main() -> None:
-    cli(prog_name="retrieve")
+    cli(prog_name=NAME)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def tag(
 
 
 @click.command(short_help="Write vectors and paths for use elsewhere.")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=click.Path())
 @common
 @click.pass_obj
 def export(settings: Settings, folder: str) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.shell_completion import CompletionItem
+
+from retrieval.completion import Items, files
 
 if TYPE_CHECKING:
     from retrieval.graphics import Way
@@ -47,6 +50,7 @@ def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
         "--preview",
         type=click.Choice(WAYS),
         metavar="[=HOW]",
+        shell_complete=_ways,
         expose_value=False,
         callback=_remember,
         help="Show the pictures here, in the terminal; HOW, where that goes wrong: kitty, iterm2, "
@@ -66,6 +70,13 @@ def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
     if value is not None and option.name:
         context.meta[option.name] = value
+
+
+def _ways(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """After `=` alone; a bare `--preview` is followed by something else."""
+    if "preview" in context.meta:
+        return files(context, parameter, incomplete)
+    return [CompletionItem(way) for way in WAYS if way.startswith(incomplete)]
 
 
 def show(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retrieval import completion
 from retrieval.cli_pictures import Picturing, pictured, show
 from retrieval.program import Settings, common
 
@@ -33,6 +34,12 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
         ("format", "NAME", "jpeg, png, heic ..."),
         ("orientation", "O", "landscape, portrait or square."),
     ]
+    known = {
+        "in": completion.folder_names,
+        "camera": completion.camera_names,
+        "format": completion.format_names,
+        "orientation": completion.shape_names,
+    }
     for name, metavar, said in reversed(options):
         option = click.option(
             f"--{name}",
@@ -40,6 +47,7 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar=metavar,
             expose_value=False,
             callback=_remember(name),
+            shell_complete=known.get(name),
             help=said,
         )
         command = option(command)
@@ -91,7 +99,9 @@ def limited(default: int, of: str = "") -> Callable[..., Any]:
 
 
 @click.command(cls=Picturing, short_help="Find pictures by words, or by one that is like them.")
-@click.argument("query", nargs=-1, required=True, metavar="QUERY...")
+@click.argument(
+    "query", nargs=-1, required=True, metavar="QUERY...", shell_complete=completion.files
+)
 @limited(10)
 @filtering
 @click.option("--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable.")

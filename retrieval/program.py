@@ -101,6 +101,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 
     library = click.option(
         "--library",
+        type=click.Path(),
         metavar="DIR",
         expose_value=False,
         callback=remember,

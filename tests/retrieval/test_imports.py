@@ -23,18 +23,21 @@ STAGES = [
     "library",
     "output report pictures page sheet preview",
     "program demo",
+    "completion",
     "cli_pictures cli_search cli_collection",
     "cli",
 ]
 # The only ones that know of models and of nearest neighbours.
 OUTSIDE = {
     "clipmodel": {
-        "decode", "embed", "indexer", "library", "models", "program", "demo", "recorder", "refill",
-        "standing",
+        "completion", "decode", "embed", "indexer", "library", "models", "program", "demo",
+        "recorder", "refill", "standing",
     },
     "indexes": {"check", "index_file", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
-    "click": {"cli", "cli_collection", "cli_pictures", "cli_search", "program"},
+    "click": {
+        "cli", "cli_collection", "cli_pictures", "cli_search", "completion", "program",
+    },
 }  # fmt: skip
 
 
