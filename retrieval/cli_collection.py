@@ -4,16 +4,12 @@ Nothing heavy is imported before the command runs.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from retrieval.cli_pictures import Picturing, pictured, show
 from retrieval.cli_search import chosen_filters, filtering, in_form, limited
 from retrieval.program import Settings, common
-
-if TYPE_CHECKING:
-    from retrieval.pictures import Section
 
 
 @click.command(cls=Picturing, short_help="List copies and near copies in groups.")
@@ -41,6 +37,7 @@ def duplicates(
     from retrieval import report
     from retrieval.duplicates import paths_to_spare
     from retrieval.output import json_array, paths_of
+    from retrieval.pictures import copies
 
     with context.ensure_object(Settings).open() as library:
         found = library.duplicates(threshold, filters=chosen_filters(context))
@@ -51,13 +48,7 @@ def duplicates(
         text = json_array([report.group_object(group) for group in found])
     else:
         text = report.of_groups(found)
-
-    def sections() -> list["Section"]:
-        from retrieval.pictures import copies
-
-        return [copies(group) for group in found]
-
-    show(context, text, sections)
+    show(context, text, [copies(group) for group in found])
 
 
 @click.command(short_help="Say which of some labels pictures show.")

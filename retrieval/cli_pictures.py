@@ -79,37 +79,32 @@ def _ways(context: click.Context, parameter: click.Parameter, incomplete: str) -
     return [CompletionItem(way) for way in WAYS if way.startswith(incomplete)]
 
 
-def show(
-    context: click.Context, text: str | bytes, sections: Callable[[], "Sequence[Section]"]
-) -> None:
+def show(context: click.Context, text: str | bytes, sections: "Sequence[Section]") -> None:
     """The answer as `text`, or as the pictures in `sections` where they were asked for."""
     from retrieval.output import printable, write
 
     if way := _way(context.meta.get("preview")):
-        from retrieval import terminal
         from retrieval.preview import Preview
+        from retrieval.terminal import full_colour, is_terminal, screen
 
-        preview = Preview(
-            way, terminal.screen(), terminal.full_colour(), links=terminal.is_terminal()
-        )
-        for rows in preview.of(sections()):
-            write(rows)
+        for row in Preview(way, screen(), full_colour(), is_terminal()).of(sections):
+            write(row)
     else:
         write(text)
     if sheet := context.meta.get("sheet"):
         from retrieval.sheet import save
 
-        save(sections(), sheet)
+        save(sections, sheet)
         click.echo(f"as pictures: {printable(os.fspath(sheet))}", err=True)
 
 
 def _way(asked: 'Way | Literal["auto"] | None') -> "Way | None":
     """How to draw; None for not at all."""
-    from retrieval import terminal
-
     if asked != "auto":
         return asked
-    if terminal.is_terminal():
-        return terminal.best_way()
+    from retrieval.terminal import best_way, is_terminal
+
+    if is_terminal():
+        return best_way()
     click.echo("no pictures: this is no terminal; --preview=blocks writes them anyway", err=True)
     return None

@@ -17,7 +17,6 @@ from retrieval.program import Settings, common
 if TYPE_CHECKING:
     from retrieval.ask import Rank, Sort
     from retrieval.filters import Filters
-    from retrieval.pictures import Section
     from retrieval.query import Question
     from retrieval.records import Match
 
@@ -167,6 +166,7 @@ def search(
     retrieve search a birthday cake after:2023-06 camera:pixel
     retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
     """
+    from retrieval.pictures import answer
     from retrieval.query import typed
 
     with context.ensure_object(Settings).open() as library:
@@ -193,8 +193,7 @@ def search(
             _say_that_none_match(found(1))
         elif not _any_relevant(matches):
             _say_that_none_is_relevant(asked)
-    title = " ".join(query)
-    show_matches(context, title, matches, "null" if null else form)
+    show(context, rendered("null" if null else form, matches), [answer(" ".join(query), matches)])
 
 
 @click.command(cls=Picturing, short_help="Find pictures like one, itself left out.")
@@ -210,21 +209,12 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
     Prints what `retrieve search` prints.
     """
+    from retrieval.pictures import answer
+
     with context.ensure_object(Settings).open() as library:
         matches = library.similar(path, limit, filters=chosen_filters(context))
-    show_matches(context, f"like {path.name}", matches, "null" if null else form)
-
-
-def show_matches(
-    context: click.Context, title: str, matches: list["Match"], form: str | None
-) -> None:
-    def sections() -> list["Section"]:
-        from retrieval.output import printable
-        from retrieval.pictures import answer
-
-        return [answer(printable(title), matches)]
-
-    show(context, rendered(form, matches), sections)
+    text = rendered("null" if null else form, matches)
+    show(context, text, [answer(f"like {path.name}", matches)])
 
 
 def rendered(form: str | None, matches: list["Match"]) -> str | bytes:

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 from click.shell_completion import (
@@ -29,7 +29,7 @@ SHELLS = ("bash", "zsh", "fish")
 PATIENCE = 0.5  # seconds in a catalog
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
 
-Items = list[CompletionItem[str]]
+Items: TypeAlias = "list[CompletionItem[str]]"
 
 
 @click.command(short_help="Print what makes a shell complete.")
@@ -63,7 +63,7 @@ class Bash(BashComplete):
             return args[:-2], f"{args[-2]}={incomplete}"
         return args, incomplete
 
-    def format_completion(self, item: CompletionItem[str]) -> str:
+    def format_completion(self, item: "CompletionItem[str]") -> str:
         words, number = os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"])
         if number < len(words) and words[number].startswith(("'", '"')):
             return super().format_completion(item)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from retrieval import decode
 from retrieval.errors import UnreadablePicture
 from retrieval.output import printable
 from retrieval.relevance import strength
@@ -35,7 +34,7 @@ class Section(NamedTuple):
 
 
 def answer(title: str, matches: "Sequence[Match]") -> Section:
-    return Section(title, [Shown(match.path, _caption(match)) for match in matches])
+    return Section(printable(title), [Shown(match.path, _caption(match)) for match in matches])
 
 
 def copies(group: "Group") -> Section:
@@ -50,6 +49,8 @@ def copies(group: "Group") -> Section:
 
 def thumbnail(path: Path, width: int, height: int) -> "Image.Image | None":
     """None where the picture has gone meanwhile, or cannot be read any more."""
+    from retrieval import decode  # Pillow
+
     try:
         return decode.thumbnail(decode.read(path), width, height)
     except (FileNotFoundError, UnreadablePicture):

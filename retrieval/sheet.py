@@ -28,7 +28,7 @@ def save(sections: Sequence[Section], file: Path) -> None:
     """In the form that the ending of `file` names (see FORMS), whole or not at all. Raises
     RetrieveError where it would be too high, OSError.
     """
-    part = file.with_name(f".{file.name}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         FORMS[file.suffix.lower()](sections, part)
         os.replace(part, file)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from retrieval import fonts, sheet
+from retrieval import cli_pictures, fonts, sheet
 from retrieval.errors import RetrieveError
 from retrieval.page import page
 from retrieval.pictures import Section, Shown
@@ -164,6 +164,10 @@ def test_similar_and_duplicates_write_sheets_too(indexed: Path, home: Path) -> N
     assert text.count("<figure") == listed.count("\t") // 2 > 2
     assert "keep" in text and f"<h1>{indexed}" in text
     assert ok("duplicates", "--json", "--sheet", "twice.png", *library).startswith("[")
+
+
+def test_every_ending_that_is_taken_can_be_written() -> None:
+    assert set(cli_pictures.ENDINGS) == set(sheet.FORMS)
 
 
 def test_mistakes_are_told_of_before_the_search(indexed: Path, home: Path) -> None:
