@@ -12,7 +12,7 @@ from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.query import Mix, Query, Question, Words
 from retrieval.records import Match
-from retrieval.relevance import CROWD, FAIR, Calibration, calibration_of
+from retrieval.relevance import CROWD, FAIR, TOGETHER, Calibration, calibration_of
 from retrieval.search import Hit, Searcher
 from retrieval.selection import chosen, first_in
 from retrieval.standing import SHARE, is_measured
@@ -67,24 +67,40 @@ def answered(
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
-        depth = max(how.limit, DEEP) if how.has_floor else how.limit
+        depth = max(how.limit, DEEP if how.has_floor else TOGETHER)
         hits = searcher.search(model, vectors[rows], depth, allowed, shares[rows])
         among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
-            judge = Judge(curve, among) if curve and is_words else None
+            judge = Judge.of(curve, among, found) if curve and is_words else None
             answers[row] = _answer(found, filters, judge, how)
     return answers
 
 
 class Judge(NamedTuple):
-    """The relevance of hits for a query in words, among so many pictures."""
+    """The relevance of the hits of one query in words."""
 
     curve: Calibration
-    among: int
+    among: int  # pictures
+    evidence: float  # that there is a match: by the first hits together
+    best: float  # what is left of the first one's cosine
+
+    @classmethod
+    def of(cls, curve: Calibration, among: int, hits: Sequence[Hit]) -> "Judge":
+        first = sorted(hits, key=_left, reverse=True)[:TOGETHER]
+        if not first:
+            return cls(curve, among, 0.0, 0.0)
+        cosines = np.array([hit.score for hit in first])
+        evidence = curve.evidence(cosines, np.array([hit.pull for hit in first]))
+        return cls(curve, among, float(evidence), _left(first[0]))
 
     def relevance(self, hit: Hit) -> float:
-        return self.curve.relevance(hit.score - SHARE * hit.pull, self.among)
+        """That of the first is the evidence's; the others fall behind as far as in the ranking."""
+        return self.curve.relevance(self.evidence - (self.best - _left(hit)), self.among)
+
+
+def _left(hit: Hit) -> float:
+    return hit.score - SHARE * hit.pull
 
 
 def _share(query: Query, rank: Rank) -> float:
