@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from retrieval.catalog import Catalog
 from retrieval.records import Image, Match, ModelRecord
 
-BLOCK = 2_048  # images compared at a time with all others
+BLOCK = 2_048  # images compared at a time with as many others
+SHORT = 64  # dimensions that rule out nearly all that is not near, in a seventh of the time
+SAMPLE = 20_000  # vectors whose main directions those are
+SLACK = 1e-3  # of rounding; what is not ruled out is compared in full
+FEW = 1 / 128  # of the pairs of two blocks: more are compared sooner all at once
 NEAR = 0.97  # cosine from which on pictures are nearly the same
 
 
@@ -36,8 +40,8 @@ def groups(
 ) -> Iterator[Group]:
     """The groups of two files or more among the images `allowed` (sorted ids), or all.
 
-    In the order of the paths of those to keep. Every image is compared with every other: a second
-    for 30,000, but minutes for half a million.
+    In the order of the paths of those to keep. Every image is compared with every other: 15 s for
+    100,000 of 512 dimensions on two cores, and a hundred times as long for a million.
     """
     ids, vectors = _vectors(catalog, model, allowed)
     held = catalog.images(ids.tolist())
@@ -75,12 +79,15 @@ def _stars(
     in none either; by their names, with their cosines.
     """
     free = np.ones(len(vectors), bool)
+    short = _shortened(vectors)
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK].astype(np.float32)
-        near = [
-            _above(block, vectors[other : other + BLOCK], threshold, other)
-            for other in range(start, len(vectors), BLOCK)
-        ]
+        near = []
+        for other in range(start, len(vectors), BLOCK):
+            others = vectors[other : other + BLOCK]
+            most = short[start : start + BLOCK] @ short[other : other + BLOCK].T  # (B, b)
+            rows, columns, cosines = _near(block, others, most, threshold)
+            near.append((rows, columns + other, cosines))
         rows, columns, scores = (np.concatenate(parts) for parts in zip(*near, strict=True))
         order = np.argsort(rows, kind="stable")
         bounds = np.searchsorted(rows[order], np.arange(len(block) + 1))
@@ -95,13 +102,39 @@ def _stars(
             yield [(int(names[start + row]), 1.0), *others]
 
 
-def _above(
-    block: NDArray[np.float32], others: NDArray[np.float16], threshold: float, start: int
+def _shortened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(N, D) -> (N, SHORT + 1), of which inner products are no less than those of the vectors: by
+    Cauchy and Schwarz what is left out adds no more than the product of its lengths.
+    """
+    sample = vectors[:: len(vectors) // SAMPLE + 1].astype(np.float32)
+    main = np.linalg.eigh(sample.T @ sample)[1][:, -SHORT:]  # (D, SHORT)
+    short = np.empty((len(vectors), main.shape[1] + 1), np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        whole = vectors[start : start + BLOCK].astype(np.float32)
+        kept = short[start : start + BLOCK]
+        kept[:, :-1] = whole @ main
+        left = (whole**2).sum(axis=1) - (kept[:, :-1] ** 2).sum(axis=1)
+        kept[:, -1] = np.sqrt(np.maximum(left, 0))
+    return short
+
+
+def _near(
+    block: NDArray[np.float32],
+    others: NDArray[np.float16],
+    most: NDArray[np.float32],
+    threshold: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `block`, rows of `others` (counted from `start`) and their cosines, where near."""
-    cosines = block @ others.astype(np.float32).T  # (B, D) @ (D, b) -> (B, b)
-    rows, columns = np.nonzero(cosines >= threshold)
-    return rows, columns + start, np.minimum(cosines[rows, columns], 1.0)
+    """Rows of `block` and `others` that are near, and their cosines, of which `most` are bounds."""
+    rows, columns = np.nonzero(most >= threshold - SLACK)
+    if len(rows) > FEW * most.size:
+        whole = block @ others.astype(np.float32).T  # (B, D) @ (D, b) -> (B, b)
+        rows, columns = np.nonzero(whole >= threshold)
+        cosines = whole[rows, columns]
+    else:
+        cosines = np.einsum("pd,pd->p", block[rows], others[columns].astype(np.float32))
+        is_near = cosines >= threshold
+        rows, columns, cosines = rows[is_near], columns[is_near], cosines[is_near]
+    return rows, columns, np.minimum(cosines, 1.0)
 
 
 def _group(members: Sequence[tuple[Image, float]]) -> Group:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from benchmarks.inputs import PictureLike
 from retrieval import Filters, InvalidQuery, Library, PathNotFound, duplicates
 from retrieval.catalog import Catalog
 from retrieval.cli import cli
@@ -101,6 +102,27 @@ def test_groups_are_stars_as_by_brute_force(
     groups = {g.kept.image.id: {m.image.id for m in g.others} for g in found}
     assert groups == {id: others for id, others in expected.items() if others}
     filled.catalog.close()
+
+
+@pytest.mark.parametrize("threshold", [0.6, 0.9, 0.97])
+def test_no_pair_is_ruled_out_that_is_near(
+    monkeypatch: pytest.MonkeyPatch, threshold: float
+) -> None:
+    monkeypatch.setattr(duplicates, "BLOCK", 300)
+    vectors = PictureLike(128).draw(1_000, seed=1)
+    generator = np.random.default_rng(2)
+    vectors[500:] = unit(vectors[:500] + 0.02 * generator.normal(size=(500, 128)))
+    halves = vectors.astype(np.float16)
+    cosines = halves.astype(np.float32) @ halves.astype(np.float32).T
+    free, expected = np.ones(1_000, bool), []
+    for row in range(1_000):
+        if free[row]:
+            star = np.flatnonzero(free & (cosines[row] >= threshold) & (np.arange(1_000) > row))
+            expected.append([row, *star.tolist()])
+            free[[row, *star]] = False
+    stars = duplicates._stars(halves, threshold, np.arange(1_000))
+    assert [[name for name, _ in star] for star in stars] == expected
+    assert any(len(star) > 1 for star in expected)
 
 
 def test_none_among_none(tmp_path: Path) -> None:
