@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     import torch
 
 
+LONG = 50  # times its shorter side: of a longer picture only so much of the middle is resized
+
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def resize(image: Image.Image, size: int, box: Box | None = None) -> Image.Image:
-    """Bicubic until the shorter side of `box` (None: all) is `size`.
+    """Bicubic until the shorter side of `box` (None: all) is `size`. Ends of a very long picture,
+    far from what `crop` keeps, are left out: 1 x 100,000 would become 5 gigapixels.
 
     A JPEG that is decoded at an eighth has its sides rounded up; the box, which Pillow's `draft`
     returns, is the picture without that. Not to heed it would stretch and shift the picture.
     """
-    left, top, right, bottom = box or (0, 0, *image.size)
-    width, height = right - left, bottom - top
+    box = _middle(box or (0, 0, *image.size))
+    width, height = box[2] - box[0], box[3] - box[1]
     if width <= height:
         resized = (size, int(size * height / width))
     else:
@@ -31,6 +34,14 @@ def resize(image: Image.Image, size: int, box: Box | None = None) -> Image.Image
     if resized == image.size:
         return image
     return image.resize(resized, Image.Resampling.BICUBIC, box)
+
+
+def _middle(box: Box) -> Box:
+    """As much off both ends, in whole pixels, that the rest is at most LONG or little more."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    across, down = max(0, (width - LONG * height) // 2), max(0, (height - LONG * width) // 2)
+    return left + across, top + down, right - across, bottom - down
 
 
 def crop(image: Image.Image, size: int) -> Image.Image:

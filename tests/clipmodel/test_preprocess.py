@@ -50,6 +50,19 @@ def test_resize_and_crop_equals_torchvision(size: tuple[int, int]) -> None:
     assert resize_and_crop(picture, 56).size == (56, 56)
 
 
+@pytest.mark.parametrize("size", [(1, 100_000), (100_001, 1), (3, 20_000), (80, 9_001)])
+def test_the_middle_of_a_very_long_picture(size: tuple[int, int]) -> None:
+    picture = noise(size)
+    long, short = max(size), min(size)
+    middle = (long - 20 * short) // 2  # by torchvision's way only a part of it can be resized
+    across, down = (middle, 0) if size[0] == long else (0, middle)
+    part = picture.crop((across, down, size[0] - across, size[1] - down))
+    ours, near = to_pixels(picture, 56).astype(int), to_pixels(part, 56).astype(int)
+    assert ours.shape == (56, 56, 3) and np.abs(ours - near).mean() < 8
+    if 56 % short == 0:
+        np.testing.assert_array_equal(ours, near)
+
+
 @pytest.mark.parametrize(
     "mode", ["RGB", "L", "P", "1", "CMYK", "YCbCr", "HSV", "LAB", "RGBA", "LA"]
 )
