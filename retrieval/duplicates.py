@@ -84,9 +84,9 @@ def _stars(
         block = vectors[start : start + BLOCK].astype(np.float32)
         near = []
         for other in range(start, len(vectors), BLOCK):
-            others = vectors[other : other + BLOCK]
+            facing = vectors[other : other + BLOCK]
             most = short[start : start + BLOCK] @ short[other : other + BLOCK].T  # (B, b)
-            rows, columns, cosines = _near(block, others, most, threshold)
+            rows, columns, cosines = _near(block, facing, most, threshold)
             near.append((rows, columns + other, cosines))
         rows, columns, scores = (np.concatenate(parts) for parts in zip(*near, strict=True))
         order = np.argsort(rows, kind="stable")
