@@ -35,7 +35,8 @@ def main(name: str, folder: Path) -> None:
     pixels_of = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
     config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": pixels_of}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
-    size = model.visual.image_size[0]
+    sides = model.visual.image_size  # pixels; two of a ViT, one of a ResNet
+    size = sides if isinstance(sides, int) else sides[0]
     pixels = torch.zeros(2, 3, size, size)
     tokens = open_clip.get_tokenizer(name)(["a red car", "snow"])
     write(Tower(model, "encode_image"), pixels, folder / "visual.onnx")
