@@ -15,6 +15,7 @@ import click
 from retrieval.bounds import MAX_PIXELS
 from retrieval.cli_collection import duplicates, export, tag
 from retrieval.cli_search import search, similar
+from retrieval.cli_server import serve
 from retrieval.errors import Interrupted, PathNotFound
 from retrieval.program import INTERRUPTED, Program, Settings, common
 
@@ -133,7 +134,7 @@ def index(
         write(report.of_run(summary))
 
 
-for command in (search, similar, duplicates, tag, export):
+for command in (search, similar, serve, duplicates, tag, export):
     cli.add_command(command)
 
 

@@ -48,6 +48,8 @@ UPRIGHT = {
 }
 QUARTER_TURNS = (5, 6, 7, 8)
 
+WEBP_QUALITY = 80
+
 NO_MEMORY = "it takes more memory than there is"
 
 
@@ -88,6 +90,27 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
         return _decode(data, size, max_pixels)
 
 
+def thumbnail(data: bytes, box: tuple[int, int], max_pixels: int = MAX_PIXELS) -> bytes:
+    """A picture's first frame as a WebP, upright, within `box` (width, height), never enlarged.
+
+    Raises UnreadablePicture.
+    """
+    if not data:
+        raise UnreadablePicture("the file is empty")
+    with _explained(), _open(data) as image:
+        _check_size(image, max_pixels)
+        either = [_within(image.size, most) for most in (box, box[::-1])]  # way up: not known yet
+        width, height = (int(DRAFT_FACTOR * max(sides)) for sides in zip(*either, strict=True))
+        drafted = image.draft(None, (width, height))
+        image.load()
+        orientation = orientation_of(image)
+        size = either[orientation in QUARTER_TURNS]
+        small = _rgb(image).resize(size, Image.Resampling.LANCZOS, drafted and drafted[1], 2.0)
+        written = io.BytesIO()
+        _upright(small, orientation).save(written, "WEBP", quality=WEBP_QUALITY, method=2)
+    return written.getvalue()
+
+
 def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
     with _explained():
@@ -114,9 +137,7 @@ def allowing(max_pixels: int) -> Iterator[None]:
 
 def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     with _open(data) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
+        width, height = _check_size(image, max_pixels)
         format = image.format or ""
         least = int(DRAFT_FACTOR * size)
         drafted = image.draft(None, (least, least))
@@ -126,6 +147,20 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     if orientation in QUARTER_TURNS:
         width, height = height, width
     return Decoded(pixels, width, height, format, taken, shot)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> tuple[int, int]:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
+    return width, height
+
+
+def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """`size` made so small that it fits into `box`."""
+    scale = min(1.0, *(most / side for side, most in zip(size, box, strict=True)))
+    width, height = (max(1, round(scale * side)) for side in size)
+    return width, height
 
 
 def _pixels(

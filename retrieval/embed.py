@@ -14,7 +14,7 @@ from retrieval import models
 from retrieval.catalog import Catalog
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
-from retrieval.records import Address, ModelRecord
+from retrieval.records import Address, ImageId, ModelRecord, Prepared
 from retrieval.templates import filled
 
 if TYPE_CHECKING:
@@ -104,13 +104,18 @@ class Embedder:
             return self._in(_read(picture), str(picture)) if known is None else known
         if isinstance(picture, bytes):
             return self._in(picture, "these bytes")
+        if isinstance(picture, ImageId):
+            return self._of_number(picture.id)
+        if isinstance(picture, Prepared):
+            known = self._vector(self._catalog.image_of_digest(picture.digest))
+            return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):
             from retrieval.fetch import fetch  # urllib, http and ssl
 
             return self._in(fetch(picture.url), picture.url)
         from retrieval import decode
 
-        return decode.pixels_of(picture, self._side)
+        return decode.pixels_of(picture, self.side)
 
     def _in(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
         from retrieval import decode
@@ -119,9 +124,21 @@ class Embedder:
         if known is not None:
             return known
         try:
-            return decode.decode(data, self._side).pixels
+            return decode.decode(data, self.side).pixels
         except UnreadablePicture as error:
             raise _unreadable(name, error) from error
+
+    def _of_number(self, image_id: int) -> NDArray[np.float32]:
+        if (vector := self._vector(image_id)) is None:
+            raise InvalidQuery(
+                f"picture {image_id} is not encoded yet, or gone; `retrieve index` looks again"
+            )
+        return vector
+
+    def _fitting(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if pixels.shape != (self.side, self.side, 3):
+            raise InvalidQuery("the picture was prepared for another model; give it again")
+        return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
         return None if image_id is None else self._catalog.vector(self.record.id, image_id)
@@ -148,7 +165,8 @@ class Embedder:
             return np.concatenate([tower.encode(batch) for batch in batches])
 
     @property
-    def _side(self) -> int:
+    def side(self) -> int:
+        """Pixels of a picture as the model sees it. Raises ModelUnavailable, ModelMismatch."""
         with self._opening:
             return self._model.config.vision.image_size
 

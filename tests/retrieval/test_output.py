@@ -56,6 +56,7 @@ def test_json_is_utf8_and_loses_nothing() -> None:
     data = output.as_json([COPIED, STRANGE])
     first, second = json.loads(data.decode("utf-8"))
     assert first == {
+        "id": 1,
         "path": "/p/b.jpg",
         "score": -0.02,
         "relevance": 0.75,
