@@ -12,7 +12,8 @@ export class ApiError extends Error {
 async function call(path, { query = {}, signal, ...request } = {}) {
   const address = new URL(path, location.origin);
   for (const [name, value] of Object.entries(query)) {
-    if (value !== null && value !== undefined && value !== "") address.searchParams.set(name, value);
+    if (value !== null && value !== undefined && value !== "")
+      address.searchParams.set(name, value);
   }
   if (request.method) request.headers = { ...request.headers, "X-Retrieve": "1" };
   let response;
@@ -25,10 +26,18 @@ async function call(path, { query = {}, signal, ...request } = {}) {
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => null);
   if (response.ok) return answer;
-  throw new ApiError(answer?.error ?? `The server says: ${response.status} ${response.statusText}`, response.status, answer?.position ?? null);
+  throw new ApiError(
+    answer?.error ?? `The server says: ${response.status} ${response.statusText}`,
+    response.status,
+    answer?.position ?? null,
+  );
 }
 
-const json = (method, body) => ({ method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+const json = (method, body) => ({
+  method,
+  body: JSON.stringify(body),
+  headers: { "Content-Type": "application/json" },
+});
 
 export const api = {
   search: (query, signal) => call("/api/search", { query, signal }),

@@ -26,15 +26,15 @@ const duplicates = new Duplicates(views.duplicates);
 const library = new LibraryView(views.status, { start: starter });
 const showFilters = makeFilters(find("#filters"));
 const viewer = new Viewer(find("#viewer"), { neighbours, weigh, closed });
-const banner = makeBanner(find("#banner"), showNew);
+const banner = makeBanner(find("#banner"), showNew, () => pictures.results?.empty);
 
 // -- what the parts ask of each other -------------------------------------------------------------
 
-/** Adds a picture to the query, or takes it out if it is there so. */
+/** Adds a picture to the query, or takes it out if it is there so; shows what is found then. */
 function weigh(id, sign) {
   const picture = `id:${id}`;
   const q = withPicture(state.q, picture, signOf(state.q, picture) === sign ? null : sign);
-  go({ q, view: "", sort: "score" });
+  go({ q, view: "", sort: "score", picture: null });
 }
 
 function toPlace(position) {
@@ -44,7 +44,7 @@ function toPlace(position) {
 
 /** Starts a run; null where this server does not take such orders. */
 function starter() {
-  if (!connection.status?.can_reveal) return null;
+  if (!connection.status?.can_index) return null;
   return async (folder) => {
     await api.startIndex([folder]);
     await connection.ask();
@@ -72,7 +72,11 @@ function showNew() {
 // -- the address → the page -----------------------------------------------------------------------
 
 function draw(before, how = {}) {
-  const isSame = before !== null && before.view === state.view && before.q === state.q && before.sort === state.sort;
+  const isSame =
+    before !== null &&
+    before.view === state.view &&
+    before.q === state.q &&
+    before.sort === state.sort;
   for (const [name, view] of Object.entries(views)) view.hidden = name !== state.view;
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.dataset.view === state.view;
@@ -80,8 +84,9 @@ function draw(before, how = {}) {
     if (isHere) link.setAttribute("aria-current", "page");
     link.href = address({ view: link.dataset.view, picture: null });
   }
-  find("#filters").hidden = state.view !== "";
-  if (field.value !== state.q && !(how.typed && document.activeElement === field)) field.value = state.q;
+  find("#filters").hidden = state.view === "status";
+  if (field.value !== state.q && !(how.typed && document.activeElement === field))
+    field.value = state.q;
   find("#clear").hidden = !field.value;
   showFilters(state.q);
   drawPieces(pieces, state.q, { open: (id) => go({ picture: id }) });
@@ -93,7 +98,10 @@ function draw(before, how = {}) {
 function show(how) {
   if (state.view === "duplicates") return duplicates.show(state.q);
   if (state.view === "status") return library.show();
-  return pictures.show(state.q, state.sort, { afresh: how.afresh, scroll: how.comes === "back" ? history.state?.scroll : 0 });
+  return pictures.show(state.q, state.sort, {
+    afresh: how.afresh,
+    scroll: how.comes === "back" ? history.state?.scroll : 0,
+  });
 }
 
 let typed = false; // whether the last change came from the keys: then it is one step of history
@@ -125,7 +133,7 @@ field.form.addEventListener("submit", (event) => {
   event.preventDefault();
   ask();
   isTyping = false;
-  if (pictures.failed) pictures.again();
+  if (pictures.hasFailed) pictures.again();
 });
 find("#clear").addEventListener("click", () => {
   field.value = "";
@@ -139,7 +147,8 @@ find("#clear").addEventListener("click", () => {
 addEventListener("keydown", (event) => {
   const isInField = event.target.closest?.("input, textarea, select");
   if (event.key === "Escape" && event.target === field) return toGrid();
-  if (event.key === "ArrowDown" && event.target === field) return event.preventDefault(), toGrid();
+  if (event.key === "ArrowDown" && event.target === field)
+    return (event.preventDefault(), toGrid());
   if (isInField || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/" && !find("#viewer").open) {
     event.preventDefault();
@@ -156,12 +165,18 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-view]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  go(link.classList.contains("brand") ? { q: "", view: "", picture: null, sort: "score" } : { view: link.dataset.view, picture: null });
+  go(
+    link.classList.contains("brand")
+      ? { q: "", view: "", picture: null, sort: "score" }
+      : { view: link.dataset.view, picture: null },
+  );
 });
 
 find("#theme").addEventListener("click", () => {
   const root = document.documentElement;
-  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const isDark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = isDark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
 });
@@ -172,12 +187,11 @@ if (localStorage.getItem("facts") !== "" && innerWidth > 900) viewer.toggleFacts
 
 connection.addEventListener("back", () => {
   banner.clear();
-  if (pictures.failed || state.view) show({ afresh: true });
+  if (pictures.hasFailed || state.view) show({ afresh: true });
 });
 connection.addEventListener("status", () => {
   const run = connection.status.indexing;
   find("#running").hidden = !run;
-  if (pictures.results && !state.q) pictures.say();
 });
 connection.start();
 draw(null);

@@ -3,8 +3,8 @@
 import { connection } from "./connection.js";
 import { el } from "./dom.js";
 
-/** @param {HTMLElement} host  @param {() => void} showNew */
-export function makeBanner(host, showNew) {
+/** @param {HTMLElement} host  @param {() => void} showNew  @param {() => boolean} isEmpty nothing is shown */
+export function makeBanner(host, showNew, isEmpty) {
   let counting = 0;
   const say = (...what) => {
     clearInterval(counting);
@@ -13,19 +13,33 @@ export function makeBanner(host, showNew) {
   };
   connection.addEventListener("gone", () => {
     const left = el("span", { "aria-hidden": "true" });
-    const tick = () => (left.textContent = ` Trying again in ${Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000))} s.`);
-    say(el("span", {}, "The server does not answer. If it was stopped, start it again with ", el("code", {}, "retrieve serve"), "."), left,
-      el("button", { type: "button", class: "button", onclick: () => connection.ask() }, "Try now"));
+    const tick = () =>
+      (left.textContent = ` Trying again in ${Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000))} s.`);
+    say(
+      el(
+        "span",
+        {},
+        "The server does not answer. If it was stopped, start it again with ",
+        el("code", {}, "retrieve serve"),
+        ".",
+      ),
+      left,
+      el("button", { type: "button", class: "button", onclick: () => connection.ask() }, "Try now"),
+    );
     tick();
     counting = setInterval(tick, 500);
   });
   connection.addEventListener("back", () => say());
   connection.addEventListener("version", () => {
+    if (isEmpty()) return showNew(); // nobody is looking at anything
     const show = () => {
       say();
       showNew();
     };
-    say(el("span", {}, "The library has changed."), el("button", { type: "button", class: "button", onclick: show }, "Show new pictures"));
+    say(
+      el("span", {}, "The library has changed."),
+      el("button", { type: "button", class: "button", onclick: show }, "Show new pictures"),
+    );
   });
   return { clear: () => say() };
 }

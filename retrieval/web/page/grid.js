@@ -78,7 +78,8 @@ export class Grid {
     while (last < rows.length && rows[last].top < from + innerHeight + BEYOND) last++;
     const [begin, end] = first < last ? [rows[first].first, rows[last - 1].end] : [0, 0];
     for (const index of this.cells.keys()) {
-      const hasFocus = index === this.current && this.cells.get(index).contains(document.activeElement);
+      const hasFocus =
+        index === this.current && this.cells.get(index).contains(document.activeElement);
       if ((index < begin || index >= end) && !hasFocus) this.drop(index);
     }
     let next = null;
@@ -97,15 +98,19 @@ export class Grid {
   scrolled() {
     if (!this.items.length || !this.width) return;
     const now = performance.now();
-    const speed = Math.abs(scrollY - (this.lastY ?? scrollY)) / Math.max(1, now - (this.lastTime ?? 0));
+    const speed =
+      Math.abs(scrollY - (this.lastY ?? scrollY)) / Math.max(1, now - (this.lastTime ?? 0));
     [this.lastY, this.lastTime] = [scrollY, now];
     this.draw(speed > FLING);
     this.sayMonth();
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => {
-      this.draw();
-      this.bubble.hidden = true;
-    }, 120 + 700 * !this.bubble.hidden);
+    this.resting = setTimeout(
+      () => {
+        this.draw();
+        this.bubble.hidden = true;
+      },
+      120 + 700 * !this.bubble.hidden,
+    );
     if (speed > FLING) {
       clearTimeout(this.loading);
       this.loading = setTimeout(() => this.draw(), 120);
@@ -126,15 +131,32 @@ export class Grid {
     const said = item.strength ? `, ${item.strength} match` : "";
     const link = el(
       "a",
-      { href: address({ picture: item.id }), tabindex: index === this.current ? 0 : -1, "aria-label": `${item.name}${said}, ${day(item.date)}` },
+      {
+        href: address({ picture: item.id }),
+        tabindex: index === this.current ? 0 : -1,
+        "aria-label": `${item.name}${said}, ${day(item.date)}`,
+      },
       picture,
       el("span", { class: "name", "aria-hidden": "true" }, item.name),
-      item.strength && el("span", { class: `strength ${item.strength}`, title: `${item.strength} match` }, el("i"), el("i"), el("i")),
+      item.strength &&
+        el(
+          "span",
+          { class: `strength ${item.strength}`, title: `${item.strength} match` },
+          el("i"),
+          el("i"),
+          el("i"),
+        ),
     );
     const weigh = (sign, label) =>
-      iconButton(sign === "+" ? "more" : "less", label, () => this.on.weigh(item.id, sign), { tabindex: -1 });
-    const cell = el("li", { "data-index": index, "aria-posinset": index + 1, "aria-setsize": -1 }, link,
-      el("span", { class: "weigh" }, weigh("+", "More like this"), weigh("-", "Less like this")));
+      iconButton(sign === "+" ? "more" : "less", label, () => this.on.weigh(item.id, sign), {
+        tabindex: -1,
+      });
+    const cell = el(
+      "li",
+      { "data-index": index, "aria-posinset": index + 1, "aria-setsize": -1 },
+      link,
+      el("span", { class: "weigh" }, weigh("+", "More like this"), weigh("-", "Less like this")),
+    );
     this.place(cell, index);
     this.cells.set(index, cell);
     return cell;
@@ -142,7 +164,12 @@ export class Grid {
 
   place(cell, index) {
     const { x, y, width, height } = this.plan.cells[index];
-    Object.assign(cell.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
+    Object.assign(cell.style, {
+      left: `${x}px`,
+      top: `${y}px`,
+      width: `${width}px`,
+      height: `${height}px`,
+    });
   }
 
   drop(index) {

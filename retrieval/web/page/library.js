@@ -32,38 +32,73 @@ export class LibraryView {
     if (what === this.shown) return; // what is drawn stays: somebody may be typing in it
     if (this.shown && JSON.parse(this.shown).failures !== status.failures) this.showFailures(0);
     this.shown = what;
-    const figures = [[number(status.images), "pictures"], [number(status.files), "files"], [bytes(status.bytes), "on disk"], [number(status.failures), "could not be read"]];
-    this.figures.replaceChildren(...figures.map(([value, label]) => el("div", {}, el("dd", {}, value), el("dt", {}, label))));
+    const figures = [
+      [number(status.images), "pictures"],
+      [number(status.files), "files"],
+      [bytes(status.bytes), "on disk"],
+      [number(status.failures), "could not be read"],
+    ];
+    this.figures.replaceChildren(
+      ...figures.map(([value, label]) => el("div", {}, el("dd", {}, value), el("dt", {}, label))),
+    );
     const lacking = status.images - status.embedded;
     this.roots.replaceChildren(
-      ...status.roots.map(({ path, files, mounted }) => el("li", {}, el("span", { class: "path" }, path), el("span", { class: "quiet" }, count(files, "file")), !mounted && el("span", { class: "tag" }, "not mounted"))),
+      ...status.roots.map(({ path, files, mounted }) =>
+        el(
+          "li",
+          {},
+          el("span", { class: "path" }, path),
+          el("span", { class: "quiet" }, count(files, "file")),
+          !mounted && el("span", { class: "tag" }, "not mounted"),
+        ),
+      ),
       !status.roots.length ? el("li", { class: "quiet" }, "No folder is indexed yet.") : "",
     );
-    find(".about", this.view).textContent = `${status.library} · model ${status.model ?? "not chosen yet"}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
+    find(".about", this.view).textContent =
+      `${status.library} · model ${status.model ?? "not chosen yet"}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
     const start = this.on.start();
-    find(".start", this.view).replaceChildren(...(start ? [indexForm(start)] : [el("p", { class: "quiet" }, "To add a folder, run ", el("code", {}, "retrieve index FOLDER"), " on the machine with the pictures.")]));
+    find(".start", this.view).replaceChildren(
+      ...(start
+        ? [indexForm(start)]
+        : [
+            el(
+              "p",
+              { class: "quiet" },
+              "To add a folder, run ",
+              el("code", {}, "retrieve index FOLDER"),
+              " on the machine with the pictures.",
+            ),
+          ]),
+    );
   }
 
   /** The run's own elements stay in the document, so that the button keeps the keyboard. */
-  drawRun({ indexing, roots }) {
-    const [bar, text, stop, again] = ["progress", "p", ".stop", ".again"].map((part) => find(part, this.run));
-    bar.hidden = stop.hidden = !indexing || !this.on.start();
+  drawRun({ indexing, roots, last_run: last }) {
+    const [bar, text, stop, again] = ["progress", "p", ".stop", ".again"].map((part) =>
+      find(part, this.run),
+    );
     bar.hidden = !indexing;
+    stop.hidden = !indexing || !this.on.start();
     again.hidden = Boolean(indexing) || !roots.length || !this.on.start();
     stop.onclick = () => act(api.stopIndex());
     again.onclick = () => act(api.startIndex([]));
-    if (!indexing) return (text.textContent = roots.length ? "Nothing is being indexed now." : "");
+    if (!indexing)
+      return (text.textContent = last ?? (roots.length ? "Nothing is being indexed now." : ""));
     const { done, total, seconds } = indexing;
     bar.max = Math.max(1, total);
     bar.value = done;
     const left = done > 20 ? `, ${duration(((total - done) * seconds) / done)} to go` : "";
-    text.textContent = total ? `Indexing: ${number(done)} of ${number(total)} files${left}` : "Indexing: looking at the folders …";
+    text.textContent = total
+      ? `Indexing: ${number(done)} of ${number(total)} files${left}`
+      : "Indexing: looking at the folders …";
   }
 
   async showFailures(offset) {
     try {
       const { failures, total } = await api.failures(offset, FAILURES);
-      const rows = failures.map(({ path, reason }) => el("li", {}, el("span", { class: "path" }, path), el("span", { class: "quiet" }, reason)));
+      const rows = failures.map(({ path, reason }) =>
+        el("li", {}, el("span", { class: "path" }, path), el("span", { class: "quiet" }, reason)),
+      );
       const list = find("ul", this.failures);
       list.replaceChildren(...(offset ? list.children : []), ...rows);
       this.failures.hidden = !total;

@@ -8,8 +8,12 @@ export function notice(drawing, title, ...rest) {
 }
 
 export function errorNotice(error, again) {
-  return notice("warning", "That did not work", el("p", {}, error.message),
-    el("button", { type: "button", class: "button", onclick: again }, "Try again"));
+  return notice(
+    "warning",
+    "That did not work",
+    el("p", {}, error.message),
+    el("button", { type: "button", class: "button", onclick: again }, "Try again"),
+  );
 }
 
 /** An error in a query, with the place marked at which it is. */
@@ -19,26 +23,63 @@ export function queryNotice(error, line, toPlace) {
   const isPlaced = position !== null && position < line.length;
   const rest = isPlaced ? line.slice(position) : "";
   const length = rest.search(/\s/) > 0 ? rest.search(/\s/) : rest.length;
-  return notice("warning", "This query cannot be read",
-    isPlaced && el("p", { class: "marked" }, line.slice(0, position), el("mark", {}, rest.slice(0, length)), rest.slice(length)),
+  return notice(
+    "warning",
+    "This query cannot be read",
+    isPlaced &&
+      el(
+        "p",
+        { class: "marked" },
+        line.slice(0, position),
+        el("mark", {}, rest.slice(0, length)),
+        rest.slice(length),
+      ),
     el("p", {}, sentence(message)),
-    el("button", { type: "button", class: "button", onclick: () => toPlace(position ?? line.length) }, "Change it"));
+    el(
+      "button",
+      { type: "button", class: "button", onclick: () => toPlace(position ?? line.length) },
+      "Change it",
+    ),
+  );
 }
 
-export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+export const sentence = (text) => capital(text) + (/[.!?]$/.test(text) ? "" : ".");
 
 /** A library without pictures: how to get some in. `start` is null where the server may not. */
 export function emptyLibrary(start) {
-  return notice("pictures", "No pictures yet",
+  return notice(
+    "pictures",
+    "No pictures yet",
     start
-      ? [el("p", {}, "Name a folder: its pictures are looked at once, on this machine. They are only read."), indexForm(start)]
+      ? [
+          el(
+            "p",
+            {},
+            "Name a folder: its pictures are looked at once, on this machine. They are only read.",
+          ),
+          indexForm(start),
+        ]
       : el("p", {}, "On the machine with the pictures, run:"),
-    el("p", { class: "quiet" }, start && "Or in a terminal: ", el("code", {}, "retrieve index ~/Pictures")));
+    el(
+      "p",
+      { class: "quiet" },
+      start && "Or in a terminal: ",
+      el("code", {}, "retrieve index ~/Pictures"),
+    ),
+  );
 }
 
 /** @param {(folder: string) => Promise<void>} start */
 export function indexForm(start) {
-  const field = el("input", { type: "text", "aria-label": "Folder to index", placeholder: "~/Pictures", autocomplete: "off", spellcheck: "false" });
+  const field = el("input", {
+    type: "text",
+    "aria-label": "Folder to index",
+    placeholder: "~/Pictures",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const wrong = el("p", { class: "wrong", role: "alert" });
   const onsubmit = async (event) => {
     event.preventDefault();
@@ -50,5 +91,11 @@ export function indexForm(start) {
       wrong.textContent = sentence(error.message);
     }
   };
-  return el("form", { class: "index-form", onsubmit }, field, el("button", { class: "button primary" }, "Index"), wrong);
+  return el(
+    "form",
+    { class: "index-form", onsubmit },
+    field,
+    el("button", { class: "button primary" }, "Index"),
+    wrong,
+  );
 }

@@ -6,7 +6,7 @@ import { Grid } from "./grid.js";
 import { justify, rowHeight } from "./layout.js";
 import { emptyLibrary, errorNotice, notice, queryNotice } from "./notices.js";
 import { parse, withoutFilters } from "./query.js";
-import { resultsFor } from "./results.js";
+import { DEEPEST, resultsFor } from "./results.js";
 import { go, state } from "./state.js";
 import { count, number } from "./words.js";
 
@@ -17,6 +17,7 @@ export class Pictures {
   /** @param {{weigh: Function, toPlace: (position: number) => void, start: Function}} on */
   constructor(view, on) {
     Object.assign(this, { view, on, results: null });
+    connection.addEventListener("status", () => this.stands());
     this.notice = find(".place", view);
     this.hint = find(".hint", view);
     this.said = find(".count", view);
@@ -34,8 +35,8 @@ export class Pictures {
   async show(q, sort, { afresh = false, scroll = 0 } = {}) {
     if (this.results?.next === 0) this.results.stop();
     const results = (this.results = resultsFor(q, sort, { afresh }));
-    this.sort.value = sort;
     this.sort.disabled = !parse(q).terms.length; // nothing to rank by: newest first
+    this.sort.value = this.sort.disabled ? "date" : sort;
     if (results.next !== 0) return this.draw(scroll);
     const slow = setTimeout(() => this.wait(true), SLOW);
     try {
@@ -62,10 +63,18 @@ export class Pictures {
     if (!isWaiting || this.grid.items.length) return;
     this.notice.replaceChildren();
     const width = this.skeleton.clientWidth;
-    const shapes = Array.from({ length: 40 }, (_, i) => ({ width: SKELETON[(i * 7) % 10], height: 1 }));
+    const shapes = Array.from({ length: 40 }, (_, i) => ({
+      width: SKELETON[(i * 7) % 10],
+      height: 1,
+    }));
     const { cells } = justify(shapes, width, rowHeight(width));
     for (const { x, y, ...size } of cells.filter(({ y }) => y < innerHeight)) {
-      const style = { left: `${x}px`, top: `${y}px`, width: `${size.width}px`, height: `${size.height}px` };
+      const style = {
+        left: `${x}px`,
+        top: `${y}px`,
+        width: `${size.width}px`,
+        height: `${size.height}px`,
+      };
       this.skeleton.append(el("span", { style }));
     }
   }
@@ -73,21 +82,36 @@ export class Pictures {
   draw(scroll) {
     const { items, next, q, empty } = this.results;
     this.notice.replaceChildren(...this.inPlace());
-    this.hint.textContent = this.results.looksLikeNothing && items.length
-      ? `Nothing in this library looks like “${withoutFilters(q)}”. These are the nearest.`
-      : "";
+    const where = parse(q).filters.size ? "that passes the filters" : "in this library";
+    this.hint.textContent =
+      this.results.looksLikeNothing && items.length
+        ? `Nothing ${where} looks like “${withoutFilters(q)}”. These are the nearest.`
+        : "";
     this.say();
+    this.view.classList.toggle("bare", empty);
     this.view.classList.toggle("empty", empty || (!items.length && next === null));
     this.grid.show(items, !parse(q).terms.length || this.results.sort === "date");
     scrollTo(0, scroll);
     requestAnimationFrame(() => setTimeout(() => measure()));
   }
 
+  /** What the library's standing changes here. */
+  stands() {
+    if (!this.results || this.results.next === 0) return;
+    if (this.results.empty && !find("form", this.notice))
+      this.notice.replaceChildren(...this.inPlace());
+    if (!this.results.q) this.say();
+  }
+
   inPlace() {
     if (this.results.empty) return [emptyLibrary(this.on.start())];
     if (this.results.items.length) return [];
     const { filters } = parse(this.results.q);
-    const widen = el("button", { type: "button", class: "button", onclick: () => go({ q: withoutFilters(state.q) }) }, "Leave the filters out");
+    const widen = el(
+      "button",
+      { type: "button", class: "button", onclick: () => go({ q: withoutFilters(state.q) }) },
+      "Leave the filters out",
+    );
     return [notice("search", "No picture passes these filters", filters.size > 0 && widen)];
   }
 
@@ -95,7 +119,9 @@ export class Pictures {
     const { items, next, q } = this.results;
     const isAsked = parse(q).terms.length > 0;
     const all = !q.trim() ? connection.status?.images : null;
-    const many = next === null ? count(items.length, "picture") : all ? count(all, "picture") : `More than ${number(items.length)} pictures`;
+    const some = next === null && items.length < DEEPEST ? count(items.length, "picture") : null;
+    const many =
+      some ?? (all ? count(all, "picture") : `More than ${number(items.length)} pictures`);
     const order = !isAsked || this.results.sort === "date" ? "newest first" : "best first";
     this.said.textContent = items.length ? `${many}, ${order}` : "";
   }
@@ -114,15 +140,20 @@ export class Pictures {
     }
   }
 
+  get hasFailed() {
+    return Boolean(this.results && this.results.next === 0 && !this.results.waiting);
+  }
+
   fail(error) {
     this.grid.show([], false);
     this.said.textContent = this.hint.textContent = "";
     if (error.status === 0) connection.ask();
     const isQuery = error.status === 400;
     this.notice.replaceChildren(
-      isQuery ? queryNotice(error, state.q, this.on.toPlace) : errorNotice(error, () => this.again()),
+      isQuery
+        ? queryNotice(error, state.q, this.on.toPlace)
+        : errorNotice(error, () => this.again()),
     );
-    this.failed = true;
   }
 }
 

@@ -13,14 +13,37 @@ export function drawPieces(host, q, on) {
 }
 
 function piece({ sign, picture, weight }, on) {
-  const said = sign === "-" ? "Less like" : "Like";
+  const said = sign === "-" ? "Less like this" : "Like this";
   const image = el("img", { alt: "", src: thumbnailOf(picture) });
   image.onerror = () => image.replaceWith(icon("warning"));
   const id = picture.startsWith("id:") ? Number(picture.slice(3)) : null;
-  const shown = id ? el("button", { type: "button", class: "see", "aria-label": `Open picture ${id}`, onclick: () => on.open(id) }, image) : image;
+  const shown = id
+    ? el(
+        "button",
+        {
+          type: "button",
+          class: "see",
+          "aria-label": `Open picture ${id}`,
+          onclick: () => on.open(id),
+        },
+        image,
+      )
+    : image;
   const out = () => go({ q: withPicture(state.q, picture, null) });
-  return el("li", { class: sign === "-" ? "piece minus" : "piece" },
+  return el(
+    "li",
+    { class: sign === "-" ? "piece minus" : "piece" },
     shown,
     el("span", {}, `${said}${weight ? ` (×${weight.slice(0, -1)})` : ""}`),
-    el("button", { type: "button", class: "out", "aria-label": `Take the picture ${id ?? "that you gave"} out of the query`, onclick: out }, icon("close")));
+    el(
+      "button",
+      {
+        type: "button",
+        class: "out",
+        "aria-label": `Take the picture ${id ?? "that you gave"} out of the query`,
+        onclick: out,
+      },
+      icon("close"),
+    ),
+  );
 }

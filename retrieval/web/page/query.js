@@ -7,7 +7,16 @@
  * @typedef {{terms: Term[], filters: Map<string, string>}} Query
  */
 
-export const FILTERS = ["in", "after", "before", "camera", "near", "min-size", "format", "orientation"];
+export const FILTERS = [
+  "in",
+  "after",
+  "before",
+  "camera",
+  "near",
+  "min-size",
+  "format",
+  "orientation",
+];
 
 // A filter, a sign, a quoted piece or anything up to the next blank.
 const PIECE = new RegExp(
@@ -42,7 +51,8 @@ export function parse(line) {
 /** The line that says this; filters come last. */
 export function write({ terms, filters }) {
   const said = terms.map(({ sign, text }, i) => (i || sign === "-" ? `${sign} ${text}` : text));
-  for (const [name, value] of filters) said.push(`${name}:${/[\s"]/.test(value) ? `"${value}"` : value}`);
+  for (const [name, value] of filters)
+    said.push(`${name}:${/[\s"]/.test(value) ? `"${value}"` : value}`);
   return said.join(" ");
 }
 
@@ -71,7 +81,10 @@ export function signOf(line, picture) {
 
 /** A line that looks for one picture alone, with the filters of another line. */
 export const onlyPicture = (line, picture) =>
-  write({ terms: [{ sign: "+", text: picture, weight: "", picture }], filters: parse(line).filters });
+  write({
+    terms: [{ sign: "+", text: picture, weight: "", picture }],
+    filters: parse(line).filters,
+  });
 
 /** What is said of the terms, as in “nothing looks like …”. */
 export const withoutFilters = (line) => write({ terms: parse(line).terms, filters: new Map() });

@@ -4,6 +4,7 @@ import { api } from "./api.js";
 
 const FIRST = 60; // enough for a large screen
 const MORE = 200;
+export const DEEPEST = 10_000; // of what the server answers
 const KEPT = 12; // queries whose answers are kept for going back
 
 export class Results {
@@ -25,7 +26,8 @@ export class Results {
   }
 
   async fetch() {
-    const query = { q: this.q, sort: this.sort === "score" ? null : this.sort, offset: this.next, limit: this.next ? MORE : FIRST };
+    const limit = Math.min(this.next ? MORE : FIRST, DEEPEST - this.next);
+    const query = { q: this.q, sort: this.sort, offset: this.next, limit };
     const answer = await api.search(query, this.aborter.signal);
     performance.mark("answer");
     if (this.next === 0) {

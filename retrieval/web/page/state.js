@@ -37,13 +37,13 @@ export function go(changes, { replace = false } = {}) {
   const place = address(changes);
   if (place === address()) return;
   if (replace) history.replaceState(history.state, "", place);
-  else history.pushState({ inside: true }, "", place);
+  else history.pushState({ from: address() }, "", place);
   change({ comes: replace ? "replaced" : "new" });
 }
 
-/** Back to where we came from if that was in this page, else to the state with `changes`. */
+/** To the state with `changes`: a step back where we came from it, so that no step leads in circles. */
 export function leave(changes) {
-  if (history.state?.inside) history.back();
+  if (history.state?.from === address(changes)) history.back();
   else go(changes, { replace: true });
 }
 
@@ -68,7 +68,10 @@ addEventListener(
   "scroll",
   () => {
     clearTimeout(settling);
-    settling = setTimeout(() => history.replaceState({ ...history.state, scroll: scrollY }, ""), 200);
+    settling = setTimeout(
+      () => history.replaceState({ ...history.state, scroll: scrollY }, ""),
+      200,
+    );
   },
   { passive: true },
 );

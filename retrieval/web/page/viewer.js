@@ -17,8 +17,11 @@ export class Viewer {
     this.stage = find(".stage", dialog);
     this.frame = find(".frame", dialog);
     this.panel = find(".facts", dialog);
-    this.buttons = Object.fromEntries([...dialog.querySelectorAll("[data-act]")].map((button) => [button.dataset.act, button]));
-    for (const [act, button] of Object.entries(this.buttons)) button.addEventListener("click", () => this.act(act));
+    this.buttons = Object.fromEntries(
+      [...dialog.querySelectorAll("[data-act]")].map((button) => [button.dataset.act, button]),
+    );
+    for (const [act, button] of Object.entries(this.buttons))
+      button.addEventListener("click", () => this.act(act));
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault(); // the address closes it
       leave({ picture: null });
@@ -44,9 +47,10 @@ export class Viewer {
       this.details = details;
       if (!it) this.draw(details);
       this.panel.replaceChildren(...facts({ ...details, ...given(it) }));
-      this.alike(id, this.aborter.signal);
+      await this.alike(id, this.aborter.signal);
     } catch (error) {
-      if (error.name !== "AbortError") this.panel.replaceChildren(el("p", { class: "wrong" }, error.message));
+      if (error.name !== "AbortError")
+        this.panel.replaceChildren(el("p", { class: "wrong" }, error.message));
     }
   }
 
@@ -67,7 +71,15 @@ export class Viewer {
     if (!item) return this.frame.replaceChildren();
     const full = el("img", { class: "full coming", alt: item.name, src: large(item.id) });
     full.onload = () => full.classList.remove("coming");
-    full.onerror = () => this.frame.replaceChildren(el("p", { class: "lost" }, icon("warning"), "The picture cannot be read now. Its file may be gone, or its disk not mounted."));
+    full.onerror = () =>
+      this.frame.replaceChildren(
+        el(
+          "p",
+          { class: "lost" },
+          icon("warning"),
+          "The picture cannot be read now. Its file may be gone, or its disk not mounted.",
+        ),
+      );
     this.frame.replaceChildren(el("img", { alt: "", src: thumbnail(item.id) }), full);
     this.fit();
   }
@@ -77,7 +89,10 @@ export class Viewer {
     if (!this.size) return;
     const { width, height } = this.size;
     const scale = Math.min(this.stage.clientWidth / width, this.stage.clientHeight / height, 1);
-    Object.assign(this.frame.style, { width: `${Math.max(1, width * scale)}px`, height: `${Math.max(1, height * scale)}px` });
+    Object.assign(this.frame.style, {
+      width: `${Math.max(1, width * scale)}px`,
+      height: `${Math.max(1, height * scale)}px`,
+    });
   }
 
   /** Shows which ways there are to go on, and fetches what is likely next. */
@@ -100,14 +115,22 @@ export class Viewer {
     if (!matches.length || signal.aborted) return;
     this.panel.append(
       el("h3", {}, "Similar pictures"),
-      el("div", { class: "alike" }, matches.map((match) => {
-        const onclick = (event) => {
-          if (event.metaKey || event.ctrlKey) return;
-          event.preventDefault();
-          go({ picture: match.id });
-        };
-        return el("a", { href: address({ picture: match.id }), onclick, "aria-label": match.name }, el("img", { alt: "", src: thumbnail(match.id) }));
-      })),
+      el(
+        "div",
+        { class: "alike" },
+        matches.map((match) => {
+          const onclick = (event) => {
+            if (event.metaKey || event.ctrlKey) return;
+            event.preventDefault();
+            go({ picture: match.id });
+          };
+          return el(
+            "a",
+            { href: address({ picture: match.id }), onclick, "aria-label": match.name },
+            el("img", { alt: "", src: thumbnail(match.id) }),
+          );
+        }),
+      ),
     );
   }
 
@@ -122,7 +145,8 @@ export class Viewer {
       similar: () => go({ q: `id:${this.id}`, picture: null, view: "", sort: "score" }),
       copy: () => this.path && copy(this.path, "Path"),
       original: () => open(original(this.id), "_blank", "noopener"),
-      reveal: () => connection.status?.can_reveal && api.reveal(this.id).catch((error) => toast(error.message)),
+      reveal: () =>
+        connection.status?.can_reveal && api.reveal(this.id).catch((error) => toast(error.message)),
       info: () => this.toggleFacts(),
     };
     acts[act]?.();
@@ -140,7 +164,17 @@ export class Viewer {
 
   key(event) {
     if (event.metaKey || event.ctrlKey || event.altKey) return;
-    const keys = { ArrowLeft: "before", ArrowRight: "after", "+": "more", "-": "less", s: "similar", c: "copy", o: "original", r: "reveal", i: "info" };
+    const keys = {
+      ArrowLeft: "before",
+      ArrowRight: "after",
+      "+": "more",
+      "-": "less",
+      s: "similar",
+      c: "copy",
+      o: "original",
+      r: "reveal",
+      i: "info",
+    };
     if (!keys[event.key]) return;
     event.preventDefault();
     this.act(keys[event.key]);
@@ -153,7 +187,8 @@ export class Viewer {
       start = event.pointerType === "mouse" || !event.isPrimary ? null : event;
     });
     this.stage.addEventListener("pointermove", (event) => {
-      if (start && event.isPrimary) move(event.clientX - start.clientX, Math.max(0, event.clientY - start.clientY));
+      if (start && event.isPrimary)
+        move(event.clientX - start.clientX, Math.max(0, event.clientY - start.clientY));
     });
     this.stage.addEventListener("pointercancel", () => move(0, (start = null)));
     this.stage.addEventListener("pointerup", (event) => {
@@ -170,4 +205,5 @@ export class Viewer {
 }
 
 /** What only a search knows of a picture. */
-const given = (it) => (it ? { score: it.score, relevance: it.relevance, strength: it.strength } : {});
+const given = (it) =>
+  it ? { score: it.score, relevance: it.relevance, strength: it.strength } : {};

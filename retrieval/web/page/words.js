@@ -1,13 +1,14 @@
 /** Numbers, dates and sizes as people read them. */
 
 const COUNT = new Intl.NumberFormat("en");
-const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "long", year: "numeric" });
-const MONTH = new Intl.DateTimeFormat("en", { month: "long", year: "numeric" });
-const TIME = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric" });
+const MONTH = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric" });
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 export const number = (value) => COUNT.format(value);
 
-export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+export const count = (value, one, many = `${one}s`) =>
+  `${number(value)} ${value === 1 ? one : many}`;
 
 export const day = (iso) => DAY.format(new Date(iso));
 export const month = (iso) => MONTH.format(new Date(iso));
