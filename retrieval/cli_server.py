@@ -1,11 +1,19 @@
-"""`retrieve serve`: the library in a browser, and for programs.
+"""`retrieve serve` and `watch`: what goes on until Ctrl-C.
 
 Nothing heavy is imported before the command runs.
 """
 
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from retrieval.program import Settings, common
+from retrieval.errors import Interrupted
+from retrieval.program import Settings, common, progress_bar
+
+if TYPE_CHECKING:
+    from retrieval.records import Summary
 
 
 @click.command(short_help="Show and search the library in a browser.")
@@ -60,3 +68,35 @@ def serve(
     how = How(host, names, token, allow_url)
     with settings.open() as library:
         server.serve(library, how, port, ready)
+
+
+@click.command(short_help="Keep the library up to date while folders change.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@common
+@click.pass_obj
+def watch(settings: Settings, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
+    """Bring the library up to date as `retrieve index` does, then whatever changes below each PATH
+    (without any: all that the library knows) as soon as it does, until Ctrl-C.
+
+    Prints a line for each time that there was something to do. A library that another process
+    writes to is waited for; a folder that disappears is kept, and looked through when it is back.
+    """
+    from retrieval.output import printable
+    from retrieval.report import of_change
+    from retrieval.watch import watch
+
+    def say(said: str) -> None:
+        click.echo(printable(said), err=True)
+
+    def ran(summary: "Summary") -> None:
+        if said := of_change(summary):
+            click.echo(f"{datetime.now():%H:%M:%S}  {said}")
+
+    with settings.open() as library:
+        try:
+            watch(library, paths, exclude=exclude, bar=progress_bar, ran=ran, say=say)
+        except Interrupted as interrupt:
+            ran(interrupt.summary)
+        except KeyboardInterrupt:
+            pass

@@ -163,11 +163,18 @@ class Library:
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
         named = [Path(path).expanduser() for path in several]
         for path in named:  # before a model is fetched and a library made for nothing
-            if not path.exists():
+            if not path.exists() and not self._knew(path):
                 raise PathNotFound(f"no such file or folder: {path}")
         if not named and not (self._exists() and self._catalog().roots()):
             raise PathNotFound("nothing to index yet: name a folder of pictures")
         return named
+
+    def _knew(self, path: Path) -> bool:
+        """Whether it had files there: that they are gone is news."""
+        if not self._exists():
+            return False
+        catalog = self._catalog()
+        return any(catalog.has_files(*place) for place in catalog.places(path))
 
     def _model_to_index(self, asked: StrPath | None) -> "ModelFolder":
         if asked := asked or self._asked_model:
@@ -266,12 +273,9 @@ class Library:
         """The pictures most like the one in this file, or like one of the library by its number;
         copies of its bytes left out. The file need not be in the library. Raises as `search` does.
         """
-        if isinstance(picture, int):
-            own, example = picture, Example(ImageId(picture))
-        else:
-            path = Path(picture).expanduser()
-            own, example = self._catalog().image_in(path), Example(path)
-        matches = self.search(Question(example), limit + 1, filters=filters)
+        place = ImageId(picture) if isinstance(picture, int) else Path(picture).expanduser()
+        matches = self.search(Question(Example(place)), limit + 1, filters=filters)
+        own = self._catalog().image_in(place) if isinstance(place, Path) else place.id
         return [match for match in matches if match.image.id != own][:limit]
 
     def has(self, image_id: int) -> bool:

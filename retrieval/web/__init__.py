@@ -8,4 +8,6 @@
     uploads     /api/uploads: pictures to search with
     collection  /api/status, folders, facets, failures, and index runs
     site        what all of them share
+
+Nothing of it is imported before `retrieve serve` runs.
 """

@@ -1,6 +1,6 @@
 """The objects that the API answers with, as OpenAPI describes them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Path, Response
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
@@ -12,6 +12,7 @@ from retrieval.relevance import strength
 from retrieval.selection import first_in
 
 Number = Annotated[int, Path(ge=1, le=1 << 62)]  # of a picture
+
 
 class Error(TypedDict):
     """What is wrong, and the remedy, in one line."""
@@ -184,7 +185,7 @@ def shown(match: Match) -> Shown:
         "strength": None if relevance is None else strength(relevance),
         "date": match.image.date.isoformat(),
     }
-    return Shown(**match_object(match), **more)  # type: ignore[typeddict-item]
+    return cast("Shown", match_object(match) | more)
 
 
 def listed(image: Image, filters: Filters | None = None) -> Shown:

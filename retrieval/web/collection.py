@@ -3,7 +3,7 @@
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, HTTPException, Query
 
@@ -99,7 +99,7 @@ def standing(site: Site) -> answers.Standing:
     except LibraryNotFound:
         held, version = None, 0
     counts = held.counts if held else Counts(0, 0, 0, 0, {})
-    underway = lock.underway(site.library.folder)
+    underway = held.underway if held else None
     roots = [
         answers.Root(path=os.fspath(root.path), files=root.files, mounted=root.is_present)
         for root in (held.roots if held else ())
@@ -113,7 +113,7 @@ def standing(site: Site) -> answers.Standing:
         failures=counts.failures,
         bytes=held.bytes if held else 0,
         roots=roots,
-        indexing=answers.Run(**underway._asdict()) if underway else None,
+        indexing=cast("answers.Run", underway._asdict()) if underway else None,
         last_run=site.runs.last,
         version=version,
         version_of_program=retrieval.__version__,

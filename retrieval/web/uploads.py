@@ -58,9 +58,7 @@ async def upload(site: Here, request: Request) -> JSON:
     return JSON(told, 201)
 
 
-@router.get(
-    "/{key}/thumbnail", response_class=Response, responses={200: PICTURE, **errors(404)}
-)
+@router.get("/{key}/thumbnail", response_class=Response, responses={200: PICTURE, **errors(404)})
 def thumbnail(site: Here, key: str) -> Response:
     """As of the library's pictures."""
     if (held := site.uploads.get(key)) is None:
