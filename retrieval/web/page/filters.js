@@ -1,16 +1,10 @@
 /** Filters as controls: they show what the query's line says, and write into it. */
 
-import { api } from "./api.js";
 import { el, find, icon, iconButton } from "./dom.js";
+import * as panels from "./panels.js";
 import { FILTERS, parse, withFilters } from "./query.js";
 import { go, state } from "./state.js";
-import { nameOf, number } from "./words.js";
-
-const SIZES = {
-  "HD, 1280 × 720": "1280x720",
-  "Full HD, 1920 × 1080": "1920x1080",
-  "4K, 3840 × 2160": "3840x2160",
-};
+import { nameOf } from "./words.js";
 
 /** Each control: which filters it holds, how it says them, and what its panel is made of. */
 const CONTROLS = [
@@ -19,44 +13,44 @@ const CONTROLS = [
     drawing: "calendar",
     names: ["after", "before"],
     said: saidDates,
-    panel: datePanel,
+    panel: panels.date,
   },
   {
     label: "Folder",
     drawing: "folder",
     names: ["in"],
     said: (values) => nameOf(values.in),
-    panel: folderPanel,
+    panel: panels.folder,
   },
   {
     label: "Camera",
     drawing: "camera",
     names: ["camera"],
     said: (values) => values.camera,
-    panel: cameraPanel,
+    panel: panels.camera,
   },
   {
     label: "Format",
     drawing: "file",
     names: ["format"],
     said: (values) => values.format.toUpperCase(),
-    panel: formatPanel,
+    panel: panels.format,
   },
   {
     label: "Orientation",
     drawing: "shape",
     names: ["orientation"],
     said: (values) => values.orientation,
-    panel: shapePanel,
+    panel: panels.orientation,
   },
   {
     label: "Size",
     drawing: "size",
     names: ["min-size"],
     said: (values) => `≥ ${values["min-size"].replace(/x/i, " × ")}`,
-    panel: sizePanel,
+    panel: panels.size,
   },
-  { label: "Place", drawing: "pin", names: ["near"], said: saidPlace, panel: placePanel },
+  { label: "Place", drawing: "pin", names: ["near"], said: saidPlace, panel: panels.place },
 ];
 
 const set = (values) => go({ q: withFilters(state.q, values) });
@@ -143,199 +137,6 @@ function place(sheet, button) {
   });
 }
 
-// -- panels: nodes, from what is set and a function that sets ------------------------------------
-
-function options(entries, now, choose) {
-  return el(
-    "div",
-    { class: "options" },
-    entries.map(([value, label, many]) =>
-      el(
-        "button",
-        {
-          type: "button",
-          class: "option",
-          "aria-pressed": value === now,
-          title: value,
-          onclick: () => choose(value === now ? null : value),
-        },
-        el("span", {}, label),
-        many !== undefined && el("span", { class: "quiet" }, number(many)),
-      ),
-    ),
-  );
-}
-
-async function datePanel({ after, before }, set) {
-  const { first, last } = await api.facets();
-  const years = [];
-  for (
-    let year = last ? new Date(last).getFullYear() : 0;
-    first && year >= new Date(first).getFullYear() && years.length < 12;
-    year--
-  )
-    years.push(year);
-  const now = years.find((year) => after === `${year}` && before === `${year + 1}`);
-  const field = (name, label, value) =>
-    el("label", {}, label, el("input", { type: "date", name, value: wholeDate(value) }));
-  const form = el(
-    "form",
-    {
-      onsubmit: (event) => {
-        event.preventDefault();
-        const { after, before } = event.target.elements;
-        set({ after: after.value, before: before.value });
-      },
-    },
-    field("after", "From", after),
-    field("before", "Before", before),
-    el("button", { class: "button primary" }, "Apply"),
-  );
-  return [
-    el(
-      "div",
-      { class: "years" },
-      years.map((year) =>
-        el(
-          "button",
-          {
-            type: "button",
-            class: "option",
-            "aria-pressed": year === now,
-            onclick: () =>
-              set(
-                year === now
-                  ? { after: null, before: null }
-                  : { after: `${year}`, before: `${year + 1}` },
-              ),
-          },
-          `${year}`,
-        ),
-      ),
-    ),
-    form,
-  ];
-}
-
-async function folderPanel(values, set) {
-  const folders = await api.folders();
-  const list = el("div", {});
-  const fill = (part) => {
-    const found = folders
-      .filter(({ path }) => path.toLowerCase().includes(part.toLowerCase()))
-      .slice(0, 200);
-    list.replaceChildren(
-      found.length
-        ? options(
-            found.map(({ path, files }) => [path, shortened(path), files]),
-            values.in,
-            (path) => set({ in: path }),
-          )
-        : el("p", { class: "quiet" }, "No folder is called so."),
-    );
-  };
-  fill("");
-  const field = el("input", {
-    type: "search",
-    placeholder: "Find a folder",
-    "aria-label": "Find a folder",
-    oninput: (event) => fill(event.target.value),
-  });
-  return folders.length > 8 ? [field, list] : [list];
-}
-
-async function cameraPanel(values, set) {
-  const { cameras } = await api.facets();
-  if (!cameras.length)
-    return [el("p", { class: "quiet" }, "No picture here says which camera took it.")];
-  return [
-    options(
-      cameras.map(({ name, images }) => [name, name, images]),
-      values.camera,
-      (camera) => set({ camera }),
-    ),
-  ];
-}
-
-async function formatPanel(values, set) {
-  const { formats } = await api.facets();
-  return [
-    options(
-      formats.map(({ name, images }) => [name.toLowerCase(), name, images]),
-      values.format?.toLowerCase(),
-      (format) => set({ format }),
-    ),
-  ];
-}
-
-function shapePanel(values, set) {
-  return [
-    options(
-      [
-        ["landscape", "Landscape"],
-        ["portrait", "Portrait"],
-        ["square", "Square"],
-      ],
-      values.orientation,
-      (orientation) => set({ orientation }),
-    ),
-  ];
-}
-
-function sizePanel(values, set) {
-  const [width = "", height = ""] = (values["min-size"] ?? "").split(/[x×]/i);
-  const field = (name, label, value) =>
-    el("label", {}, label, el("input", { type: "number", min: 1, name, value, required: true }));
-  const form = el(
-    "form",
-    {
-      onsubmit: (event) => {
-        event.preventDefault();
-        const { width, height } = event.target.elements;
-        set({ "min-size": `${width.value}x${height.value}` });
-      },
-    },
-    field("width", "Width", width),
-    field("height", "Height", height),
-    el("button", { class: "button primary" }, "Apply"),
-  );
-  return [
-    options(
-      Object.entries(SIZES).map(([label, value]) => [value, label]),
-      values["min-size"],
-      (size) => set({ "min-size": size }),
-    ),
-    form,
-  ];
-}
-
-function placePanel(values, set) {
-  const [north = "", east = "", km = "5"] = (values.near ?? "").split(",");
-  const field = (name, label, value) =>
-    el(
-      "label",
-      {},
-      label,
-      el("input", { type: "number", step: "any", name, value, required: true }),
-    );
-  return [
-    el(
-      "form",
-      {
-        onsubmit: (event) => {
-          event.preventDefault();
-          const { north, east, km } = event.target.elements;
-          set({ near: `${north.value},${east.value},${km.value}` });
-        },
-      },
-      field("north", "Degrees north", north),
-      field("east", "Degrees east", east),
-      field("km", "Within km", km),
-      el("button", { class: "button primary" }, "Apply"),
-    ),
-  ];
-}
-
 // -- how filters are said -------------------------------------------------------------------------
 
 function saidDates({ after, before }) {
@@ -348,16 +149,3 @@ function saidPlace({ near }) {
   const [north, east, km] = near.split(",");
   return `${km ?? "?"} km around ${north}, ${east ?? "?"}`;
 }
-
-/** 2023 → 2023-01-01, as a date field wants it. */
-const wholeDate = (value = "") =>
-  (/^\d{4}(-\d\d?)?(-\d\d?)?/.exec(value)?.[0] ?? "")
-    .split("-")
-    .concat(["01", "01"])
-    .slice(0, 3)
-    .map((part) => part.padStart(2, "0"))
-    .join("-")
-    .replace(/^00.*/, "");
-
-/** The last two parts of a path. */
-const shortened = (path) => path.split(/[\\/]/).filter(Boolean).slice(-2).join(" / ") || path;

@@ -21,6 +21,7 @@ export class LibraryView {
 
   show() {
     this.shown = null;
+    connection.ask();
     if (connection.status) this.draw();
     this.showFailures(0);
   }
