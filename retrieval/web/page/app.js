@@ -53,15 +53,16 @@ function starter() {
 }
 
 function neighbours(id) {
-  const items = pictures.results?.items ?? [];
+  const items = (state.view === "duplicates" ? duplicates.items : pictures.results?.items) ?? [];
   const at = items.findIndex((item) => item.id === id);
   if (at < 0) return {};
-  if (at > items.length - 10) pictures.more();
+  if (at > items.length - 10 && !state.view) pictures.more();
   return { before: items[at - 1], it: items[at], after: items[at + 1] };
 }
 
 function closed(id) {
-  if (!state.view) pictures.grid.focusPicture(id);
+  if (state.view === "duplicates") duplicates.focusPicture(id);
+  else if (!state.view) pictures.grid.focusPicture(id);
 }
 
 function showNew() {
@@ -101,6 +102,7 @@ function show(how) {
   return pictures.show(state.q, state.sort, {
     afresh: how.afresh,
     scroll: how.comes === "back" ? history.state?.scroll : 0,
+    typed: how.typed,
   });
 }
 

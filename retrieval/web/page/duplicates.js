@@ -43,6 +43,16 @@ export class Duplicates {
     this.view.setAttribute("aria-busy", false);
   }
 
+  /** Every picture once: a group may hold several files of one. */
+  get items() {
+    const every = (this.groups ?? []).flatMap(({ pictures }) => pictures);
+    return [...new Map(every.map((picture) => [picture.id, picture])).values()];
+  }
+
+  focusPicture(id) {
+    find(`a[data-id="${id}"]`, this.list)?.focus();
+  }
+
   draw(groups, spared) {
     this.groups = groups;
     this.all.hidden = !groups.length;
@@ -104,6 +114,7 @@ function member(picture, best, i) {
       "a",
       {
         href: address({ picture: picture.id }),
+        "data-id": picture.id,
         onclick: open,
         "aria-label": `${picture.name}, ${i ? alike : "best"}`,
       },

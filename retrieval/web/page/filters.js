@@ -113,7 +113,7 @@ function makeControl(host, { label, drawing, names, said, panel }) {
       sheet.append(el("p", { class: "wrong" }, error.message));
     }
     place(sheet, button);
-    find("input, button", sheet)?.focus();
+    if (matchMedia("(hover: hover)").matches) find("input, button", sheet)?.focus(); // else a keyboard opens
   });
   const whole = el("span", { class: "control" }, button, out, sheet);
   host.append(whole);

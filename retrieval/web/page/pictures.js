@@ -4,7 +4,7 @@ import { connection } from "./connection.js";
 import { el, find } from "./dom.js";
 import { Grid } from "./grid.js";
 import { justify, rowHeight } from "./layout.js";
-import { emptyLibrary, errorNotice, notice, queryNotice } from "./notices.js";
+import { emptyLibrary, errorNotice, notice, queryNotice, sentence } from "./notices.js";
 import { parse, withoutFilters } from "./query.js";
 import { DEEPEST, resultsFor } from "./results.js";
 import { go, state } from "./state.js";
@@ -31,8 +31,11 @@ export class Pictures {
     });
   }
 
-  /** @param {{afresh?: boolean, scroll?: number}} how  `scroll`: where it was when it was left */
-  async show(q, sort, { afresh = false, scroll = 0 } = {}) {
+  /**
+   * @param {{afresh?: boolean, scroll?: number, typed?: boolean}} how  `scroll`: where it was when
+   *   it was left; `typed`: somebody is in the middle of a query
+   */
+  async show(q, sort, { afresh = false, scroll = 0, typed = false } = {}) {
     if (this.results?.next === 0) this.results.stop();
     const results = (this.results = resultsFor(q, sort, { afresh }));
     this.sort.disabled = !parse(q).terms.length; // nothing to rank by: newest first
@@ -42,7 +45,7 @@ export class Pictures {
     try {
       await results.more();
     } catch (error) {
-      if (results === this.results && error.name !== "AbortError") this.fail(error);
+      if (results === this.results && error.name !== "AbortError") this.fail(error, typed);
       return;
     } finally {
       clearTimeout(slow);
@@ -144,11 +147,17 @@ export class Pictures {
     return Boolean(this.results && this.results.next === 0 && !this.results.waiting);
   }
 
-  fail(error) {
-    this.grid.show([], false);
-    this.said.textContent = this.hint.textContent = "";
-    if (error.status === 0) connection.ask();
+  fail(error, typed) {
+    if (error.status === 0) connection.ask(); // it tells of this, and when it is over
     const isQuery = error.status === 400;
+    // What was found before stays where the error may pass by itself.
+    if (this.grid.items.length && (error.status === 0 || (isQuery && typed))) {
+      this.hint.textContent = isQuery ? sentence(error.message) : "";
+      return;
+    }
+    this.grid.show([], false);
+    this.view.classList.add("empty");
+    this.said.textContent = this.hint.textContent = "";
     this.notice.replaceChildren(
       isQuery
         ? queryNotice(error, state.q, this.on.toPlace)

@@ -7,6 +7,7 @@ import { facts } from "./facts.js";
 import { signOf } from "./query.js";
 import { address, go, leave, state } from "./state.js";
 
+const LARGE = 2048; // pixels a side of what the server sends as large
 const SWIPE = 60; // pixels that a finger goes for another picture
 
 export class Viewer {
@@ -66,6 +67,7 @@ export class Viewer {
   /** The thumbnail at once, the large picture over it as soon as it is there. */
   draw(item) {
     this.size = item;
+    this.stage.classList.remove("zoomed");
     find(".title", this.dialog).textContent = item?.name ?? "";
     this.panel.replaceChildren(...(item ? facts(item) : []));
     if (!item) return this.frame.replaceChildren();
@@ -86,13 +88,32 @@ export class Viewer {
 
   /** As large as there is room, never larger than it is. */
   fit() {
-    if (!this.size) return;
+    if (!this.size || this.isZoomed) return;
     const { width, height } = this.size;
     const scale = Math.min(this.stage.clientWidth / width, this.stage.clientHeight / height, 1);
     Object.assign(this.frame.style, {
       width: `${Math.max(1, width * scale)}px`,
       height: `${Math.max(1, height * scale)}px`,
     });
+  }
+
+  /** Twice the size, or all of its pixels if they are more; and back. */
+  zoom(event) {
+    if (!this.size || find(".lost", this.frame)) return;
+    const isZoomed = this.stage.classList.toggle("zoomed");
+    if (!isZoomed) return this.fit();
+    const { left, top, width, height } = this.frame.getBoundingClientRect();
+    const [x, y] = event
+      ? [(event.clientX - left) / width, (event.clientY - top) / height]
+      : [0.5, 0.5];
+    const scale = Math.max(2, this.size.width / devicePixelRatio / width);
+    Object.assign(this.frame.style, { width: `${width * scale}px`, height: `${height * scale}px` });
+    const full = find(".full", this.frame);
+    if (full && Math.max(this.size.width, this.size.height) > LARGE) full.src = original(this.id);
+    this.stage.scrollTo(
+      x * width * scale - this.stage.clientWidth / 2,
+      y * height * scale - this.stage.clientHeight / 2,
+    );
   }
 
   /** Shows which ways there are to go on, and fetches what is likely next. */
@@ -148,8 +169,13 @@ export class Viewer {
       reveal: () =>
         connection.status?.can_reveal && api.reveal(this.id).catch((error) => toast(error.message)),
       info: () => this.toggleFacts(),
+      zoom: () => this.zoom(),
     };
     acts[act]?.();
+  }
+
+  get isZoomed() {
+    return this.stage.classList.contains("zoomed");
   }
 
   get path() {
@@ -174,6 +200,7 @@ export class Viewer {
       o: "original",
       r: "reveal",
       i: "info",
+      z: "zoom",
     };
     if (!keys[event.key]) return;
     event.preventDefault();
@@ -184,7 +211,7 @@ export class Viewer {
     let start = null;
     const move = (x, y) => (this.frame.style.translate = x || y ? `${x}px ${y}px` : "");
     this.stage.addEventListener("pointerdown", (event) => {
-      start = event.pointerType === "mouse" || !event.isPrimary ? null : event;
+      start = event.pointerType === "mouse" || !event.isPrimary || this.isZoomed ? null : event;
     });
     this.stage.addEventListener("pointermove", (event) => {
       if (start && event.isPrimary)
@@ -198,8 +225,9 @@ export class Viewer {
       if (Math.abs(x) > SWIPE && Math.abs(x) > Math.abs(y)) this.act(x < 0 ? "after" : "before");
       else if (y > 2 * SWIPE) this.act("close");
     });
+    this.stage.addEventListener("dblclick", (event) => this.zoom(event));
     this.stage.addEventListener("click", (event) => {
-      if (event.target === this.stage) this.act("close");
+      if (event.target === this.stage && !this.isZoomed) this.act("close");
     });
   }
 }
