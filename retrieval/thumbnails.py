@@ -64,22 +64,27 @@ def bytes_of(folder: Path) -> int:
 
 def _opened(path: Path) -> sqlite3.Connection | None:
     for _ in range(2):
-        connection = sqlite3.connect(
-            path, BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
         try:
-            return _with_table(connection)
+            return _with_table(path)
         except sqlite3.OperationalError:  # it cannot be written, or the disk is full
-            connection.close()
             return None
         except sqlite3.DatabaseError:  # damaged, or something else
-            connection.close()
             with suppress(OSError):
                 path.unlink()
     return None
 
 
-def _with_table(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _with_table(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _make_table(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_table(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = OFF")  # what a power cut takes is drawn again
     connection.execute("PRAGMA secure_delete = FAST")
@@ -91,7 +96,6 @@ def _with_table(connection: sqlite3.Connection) -> sqlite3.Connection:
         "CREATE TABLE IF NOT EXISTS thumbnails (digest BLOB PRIMARY KEY, used FLOAT, webp BLOB)"
     )
     connection.execute("CREATE INDEX IF NOT EXISTS by_use ON thumbnails (used)")
-    return connection
 
 
 def _get(connection: sqlite3.Connection, digest: bytes) -> bytes | None:

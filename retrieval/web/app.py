@@ -16,6 +16,7 @@ from clipmodel.errors import ClipModelError
 from retrieval.errors import (
     InvalidQuery,
     LibraryBusy,
+    LibraryNotFound,
     PathNotFound,
     RetrieveError,
     UnreadablePicture,
@@ -74,6 +75,8 @@ async def _failed(_: Request, failure: Exception) -> Response:
     match failure:
         case InvalidQuery() | PathNotFound() | UnreadablePicture() | ClientDisconnect():
             status = 400
+        case LibraryNotFound():
+            status = 404
         case LibraryBusy():
             status = 409
         case RetrieveError() | ClipModelError():

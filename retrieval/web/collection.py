@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, HTTPException, Query
 
 import retrieval
 from retrieval import browse, lock
-from retrieval.errors import LibraryBusy, LibraryNotFound
+from retrieval.errors import LibraryBusy, LibraryNotFound, PathNotFound
 from retrieval.records import Counts
 from retrieval.report import failure_object
 from retrieval.web import answers
@@ -76,7 +76,11 @@ def start_index(site: Here, paths: Annotated[list[str], Body(embed=True)] = []) 
     check_local(site)
     if lock.underway(site.library.folder):
         raise LibraryBusy("an index run goes on already; wait until it is done")
-    site.runs.start([Path(path) for path in paths])
+    named = [Path(path).expanduser() for path in paths]
+    for path in named:
+        if not path.exists():
+            raise PathNotFound(f"no such file or folder: {path}")
+    site.runs.start(named)
     return JSON({}, 202)
 
 

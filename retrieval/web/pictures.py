@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,11 @@ def reveal(site: Here, id: Number) -> None:
         raise HTTPException(403, "a folder is opened only by a server on the same machine")
     if (path := file_of(image)) is None:
         raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
-    subprocess.Popen(
-        [*revealing(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    quiet = subprocess.DEVNULL
+    shown = subprocess.Popen(
+        revealing(path), stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
     )
+    threading.Thread(target=shown.wait, daemon=True).start()  # it may be the file manager itself
 
 
 def known(site: Site, id: int) -> Image:

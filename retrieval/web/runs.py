@@ -16,18 +16,17 @@ class IndexRuns:
     def __init__(self, library: Library) -> None:
         self.last: str | None = None  # what the last one did, or why it could not
         self._library = library
-        self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
     def start(self, paths: Sequence[Path]) -> None:
         """Raises LibraryBusy."""
-        with self._lock:
-            if self._thread and self._thread.is_alive():
-                raise LibraryBusy("an index run goes on already; wait until it is done, or stop it")
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, args=(paths,), name="index")
-            self._thread.start()
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise LibraryBusy("an index run goes on already; wait until it is done, or stop it")
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, args=(paths,), name="index")
+        self._thread.start()
 
     def stop(self) -> None:
         """What was done is kept."""
@@ -40,11 +39,18 @@ class IndexRuns:
 
     def _run(self, paths: Sequence[Path]) -> None:
         try:
-            self.last = of_run(self._library.index(paths, progress=self._check))
+            said = self._said(paths)
+        finally:
+            self._one_at_a_time.release()
+        self.last = said
+
+    def _said(self, paths: Sequence[Path]) -> str:
+        try:
+            return of_run(self._library.index(paths, progress=self._check))
         except Interrupted as interrupt:
-            self.last = of_run(interrupt.summary)
+            return of_run(interrupt.summary)
         except RetrieveError as error:
-            self.last = str(error)
+            return str(error)
 
     def _check(self, _: Progress) -> None:
         if self._stopping.is_set():
