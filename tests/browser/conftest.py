@@ -142,9 +142,7 @@ def served(own: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def empty(
-    tmp_path: Path, chromium: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Served]:
+def empty(tmp_path: Path, chromium: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setenv("RETRIEVE_MODEL", "tiny")
     with serving(tmp_path / "library") as served:
         yield served

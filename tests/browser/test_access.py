@@ -11,6 +11,7 @@ axe = pytest.importorskip(
 
 LIGHT, DARK = {"color_scheme": "light"}, {"color_scheme": "dark"}
 PHONE = {"viewport": {"width": 360, "height": 740}}
+LOOKS = ["light", "dark", "phone"]
 VIEWS = {  # addresses, and what is there when they are drawn
     "?q=a+red+car+-+id:1+camera:pixel": ".grid li img",
     "?q=a+zebra+in:plain&picture=12": ".frame .full:not(.coming)",
@@ -21,7 +22,7 @@ VIEWS = {  # addresses, and what is there when they are drawn
 }
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK, PHONE], indirect=True, ids=["light", "dark", "phone"])
+@pytest.mark.parametrize("look", [LIGHT, DARK, PHONE], indirect=True, ids=LOOKS)
 def test_every_view(page: Any, url: str, watch: Any) -> None:
     watch.expected.append("the server responded with a status of 400")
     for address, drawn in VIEWS.items():
@@ -38,7 +39,7 @@ def test_every_view(page: Any, url: str, watch: Any) -> None:
     check(page, "the keys")
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], indirect=True, ids=["light", "dark"])
+@pytest.mark.parametrize("look", [LIGHT, DARK], indirect=True, ids=LOOKS[:2])
 def test_an_empty_library(empty: Any, page: Any) -> None:
     page.goto(empty.url)
     page.get_by_label("Folder to index").wait_for()

@@ -65,6 +65,17 @@ def test_by_keys_alone(page: Any, url: str) -> None:
     expect(page.locator(".grid li[data-index='3'] a")).to_be_focused()
 
 
+def test_nearer(page: Any, url: str) -> None:
+    page.goto(f"{url}?q=a+red+car")
+    found(page).first.click()
+    frame = page.locator(".frame")
+    expect(frame).to_have_css("width", "240px")
+    page.keyboard.press("z")
+    expect(frame).to_have_css("width", "480px")
+    frame.dblclick()
+    expect(frame).to_have_css("width", "240px")
+
+
 def test_a_shared_address_opens_the_picture(page: Any, url: str) -> None:
     page.goto(f"{url}?q=a+red+car")
     found(page).first.click()
@@ -96,6 +107,10 @@ def test_duplicates(page: Any, url: str) -> None:
     view.get_by_role("button", name="Copy the other’s path").click()
     expect(page.locator("#toast")).to_have_text("1 path copied")
     assert page.evaluate("navigator.clipboard.readText()").endswith(".jpg")
+    view.locator(".group a").first.click()
+    expect(title(page)).to_have_text(re.compile("^car-0"))
+    page.keyboard.press("Escape")
+    expect(view.locator(".group a").first).to_be_focused()
 
 
 def test_the_library_and_a_run_elsewhere(served: Any, page: Any, own: Any) -> None:
@@ -154,6 +169,9 @@ def test_a_query_that_cannot_be_read(page: Any, url: str, watch: Any) -> None:
     page.get_by_role("button", name="Change it").click()
     expect(field).to_be_focused()
     field.fill("a car after:2021")
+    expect(page.locator("#count")).to_have_text(re.compile(r"^\d+ pictures, best first"))
+    field.fill('a car "af')  # half typed: what was found stays
+    expect(page.locator(".hint")).to_contain_text("The quotation mark is not closed")
     expect(found(page).first).to_be_visible()
 
 

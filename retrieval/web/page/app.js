@@ -26,7 +26,7 @@ const duplicates = new Duplicates(views.duplicates);
 const library = new LibraryView(views.status, { start: starter });
 const showFilters = makeFilters(find("#filters"));
 const viewer = new Viewer(find("#viewer"), { neighbours, weigh, closed });
-const banner = makeBanner(find("#banner"), showNew, () => pictures.results?.empty);
+makeBanner(find("#banner"), showNew, () => pictures.results?.empty);
 
 // -- what the parts ask of each other -------------------------------------------------------------
 
@@ -81,10 +81,11 @@ function draw(before, how = {}) {
   for (const [name, view] of Object.entries(views)) view.hidden = name !== state.view;
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.dataset.view === state.view;
-    link.toggleAttribute("aria-current", isHere);
     if (isHere) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
     link.href = address({ view: link.dataset.view, picture: null });
   }
+  connection.isWatched = state.view === "status";
   find("#filters").hidden = state.view === "status";
   if (field.value !== state.q && !(how.typed && document.activeElement === field))
     field.value = state.q;
@@ -101,46 +102,39 @@ function show(how) {
   if (state.view === "status") return library.show();
   return pictures.show(state.q, state.sort, {
     afresh: how.afresh,
-    scroll: how.comes === "back" ? history.state?.scroll : 0,
+    scroll: how.isBack ? history.state?.scroll : 0,
     typed: how.typed,
   });
 }
 
-let typed = false; // whether the last change came from the keys: then it is one step of history
-onChange((before, after, how) => {
-  draw(before, { ...how, typed });
-  typed = false;
-});
+onChange((before, after, how) => draw(before, how));
 
 // -- the field ------------------------------------------------------------------------------------
 
 let pausing = 0;
 let isTyping = false; // from the first key until Enter, or until the field is left
 
-function ask() {
+function ask({ typed }) {
   clearTimeout(pausing);
-  typed = true;
-  go({ q: field.value.trim(), view: "", picture: null }, { replace: isTyping });
-  typed = false;
-  isTyping = true;
+  go({ q: field.value.trim(), view: "", picture: null }, { replace: isTyping, typed });
+  isTyping = typed;
 }
 
 field.addEventListener("input", () => {
   find("#clear").hidden = !field.value;
   clearTimeout(pausing);
-  pausing = setTimeout(ask, PAUSE);
+  pausing = setTimeout(() => ask({ typed: true }), PAUSE);
 });
 field.addEventListener("blur", () => (isTyping = false));
 field.form.addEventListener("submit", (event) => {
   event.preventDefault();
-  ask();
-  isTyping = false;
-  if (pictures.hasFailed) pictures.again();
+  ask({ typed: false });
+  pictures.insist();
 });
 find("#clear").addEventListener("click", () => {
   field.value = "";
   isTyping = false;
-  ask();
+  ask({ typed: false });
   field.focus();
 });
 
@@ -188,12 +182,10 @@ listenForPictures(find("#chooser"));
 if (localStorage.getItem("facts") !== "" && innerWidth > 900) viewer.toggleFacts();
 
 connection.addEventListener("back", () => {
-  banner.clear();
   if (pictures.hasFailed || state.view) show({ afresh: true });
 });
 connection.addEventListener("status", () => {
-  const run = connection.status.indexing;
-  find("#running").hidden = !run;
+  find("#running").hidden = !connection.status.indexing;
 });
 connection.start();
 draw(null);

@@ -41,5 +41,4 @@ export function makeBanner(host, showNew, isEmpty) {
       el("button", { type: "button", class: "button", onclick: show }, "Show new pictures"),
     );
   });
-  return { clear: () => say() };
 }

@@ -3,12 +3,13 @@
 import { api } from "./api.js";
 
 const CALM = 5000;
-const BUSY = 1000; // while it indexes
+const BUSY = 1000; // while it indexes, or somebody watches for that
 const LONGEST = 30000; // between two tries to reach a server that is gone
 
 class Connection extends EventTarget {
   status = null;
   gone = false;
+  isWatched = false;
   #wait = 1000;
   #timer = 0;
 
@@ -43,7 +44,7 @@ class Connection extends EventTarget {
   }
 
   #pause() {
-    if (!this.gone) return this.status?.indexing ? BUSY : CALM;
+    if (!this.gone) return this.isWatched || this.status?.indexing ? BUSY : CALM;
     const wait = this.#wait;
     this.#wait = Math.min(LONGEST, wait * 1.6);
     return wait;

@@ -38,9 +38,11 @@ export class Grid {
 
   /** @param {Match[]} items  @param {boolean} byDate whether they go from new to old */
   show(items, byDate) {
+    const hadFocus = this.host.contains(document.activeElement);
     for (const index of this.cells.keys()) this.drop(index);
     [this.items, this.current, this.byDate] = [items, 0, byDate];
     this.lay();
+    if (hadFocus) this.focus(0);
   }
 
   /** Draws what was added to the end of `items`. */
@@ -48,7 +50,13 @@ export class Grid {
     this.lay();
   }
 
+  /** False while another view is shown. */
+  get isShown() {
+    return this.host.clientWidth > 0;
+  }
+
   lay() {
+    if (!this.isShown) return;
     this.width = this.host.clientWidth;
     this.plan = justify(this.items, this.width, rowHeight(this.width));
     this.host.style.height = `${this.plan.height}px`;
@@ -57,7 +65,7 @@ export class Grid {
   }
 
   resize() {
-    if (this.host.clientWidth === this.width) return;
+    if (!this.isShown || this.host.clientWidth === this.width) return;
     const top = this.plan.rows[rowAt(this.plan.rows, scrollY - this.above())];
     const kept = scrollY > this.above() && top ? top.first : null; // stays where it is on the screen
     this.lay();
@@ -96,7 +104,7 @@ export class Grid {
   }
 
   scrolled() {
-    if (!this.items.length || !this.width) return;
+    if (!this.items.length || !this.isShown) return;
     const now = performance.now();
     const speed =
       Math.abs(scrollY - (this.lastY ?? scrollY)) / Math.max(1, now - (this.lastTime ?? 0));

@@ -70,7 +70,7 @@ export function justify(pictures, width, wanted) {
 
 /** The height of rows that suits a width: three or so pictures beside each other on a phone. */
 export const rowHeight = (width) =>
-  width < 600 ? Math.max(96, width / 3.2) : width < 1200 ? 190 : 230;
+  width < 600 ? Math.max(96, width / 3.2) : width < 1200 ? 190 : width < 2000 ? 230 : 280;
 
 /** The first row that ends below `y`. */
 export function rowAt(rows, y) {

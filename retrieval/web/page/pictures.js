@@ -37,6 +37,7 @@ export class Pictures {
    */
   async show(q, sort, { afresh = false, scroll = 0, typed = false } = {}) {
     if (this.results?.next === 0) this.results.stop();
+    this.isTyped = typed;
     const results = (this.results = resultsFor(q, sort, { afresh }));
     this.sort.disabled = !parse(q).terms.length; // nothing to rank by: newest first
     this.sort.value = this.sort.disabled ? "date" : sort;
@@ -44,14 +45,20 @@ export class Pictures {
     const slow = setTimeout(() => this.wait(true), SLOW);
     try {
       await results.more();
+      performance.mark("answer");
     } catch (error) {
-      if (results === this.results && error.name !== "AbortError") this.fail(error, typed);
+      if (results === this.results && error.name !== "AbortError") this.fail(error);
       return;
     } finally {
       clearTimeout(slow);
-      if (results === this.results) this.wait(false);
     }
     if (results === this.results) this.draw(scroll);
+  }
+
+  /** The query is meant as it stands: what is wrong with it must be said. */
+  insist() {
+    this.isTyped = false;
+    if (this.hasFailed) this.again();
   }
 
   again() {
@@ -84,6 +91,7 @@ export class Pictures {
 
   draw(scroll) {
     const { items, next, q, empty } = this.results;
+    this.wait(false);
     this.notice.replaceChildren(...this.inPlace());
     const where = parse(q).filters.size ? "that passes the filters" : "in this library";
     this.hint.textContent =
@@ -147,11 +155,12 @@ export class Pictures {
     return Boolean(this.results && this.results.next === 0 && !this.results.waiting);
   }
 
-  fail(error, typed) {
+  fail(error) {
+    this.wait(false);
     if (error.status === 0) connection.ask(); // it tells of this, and when it is over
     const isQuery = error.status === 400;
     // What was found before stays where the error may pass by itself.
-    if (this.grid.items.length && (error.status === 0 || (isQuery && typed))) {
+    if (this.grid.items.length && (error.status === 0 || (isQuery && this.isTyped))) {
       this.hint.textContent = isQuery ? sentence(error.message) : "";
       return;
     }

@@ -29,7 +29,6 @@ export class Results {
     const limit = Math.min(this.next ? MORE : FIRST, DEEPEST - this.next);
     const query = { q: this.q, sort: this.sort, offset: this.next, limit };
     const answer = await api.search(query, this.aborter.signal);
-    performance.mark("answer");
     if (this.next === 0) {
       this.seconds = answer.seconds;
       this.looksLikeNothing = answer.looks_like_nothing;

@@ -32,13 +32,13 @@ export function address(changes = {}) {
   return `/${said.size ? `?${said}` : ""}`;
 }
 
-/** @param {Partial<State>} changes */
-export function go(changes, { replace = false } = {}) {
+/** @param {Partial<State>} changes  @param {{replace?: boolean, typed?: boolean}} how */
+export function go(changes, { replace = false, typed = false } = {}) {
   const place = address(changes);
   if (place === address()) return;
   if (replace) history.replaceState(history.state, "", place);
   else history.pushState({ from: address() }, "", place);
-  change({ comes: replace ? "replaced" : "new" });
+  change({ isBack: false, typed });
 }
 
 /** To the state with `changes`: a step back where we came from it, so that no step leads in circles. */
@@ -47,7 +47,7 @@ export function leave(changes) {
   else go(changes, { replace: true });
 }
 
-/** @param {(before: State, after: State, how: {comes: "new"|"replaced"|"back"}) => void} listener */
+/** @param {(before: State, after: State, how: {isBack: boolean, typed: boolean}) => void} listener */
 export function onChange(listener) {
   listeners.push(listener);
 }
@@ -62,7 +62,7 @@ history.scrollRestoration = "manual";
 let settling = 0;
 addEventListener("popstate", () => {
   clearTimeout(settling); // the place that is left has said how far it was scrolled
-  change({ comes: "back" });
+  change({ isBack: true, typed: false });
 });
 addEventListener(
   "scroll",
