@@ -24,7 +24,7 @@ const PIECE = new RegExp(
     `|(?<sign>[+-])(?=\\s|$)|(?<word>"[^"]*"(?=\\s|$)|[\\d.]+:"[^"]*"(?=\\s|$)|\\S+))`,
   "gy",
 );
-const PICTURE = /^((?:\d+\.?\d*|\.\d+):)?((?:id|upload):\w+)$/;
+const PICTURE = /^((?:\d+\.?\d*|\.\d+):)?((?:id|upload):[\w-]+)$/;
 
 /** @returns {Query} */
 export function parse(line) {
