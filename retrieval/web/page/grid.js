@@ -66,10 +66,11 @@ export class Grid {
 
   resize() {
     if (!this.isShown || this.host.clientWidth === this.width) return;
-    const top = this.plan.rows[rowAt(this.plan.rows, scrollY - this.above())];
-    const kept = scrollY > this.above() && top ? top.first : null; // stays where it is on the screen
+    const from = scrollY - this.above();
+    const top = this.plan.rows[rowAt(this.plan.rows, from)];
     this.lay();
-    if (kept !== null && this.plan.cells[kept]) scrollTo(0, this.above() + this.plan.cells[kept].y);
+    // What was at the top of the window stays there.
+    if (from > 0 && top) scrollBy(0, this.plan.cells[top.first].y - top.top);
   }
 
   /** Where the grid begins in the document. */

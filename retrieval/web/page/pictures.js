@@ -134,7 +134,8 @@ export class Pictures {
     const many =
       some ?? (all ? count(all, "picture") : `More than ${number(items.length)} pictures`);
     const order = !isAsked || this.results.sort === "date" ? "newest first" : "best first";
-    this.said.textContent = items.length ? `${many}, ${order}` : "";
+    const said = [many, el("span", { class: "order" }, `, ${order}`)];
+    this.said.replaceChildren(...(items.length ? said : []));
   }
 
   async more() {
