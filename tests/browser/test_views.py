@@ -136,10 +136,11 @@ def test_the_library_and_a_run_elsewhere(served: Any, page: Any, own: Any) -> No
         page.get_by_role("link", name="Library").click()
         expect(page.locator(".run p")).to_contain_text("Indexing")
         expect(page.locator(".run progress")).to_be_visible()
+        page.get_by_role("link", name="Pictures", exact=True).click()
+        expect(page.locator("#count")).to_have_text("70 pictures, newest first")
     finally:
         seen.set()
         run.join()
-    page.get_by_role("link", name="Pictures", exact=True).click()
     page.get_by_role("button", name="Show new pictures").click()
     expect(page.locator("#count")).to_have_text("76 pictures, newest first")
     expect(found(page).first).to_have_attribute("aria-label", re.compile("^new-"))

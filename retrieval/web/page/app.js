@@ -26,7 +26,7 @@ const duplicates = new Duplicates(views.duplicates);
 const library = new LibraryView(views.status, { start: starter });
 const showFilters = makeFilters(find("#filters"));
 const viewer = new Viewer(find("#viewer"), { neighbours, weigh, closed });
-makeBanner(find("#banner"), showNew, () => pictures.results?.empty);
+const offer = makeBanner(find("#banner"));
 
 // -- what the parts ask of each other -------------------------------------------------------------
 
@@ -67,7 +67,8 @@ function closed(id) {
 
 function showNew() {
   forgetResults();
-  draw(state, { afresh: true });
+  if (state.view) go({ view: "" });
+  else pictures.again();
 }
 
 // -- the address → the page -----------------------------------------------------------------------
@@ -93,7 +94,7 @@ function draw(before, how = {}) {
   showFilters(state.q);
   drawPieces(pieces, state.q, { open: (id) => go({ picture: id }) });
   document.title = state.q ? `${state.q} – retrieve` : "retrieve";
-  if (!isSame || how.afresh) show(how);
+  if (!isSame) show(how);
   viewer.show(state.picture);
 }
 
@@ -101,7 +102,6 @@ function show(how) {
   if (state.view === "duplicates") return duplicates.show(state.q);
   if (state.view === "status") return library.show();
   return pictures.show(state.q, state.sort, {
-    afresh: how.afresh,
     scroll: how.isBack ? history.state?.scroll : 0,
     typed: how.typed,
   });
@@ -182,7 +182,13 @@ listenForPictures(find("#chooser"));
 if (localStorage.getItem("facts") !== "" && innerWidth > 900) viewer.toggleFacts();
 
 connection.addEventListener("back", () => {
-  if (pictures.hasFailed || state.view) show({ afresh: true });
+  if (state.view) show({});
+  else if (pictures.hasFailed) pictures.again();
+});
+connection.addEventListener("version", () => {
+  if (state.view) forgetResults();
+  else if (pictures.results?.empty) showNew();
+  else offer(showNew); // nothing moves under somebody's eyes
 });
 connection.addEventListener("status", () => {
   find("#running").hidden = !connection.status.indexing;

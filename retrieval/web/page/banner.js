@@ -3,8 +3,8 @@
 import { connection } from "./connection.js";
 import { el } from "./dom.js";
 
-/** @param {HTMLElement} host  @param {() => void} showNew  @param {() => boolean} isEmpty nothing is shown */
-export function makeBanner(host, showNew, isEmpty) {
+/** @param {HTMLElement} host @returns {(showNew: () => void) => void} offers what is new */
+export function makeBanner(host) {
   let counting = 0;
   const say = (...what) => {
     clearInterval(counting);
@@ -30,15 +30,14 @@ export function makeBanner(host, showNew, isEmpty) {
     counting = setInterval(tick, 500);
   });
   connection.addEventListener("back", () => say());
-  connection.addEventListener("version", () => {
-    if (isEmpty()) return showNew(); // nobody is looking at anything
-    const show = () => {
+  return (showNew) => {
+    const onclick = () => {
       say();
       showNew();
     };
     say(
       el("span", {}, "The library has changed."),
-      el("button", { type: "button", class: "button", onclick: show }, "Show new pictures"),
+      el("button", { type: "button", class: "button", onclick }, "Show new pictures"),
     );
-  });
+  };
 }

@@ -30,7 +30,7 @@ export class LibraryView {
     const { status } = connection;
     const what = JSON.stringify({ ...status, indexing: null });
     this.drawRun(status);
-    if (what === this.shown) return; // what is drawn stays: somebody may be typing in it
+    if (what === this.shown) return;
     if (this.shown && JSON.parse(this.shown).failures !== status.failures) this.showFailures(0);
     this.shown = what;
     const figures = [
@@ -57,19 +57,19 @@ export class LibraryView {
     );
     find(".about", this.view).textContent =
       `${status.library} · model ${status.model ?? "not chosen yet"}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
+    this.drawStart();
+  }
+
+  /** Once: somebody may be typing in it when the next status comes. */
+  drawStart() {
+    const place = find(".start", this.view);
+    if (place.hasChildNodes()) return;
     const start = this.on.start();
-    find(".start", this.view).replaceChildren(
-      ...(start
-        ? [indexForm(start)]
-        : [
-            el(
-              "p",
-              { class: "quiet" },
-              "To add a folder, run ",
-              el("code", {}, "retrieve index FOLDER"),
-              " on the machine with the pictures.",
-            ),
-          ]),
+    const command = el("code", {}, "retrieve index FOLDER");
+    place.append(
+      start
+        ? indexForm(start)
+        : el("p", { class: "quiet" }, "To add a folder, run ", command, " where the pictures are."),
     );
   }
 

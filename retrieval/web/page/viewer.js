@@ -27,6 +27,9 @@ export class Viewer {
       event.preventDefault(); // the address closes it
       leave({ picture: null });
     });
+    dialog.addEventListener("close", () => {
+      if (state.picture !== null && !dialog.open) leave({ picture: null }); // Esc twice asks nobody
+    });
     dialog.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.fit()).observe(this.stage);
     this.listenToFingers();
