@@ -163,7 +163,7 @@ def _gathered(changes: Changes) -> set[Path]:
 
 
 def _watch(target: Target, changes: Changes, stop: threading.Event, say: Say) -> None:
-    """One target, as long as it is wanted; when its folder comes back, it is looked through."""
+    """One target, as long as it is wanted."""
     folder = target.path if target.path.is_dir() else target.path.parent
     while not stop.is_set():
         try:
@@ -172,16 +172,18 @@ def _watch(target: Target, changes: Changes, stop: threading.Event, say: Say) ->
             if folder.is_dir():
                 say(f"{folder} cannot be watched ({error}); it is looked through now and then")
                 stop.wait(UNWATCHED_SECONDS)
+                changes.put({folder})
         if not stop.is_set() and not folder.is_dir():
             say(f"{folder} is gone; what is known there is kept (`retrieve forget` drops it)")
             while not folder.is_dir() and not stop.wait(AGAIN_SECONDS):
                 pass
-        changes.put({folder})
 
 
 def _pass_on(folder: Path, is_deep: bool, changes: Changes, stop: threading.Event) -> None:
-    """Until the folder is gone, or another one has its name."""
-    identity = _identity(folder)
+    """Until the folder is gone, or another one has its name. What came to pass before the system
+    began to tell of changes is found by looking through it once.
+    """
+    identity, is_first = _identity(folder), True
     for told in changes_below(
         folder,
         watch_filter=None,
@@ -192,6 +194,9 @@ def _pass_on(folder: Path, is_deep: bool, changes: Changes, stop: threading.Even
         stop_event=stop,
         recursive=is_deep,
     ):
+        if is_first:
+            changes.put({folder})
+            is_first = False
         if told:
             changes.put({Path(path) for kind, path in told if _tells(kind, path)})
         elif _identity(folder) != identity:

@@ -1,12 +1,13 @@
 """`retrieve watch`: a process, a folder, and what becomes of it."""
 
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -32,33 +33,40 @@ class Watching:
             [sys.executable, "-m", "retrieval.cli", "watch", photos, "--library", library],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
+        self._lines = queue.SimpleQueue[str]()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
-    def line(self) -> str:
-        """The next that it prints, without the time."""
-        assert self.process.stdout
-        return self.process.stdout.readline().partition("  ")[2].strip()
+    def says(self, expected: str) -> None:
+        """The next line ends so, after the time."""
+        said = self._lines.get(timeout=60)
+        assert said.endswith(expected), said
 
-    def end(self) -> str:
+    def end(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        _, errors = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, errors
-        return errors
+        assert self.process.wait(timeout=60) == 0
+        self.close()
+        assert self._lines.empty()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as output:
+            for line in output:
+                self._lines.put(line.rstrip())
 
     def names(self) -> set[str]:
         with closing(Catalog.open(self.library)) as catalog:
             return {os.fsdecode(path) for root in catalog.roots() for path, *_ in
                     catalog.files(root.id)}  # fmt: skip
-
-    def eventually(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if holds():
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"it did not come to pass; there are {self.names()}")
 
 
 @pytest.fixture
@@ -67,11 +75,9 @@ def watching(home: Path) -> Iterator[Watching]:
     for number, name in enumerate(("one", "two", "three")):
         paint(photos / f"{name}.png", "red", number)
     watching = Watching(photos, home / "library")
-    assert watching.line() == "3 new"
+    watching.says("  3 new")
     yield watching
-    if watching.process.returncode is None:
-        watching.process.kill()
-        watching.process.communicate()
+    watching.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -80,40 +86,41 @@ def test_what_changes_comes_into_the_library(watching: Watching, home: Path) -> 
     paint(photos / "four.png", "blue", 4)
     (photos / "notes.txt").write_text("no picture")
     paint(photos / ".hidden/five.png", "blue", 5)
-    assert watching.line() == "1 new"
+    watching.says("  1 new")
     (photos / "four.png").rename(photos / "4.png")
-    assert watching.line() == "1 moved"
+    watching.says("  1 moved")
     (photos / "one.png").unlink()
-    assert watching.line() == "1 removed"
+    watching.says("  1 removed")
     paint(home / "elsewhere/deep/six.png", "blue", 6)
     (home / "elsewhere").rename(photos / "new")
-    watching.eventually(lambda: "new/deep/six.png" in watching.names())
+    watching.says("  1 new")
     shutil.rmtree(photos / "new")
-    watching.eventually(lambda: watching.names() == {"two.png", "three.png", "4.png"})
-    assert watching.end() == ""
+    watching.says("  1 removed")
+    assert watching.names() == {"two.png", "three.png", "4.png"}
+    watching.end()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_who_writes_is_waited_for_and_what_is_gone_is_kept(watching: Watching) -> None:
-    photos = watching.photos
-    assert watching.process.stderr
+    photos, away = watching.photos, watching.photos.with_name("away")
     with write_lock(watching.library):
         paint(photos / "four.png", "blue", 4)
-        assert "is being written by process" in watching.process.stderr.readline()
-    assert watching.line() == "1 new"
-    photos.rename(photos.with_name("away"))
-    assert "is gone" in watching.process.stderr.readline()
-    paint(photos.with_name("away") / "five.png", "blue", 5)
-    photos.with_name("away").rename(photos)
-    watching.eventually(lambda: "five.png" in watching.names())
+        watching.says("wait until it is done")
+    watching.says("  1 new")
+    photos.rename(away)
+    watching.says("is gone; what is known there is kept (`retrieve forget` drops it)")
+    paint(away / "five.png", "blue", 5)
+    away.rename(photos)
+    watching.says("  1 new")
     assert len(watching.names()) == 5
     watching.end()
 
 
 def test_nothing_to_watch(home: Path) -> None:
     watching = Watching(home / "nowhere", home / "library")
-    _, errors = watching.process.communicate(timeout=30)
-    assert watching.process.returncode == 1 and "no such file or folder" in errors
+    watching.says(f"no such file or folder: {home}/nowhere")
+    assert watching.process.wait(timeout=60) == 1
+    watching.close()
 
 
 # -- which changes matter ------------------------------------------------------------------------
@@ -174,4 +181,4 @@ def test_a_named_file_that_is_gone_is_removed(indexed: Path) -> None:
         assert library.index(indexed / "large/blue.png", workers=0).removed == 1
         shutil.move(indexed, indexed.with_name("away"))
     with Library.open(indexed.with_name("away")) as library:
-        assert library.status().counts.files == 12
+        assert library.status().counts.files == 13
