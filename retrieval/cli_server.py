@@ -48,8 +48,8 @@ def serve(
 ) -> None:
     """Show and search the library in a browser, until Ctrl-C.
 
-    It listens on this machine alone; for others --host needs a --token, which whoever comes with
-    the address /?token=T proves to know. Programs ask /api, described in /api/openapi.json; a POST
+    It listens on this machine alone; for others --host needs a --token, which is in the address
+    that is printed. Programs ask /api, described in /api/openapi.json; a POST
     or DELETE needs the header X-Retrieve: 1, and the token goes into Authorization: Bearer T.
 
     \b
@@ -63,7 +63,7 @@ def serve(
     def ready(address: str) -> None:
         click.echo(f"{address}  (Ctrl-C ends it)")
         if is_shown:
-            click.launch(f"{address}?token={token}" if token else address)
+            click.launch(address)
 
     how = How(host, names, token, allow_url)
     with settings.open() as library:

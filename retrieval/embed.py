@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from clipmodel.text_encoder import TextEncoder
 
+REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
 FEW = 4  # pictures that take NumPy less time than importing torch (2 s), even with a ViT-L/14
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
@@ -37,6 +38,8 @@ class Embedder:
         self.record = record
         self._catalog = catalog
         self._opening = threading.RLock()
+        self._remembering = threading.Lock()
+        self._remembered: dict[tuple[str, tuple[str, ...]], NDArray[np.float32]] = {}
 
     def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:
         """(Q, D) float32, unit L2 norm; what has to be encoded goes through each tower together.
@@ -147,6 +150,21 @@ class Embedder:
 
     def _encode_words(self, texts: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
         """(B, D); of several templates the mean, at unit length again."""
+        keys = [(text, tuple(templates)) for text in texts]
+        with self._remembering:
+            known = {key: self._remembered[key] for key in keys if key in self._remembered}
+        if new := [key for key in dict.fromkeys(keys) if key not in known]:
+            encoded = self._encode_new_words([text for text, _ in new], templates)
+            known.update(zip(new, encoded, strict=True))
+            with self._remembering:
+                self._remembered.update((key, known[key]) for key in new)
+                while len(self._remembered) > REMEMBERED:
+                    del self._remembered[next(iter(self._remembered))]
+        return np.stack([known[key] for key in keys])
+
+    def _encode_new_words(
+        self, texts: Sequence[str], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
         with self._opening:
             tower = self._text_tower
         sentences = [sentence for text in texts for sentence in filled(templates, text)]

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import socket
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import HTTPException, Request, Response
@@ -53,7 +54,8 @@ class Guard:
         self._token = settings.token
         self._is_everywhere = settings.host in EVERYWHERE
         bound = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._names = {name.lower() for name in (*LOCAL, bound, *settings.names)}
+        own = machine_names() if self._is_everywhere else ()
+        self._names = {name.lower() for name in (*LOCAL, bound, *own, *settings.names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -133,6 +135,12 @@ class Body:
             raise HTTPException(413, _too_large(self._most))
         self._is_whole = not message.get("more_body", False)
         return message
+
+
+def machine_names() -> tuple[str, str]:
+    """What others in a network call this machine."""
+    name = socket.gethostname()
+    return name, f"{name}.local"
 
 
 def _with_headers(send: Send, path: str) -> Send:

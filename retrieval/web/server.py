@@ -6,12 +6,14 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import urlencode
 
 import uvicorn
 
 from retrieval.errors import CannotServe
 from retrieval.library import Library
 from retrieval.web.app import application
+from retrieval.web.guard import EVERYWHERE, machine_names
 from retrieval.web.site import Settings, Site
 
 PORT = 8000
@@ -31,7 +33,6 @@ def serve(
             f"whoever reaches {settings.host} could see every picture; give a --token as well"
         )
     listening = listen(settings.host, port)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     config = uvicorn.Config(
         application(Site(library, settings)),
         log_level="warning",
@@ -40,9 +41,17 @@ def serve(
         timeout_graceful_shutdown=GRACE,
     )
     with listening, suppress(KeyboardInterrupt):
-        ready(f"http://{host}:{listening.getsockname()[1]}/")
+        ready(address_of(settings, listening.getsockname()[1]))
         uvicorn.Server(config).run(sockets=[listening])
     _leave()
+
+
+def address_of(settings: Settings, port: int) -> str:
+    """Where a browser finds it, with the token."""
+    host = machine_names()[0] if settings.host in EVERYWHERE else settings.host
+    host = f"[{host}]" if ":" in host else host
+    token = f"?{urlencode({'token': settings.token})}" if settings.token else ""
+    return f"http://{host}:{port}/{token}"
 
 
 def listen(host: str, port: int | None) -> socket.socket:
