@@ -90,24 +90,29 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
         return _decode(data, size, max_pixels)
 
 
-def thumbnail(data: bytes, box: tuple[int, int], max_pixels: int = MAX_PIXELS) -> bytes:
-    """A picture's first frame as a WebP, upright, within `box` (width, height), never enlarged.
-
-    Raises UnreadablePicture.
+def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """A picture's first frame for people: RGB, upright, no larger than width × height, nothing of
+    its EXIF with it. Bounds and errors as of `decode`.
     """
     if not data:
         raise UnreadablePicture("the file is empty")
     with _explained(), _open(data) as image:
-        _check_size(image, max_pixels)
-        either = [_within(image.size, most) for most in (box, box[::-1])]  # way up: not known yet
-        width, height = (int(DRAFT_FACTOR * max(sides)) for sides in zip(*either, strict=True))
-        drafted = image.draft(None, (width, height))
+        _bound(image, max_pixels)
+        # Which way up is known for sure only when it is loaded.
+        either = [_within(image.size, box) for box in ((width, height), (height, width))]
+        least = tuple(int(DRAFT_FACTOR * max(sides)) for sides in zip(*either, strict=True))
+        drafted = image.draft(None, (least[0], least[1]))
         image.load()
         orientation = orientation_of(image)
         size = either[orientation in QUARTER_TURNS]
         small = _rgb(image).resize(size, Image.Resampling.LANCZOS, drafted and drafted[1], 2.0)
-        written = io.BytesIO()
-        _upright(small, orientation).save(written, "WEBP", quality=WEBP_QUALITY, method=2)
+        small.info.clear()  # a copy of it says neither where it was taken nor how to turn it
+        return _upright(small, orientation)
+
+
+def webp(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "WEBP", quality=WEBP_QUALITY, method=2)
     return written.getvalue()
 
 
@@ -137,7 +142,7 @@ def allowing(max_pixels: int) -> Iterator[None]:
 
 def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     with _open(data) as image:
-        width, height = _check_size(image, max_pixels)
+        width, height = _bound(image, max_pixels)
         format = image.format or ""
         least = int(DRAFT_FACTOR * size)
         drafted = image.draft(None, (least, least))
@@ -149,7 +154,8 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
     return Decoded(pixels, width, height, format, taken, shot)
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> tuple[int, int]:
+def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
+    """The size of what is about to be decoded."""
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")

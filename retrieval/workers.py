@@ -92,8 +92,8 @@ def work(task: Task) -> Answer:
             return Answer(task.key, digest, shot=decode.describe(data))
         with decode.allowing(task.max_pixels):
             decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
-            small = decode.thumbnail(data, task.box, task.max_pixels) if task.box else None
-        return Answer(task.key, digest, decoded, thumbnail=small)
+            small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
+        return Answer(task.key, digest, decoded, thumbnail=decode.webp(small) if small else None)
     except FileNotFoundError:
         return Answer(task.key, gone=True)
     except UnreadablePicture as error:
