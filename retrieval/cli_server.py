@@ -49,8 +49,8 @@ def serve(
     """Show and search the library in a browser, until Ctrl-C.
 
     It listens on this machine alone; for others --host needs a --token, which is in the address
-    that is printed. Programs ask /api, described in /api/openapi.json; a POST
-    or DELETE needs the header X-Retrieve: 1, and the token goes into Authorization: Bearer T.
+    that is printed. Programs ask /api, described in /api/openapi.json; a POST or DELETE needs the
+    header X-Retrieve: 1, and the token goes into Authorization: Bearer T.
 
     \b
     retrieve serve --open

@@ -39,13 +39,12 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
         raise LibraryReadOnly(
             f"cannot write to the library {folder}: {error.strerror or error}"
         ) from error
+    holder = Holder(folder, is_brief)
     try:
-        holder = Holder(folder, is_brief)
         holder.write()
         yield holder.tell
     finally:
-        with suppress(OSError):
-            (folder / HOLDER).unlink()
+        holder.remove()
         lock.release()
 
 
@@ -54,6 +53,7 @@ class Holder:
 
     def __init__(self, folder: Path, is_brief: bool) -> None:
         self._path = folder / HOLDER
+        self._new = folder / f"{HOLDER}.new"  # takes its place, so that nobody reads half of it
         self._began = self._told = time.time()
         since = datetime.fromtimestamp(self._began).isoformat(" ", "seconds")
         self._said: dict[str, Any] = {"pid": os.getpid(), "since": since, "brief": is_brief}
@@ -65,10 +65,14 @@ class Holder:
             self.write(progress=[*done, now - self._began])
 
     def write(self, **more: Any) -> None:
-        new = self._path.with_name(f"{HOLDER}.new")  # nobody reads half of it
         with suppress(OSError):  # a courtesy; a full disk will be complained of by the catalog
-            new.write_text(json.dumps(self._said | more))
-            new.replace(self._path)
+            self._new.write_text(json.dumps(self._said | more))
+            self._new.replace(self._path)
+
+    def remove(self) -> None:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+            self._new.unlink(missing_ok=True)
 
 
 def underway(folder: Path) -> Underway | None:

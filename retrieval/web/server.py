@@ -1,6 +1,7 @@
 """Listens, and answers until Ctrl-C."""
 
 import errno
+import logging
 import os
 import socket
 import threading
@@ -40,10 +41,26 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
+    address = address_of(settings, listening.getsockname()[1])
     with listening, suppress(KeyboardInterrupt):
-        ready(address_of(settings, listening.getsockname()[1]))
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config, lambda: ready(address)).run(sockets=[listening])
     _leave()
+
+
+class Server(uvicorn.Server):
+    """Tells when it answers, and from when on Ctrl-C ends it."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # to be cut short is no error
+        await super().shutdown(sockets)
 
 
 def address_of(settings: Settings, port: int) -> str:

@@ -1,5 +1,6 @@
 """What the routes of one server share: its library, its settings, and what it keeps in memory."""
 
+import ipaddress
 import os
 import tempfile
 import threading
@@ -46,7 +47,10 @@ class Settings:
     @property
     def is_local(self) -> bool:
         """Whether only this machine can ask."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 class Site:
@@ -65,8 +69,8 @@ class Site:
         self._newest: OrderedDict[tuple[int, Filters], NDArray[np.int64]] = OrderedDict()
 
     async def in_turn(self, work: Callable[[], T]) -> T:
-        """In a thread, when a processor is free."""
-        return await run_sync(work, limiter=self._turns)
+        """In a thread, when a processor is free; Ctrl-C does not wait for it."""
+        return await run_sync(work, limiter=self._turns, abandon_on_cancel=True)
 
     def read(self, picture: bytes | Path) -> Answer:
         """A picture to search with, decoded as when indexing, in a worker process."""

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from retrieval import Library
 from retrieval.errors import CannotServe
-from retrieval.web.server import PORT, listen
+from retrieval.web.server import PORT, listen, serve
+from retrieval.web.site import Settings
 from tests.retrieval.conftest import paint
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,17 @@ def test_where_nobody_can_listen() -> None:
     for host in ("192.0.2.1", "no.such.name.invalid"):
         with pytest.raises(CannotServe, match=f"cannot listen at {host}"):
             listen(host, 0)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.example", "::"])
+def test_only_this_machine_goes_without_a_token(host: str) -> None:
+    assert not Settings(host).is_local
+    with pytest.raises(CannotServe, match="--token"):
+        serve(Library(Path("none")), Settings(host), 0, print)
+
+
+def test_who_is_this_machine() -> None:
+    assert all(Settings(host).is_local for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"))
 
 
 def test_a_network_is_served_with_a_token_only(home: Path) -> None:
