@@ -9,7 +9,7 @@ import click
 
 from benchmarks import peers, report
 
-NAMES = ("encode", "decode", "indexes", "search", "rescan", "index", "memory", "relevance")
+NAMES = tuple("encode decode indexes search serve rescan index memory relevance".split())
 
 
 @click.command()

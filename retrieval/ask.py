@@ -33,10 +33,13 @@ class Asking:
     min_relevance: float | None = None
     rank: Rank = "relevance"
     sort: Sort = "score"
+    offset: int = 0  # so many of the best are passed over
 
     def __post_init__(self) -> None:
         if self.limit < 1:
             raise InvalidQuery(f"the limit must be at least 1, not {self.limit}")
+        if self.offset < 0:
+            raise InvalidQuery(f"the offset must be at least 0, not {self.offset}")
         if self.min_score is not None and not np.isfinite(self.min_score):
             raise InvalidQuery(f"the least score must be a number, not {self.min_score}")
         if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
@@ -67,7 +70,7 @@ def answered(
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
-        depth = max(how.limit, DEEP if how.has_floor else TOGETHER)
+        depth = max(how.offset + how.limit, DEEP if how.has_floor else TOGETHER)
         hits = searcher.search(model, vectors[rows], depth, allowed, shares[rows])
         among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
@@ -132,9 +135,10 @@ def _answer(hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: Ask
     matches = [_match(hit, filters, judge) for hit in hits if hit.score >= least]
     if how.min_relevance is not None:
         matches = _relevant(matches, how.min_relevance)
-    matches = matches[: how.limit]
     if how.sort == "date":
         matches = _relevant(matches, FAIR) or matches
+    matches = matches[how.offset : how.offset + how.limit]
+    if how.sort == "date":
         matches.sort(key=lambda match: match.image.date, reverse=True)
     return matches
 

@@ -185,6 +185,18 @@ class Catalog:
                 )
         return images
 
+    def digest_of(self, image_id: int) -> bytes | None:
+        rows = self.rows("SELECT digest FROM images WHERE id = ?", (image_id,))
+        return rows[0][0] if rows else None
+
+    def bytes_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """The length of the files of each of these images; copies are of one length."""
+        sizes: dict[int, int] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT image_id, size FROM files WHERE image_id IN ({marks(chunk)})"
+            sizes.update(self.rows(found, chunk))
+        return sizes
+
     def image_of_digest(self, digest: bytes) -> int | None:
         rows = self.rows("SELECT id FROM images WHERE digest = ?", (digest,))
         return rows[0][0] if rows else None
@@ -221,6 +233,15 @@ class Catalog:
             at = (root_id, inside, stat.st_size, stat.st_mtime_ns)
             if rows := self.rows(f"SELECT image_id FROM files WHERE {same}", at):
                 return int(rows[0][0])
+        return None
+
+    def image_at(self, path: Path) -> int | None:
+        """The image known at an absolute place, whatever is there now: no file is looked at."""
+        for root in self.roots():
+            if inside := relative(root.path, Path(os.path.normpath(path))):
+                at = "SELECT image_id FROM files WHERE root_id = ? AND path = ?"
+                if (rows := self.rows(at, (root.id, inside))) and rows[0][0] is not None:
+                    return int(rows[0][0])
         return None
 
     def image_in(self, path: Path) -> int | None:

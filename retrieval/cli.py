@@ -4,9 +4,6 @@ Nothing heavy is imported before the command that needs it runs.
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +13,13 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.cli_collection import duplicates, export, tag
 from retrieval.cli_pictures import SheetFile
 from retrieval.cli_search import search, similar
+from retrieval.cli_server import serve, watch
 from retrieval.completion import NAME, completion, model_names
 from retrieval.errors import Interrupted, PathNotFound
-from retrieval.program import INTERRUPTED, Program, Settings, common
+from retrieval.program import INTERRUPTED, Program, Settings, common, progress_bar
 
 if TYPE_CHECKING:
     from retrieval.library import Library, Precision
-    from retrieval.records import Progress
 
 
 def print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -122,7 +119,7 @@ def index(
         if not here:
             _mention_others(library, paths)
         try:
-            with _bar() as progress:
+            with progress_bar() as progress:
                 summary = library.index(
                     paths,
                     model=model,
@@ -140,7 +137,7 @@ def index(
         write(report.of_run(summary))
 
 
-for command in (search, similar, duplicates, tag, export):
+for command in (watch, search, similar, serve, duplicates, tag, export):
     cli.add_command(command)
 
 
@@ -283,24 +280,6 @@ def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
             click.echo(
                 f"note: {path} has a library of its own; --here brings that up to date", err=True
             )
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[["Progress"], None] | None]:
-    """On a terminal: how many, how fast, how long still."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    form = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left"
-    with tqdm(total=0, unit=" images", bar_format=form, dynamic_ncols=True, leave=False) as bar:
-
-        def show(progress: "Progress") -> None:
-            bar.total = progress.total
-            bar.update(progress.done - bar.n)
-
-        yield show
 
 
 def _files(count: int) -> str:

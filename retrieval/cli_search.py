@@ -155,9 +155,9 @@ def search(
     on standard input; everything else is words. Several can be weighed, added and taken away, and
     filters can be among the words; README.md has the whole language. Prints score (cosine), how
     relevant it is (strong, fair or weak, where that is known), size, date taken and path, the best
-    first: aligned on a terminal, between tabs in a pipe. JSON objects have path, score, relevance,
-    width, height, format, taken_at and copies (the other paths of the same picture). Nothing found
-    is no error.
+    first: aligned on a terminal, between tabs in a pipe. JSON objects have id (id:12 is a term),
+    path, score, relevance, width, height, format, taken_at and copies (the other paths of the same
+    picture). Nothing found is no error.
 
     \b
     retrieve search a red car -n 20
@@ -171,7 +171,7 @@ def search(
 
     with context.ensure_object(Settings).open() as library:
         filters = chosen_filters(context)
-        asked = typed(query, sys.stdin.buffer.read, allow_url)
+        asked = typed(query, sys.stdin.buffer.read, allow_url, library.has)
 
         def found(
             limit: int, min_score: float | None = None, min_relevance: float | None = None

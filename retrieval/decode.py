@@ -48,6 +48,8 @@ UPRIGHT = {
 }
 QUARTER_TURNS = (5, 6, 7, 8)
 
+WEBP_QUALITY = 80
+
 NO_MEMORY = "it takes more memory than there is"
 
 
@@ -92,17 +94,26 @@ def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS
     """A picture's first frame for people: RGB, upright, no larger than width × height, nothing of
     its EXIF with it. Bounds and errors as of `decode`.
     """
+    if not data:
+        raise UnreadablePicture("the file is empty")
     with _explained(), _open(data) as image:
         _bound(image, max_pixels)
-        orientation = orientation_of(image)
-        if orientation in QUARTER_TURNS:
-            width, height = height, width
-        image.draft(None, (2 * width, 2 * height))
+        # Which way up is known for sure only when it is loaded.
+        either = [_within(image.size, box) for box in ((width, height), (height, width))]
+        least = tuple(int(DRAFT_FACTOR * max(sides)) for sides in zip(*either, strict=True))
+        drafted = image.draft(None, (least[0], least[1]))
         image.load()
-        small = _rgb(image)
-        small.thumbnail((width, height))
+        orientation = orientation_of(image)
+        size = either[orientation in QUARTER_TURNS]
+        small = _rgb(image).resize(size, Image.Resampling.LANCZOS, drafted and drafted[1], 2.0)
         small.info.clear()  # a copy of it says neither where it was taken nor how to turn it
         return _upright(small, orientation)
+
+
+def webp(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "WEBP", quality=WEBP_QUALITY, method=2)
+    return written.getvalue()
 
 
 def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -148,6 +159,13 @@ def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
+    return width, height
+
+
+def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """`size` made so small that it fits into `box`."""
+    scale = min(1.0, *(most / side for side, most in zip(size, box, strict=True)))
+    width, height = (max(1, round(scale * side)) for side in size)
     return width, height
 
 

@@ -14,7 +14,7 @@ from retrieval import models
 from retrieval.catalog import Catalog
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
-from retrieval.records import Address, ModelRecord
+from retrieval.records import Address, ImageId, ModelRecord, Prepared
 from retrieval.templates import filled
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from clipmodel.text_encoder import TextEncoder
 
+REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
 FEW = 4  # pictures that take NumPy less time than importing torch (2 s), even with a ViT-L/14
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
@@ -37,6 +38,8 @@ class Embedder:
         self.record = record
         self._catalog = catalog
         self._opening = threading.RLock()
+        self._remembering = threading.Lock()
+        self._remembered: dict[tuple[str, tuple[str, ...]], NDArray[np.float32]] = {}
 
     def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:
         """(Q, D) float32, unit L2 norm; what has to be encoded goes through each tower together.
@@ -104,13 +107,18 @@ class Embedder:
             return self._in(_read(picture), str(picture)) if known is None else known
         if isinstance(picture, bytes):
             return self._in(picture, "these bytes")
+        if isinstance(picture, ImageId):
+            return self._of_number(picture.id)
+        if isinstance(picture, Prepared):
+            known = self._vector(self._catalog.image_of_digest(picture.digest))
+            return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):
             from retrieval.fetch import fetch  # urllib, http and ssl
 
             return self._in(fetch(picture.url), picture.url)
         from retrieval import decode
 
-        return decode.pixels_of(picture, self._side)
+        return decode.pixels_of(picture, self.side)
 
     def _in(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
         from retrieval import decode
@@ -119,9 +127,21 @@ class Embedder:
         if known is not None:
             return known
         try:
-            return decode.decode(data, self._side).pixels
+            return decode.decode(data, self.side).pixels
         except UnreadablePicture as error:
             raise _unreadable(name, error) from error
+
+    def _of_number(self, image_id: int) -> NDArray[np.float32]:
+        if (vector := self._vector(image_id)) is None:
+            raise InvalidQuery(
+                f"picture {image_id} is not encoded yet, or gone; `retrieve index` looks again"
+            )
+        return vector
+
+    def _fitting(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if pixels.shape != (self.side, self.side, 3):
+            raise InvalidQuery("the picture was prepared for another model; give it again")
+        return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
         return None if image_id is None else self._catalog.vector(self.record.id, image_id)
@@ -130,6 +150,21 @@ class Embedder:
 
     def _encode_words(self, texts: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
         """(B, D); of several templates the mean, at unit length again."""
+        keys = [(text, tuple(templates)) for text in texts]
+        with self._remembering:
+            known = {key: self._remembered[key] for key in keys if key in self._remembered}
+        if new := [key for key in dict.fromkeys(keys) if key not in known]:
+            encoded = self._encode_new_words([text for text, _ in new], templates)
+            known.update(zip(new, encoded, strict=True))
+            with self._remembering:
+                self._remembered.update((key, known[key]) for key in new)
+                while len(self._remembered) > REMEMBERED:
+                    del self._remembered[next(iter(self._remembered))]
+        return np.stack([known[key] for key in keys])
+
+    def _encode_new_words(
+        self, texts: Sequence[str], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
         with self._opening:
             tower = self._text_tower
         sentences = [sentence for text in texts for sentence in filled(templates, text)]
@@ -148,7 +183,8 @@ class Embedder:
             return np.concatenate([tower.encode(batch) for batch in batches])
 
     @property
-    def _side(self) -> int:
+    def side(self) -> int:
+        """Pixels of a picture as the model sees it. Raises ModelUnavailable, ModelMismatch."""
         with self._opening:
             return self._model.config.vision.image_size
 

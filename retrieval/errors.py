@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 class RetrieveError(Exception):
     """The root of the tree. The command line prints its message in one line and exits with 1."""
 
+    position: int | None = None  # of the character of a query at which it is, from 0
+
 
 class LibraryNotFound(RetrieveError):
     """There is no library where one was asked for."""
@@ -52,6 +54,10 @@ class UnreadablePicture(RetrieveError):
 
 class InvalidQuery(RetrieveError):
     """A query that cannot be turned into a vector: empty, of the wrong type or shape."""
+
+
+class CannotServe(RetrieveError):
+    """A server cannot, or should not, listen where it was told to."""
 
 
 class Interrupted(KeyboardInterrupt):

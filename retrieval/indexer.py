@@ -24,7 +24,7 @@ from retrieval import index_file
 from retrieval.bounds import MAX_PIXELS, allowed_in
 from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
-from retrieval.lock import write_lock
+from retrieval.lock import Tell, write_lock
 from retrieval.recorder import ROWS, Encoder, Recorder
 from retrieval.records import FileState, Progress, Shot, Summary
 from retrieval.refill import reread
@@ -69,8 +69,8 @@ def index(
     count = default_workers() if workers is None else workers
     pool = WorkerPool(count) if count else InProcess()
     recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge, bank)
-    run = IndexRun(catalog, model, pool, recorder, max_pixels, window=AHEAD + 2 * count)
-    with write_lock(catalog.folder):
+    with write_lock(catalog.folder) as tell:
+        run = IndexRun(catalog, model, pool, recorder, max_pixels, AHEAD + 2 * count, tell)
         try:
             yield from run.look_through(paths, exclude)
             run.prune()
@@ -108,6 +108,7 @@ class IndexRun:
         recorder: Recorder,
         max_pixels: int,
         window: int,
+        tell: Tell,
     ) -> None:
         self.interrupted = False
         self._began = time.monotonic()
@@ -117,6 +118,7 @@ class IndexRun:
         self._recorder = recorder
         self._max_pixels = max_pixels
         self._window = window
+        self._tell = tell  # other processes
         self._side = model.config.vision.image_size
         self._survey = Survey(catalog, ())
         self._counts: Counter[str] = Counter()
@@ -286,7 +288,9 @@ class IndexRun:
         done = self._survey.unchanged + self._counts["gone"] + self._recorder.recorded
         unread = len(self._unread)
         total = self._survey.seen + self._refilled
-        return Progress(done + unread, total, self._recorder.encoded)
+        progress = Progress(done + unread, total, self._recorder.encoded)
+        self._tell(progress)
+        return progress
 
     # -- all of them -----------------------------------------------------------------------------
 

@@ -4,13 +4,14 @@
     sign    = "+" | "-"                         with blanks (or the ends) on both sides
     term    = [ number ":" ] ( words | picture )
     words   = word { word }                     a word may be quoted: "not a + sign"
-    picture = path | address | "-"              a term of its own
+    picture = path | address | "id:" number | "-"    a term of its own
     filter  = name ":" value                    in, after, before, camera, near, min-size, format,
                                                 orientation; the value may be quoted
 
 A path begins with ./ ../ / or ~/; in a shell any name of an existing file is one, whatever it looks
-like, and "-" is standard input. What is none of this is words, as it always was: a hyphen in a
-word, a colon after any other name, a number with a colon and a digit.
+like, and "-" is standard input. A number is that of a picture of the library. What is none of this
+is words, as it always was: a hyphen in a word, a colon after any other name, a number with a colon
+and a digit.
 """
 
 import os
@@ -23,7 +24,7 @@ from typing import Literal
 from retrieval.errors import InvalidQuery, PathNotFound
 from retrieval.filters import FIELDS, Filters, written
 from retrieval.paths import is_file
-from retrieval.records import Address
+from retrieval.records import Address, ImageId, Prepared
 from retrieval.scan import picture_extensions
 
 CHUNK = re.compile(r"\s*(\S+)")
@@ -31,9 +32,14 @@ WEIGHT = re.compile(r"(\d+\.?\d*|\.\d+):(?=[^\s\d])")
 FILTER = re.compile(rf"({'|'.join(FIELDS)}):(?=\S)")
 QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
 ADDRESS = re.compile(r"https?://\S+")
+ID = re.compile(r"id:(\d{1,18})", re.ASCII)
 PATH = re.compile(r"\.{0,2}/|~[/\\]|\.{1,2}\\|[A-Za-z]:[/\\]")
 SIGNS = ("+", "-")
 SHOWN = 24  # characters of a line that an error repeats
+
+Picture = Path | Address | ImageId | Prepared | bytes
+Names = Callable[[str], Picture | None]  # the picture that a word names; None: it is a word
+Has = Callable[[int], bool]  # whether a library has a picture of this number
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Piece:
     """Part of a term, or a sign."""
 
     kind: Literal["sign", "word", "picture"]
-    value: str | Path | Address | bytes
+    value: str | Picture
     at: int  # of its first character in the line
     weight: float | None = None
 
@@ -51,29 +57,67 @@ class Parsed:
     """A term: text, or a picture. The weight bears the sign."""
 
     weight: float
-    of: str | Path | Address | bytes
+    of: str | Picture
+
+
+class Files:
+    """What the names in a query stand for: files of this machine, what is at an address, pictures
+    of a library. `retrieve serve` has names of its own.
+    """
+
+    def __init__(self, has: Has, allow_url: bool, in_shell: bool) -> None:
+        self._has = has
+        self._allow_url = allow_url
+        self._in_shell = in_shell
+
+    def __call__(self, word: str) -> Picture | None:
+        if found := ID.fullmatch(word):
+            return by_number(int(found[1]), self._has)
+        if ADDRESS.fullmatch(word):
+            if not self._allow_url:
+                raise InvalidQuery(
+                    "a picture on the network is fetched only with --allow-url (allow_url=True)"
+                )
+            return Address(word)
+        return Path(word).expanduser() if self._is_path(word) else None
+
+    def _is_path(self, word: str) -> bool:
+        if self._in_shell and is_file(word):
+            return True
+        if not PATH.match(word):
+            return False
+        return is_named_as_picture(word) or is_file(os.path.expanduser(word))
+
+
+def by_number(number: int, has: Has) -> ImageId:
+    """Raises InvalidQuery."""
+    if not has(number):
+        raise InvalidQuery(f"the library has no picture {number}; the numbers are those of --json")
+    return ImageId(number)
 
 
 class Line:
     """One query, as a line or as arguments, read from left to right."""
 
     def __init__(
-        self,
-        arguments: Sequence[str],
-        stdin: Callable[[], bytes] | None = None,
-        allow_url: bool = False,
+        self, arguments: Sequence[str], names: Names, stdin: Callable[[], bytes] | None = None
     ) -> None:
         """`stdin`: reads what "-" stands for; given by a shell alone."""
         self.line = " ".join(arguments)
         self.filters = Filters()
+        self._names = names
         self._stdin = stdin
         self._in_shell = stdin is not None
-        self._allow_url = allow_url
         self._pieces: list[Piece] = []
         at = 0
         for argument in arguments:
             self._read(argument, at)
             at += len(argument) + 1
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether there is more than filters."""
+        return bool(self._pieces)
 
     def terms(self) -> list[Parsed]:
         """At least one. Raises InvalidQuery, PathNotFound."""
@@ -129,10 +173,8 @@ class Line:
         weight, at = self._weight(text, at) if self._begins_term() else (None, at)
         is_quoted = text[at] == '"'
         value, end = self._value(text, at, end, start)
-        if not is_quoted and ADDRESS.fullmatch(value):
-            self._pieces.append(Piece("picture", self._address(value, here), here, weight))
-        elif not is_quoted and self._is_path(value):
-            self._pieces.append(Piece("picture", Path(value).expanduser(), here, weight))
+        if not is_quoted and (picture := self._named(value, here)) is not None:
+            self._pieces.append(Piece("picture", picture, here, weight))
         elif value.strip():
             self._pieces.append(Piece("word", value, here, weight))
         return end
@@ -155,21 +197,14 @@ class Line:
         except InvalidQuery as error:
             raise self._wrong(str(error), at) from error
 
-    def _address(self, url: str, at: int) -> Address:
-        if not self._allow_url:
-            said = "a picture on the network is fetched only with --allow-url (allow_url=True)"
-            raise self._wrong(said, at)
-        return Address(url)
+    def _named(self, word: str, at: int) -> Picture | None:
+        try:
+            return self._names(word)
+        except InvalidQuery as error:
+            raise self._wrong(str(error), at) from error
 
     def _begins_term(self) -> bool:
         return not self._pieces or self._pieces[-1].kind == "sign"
-
-    def _is_path(self, value: str) -> bool:
-        if self._in_shell and is_file(value):
-            return True
-        if not PATH.match(value):
-            return False
-        return is_named_as_picture(value) or is_file(os.path.expanduser(value))
 
     # -- from pieces to terms --------------------------------------------------------------------
 
@@ -209,10 +244,14 @@ class Line:
 
     def _no_picture(self, name: str, at: int) -> PathNotFound:
         where = "" if self.line == name else f" {self._place(at)}"
-        return PathNotFound(f"no such picture: {name}{where}")
+        error = PathNotFound(f"no such picture: {name}{where}")
+        error.position = at
+        return error
 
     def _wrong(self, said: str, at: int) -> InvalidQuery:
-        return InvalidQuery(f"{said} {self._place(at)}")
+        error = InvalidQuery(f"{said} {self._place(at)}")
+        error.position = at
+        return error
 
     def _place(self, at: int) -> str:
         return f"(at character {at + 1}: {self.line[at : at + SHOWN]!r})"

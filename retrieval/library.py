@@ -25,7 +25,7 @@ from retrieval.errors import (
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
 from retrieval.query import Example, Question, parse
-from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
+from retrieval.records import Failed, ImageId, Match, ModelRecord, Progress, Summary
 from retrieval.search import Searcher
 from retrieval.selection import chosen, first_in, ids_in
 from retrieval.templates import expanded
@@ -163,11 +163,18 @@ class Library:
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
         named = [Path(path).expanduser() for path in several]
         for path in named:  # before a model is fetched and a library made for nothing
-            if not path.exists():
+            if not path.exists() and not self._knew(path):
                 raise PathNotFound(f"no such file or folder: {path}")
         if not named and not (self._exists() and self._catalog().roots()):
             raise PathNotFound("nothing to index yet: name a folder of pictures")
         return named
+
+    def _knew(self, path: Path) -> bool:
+        """Whether it had files there: that they are gone is news."""
+        if not self._exists():
+            return False
+        catalog = self._catalog()
+        return any(catalog.has_files(*place) for place in catalog.places(path))
 
     def _model_to_index(self, asked: StrPath | None) -> "ModelFolder":
         if asked := asked or self._asked_model:
@@ -183,6 +190,7 @@ class Library:
         query: "Asked",
         limit: int = 10,
         *,
+        offset: int = 0,
         folder: StrPath | None = None,
         filters: Filters | None = None,
         without: str | Sequence[str] = (),
@@ -200,6 +208,7 @@ class Library:
         query: "Sequence[Asked]",
         limit: int = 10,
         *,
+        offset: int = 0,
         folder: StrPath | None = None,
         filters: Filters | None = None,
         without: str | Sequence[str] = (),
@@ -216,6 +225,7 @@ class Library:
         query: "Asked | Sequence[Asked]",
         limit: int = 10,
         *,
+        offset: int = 0,
         folder: StrPath | None = None,
         filters: Filters | None = None,
         without: str | Sequence[str] = (),
@@ -230,24 +240,27 @@ class Library:
 
         query: a str (a line of the query language: words, or several terms, and filters), a Path, a
         Pillow image or the bytes of a file (pictures like it), a float array (D,) in the model's
-        space; or a list of such, which are answered together, with a list each. folder: only
-        pictures in or below it. filters: what else they must fulfil. without: words to be taken
-        away from the query. templates: sentences with {} for the words, or "photo", a set of such.
-        min_score, min_relevance: only cosines, or relevances of plain words, of at least this.
-        rank: "cosine" leaves out what is known of the pictures (see standing.py). sort: "date" puts
-        the newest first, of the best that are relevant if there are any. allow_url: fetch pictures
-        that the query names by their address.
+        space; or a list of such, which are answered together, with a list each. offset: so many of
+        the best are passed over, to see the next. folder: only pictures in or below it. filters:
+        what else they must fulfil. without: words to be taken away from the query. templates:
+        sentences with {} for the words, or "photo", a set of such. min_score, min_relevance: only
+        cosines, or relevances of plain words, of at least this. rank: "cosine" leaves out what is
+        known of the pictures (see standing.py). sort: "date" puts the newest first, of the best
+        that are relevant if there are any. allow_url: fetch pictures that the query names by their
+        address.
 
         Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound, UnreadablePicture,
         ModelUnavailable, ModelMismatch.
         """
-        how = Asking(limit, expanded(_several(templates)), min_score, min_relevance, rank, sort)
+        how = Asking(
+            limit, expanded(_several(templates)), min_score, min_relevance, rank, sort, offset
+        )
         is_batch = isinstance(query, Sequence) and not isinstance(query, (str, bytes))
         also = (filters or Filters()).with_(Filters(folder=folder))
         questions = [
             one.among(also)
             for one in (
-                parse(each, without=_several(without), allow_url=allow_url)
+                parse(each, without=_several(without), allow_url=allow_url, has=self.has)
                 for each in cast("Sequence[Asked]", query if is_batch else [query])
             )
         ]
@@ -255,15 +268,30 @@ class Library:
         return answers if is_batch else answers[0]
 
     def similar(
-        self, picture: StrPath, limit: int = 10, *, filters: Filters | None = None
+        self, picture: StrPath | int, limit: int = 10, *, filters: Filters | None = None
     ) -> list[Match]:
-        """The pictures most like the one in this file, copies of its bytes left out. The file need
-        not be in the library. Raises as `search` does.
+        """The pictures most like the one in this file, or like one of the library by its number;
+        copies of its bytes left out. The file need not be in the library. Raises as `search` does.
         """
-        path = Path(picture).expanduser()
-        matches = self.search(path, limit + 1, filters=filters)
-        own = self._catalog().image_in(path)
+        place = ImageId(picture) if isinstance(picture, int) else Path(picture).expanduser()
+        matches = self.search(Question(Example(place)), limit + 1, filters=filters)
+        own = self._catalog().image_in(place) if isinstance(place, Path) else place.id
         return [match for match in matches if match.image.id != own][:limit]
+
+    def has(self, image_id: int) -> bool:
+        """Whether there is a picture of this number. Raises LibraryNotFound."""
+        return self._catalog().digest_of(image_id) is not None
+
+    @property
+    def side(self) -> int | None:
+        """Pixels a side of a picture as the model sees it; None as long as there is no model."""
+        model = self.model
+        return self._embedder_of(self._catalog(), model).side if model else None
+
+    def prepare(self) -> None:
+        """Open the model and the index now, so that the first search is as quick as the next."""
+        for _ in range(2):  # the first of a process does without a small index (search.py)
+            self.search("a picture", 1)
 
     def duplicates(
         self, threshold: float | None = None, *, filters: Filters | None = None
@@ -374,6 +402,11 @@ class Library:
         return self._catalog().relocate(Path(old).expanduser(), Path(new).expanduser())
 
     # -- the catalog -----------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """All that it knows, to be read. Raises LibraryNotFound."""
+        return self._catalog()
 
     def _exists(self) -> bool:
         return self._opened is not None or (self.folder / FILE_NAME).is_file()

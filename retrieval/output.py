@@ -88,6 +88,7 @@ def _copies(match: Match) -> str:
 def match_object(match: Match) -> dict[str, Any]:
     image = match.image
     return {
+        "id": image.id,
         "path": os.fspath(match.path),
         "score": round(match.score, DIGITS),
         "relevance": None if match.relevance is None else round(match.relevance, DIGITS),

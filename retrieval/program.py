@@ -1,6 +1,7 @@
 """What every command shares: the options before and after its name, and errors as one line."""
 
 import errno
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from retrieval.errors import RetrieveError
 
 if TYPE_CHECKING:
     from retrieval.library import Library
+    from retrieval.records import Progress
 
 INTERRUPTED = 130  # as shells do: 128 + SIGINT
 
@@ -116,3 +118,21 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Show where an error comes from.",
     )
     return library(debug(command))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[["Progress"], None] | None]:
+    """On a terminal: how many, how fast, how long still."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    form = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left"
+    with tqdm(total=0, unit=" images", bar_format=form, dynamic_ncols=True, leave=False) as bar:
+
+        def show(progress: "Progress") -> None:
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
+
+        yield show

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.paths import is_file
-from retrieval.records import Address
+from retrieval.records import Address, ImageId, Prepared
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from retrieval.language import Parsed
+    from retrieval.language import Has, Line, Parsed
 
     Array = NDArray[np.floating[Any]]
     Asked: TypeAlias = "str | Path | PIL.Image.Image | bytes | Array | Question"
@@ -35,9 +35,11 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Pictures like this one: a file, what is in one, where to fetch it, a picture in memory."""
+    """Pictures like this one: a file, what is in one, where to fetch it, a picture of the library,
+    one in memory.
+    """
 
-    picture: "Path | bytes | Address | PIL.Image.Image"
+    picture: "Path | bytes | Address | ImageId | Prepared | PIL.Image.Image"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,16 +79,28 @@ class Question:
         return Question(self.query, self.filters.with_(filters))
 
 
-def parse(asked: "Asked", *, without: Sequence[str] = (), allow_url: bool = False) -> Question:
+def any_number(number: int) -> bool:
+    """For a query whose library is not known: it may have a picture of any number."""
+    return True
+
+
+def parse(
+    asked: "Asked",
+    *,
+    without: Sequence[str] = (),
+    allow_url: bool = False,
+    has: "Has" = any_number,
+) -> Question:
     """A str is a line of the query language, a Path, a Pillow image or the bytes of a file an
-    example, a float array (D,) a vector. without: words to be taken away.
+    example, a float array (D,) a vector. without: words to be taken away. has: whether the library
+    has a picture of some number.
 
     Raises InvalidQuery, PathNotFound.
     """
     if isinstance(asked, Question):
         return _less(asked, without)
     if isinstance(asked, str):
-        return _less(_question([asked], None, allow_url), without)
+        return _less(_question([asked], None, allow_url, has), without)
     if isinstance(asked, (Path, bytes)) or _is_picture(asked):
         return _less(Question(Example(asked)), without)  # type: ignore[arg-type]  # see _is_picture
     if isinstance(asked, np.ndarray):
@@ -99,7 +113,10 @@ def parse(asked: "Asked", *, without: Sequence[str] = (), allow_url: bool = Fals
 
 
 def typed(
-    words: Sequence[str], stdin: Callable[[], bytes] = bytes, allow_url: bool = False
+    words: Sequence[str],
+    stdin: Callable[[], bytes] = bytes,
+    allow_url: bool = False,
+    has: "Has" = any_number,
 ) -> Question:
     """What the arguments of the command line mean. `stdin` reads what "-" stands for.
 
@@ -110,22 +127,30 @@ def typed(
     if len(words) > 1 and is_file(joined):
         return Question(Example(Path(joined)))
     if len(words) > 1 and any(map(is_file, words)) or is_file(joined):
-        return _read(words, stdin, allow_url)
-    return _question(words, stdin, allow_url)
+        return _read(words, stdin, allow_url, has)
+    return _question(words, stdin, allow_url, has)
 
 
-def _question(words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool) -> Question:
+def _question(
+    words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool, has: "Has"
+) -> Question:
     """Words alone, as nearly always, mean themselves: the language need not be imported."""
     joined = " ".join(words)
     if MARKS.isdisjoint(joined):
         return Question(_words(" ".join(joined.split())))
-    return _read(words, stdin, allow_url)
+    return _read(words, stdin, allow_url, has)
 
 
-def _read(words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool) -> Question:
-    from retrieval.language import Line
+def _read(
+    words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool, has: "Has"
+) -> Question:
+    from retrieval.language import Files, Line
 
-    line = Line(words, stdin, allow_url)
+    return question_of(Line(words, Files(has, allow_url, in_shell=stdin is not None), stdin))
+
+
+def question_of(line: "Line") -> Question:
+    """What a line asks for. Raises InvalidQuery, PathNotFound."""
     terms = [_term(parsed) for parsed in line.terms()]
     if len(terms) == 1 and terms[0].weight > 0:
         return Question(terms[0].of, line.filters)

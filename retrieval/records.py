@@ -149,6 +149,15 @@ class Progress:
     encoded: int  # images that went through the model
 
 
+class Underway(NamedTuple):
+    """An index run that goes on, in this process or another."""
+
+    done: int  # as in Progress
+    total: int
+    encoded: int
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What an index run did, in files. `seconds` is wall-clock time."""
@@ -170,6 +179,20 @@ class Address(NamedTuple):
     """Where a picture to search with is to be fetched from."""
 
     url: str
+
+
+class ImageId(NamedTuple):
+    """A picture of the library to search with, by its number."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A picture to search with that a worker process has read and decoded."""
+
+    digest: bytes  # of its file
+    pixels: NDArray[np.uint8]  # (S, S, 3), as the model wants them
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retrieval.duplicates import Group
 from retrieval.models import KnownModel
 from retrieval.output import DIGITS, printable
-from retrieval.records import Failed, Match, Summary
+from retrieval.records import Failed, Match, Summary, Underway
 from retrieval.status import RootStatus, Status
 from retrieval.tags import Tagged
 
@@ -38,6 +38,14 @@ def of_run(summary: Summary) -> str:
     return "\n".join(lines) + "\n"
 
 
+def of_change(summary: Summary) -> str | None:
+    """One line of what a run did; None where that was nothing."""
+    counts = [(name, getattr(summary, name)) for name in COUNTED if name != "unchanged"]
+    said = [f"{count:,} {name}" for name, count in counts if count]
+    said += [f"note: {printable(problem)}" for problem in summary.problems]
+    return ", ".join(said) or None
+
+
 def of_check(library: Path, problems: "Sequence[Problem]") -> str:
     """What is wrong, a line each."""
     lines = [
@@ -64,6 +72,7 @@ def of_status(status: Status) -> str:
         ("failures", f"{counts.failures:,}{failures}"),
         ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
         ("on disk", _bytes(status.bytes)),
+        *((("indexing", _underway(status.underway)),) if status.underway else ()),
         *(("folder", _root(root)) for root in status.roots),
     ]
     return "".join(f"{name:<9} {fact}\n" for name, fact in facts)
@@ -83,6 +92,7 @@ def status_object(status: Status) -> dict[str, Any]:
         "index": index.kind if index else None,
         "indexed": index.vectors if index else 0,
         "bytes": status.bytes,
+        "indexing": status.underway._asdict() if status.underway else None,
         "roots": [
             {"path": os.fspath(root.path), "files": root.files, "present": root.is_present}
             for root in status.roots
@@ -156,6 +166,10 @@ def _marks(model: KnownModel) -> str:
     marks = [("this library's", model.is_current), ("the default", model.is_default)]
     said = ", ".join(mark for mark, holds in marks if holds)
     return f"  ({said})" if said else ""
+
+
+def _underway(run: Underway) -> str:
+    return f"{run.done:,} of {_many(run.total, 'file')}, since {run.seconds:.0f} s"
 
 
 def _root(root: RootStatus) -> str:

@@ -84,6 +84,19 @@ def scan(
             yield Unlisted(folder, error.strerror or str(error))
 
 
+def lists(path: bytes, excluded: Excluded) -> bool:
+    """Whether a scan looks at what is at this place below a root, as far as names tell."""
+    hidden = any(part.startswith(b".") or part in SKIPPED for part in path.split(b"/"))
+    return not hidden and not is_excluded(path, excluded)
+
+
+def is_excluded(path: bytes, excluded: Excluded) -> bool:
+    """Whether a glob matches the file, or one of the folders above it."""
+    parts = path.split(b"/")
+    folders = (b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts)))
+    return any(excluded(part, folder) for part, folder in zip(parts, folders, strict=True))
+
+
 def look_at(root: bytes, path: bytes) -> Found | None:
     """One file that was named: tried whatever its name is; None unless it is a regular file."""
     try:

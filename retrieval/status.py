@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval import index_file
+from retrieval import index_file, thumbnails
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
-from retrieval.records import Counts, ModelRecord
+from retrieval.lock import underway
+from retrieval.records import Counts, ModelRecord, Underway
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,14 @@ class Status:
     roots: tuple[RootStatus, ...]
     index: IndexStatus | None  # None: missing or damaged; the next index run makes it anew
     catalog_bytes: int
+    thumbnail_bytes: int
+    underway: Underway | None  # an index run that goes on now, in whatever process
 
     @property
     def bytes(self) -> int:
         """On disk, all told."""
-        return self.catalog_bytes + (self.index.bytes if self.index else 0)
+        index_bytes = self.index.bytes if self.index else 0
+        return self.catalog_bytes + index_bytes + self.thumbnail_bytes
 
 
 def status_of(catalog: Catalog) -> Status:
@@ -53,7 +57,16 @@ def status_of(catalog: Catalog) -> Status:
     )
     index = _index_status(catalog, model) if model else None
     files = (catalog.folder / (FILE_NAME + end) for end in ("", "-wal", "-shm"))
-    return Status(catalog.folder, model, counts, roots, index, sum(map(_size, files)))
+    return Status(
+        catalog.folder,
+        model,
+        counts,
+        roots,
+        index,
+        sum(map(_size, files)),
+        thumbnails.bytes_of(catalog.folder),
+        underway(catalog.folder),
+    )
 
 
 def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from retrieval.catalog import Catalog
 from retrieval.records import Found, Root
-from retrieval.scan import DANGLING, Excluded, Unlisted, excluding, look_at, scan
+from retrieval.scan import DANGLING, Unlisted, excluding, is_excluded, look_at, scan
 from retrieval.targets import Target
 
 TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
@@ -57,7 +57,7 @@ class Survey:
         for target in self._targets:
             known = self._known(target)
             unlisted = list[Unlisted]()
-            if known and _is_missing_or_empty(target):
+            if known and _is_missing_or_empty(target) and not _is_deleted(target, known):
                 self.problems.append(
                     f"{target.path} is missing or empty; the {len(known):,} files known there are "
                     f"kept (`retrieve forget` drops them)"
@@ -102,7 +102,7 @@ class Survey:
         root, excluded = os.fsencode(target.root.path), excluding(self._exclude)
         for path, _, _, image_id in list(known.values()):
             # What was named is looked at although no scan lists it: in a hidden folder, say.
-            found = None if _is_excluded(path, excluded) else look_at(root, path)
+            found = None if is_excluded(path, excluded) else look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
             elif look := self._compare(target, found, known):
@@ -135,8 +135,7 @@ def _is_missing_or_empty(target: Target) -> bool:
         return False  # it is there; the scan will say what is wrong with it
 
 
-def _is_excluded(path: bytes, excluded: Excluded) -> bool:
-    """Whether a glob matches the file, or one of the folders above it."""
-    parts = path.split(b"/")
-    folders = (b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts)))
-    return any(excluded(part, folder) for part, folder in zip(parts, folders, strict=True))
+def _is_deleted(target: Target, known: Known) -> bool:
+    """Whether it is a file that was named and is no more, while its root is there."""
+    whole = Target(target.root, b"")
+    return target.inside in known and not _is_missing_or_empty(whole)

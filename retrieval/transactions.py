@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
+from retrieval import thumbnails
 from retrieval.catalog import LIST_LENGTH, Catalog
 from retrieval.database import explained
 from retrieval.errors import PathNotFound
@@ -65,9 +66,12 @@ def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
 
 
 def sweep(catalog: Catalog) -> None:
-    """Drop images without a file, with their vectors, and roots that lost all that was named."""
+    """Drop images without a file, with their vectors and thumbnails, and roots that lost all that
+    was named.
+    """
     with explained(catalog.folder), catalog.engine().begin() as connection:
-        _sweep(connection)
+        gone = _sweep(connection)
+    thumbnails.forget(catalog.folder, gone)
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -137,7 +141,8 @@ def forget(catalog: Catalog, path: Path) -> int:
         known = _known_at(catalog, path)
         with catalog.engine().begin() as connection:
             files = sum(_forget(connection, root, inside) for root, inside in known)
-            _sweep(connection)
+            gone = _sweep(connection)
+    thumbnails.forget(catalog.folder, gone)
     return files
 
 
@@ -332,9 +337,12 @@ def _upsert_files(
     )
 
 
-def _sweep(connection: Connection) -> None:
+def _sweep(connection: Connection) -> Sequence[bytes]:
+    """Returns the digests of the images that went."""
     held = select(FileRow.image_id).where(FileRow.image_id.is_not(None))
-    connection.execute(delete(ImageRow).where(ImageRow.id.not_in(held)))
+    lost = delete(ImageRow).where(ImageRow.id.not_in(held)).returning(ImageRow.digest)
+    gone = connection.scalars(lost).all()
     with_files = select(FileRow.root_id)
     emptied = RootRow.entire.is_(False) & RootRow.id.not_in(with_files)
     connection.execute(delete(RootRow).where(emptied))
+    return gone

@@ -34,23 +34,27 @@ BROKEN = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a proces
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Read a file and hash it; then decode it where `size` is given, or only read its EXIF."""
+    """Read a file and hash it; then decode it where `size` is given, draw it small where `box` is,
+    or only read its EXIF.
+    """
 
     key: int  # the caller's, returned with the answer
     path: bytes  # absolute
     size: int | None  # pixels a side
     max_pixels: int
     describe: bool = False
+    box: tuple[int, int] | None = None  # pixels, width and height, that a thumbnail must fit into
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a task: digest and picture, or only one of them, or why not."""
+    """What became of a task: digest and what else was asked for, or why not."""
 
     key: int
     digest: bytes | None = None
     decoded: Decoded | None = None
     shot: Shot | None = None
+    thumbnail: bytes | None = None  # WebP
     failure: str | None = None
     lasting: bool = True  # False: what went wrong is not in the file's bytes; it is worth a retry
     gone: bool = False  # there is no such file any more
@@ -86,10 +90,10 @@ def work(task: Task) -> Answer:
         digest = decode.digest_of(data)
         if task.describe:
             return Answer(task.key, digest, shot=decode.describe(data))
-        if task.size is None:
-            return Answer(task.key, digest)
         with decode.allowing(task.max_pixels):
-            return Answer(task.key, digest, decode.decode(data, task.size, task.max_pixels))
+            decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
+            small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
+        return Answer(task.key, digest, decoded, thumbnail=decode.webp(small) if small else None)
     except FileNotFoundError:
         return Answer(task.key, gone=True)
     except UnreadablePicture as error:

@@ -108,7 +108,7 @@ def test_the_forms_of_an_answer(indexed: Path) -> None:
     matches = json.loads(ok("search", blue, "--json", *library))
     assert len(matches) == 10
     assert matches[0]["path"] == str(blue) and matches[0]["score"] == pytest.approx(1, abs=1e-3)
-    keys = ["path", "score", "relevance", "width", "height", "format", "taken_at", "copies"]
+    keys = "id path score relevance width height format taken_at copies".split()
     assert list(matches[0]) == keys
     red = json.loads(ok("search", indexed / "large" / "red.png", "--json", "-n", 1, *library))
     assert red[0]["copies"] == [str(indexed / "small" / "red again.png")]

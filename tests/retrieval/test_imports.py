@@ -15,16 +15,18 @@ STAGES = [
     "errors bounds records paths relevance",
     "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
     "language query terminal",
+    "thumbnails",
     "catalog schema transactions",
     "survey targets workers intake recorder refill index_file models selection duplicates export",
+    "browse",
     "indexer embed search",
     "salvage",
     "status check ask",
     "library",
-    "output report pictures page sheet preview",
+    "output report pictures page sheet preview watch",
     "program demo",
     "completion",
-    "cli_pictures cli_search cli_collection",
+    "cli_pictures cli_search cli_collection cli_server",
     "cli",
 ]
 # The only ones that know of models and of nearest neighbours.
@@ -36,8 +38,10 @@ OUTSIDE = {
     "indexes": {"check", "index_file", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
     "click": {
-        "cli", "cli_collection", "cli_pictures", "cli_search", "completion", "program",
+        "cli", "cli_collection", "cli_pictures", "cli_search", "cli_server", "completion",
+        "program",
     },
+    "watchfiles": {"watch"},
 }  # fmt: skip
 
 
@@ -76,7 +80,7 @@ def test_indexes_know_no_pictures_and_no_catalogs() -> None:
 def test_the_application_is_layered() -> None:
     stage = {name: number for number, names in enumerate(STAGES) for name in names.split()}
     for path in modules("retrieval"):
-        if path.stem == "__init__":
+        if path.stem == "__init__" or path.parent.name == "web":
             continue
         assert path.stem in stage, f"{path.stem} has no place among the stages of this test"
         for name in imported(path):
@@ -85,10 +89,21 @@ def test_the_application_is_layered() -> None:
                 assert stage[above] <= stage[path.stem], f"{path.stem} imports {above}"
 
 
+def test_the_server_stands_on_all_the_rest_and_only_its_command_knows_it() -> None:
+    for path in modules("retrieval"):
+        names = set(imported(path))
+        if path.parent.name == "web":
+            assert not {"retrieval.cli", "click", "sqlalchemy", "PIL"} & names, path
+        else:
+            assert "fastapi" not in packages(path), path
+            is_used = any(name.startswith("retrieval.web") for name in names)
+            assert is_used == (path.stem == "cli_server"), path
+
+
 @pytest.mark.parametrize("package", sorted(OUTSIDE))
 def test_few_know_of_the_outside(package: str) -> None:
     for path in modules("retrieval"):
-        if path.stem not in OUTSIDE[package]:
+        if path.parent.name != "web" and path.stem not in OUTSIDE[package]:
             assert package not in packages(path), path
 
 
@@ -111,6 +126,7 @@ def test_importing_the_package_costs_nothing() -> None:
 
 def test_help_is_instant() -> None:
     heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "tqdm", "filelock", "platformdirs"}
+    heavy |= {"fastapi", "uvicorn", "watchfiles", "pydantic"}
     assert not loaded_by("import retrieval.cli") & heavy
 
 

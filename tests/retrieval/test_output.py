@@ -56,6 +56,7 @@ def test_json_is_utf8_and_loses_nothing() -> None:
     data = output.as_json([COPIED, STRANGE])
     first, second = json.loads(data.decode("utf-8"))
     assert first == {
+        "id": 1,
         "path": "/p/b.jpg",
         "score": -0.02,
         "relevance": 0.75,
@@ -65,7 +66,7 @@ def test_json_is_utf8_and_loses_nothing() -> None:
         "taken_at": "2023-06-01T12:30:00+02:00",
         "copies": ["/p/c.jpg", str(ODD)],
     }
-    keys = ["path", "score", "relevance", "width", "height", "format", "taken_at", "copies"]
+    keys = "id path score relevance width height format taken_at copies".split()
     assert list(first) == keys
     assert second["path"] == str(ODD) and second["taken_at"] is None and second["copies"] == []
     assert second["score"] == 0.312346

@@ -1,0 +1,99 @@
+"""The application: routes, errors as JSON, the files of the page."""
+
+import mimetypes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+import retrieval
+from clipmodel.errors import ClipModelError
+from retrieval.errors import (
+    InvalidQuery,
+    LibraryBusy,
+    LibraryNotFound,
+    PathNotFound,
+    RetrieveError,
+    UnreadablePicture,
+)
+from retrieval.program import explained
+from retrieval.web import collection, pictures, searching, uploads
+from retrieval.web.answers import error
+from retrieval.web.guard import Guard
+from retrieval.web.site import Site
+
+PAGE = Path(__file__).with_name("page")
+
+mimetypes.add_type("text/javascript", ".js")  # whatever this machine takes it for
+
+
+def application(site: Site) -> FastAPI:
+    """All of it; closing it closes the site."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        site.prepare()
+        yield
+        site.close()
+
+    app = FastAPI(
+        title="retrieve",
+        version=retrieval.__version__,
+        description="Find pictures by words and by example.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.site = site
+    app.add_middleware(Guard, settings=site.settings)
+    for kind in (RetrieveError, ClipModelError, ClientDisconnect):
+        app.add_exception_handler(kind, _failed)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _misused)
+    app.add_exception_handler(Exception, _failed)
+    api = APIRouter(prefix="/api")
+    for part in (searching, pictures, uploads, collection):
+        api.include_router(part.router)
+    app.include_router(api)
+    files = StaticFiles(directory=PAGE)
+    app.mount("/page", files)
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    return app
+
+
+async def _failed(_: Request, failure: Exception) -> Response:
+    match failure:
+        case InvalidQuery() | PathNotFound() | UnreadablePicture() | ClientDisconnect():
+            status = 400
+        case LibraryNotFound():
+            status = 404
+        case LibraryBusy():
+            status = 409
+        case RetrieveError() | ClipModelError():
+            status = 503
+        case _:
+            status = 500
+    return error(explained(failure), status, getattr(failure, "position", None))
+
+
+async def _refused(_: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, HTTPException)
+    return error(refusal.detail, refusal.status_code, None, **dict(refusal.headers or {}))
+
+
+async def _misused(_: Request, misuse: Exception) -> Response:
+    """The first of what is wrong with the parameters."""
+    assert isinstance(misuse, RequestValidationError)
+    first = misuse.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    return error(f"{name}: {first['msg']}", 422)

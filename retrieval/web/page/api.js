@@ -1,0 +1,66 @@
+/** The server's answers, and its errors as one kind. */
+
+export class ApiError extends Error {
+  /** @param {string} message one line with the remedy  @param {number} status 0: no server answered */
+  constructor(message, status, position = null) {
+    super(message);
+    this.status = status;
+    this.position = position;
+  }
+}
+
+async function call(path, { query = {}, signal, ...request } = {}) {
+  const address = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== "")
+      address.searchParams.set(name, value);
+  }
+  if (request.method) request.headers = { ...request.headers, "X-Retrieve": "1" };
+  let response;
+  try {
+    response = await fetch(address, { signal, ...request });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("The server does not answer.", 0);
+  }
+  if (response.status === 204) return null;
+  const answer = await response.json().catch(() => null);
+  if (response.ok) return answer;
+  throw new ApiError(
+    answer?.error ?? `The server says: ${response.status} ${response.statusText}`,
+    response.status,
+    answer?.position ?? null,
+  );
+}
+
+const json = (method, body) => ({
+  method,
+  body: JSON.stringify(body),
+  headers: { "Content-Type": "application/json" },
+});
+
+export const api = {
+  search: (query, signal) => call("/api/search", { query, signal }),
+  picture: (id, signal) => call(`/api/pictures/${id}`, { signal }),
+  similar: (id, limit, signal) => call(`/api/similar/${id}`, { query: { limit }, signal }),
+  reveal: (id) => call(`/api/pictures/${id}/reveal`, { method: "POST" }),
+  upload: (picture) => call("/api/uploads", { method: "POST", body: picture }),
+  duplicates: (query, signal) => call("/api/duplicates", { query, signal }),
+  status: () => call("/api/status"),
+  failures: (offset, limit) => call("/api/failures", { query: { offset, limit } }),
+  folders: () => call("/api/folders"),
+  facets: () => call("/api/facets"),
+  startIndex: (paths) => call("/api/index", json("POST", { paths })),
+  stopIndex: () => call("/api/index", { method: "DELETE" }),
+};
+
+export const thumbnail = (id) => `/api/pictures/${id}/thumbnail`;
+export const large = (id) => `/api/pictures/${id}/thumbnail?large=1`;
+export const original = (id) => `/api/pictures/${id}/original`;
+export const uploaded = (key) => `/api/uploads/${key}/thumbnail`;
+
+/** The thumbnail of "id:12" or "upload:abc". */
+export function thumbnailOf(picture) {
+  const [kind, key] = picture.split(":");
+  return kind === "id" ? thumbnail(key) : uploaded(key);
+}

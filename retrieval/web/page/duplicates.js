@@ -1,0 +1,144 @@
+/** Copies and near copies in groups, the one worth keeping first. Nothing here deletes. */
+
+import { api, thumbnail } from "./api.js";
+import { copy, el, find, icon } from "./dom.js";
+import { errorNotice, notice } from "./notices.js";
+import { parse } from "./query.js";
+import { address, go } from "./state.js";
+import { bytes, count, day, folderOf, number } from "./words.js";
+
+export class Duplicates {
+  constructor(view) {
+    this.view = view;
+    this.list = find(".groups", view);
+    this.said = find(".count", view);
+    this.nearness = find("select", view);
+    this.all = find("button.all", view);
+    this.nearness.addEventListener("change", () => this.show(this.q));
+    this.all.addEventListener("click", () => copyPaths(this.groups.flatMap(spare)));
+  }
+
+  async show(q) {
+    this.q = q;
+    this.aborter?.abort();
+    const { signal } = (this.aborter = new AbortController());
+    this.all.hidden = true;
+    this.said.textContent = "Looking for copies …";
+    this.view.setAttribute("aria-busy", true);
+    try {
+      const query = { ...Object.fromEntries(parse(q).filters), threshold: this.nearness.value };
+      const { groups, files_to_spare } = await api.duplicates(query, signal);
+      this.draw(groups, files_to_spare);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.said.textContent = "";
+      this.list.replaceChildren(
+        el(
+          "li",
+          {},
+          errorNotice(error, () => this.show(q)),
+        ),
+      );
+    }
+    this.view.setAttribute("aria-busy", false);
+  }
+
+  /** Every picture once: a group may hold several files of one. */
+  get items() {
+    const every = (this.groups ?? []).flatMap(({ pictures }) => pictures);
+    return [...new Map(every.map((picture) => [picture.id, picture])).values()];
+  }
+
+  focusPicture(id) {
+    find(`a[data-id="${id}"]`, this.list)?.focus();
+  }
+
+  draw(groups, spared) {
+    this.groups = groups;
+    this.all.hidden = !groups.length;
+    this.said.textContent = groups.length
+      ? `${count(groups.length, "group")}, ${count(spared, "file")} to spare`
+      : "";
+    this.list.replaceChildren(
+      ...(groups.length
+        ? groups.map(group)
+        : [
+            el(
+              "li",
+              {},
+              notice(
+                "copies",
+                "No copies here",
+                el("p", {}, "Every picture is in this library once."),
+              ),
+            ),
+          ]),
+    );
+  }
+}
+
+const spare = ({ pictures }) => pictures.slice(1).map(({ path }) => path);
+
+const copyPaths = (paths) => copy(paths.join("\n"), count(paths.length, "path"));
+
+function group(held) {
+  const { pictures } = held;
+  return el(
+    "li",
+    { class: "group" },
+    el(
+      "ul",
+      {},
+      pictures.map((picture, i) => member(picture, pictures[0], i)),
+    ),
+    el(
+      "button",
+      { type: "button", class: "button", onclick: () => copyPaths(spare(held)) },
+      icon("copy"),
+      pictures.length === 2 ? "Copy the other’s path" : `Copy ${pictures.length - 1} paths`,
+    ),
+  );
+}
+
+function member(picture, best, i) {
+  const open = (event) => {
+    if (event.metaKey || event.ctrlKey) return;
+    event.preventDefault();
+    go({ picture: picture.id });
+  };
+  const alike = picture.same ? "Same content" : `${Math.round(picture.cosine * 1000) / 10} % alike`;
+  return el(
+    "li",
+    {},
+    el(
+      "a",
+      {
+        href: address({ picture: picture.id }),
+        "data-id": picture.id,
+        onclick: open,
+        "aria-label": `${picture.name}, ${i ? alike : "best"}`,
+      },
+      el("img", { alt: "", loading: "lazy", src: thumbnail(picture.id) }),
+    ),
+    el(
+      "p",
+      {},
+      el("span", { class: i ? "tag" : "tag best" }, i ? alike : "Best"),
+      el("strong", { title: picture.name }, picture.name),
+    ),
+    el("p", { class: "quiet" }, differing(picture, best, i)),
+    el("p", { class: "path", title: picture.path }, folderOf(picture.path)),
+  );
+}
+
+/** Size and date, as far as they tell it from the best. */
+function differing(picture, best, i) {
+  const size = `${number(picture.width)} × ${number(picture.height)}`;
+  return [
+    size,
+    picture.size !== null && bytes(picture.size),
+    (!i || picture.date !== best.date) && day(picture.date),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}

@@ -1,0 +1,159 @@
+"""A picture of the library, by its number: /api/pictures/{id}, its thumbnail, its file."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import FileResponse
+
+from retrieval.records import Image, Shot
+from retrieval.web.answers import JSON, Number, Picture, errors, listed
+from retrieval.web.drawing import LARGE, SMALL, Undrawn
+from retrieval.web.site import Here, Site
+
+FOREVER = "private, max-age=31536000, immutable"  # a number always stands for the same bytes
+MEDIA_TYPES = {
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "HEIF": "image/heic",
+    "ICO": "image/x-icon",
+    "JPEG": "image/jpeg",
+    "JPEG2000": "image/jp2",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+}
+PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
+
+router = APIRouter(prefix="/pictures/{id}")
+
+
+@router.get("", response_model=Picture, responses=errors(404, 503))
+def picture(site: Here, id: Number) -> JSON:
+    """All that is known of it."""
+    image = known(site, id)
+    shot = image.shot or Shot()
+    return JSON(
+        Picture(
+            **listed(image),
+            modified_at=image.modified_at.isoformat() if image.modified_at else None,
+            size=site.library.catalog.bytes_of([id]).get(id),
+            camera=shot.camera,
+            lens=shot.lens,
+            latitude=shot.latitude,
+            longitude=shot.longitude,
+            exposure=shot.exposure,
+            aperture=shot.aperture,
+            iso=shot.iso,
+            focal_length=shot.focal_length,
+            exists=file_of(image) is not None,
+        )
+    )
+
+
+@router.get(
+    "/thumbnail",
+    response_class=Response,
+    responses={200: PICTURE, 304: {"description": "As it was."}, **errors(404, 410, 503)},
+)
+async def thumbnail(site: Here, request: Request, id: Number, large: bool = False) -> Response:
+    """The picture, upright, 320 pixels high or 960 wide at most; `large`: 2048 a side."""
+    image, digest = await run_sync(with_digest, site, id)
+    headers = {"ETag": f'"{digest.hex()}-{"large" if large else "small"}"'}
+    headers["Cache-Control"] = FOREVER
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    try:
+        webp = await site.thumbnails.of(digest, image.paths, LARGE if large else SMALL)
+    except Undrawn as error:
+        raise HTTPException(410, f"{image.paths[0]} cannot be shown: {error}") from error
+    return Response(webp, media_type="image/webp", headers=headers)
+
+
+@router.get(
+    "/original",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/*": {}}, "description": "The bytes of the file."},
+        **errors(404, 410, 503),
+    },
+)
+def original(site: Here, id: Number) -> FileResponse:
+    """The file as it is, whole or in ranges."""
+    image = known(site, id)
+    if (path := file_of(image)) is None:
+        raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+    name = path.name.encode("utf-8", "replace").decode("utf-8")
+    return FileResponse(
+        path,
+        media_type=MEDIA_TYPES.get(image.format, "application/octet-stream"),
+        filename=name,
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, no-cache"},
+    )
+
+
+@router.post("/reveal", status_code=204, responses=errors(404, 410, 503))
+def reveal(site: Here, id: Number) -> None:
+    """Open the folder that it lies in, on the screen of this machine."""
+    image = known(site, id)
+    if not can_reveal(site):
+        raise HTTPException(403, "a folder is opened only by a server on the same machine")
+    if (path := file_of(image)) is None:
+        raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+    quiet = subprocess.DEVNULL
+    shown = subprocess.Popen(
+        revealing(path), stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    threading.Thread(target=shown.wait, daemon=True).start()  # it may be the file manager itself
+
+
+def known(site: Site, id: int) -> Image:
+    image = site.library.catalog.images([id]).get(id)
+    if image is None or not image.paths:
+        raise HTTPException(404, f"the library has no picture {id}")
+    return image
+
+
+def with_digest(site: Site, id: int) -> tuple[Image, bytes]:
+    image, digest = known(site, id), site.library.catalog.digest_of(id)
+    assert digest is not None  # it was there just now, and none is ever taken away alone
+    return image, digest
+
+
+def file_of(image: Image) -> Path | None:
+    """The first of its files that is there, and a regular one."""
+    for path in image.paths:
+        try:
+            if stat.S_ISREG(os.stat(path).st_mode):
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def can_reveal(site: Site) -> bool:
+    """Whether whoever asks sits before this machine's screen, and it has one."""
+    program = revealing(Path())[0]
+    has_screen = sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    return site.settings.is_local and has_screen and shutil.which(program) is not None
+
+
+def revealing(path: Path) -> list[str]:
+    """The command that shows where a file is."""
+    if sys.platform == "win32":
+        return ["explorer", f"/select,{path}"]
+    if sys.platform == "darwin":
+        return ["open", "-R", os.fspath(path)]
+    return ["xdg-open", os.fspath(path.parent)]

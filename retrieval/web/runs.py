@@ -1,0 +1,57 @@
+"""Index runs that the page asks for: one at a time, in a thread."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrieval.errors import Interrupted, LibraryBusy, RetrieveError
+from retrieval.library import Library
+from retrieval.records import Progress
+from retrieval.report import of_run
+
+
+class IndexRuns:
+    """The one that goes on, or what became of the last."""
+
+    def __init__(self, library: Library) -> None:
+        self.last: str | None = None  # what the last one did, or why it could not
+        self._library = library
+        self._one_at_a_time = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def start(self, paths: Sequence[Path]) -> None:
+        """Raises LibraryBusy."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise LibraryBusy("an index run goes on already; wait until it is done, or stop it")
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, args=(paths,), name="index")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What was done is kept."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        self.stop()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self, paths: Sequence[Path]) -> None:
+        try:
+            said = self._said(paths)
+        finally:
+            self._one_at_a_time.release()
+        self.last = said
+
+    def _said(self, paths: Sequence[Path]) -> str:
+        try:
+            return of_run(self._library.index(paths, progress=self._check))
+        except Interrupted as interrupt:
+            return of_run(interrupt.summary)
+        except RetrieveError as error:
+            return str(error)
+
+    def _check(self, _: Progress) -> None:
+        if self._stopping.is_set():
+            raise KeyboardInterrupt  # as if typed: the run commits what it has

@@ -1,0 +1,109 @@
+"""Listens, and answers until Ctrl-C."""
+
+import errno
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from urllib.parse import urlencode
+
+import uvicorn
+
+from retrieval.errors import CannotServe
+from retrieval.library import Library
+from retrieval.web.app import application
+from retrieval.web.guard import EVERYWHERE, machine_names
+from retrieval.web.site import Settings, Site
+
+PORT = 8000
+TRIED = 100  # ports from there on
+GRACE = 1  # second, in which requests that are being answered may end
+
+
+def serve(
+    library: Library, settings: Settings, port: int | None, ready: Callable[[str], None]
+) -> None:
+    """Until it is interrupted. ready: called with the address when it can be asked.
+
+    Raises CannotServe.
+    """
+    if not settings.is_local and not settings.token:
+        raise CannotServe(
+            f"whoever reaches {settings.host} could see every picture; give a --token as well"
+        )
+    listening = listen(settings.host, port)
+    config = uvicorn.Config(
+        application(Site(library, settings)),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    address = address_of(settings, listening.getsockname()[1])
+    with listening, suppress(KeyboardInterrupt):
+        Server(config, lambda: ready(address)).run(sockets=[listening])
+    _leave()
+
+
+class Server(uvicorn.Server):
+    """Tells when it answers, and from when on Ctrl-C ends it."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # to be cut short is no error
+        await super().shutdown(sockets)
+
+
+def address_of(settings: Settings, port: int) -> str:
+    """Where a browser finds it, with the token."""
+    host = machine_names()[0] if settings.host in EVERYWHERE else settings.host
+    host = f"[{host}]" if ":" in host else host
+    token = f"?{urlencode({'token': settings.token})}" if settings.token else ""
+    return f"http://{host}:{port}/{token}"
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """At this port; without one, at the first free one from 8000 on. Raises CannotServe."""
+    ports = range(PORT, PORT + TRIED) if port is None else [port]
+    for each in ports:
+        try:
+            return _bound(host, each)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                said = error.strerror or error
+                raise CannotServe(f"cannot listen at {host}, port {each}: {said}") from error
+    if port is None:
+        raise CannotServe(f"none of the ports from {PORT} on is free; name one with --port")
+    raise CannotServe(f"port {port} of {host} is in use; name another, or none, with --port")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would share the port with others
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _leave() -> None:
+    """At once: a scan that goes on in a thread has nothing to lose."""
+    others = set(threading.enumerate()) - {threading.current_thread()}
+    if any(not thread.daemon for thread in others):
+        os._exit(0)

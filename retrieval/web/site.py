@@ -1,0 +1,117 @@
+"""What the routes of one server share: its library, its settings, and what it keeps in memory."""
+
+import ipaddress
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import numpy as np
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
+from numpy.typing import NDArray
+
+from retrieval import browse
+from retrieval.bounds import MAX_PIXELS
+from retrieval.errors import RetrieveError
+from retrieval.filters import Filters
+from retrieval.library import Library
+from retrieval.web.decoders import Decoders
+from retrieval.web.drawing import SMALL, Thumbnails
+from retrieval.web.kept import Uploads
+from retrieval.web.runs import IndexRuns
+from retrieval.workers import Answer, Task
+
+SIDE = 224  # of a picture as most models want it, while the library has no model
+KEPT = 8  # lists of all pictures by date, for as many filters
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server was started."""
+
+    host: str = "127.0.0.1"
+    names: tuple[str, ...] = ()  # others that it may be called by
+    token: str | None = None
+    allow_url: bool = False
+    private_addresses: bool = False  # pictures are fetched from them as well
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can ask."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class Site:
+    """One server."""
+
+    def __init__(self, library: Library, settings: Settings | None = None) -> None:
+        self.library = library
+        self.settings = settings or Settings()
+        self.decoders = Decoders()
+        self.thumbnails = Thumbnails(library.folder, self.decoders)
+        self.uploads = Uploads()
+        self.runs = IndexRuns(library)
+        self._preparing = threading.Thread(target=self._prepare, name="prepare")
+        # A scan takes a processor whole: more at a time would only hold each other up.
+        self._turns = CapacityLimiter(os.cpu_count() or 1)
+        self._newest: OrderedDict[tuple[int, Filters], NDArray[np.int64]] = OrderedDict()
+
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """In a thread, when a processor is free; Ctrl-C does not wait for it."""
+        return await run_sync(work, limiter=self._turns, abandon_on_cancel=True)
+
+    def read(self, picture: bytes | Path) -> Answer:
+        """A picture to search with, decoded as when indexing, in a worker process."""
+        if isinstance(picture, bytes):
+            with tempfile.TemporaryDirectory(prefix="retrieve-") as folder:
+                path = Path(folder, "picture")
+                path.write_bytes(picture)
+                return self.read(path)
+        side = self.library.side or SIDE
+        task = Task(0, os.fsencode(picture), side, MAX_PIXELS, box=SMALL)
+        return self.decoders.do(task).result()
+
+    def newest_first(self, filters: Filters) -> NDArray[np.int64]:
+        """The ids of all pictures that fulfil the filters, sorted once for all pages."""
+        catalog = self.library.catalog
+        key = browse.version(catalog), filters
+        if (ids := self._newest.get(key)) is None:
+            ids = self._newest[key] = browse.newest_first(catalog, filters)
+            while len(self._newest) > KEPT:
+                self._newest.popitem(last=False)
+        return ids
+
+    def prepare(self) -> None:
+        """Open the model and the index while nobody asks yet."""
+        self._preparing.start()
+
+    def _prepare(self) -> None:
+        with suppress(RetrieveError):  # the first who asks is told
+            self.library.prepare()
+
+    def close(self) -> None:
+        self._preparing.join()
+        self.runs.close()
+        self.decoders.close()
+        self.thumbnails.close()
+        self.library.close()
+
+
+def _site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+Here = Annotated[Site, Depends(_site)]
