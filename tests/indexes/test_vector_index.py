@@ -95,9 +95,7 @@ def test_equal_scores_are_in_the_order_of_their_ids(path: Path) -> None:
     assert ids[0].tolist() == list(range(20))
 
 
-def test_one_query_is_shared_out_among_threads(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_query_is_shared_out_among_threads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "SHARE", 1_000)  # bytes
     monkeypatch.setattr(vector_index, "SCANNERS", 3)
     ids, vectors = np.arange(5, 2_005, 2), unit_vectors(1_000)
