@@ -128,13 +128,17 @@ def empty_process() -> float:
 
 
 def warm(folder: Path) -> Figures:
-    """Of one query after another, all different, of many at once, and of many threads."""
+    """Of one query after another, of many at once, and of many threads; all of other words."""
     generator = np.random.default_rng(0)
-    asked = [" ".join(generator.choice(WORDS, 5)) for _ in range(WARM + 1)]
+
+    def drawn(count: int) -> list[str]:
+        return [" ".join(generator.choice(WORDS, 5)) for _ in range(count)]
+
     with Library.open(folder) as library:
-        each = iter(asked)
+        each, batches = iter(drawn(WARM + 1)), iter([drawn(BATCH) for _ in range(4)])
         times = repeat(lambda: library.search(next(each)), WARM)
-        together = repeat(lambda: library.search(asked[:BATCH]), 3)
+        together = repeat(lambda: library.search(next(batches)), 3)
+        asked = drawn(WARM)
         with ThreadPoolExecutor(THREADS) as threads:
             passed = once(lambda: list(threads.map(library.search, asked)))
     return {

@@ -6,6 +6,7 @@ A search imports no torch, which takes seconds: a few texts or pictures take Num
 import numpy as np
 
 from clipmodel.config import Activation
+from clipmodel.numpy_threads import fit_threads
 from clipmodel.numpy_weights import Floats, Weights
 
 
@@ -76,6 +77,7 @@ class Transformer:
         self._causal = causal
 
     def __call__(self, x: Floats) -> Floats:
+        fit_threads(x.shape[0] * x.shape[1])
         for layer in range(self._layers):
             block = f"transformer.resblocks.{layer}"
             x = x + self._attend(layer_norm(x, self._weights, f"{block}.ln_1"), f"{block}.attn")
