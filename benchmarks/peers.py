@@ -1,9 +1,10 @@
 """Other programs that do what ours does, run on the same input.
 
-They live in a virtual environment of their own, which the variable PEERS names; README.md says how
-to make one. What is not there is left out, and its columns stay empty.
+They live in virtual environments of their own, which the variable PEERS names; README.md says how
+to make them. What is not there is left out, and its columns stay empty.
 """
 
+import json
 import os
 import shutil
 import sqlite3
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from benchmarks.timing import Ran, run
+from clipmodel.model_folder import ModelFolder, read_tensors
 
 VARIABLE = "PEERS"
 absent = dict[str, None]()  # what was looked for and is not there, for the report
@@ -26,11 +29,12 @@ PARTS = Path(__file__).parent  # scripts that the peers' Python runs
 
 
 def program(name: str) -> Path | None:
-    """A program of the peers' environment."""
-    home = os.environ.get(VARIABLE)
-    found = shutil.which(name, path=Path(home).expanduser() / "bin") if home else None
+    """A program of the first of the peers' environments that has it."""
+    homes = list(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
+    bins = os.pathsep.join(str(Path(home).expanduser() / "bin") for home in homes)
+    found = shutil.which(name, path=bins)
     if found is None:
-        absent[name if home else f"whatever {VARIABLE} would name"] = None
+        absent[name if homes else f"whatever {VARIABLE} would name"] = None
         return None
     return Path(found).absolute()
 
@@ -125,6 +129,57 @@ class Rclip:
                 ((*place, blob) for place, blob in zip(places, blobs, strict=True)),
             )
         database.close()
+
+
+@dataclass(frozen=True)
+class ClipRetrieval:
+    """clip-retrieval with a folder of its own."""
+
+    program: Path
+    folder: Path
+
+    @classmethod
+    def installed(cls, folder: Path) -> "ClipRetrieval | None":
+        found = program("clip-retrieval")
+        return cls(found, folder) if found else None
+
+    def fill(
+        self,
+        model: ModelFolder,
+        places: "Iterable[Place]",
+        vectors: Iterable[NDArray[np.float16]],
+    ) -> None:
+        """Take our ViT-B/32, and have it index files that have these vectors, as it does itself."""
+        tensors = read_tensors(model.vision_file)
+        for name, tensor in read_tensors(model.text_file).items():
+            tensors[name.removeprefix("text.")] = tensor  # OpenCLIP's names
+        embeddings, paths = self.folder / "embeddings", self.folder / "paths.csv"
+        (embeddings / "img_emb").mkdir(parents=True)
+        (embeddings / "metadata").mkdir()
+        save_file(tensors, self._weights)
+        np.save(embeddings / "img_emb" / "0.npy", np.concatenate(list(vectors)))
+        paths.write_text("\n".join(["image_path", *(path for path, *_ in places)]))
+        convert = "import pandas, sys; pandas.read_csv(sys.argv[1]).to_parquet(sys.argv[2])"
+        python, parquet = self.program.with_name("python"), embeddings / "metadata" / "0.parquet"
+        run([str(python), "-c", convert, str(paths), str(parquet)])
+        index = str(self.folder / "index")
+        run([str(self.program), "index", str(embeddings), index])
+        self._indices.write_text(json.dumps({"photos": index}))
+
+    @property
+    def back(self) -> list[str]:
+        """Its server's command, without the models that it would fetch."""
+        model = f"--clip_model=open_clip:ViT-B-32-quickgelu/{self._weights}"
+        without = ("--enable_mclip_option=False", "--provide_aesthetic_embeddings=False")
+        return [str(self.program), "back", str(self._indices), "--port=0", model, *without]
+
+    @property
+    def _weights(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def _indices(self) -> Path:
+        return self.folder / "indices.json"
 
 
 Place = tuple[str, float, int, str]  # absolute path, time of change, size, hash

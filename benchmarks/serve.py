@@ -1,98 +1,142 @@
-"""`retrieve serve` under 32 clients that search 100,000 pictures, each as fast as it is answered.
+"""`retrieve serve` under 32 clients that search 100,000 pictures, beside `clip back`.
 
-The server is a process of its own, with a ViT-B/32's text tower of random weights. Queries of five
-words: all different, as cold as they come, or from a hundred, as people ask again what was asked.
+That is clip-retrieval's server. Each client asks as fast as it is answered. A server is a process
+of its own; both have the same ViT-B/32 with random weights. Queries of five words: all different,
+as cold as they come, or from a hundred, as people ask again what was asked.
 """
 
-import http.client
 import json
+import re
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.libraries import SMALL, filled, random_model, vit_b_32
+from benchmarks import peers
+from benchmarks.inputs import PictureLike
+from benchmarks.libraries import filled, vit_b_32
 from benchmarks.report import Row
 from benchmarks.search import WORDS
-from benchmarks.timing import Times
+from benchmarks.timing import Failed, Times
 
 PICTURES = 100_000
 CLIENTS = 32
 SECONDS = 60.0
 AGAIN = 100  # different queries, where they come again
 LIMIT = 50  # a page
+THEIRS = "clip back"
+
+
+@dataclass(frozen=True)
+class Server:
+    """What starts it, and how it is asked for the matches of words."""
+
+    who: str
+    command: list[str]
+    search: Callable[[HTTPConnection, str], list[object]]
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    model = random_model(folder / "model", SMALL) if quick else vit_b_32(folder / "model")
-    count = 1_000 if quick else PICTURES
-    filled(folder / "library", model, count)
+    count, least = (1_000, 2.0) if quick else (PICTURES, SECONDS)
+    servers = list(prepared(folder, count))
     for name, different in (("all different", None), (f"of {AGAIN}", AGAIN)):
         for clients in (1, CLIENTS):
-            with serving(folder / "library") as port:
-                times, seconds = asked(port, clients, 2.0 if quick else SECONDS, different)
-            yield {
-                "pictures": count,
-                "queries": name,
-                "clients": clients,
-                "queries/s": len(times.seconds) / seconds,
-                "p50 ms": 1e3 * times.p50,
-                "p99 ms": 1e3 * times.p99,
-            }
+            rates: dict[str, float] = {}
+            for server in servers:
+                with serving(server, folder / "log") as port:
+                    times, seconds = asked(server, port, clients, least, different)
+                rates[server.who] = rate = len(times.seconds) / seconds
+                yield {
+                    "pictures": count,
+                    "queries": name,
+                    "clients": clients,
+                    "who": server.who,
+                    "queries/s": rate,
+                    "p50 ms": 1e3 * times.p50,
+                    "p99 ms": 1e3 * times.p99,
+                    f"times {THEIRS}": rate / rates[THEIRS] if THEIRS in rates else None,
+                }
+
+
+def prepared(folder: Path, count: int) -> Iterator[Server]:
+    """Theirs first, if it is here, and ours, with the same model and the same vectors."""
+    model = vit_b_32(folder / "model")
+    theirs = peers.ClipRetrieval.installed(folder / "clip-retrieval")
+    if theirs:
+        vectors = (each for _, each in PictureLike(model.config.embed_dim).batches(count))
+        theirs.fill(model, peers.imagined(Path("/nowhere/photos"), count), vectors)
+        yield Server(THEIRS, theirs.back, search_theirs)
+    library = folder / "library"
+    filled(library, model, count)
+    command = [sys.executable, "-m", "retrieval.cli", "serve", "--port=0", f"--library={library}"]
+    yield Server("retrieve", command, search_ours)
+
+
+def search_ours(connection: HTTPConnection, words: str) -> list[object]:
+    connection.request("GET", f"/api/search?q={urllib.parse.quote(words)}&limit={LIMIT}")
+    matches: list[object] = json.loads(connection.getresponse().read())["matches"]
+    return matches
+
+
+def search_theirs(connection: HTTPConnection, words: str) -> list[object]:
+    query = {"text": words, "modality": "image", "num_images": LIMIT, "indice_name": "photos"}
+    connection.request("POST", "/knn-service", json.dumps(query))
+    matches: list[object] = json.loads(connection.getresponse().read())
+    return matches
 
 
 @contextmanager
-def serving(library: Path) -> Iterator[int]:
-    """The port of a server that has everything open."""
-    command = [sys.executable, "-m", "retrieval.cli", "serve", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--library", str(library)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
+def serving(server: Server, log: Path) -> Iterator[int]:
+    """The port of a server that has everything open; what it says goes into a file."""
+    with (
+        log.open("w") as said,
+        subprocess.Popen(server.command, stdout=said, stderr=said) as process,
+    ):
         try:
-            port = int(process.stdout.readline().split()[0].rstrip("/").rpartition(":")[2])
-            asked(port, 1, 0.0, None)
+            while not (found := re.search(r"http://127\.0\.0\.1:(\d+)[/\s]", log.read_text())):
+                if process.poll() is not None:
+                    raise Failed(f"{' '.join(server.command)} ended:\n{log.read_text()[-4000:]}")
+                time.sleep(0.05)
+            port = int(found[1])
+            asked(server, port, 1, 0.0, None)
             yield port
         finally:
             process.terminate()
 
 
-def asked(port: int, clients: int, seconds: float, different: int | None) -> tuple[Times, float]:
+def asked(
+    server: Server, port: int, clients: int, seconds: float, different: int | None
+) -> tuple[Times, float]:
     """The seconds of each answer, at least one a client, and those that all took together."""
-    times: list[float] = []
     start = time.perf_counter()
-    threads = [
-        threading.Thread(target=ask, args=(port, number, start + seconds, different, times))
-        for number in range(clients)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Times(tuple(times)), time.perf_counter() - start
+    with ThreadPoolExecutor(clients) as threads:
+        each = threads.map(
+            lambda number: ask(server, port, number, start + seconds, different), range(clients)
+        )
+        times = tuple(taken for client in each for taken in client)
+    return Times(times), time.perf_counter() - start
 
 
-def ask(port: int, seed: int, end: float, different: int | None, times: list[float]) -> None:
-    """One client, with a connection that it keeps."""
+def ask(server: Server, port: int, seed: int, end: float, different: int | None) -> list[float]:
+    """The seconds of one client's answers; it keeps its connection if the server does."""
     generator = np.random.default_rng(seed)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    while True:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    times: list[float] = []
+    while not times or time.perf_counter() < end:
         drawn = (
             generator if different is None else np.random.default_rng(generator.integers(different))
         )
-        query = urllib.parse.quote(" ".join(drawn.choice(WORDS, 5)))
+        words = " ".join(drawn.choice(WORDS, 5))
         began = time.perf_counter()
-        connection.request("GET", f"/api/search?q={query}&limit={LIMIT}")
-        answer = connection.getresponse()
-        matches = json.loads(answer.read())["matches"]
-        assert answer.status == 200 and len(matches) == LIMIT
+        assert len(server.search(connection, words)) == LIMIT
         times.append(time.perf_counter() - began)
-        if time.perf_counter() >= end:
-            break
     connection.close()
+    return times
