@@ -1,5 +1,6 @@
 """The benchmarks' own parts: what a figure is made of had better be right."""
 
+import os
 import sqlite3
 import sys
 from dataclasses import replace
@@ -91,6 +92,19 @@ def test_peers_are_left_out_where_none_are_named(
     assert peers.absent
     monkeypatch.setenv(peers.VARIABLE, str(tmp_path))
     assert peers.program("rclip") is None and "rclip" in peers.absent
+
+
+def test_peers_are_looked_for_in_every_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "second" / "bin" / "clip-retrieval"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setenv(
+        peers.VARIABLE, os.pathsep.join(str(tmp_path / n) for n in ("first", "second"))
+    )
+    found = peers.ClipRetrieval.installed(tmp_path)
+    assert found and found.program == program
 
 
 def test_rclip_is_filled_as_it_fills_itself(tmp_path: Path) -> None:
