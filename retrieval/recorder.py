@@ -182,8 +182,8 @@ class Recorder:
         )
         self._commit(batch.images, vectors)
         self._batches.popleft()
-        self._turn.release()
         self.encoded += len(digests)
+        self._turn.release()  # last: the encoder wakes up, and a Ctrl-C may come before we do again
 
     def _commit(self, images: list[NewImage], vectors: Vectors | None) -> None:
         files = [file for image in images for file in self._in_flight.get(image.digest, ())]
