@@ -80,8 +80,8 @@ class ImageEncoder:
         """
         if self._cores == 1:
             return self._forward(pixels)
-        size = min(AT_A_TIME, -(-len(pixels) // self._cores)) or 1
-        parts = [pixels[start : start + size] for start in range(0, len(pixels), size)] or [pixels]
+        size = max(1, min(AT_A_TIME, -(-len(pixels) // self._cores)))
+        parts = torch.split(pixels, size)
         return torch.cat([*self._lanes.map(torch.inference_mode()(self._forward), parts)])
 
 

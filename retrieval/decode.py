@@ -84,8 +84,6 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
     Beyond `max_pixels`, or Pillow's own bound for this process (see `allowing`), it is not decoded.
     Raises UnreadablePicture.
     """
-    if not data:
-        raise UnreadablePicture("the file is empty")
     with _explained():
         return _decode(data, size, max_pixels)
 
@@ -94,8 +92,6 @@ def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS
     """A picture's first frame for people: RGB, upright, no larger than width × height, nothing of
     its EXIF with it. Bounds and errors as of `decode`.
     """
-    if not data:
-        raise UnreadablePicture("the file is empty")
     with _explained(), _open(data) as image:
         _bound(image, max_pixels)
         # Which way up is known for sure only when it is loaded.
@@ -222,6 +218,8 @@ QUIET = Quiet()
 
 
 def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise UnreadablePicture("the file is empty")
     try:
         return Image.open(io.BytesIO(data), formats=COMMON)
     except UnidentifiedImageError:

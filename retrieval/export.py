@@ -4,7 +4,6 @@ Both are written beside their places and moved there when they are whole.
 """
 
 import csv
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryReadOnly
+from retrieval.paths import replacing
 from retrieval.records import Image, ModelRecord, Shot
 
 VECTORS, TABLE = "vectors.npy", "images.csv"
@@ -33,18 +33,14 @@ class Exported:
 
 def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
     """Write both files into `folder`. Raises LibraryReadOnly where that cannot be."""
-    parts = folder / f"{VECTORS}.part", folder / f"{TABLE}.part"
+    vectors, table = folder / VECTORS, folder / TABLE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        count = _write(catalog, model, *parts)
-        os.replace(parts[0], folder / VECTORS)
-        os.replace(parts[1], folder / TABLE)
+        with replacing(table) as new_table, replacing(vectors) as new_vectors:
+            count = _write(catalog, model, new_vectors, new_table)
     except OSError as error:
         raise LibraryReadOnly(f"cannot write to {folder}: {error.strerror or error}") from error
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
-    return Exported(folder / VECTORS, folder / TABLE, count)
+    return Exported(vectors, table, count)
 
 
 def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> int:

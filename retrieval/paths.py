@@ -1,6 +1,8 @@
 """Paths as a catalog writes them: bytes below a root, "/" between; names need not be text."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -45,3 +47,14 @@ def under(inside: bytes) -> tuple[str, tuple[bytes, ...]]:
     if not inside:
         return "TRUE", ()
     return "(path = ? OR (path >= ? AND path < ?))", (inside, inside + b"/", inside + b"0")
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Where to write what takes the place of `file` in the end: whole, or not at all."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)

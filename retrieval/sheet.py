@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from retrieval.errors import RetrieveError
 from retrieval.fonts import write
 from retrieval.page import page
+from retrieval.paths import replacing
 from retrieval.pictures import Section, Shown, thumbnail
 
 HEIGHT = 165  # of a row, pixels, before it is made to fit the width
@@ -28,14 +29,11 @@ def save(sections: Sequence[Section], file: Path) -> None:
     """In the form that the ending of `file` names (see FORMS), whole or not at all. Raises
     RetrieveError where it would be too high, OSError.
     """
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        FORMS[file.suffix.lower()](sections, part)
-        os.replace(part, file)
+        with replacing(file) as part:
+            FORMS[file.suffix.lower()](sections, part)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(file)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _save_drawing(format: str) -> Callable[[Sequence[Section], Path], None]:

@@ -9,7 +9,6 @@ temperature would have to be found anew for each model.)
 """
 
 import hashlib
-import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.paths import replacing
 from retrieval.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -67,14 +67,9 @@ def _read(file: Path) -> NDArray[np.float32] | None:
 
 
 def _write(file: Path, vectors: NDArray[np.float32]) -> None:
-    part = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        with part.open("wb") as opened:
-            np.save(opened, vectors)
-        os.replace(part, file)
-    except OSError:  # a folder that cannot be written to, or a full disk: it is encoded again
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    # A folder that cannot be written to, or a full disk: it is encoded again.
+    with suppress(OSError), replacing(file) as part, part.open("wb") as opened:
+        np.save(opened, vectors)
 
 
 @cache

@@ -90,8 +90,7 @@ async def thumbnail(site: Here, request: Request, id: Number, large: bool = Fals
 def original(site: Here, id: Number) -> FileResponse:
     """The file as it is, whole or in ranges."""
     image = known(site, id)
-    if (path := file_of(image)) is None:
-        raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+    path = there(image)
     name = path.name.encode("utf-8", "replace").decode("utf-8")
     return FileResponse(
         path,
@@ -108,8 +107,7 @@ def reveal(site: Here, id: Number) -> None:
     image = known(site, id)
     if not can_reveal(site):
         raise HTTPException(403, "a folder is opened only by a server on the same machine")
-    if (path := file_of(image)) is None:
-        raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+    path = there(image)
     quiet = subprocess.DEVNULL
     shown = subprocess.Popen(
         revealing(path), stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
@@ -139,6 +137,13 @@ def file_of(image: Image) -> Path | None:
         except OSError:
             continue
     return None
+
+
+def there(image: Image) -> Path:
+    """`file_of` it, or the answer that there is none."""
+    if (path := file_of(image)) is None:
+        raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+    return path
 
 
 def can_reveal(site: Site) -> bool:
