@@ -19,11 +19,16 @@ from clipmodel.packed_tower import PackedTower, can_pack
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-AT_A_TIME = 16  # pictures that a core of a CPU takes together
+OF_A_CORE, OF_A_GPU = 16, 256  # pictures that go through a tower together
 
 
 class ImageEncoder:
-    """Pictures -> unit vectors. One thread at a time."""
+    """Pictures -> unit vectors. Any number of threads may encode at once.
+
+    `lanes` of them keep the device busy, each with its share of `batch_size` pictures: on a CPU one
+    for each core, as none waits then for the others after every product; on a GPU two, of which one
+    copies while the other computes.
+    """
 
     def __init__(
         self, folder: ModelFolder, *, device: str | None = None, precision: Precision = "auto"
@@ -37,14 +42,16 @@ class ImageEncoder:
         self.device = device or default_device()
         self.precision = _precision(self.device) if precision == "auto" else precision
         is_cpu = self.device == "cpu"
-        self._cores = torch.get_num_threads() if is_cpu else 1
-        self.batch_size = AT_A_TIME * self._cores if is_cpu else 256
+        cores = torch.get_num_threads() if is_cpu else 1
+        self.lanes = cores if is_cpu else 2
+        self._together = OF_A_CORE if is_cpu else OF_A_GPU
+        self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
+        self._cores = ThreadPoolExecutor(cores, "core", torch.set_num_threads, (1,))
         try:
-            self._forward = self._prepared(folder)
+            self._forward = self._cores.submit(self._prepared, folder).result()
         except (RuntimeError, AssertionError) as error:
             raise ClipModelError(f"cannot use the device {self.device!r}: {error}") from error
-        self._lanes = ThreadPoolExecutor(self._cores, "core", torch.set_num_threads, (1,))
 
     def _prepared(self, folder: ModelFolder) -> "Callable[[Tensor], Tensor]":
         """From pixels (B, S, S, 3) to embeddings (B, D)."""
@@ -75,14 +82,19 @@ class ImageEncoder:
         return vectors.cpu().numpy()
 
     def _embeddings(self, pixels: Tensor) -> Tensor:
-        """(B, S, S, 3) -> (B, D). On a CPU each core has pictures of its own: none waits for the
-        others after every product, which costs most when they have something else to do as well.
-        """
-        if self._cores == 1:
+        """(B, S, S, 3) -> (B, D)."""
+        parts = pixels.tensor_split(max(1, -(-len(pixels) // self._together)))
+        return torch.cat([*self._cores.map(torch.inference_mode()(self._fitting), parts)])
+
+    def _fitting(self, pixels: Tensor) -> Tensor:
+        """As `_embeddings`, in halves where the memory of a GPU is too small for so many."""
+        try:
             return self._forward(pixels)
-        size = max(1, min(AT_A_TIME, -(-len(pixels) // self._cores)))
-        parts = torch.split(pixels, size)
-        return torch.cat([*self._lanes.map(torch.inference_mode()(self._forward), parts)])
+        except torch.cuda.OutOfMemoryError:
+            if len(pixels) == 1:
+                raise
+        self._together = -(-len(pixels) // 2)
+        return torch.cat([self._fitting(half) for half in pixels.tensor_split(2)])
 
 
 class Normalised:

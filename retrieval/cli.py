@@ -3,6 +3,7 @@
 Nothing heavy is imported before the command that needs it runs.
 """
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from retrieval.program import INTERRUPTED, Program, Settings, common, progress_b
 
 if TYPE_CHECKING:
     from retrieval.library import Library, Precision
+
+CREATED = 50_000  # objects, more than were let go of, until Python looks for garbage
 
 
 def print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -287,7 +290,12 @@ def _files(count: int) -> str:
 
 
 def main() -> None:
-    cli(prog_name=NAME)
+    # With looking through what it imports for garbage, torch takes 1.5 s in place of 1.1.
+    gc.set_threshold(CREATED)
+    try:
+        cli(prog_name=NAME)
+    finally:
+        gc.freeze()  # the last look, at everything
 
 
 if __name__ == "__main__":

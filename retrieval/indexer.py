@@ -147,7 +147,7 @@ class IndexRun:
         for outcome in intake.outcomes(self._survey.looks(), self._window):
             if outcome:
                 self._settle(outcome)
-            recorder.commit_ready()
+            recorder.advance()
             yield self._progress()
         recorder.flush()
         yield self._progress()
@@ -165,7 +165,7 @@ class IndexRun:
                 self._recorder.add_picture(image.digest, image.decoded, None)
             else:
                 self._unread.append(self._name(image.image_id))
-            self._recorder.commit_ready()
+            self._recorder.advance()
             yield self._progress()
         self._recorder.flush()
         yield self._progress()

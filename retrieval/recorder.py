@@ -1,14 +1,12 @@
 """From decoded pictures to rows: batches go through the encoder, and what comes out is committed.
 
-The encoder has a thread of its own, so that decoding and encoding go on at once: while a batch is
-encoded, the next one waits behind it. It has its turn when the one before is committed, so that a
-crash costs one batch at most; a commit takes a hundredth of the time that a CPU encodes.
+A batch is encoded in shares, by as many threads as the encoder has lanes, while more pictures are
+decoded. No share waits for another: each is committed when it is encoded, and the next one takes
+its place. So a crash costs no more than a batch, and no lane is ever long without work.
 """
 
-import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,7 +20,7 @@ from retrieval.standing import Bank, bank_digest
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-BEHIND = 2  # batches at the encoder: one under way, one ready
+MOST_LANES = 256
 LOADING = 512  # pictures that may wait until the encoder is loaded
 ROWS = 1_000  # files without a picture to encode that are committed together
 
@@ -36,7 +34,11 @@ class Encoder(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many pictures it likes at a time."""
+        """How many pictures it likes to have at a time, in all lanes together."""
+
+    @property
+    def lanes(self) -> int:
+        """How many threads may call `encode` at once, and should, to keep it busy."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
@@ -47,7 +49,7 @@ Encoded = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Share:
     """Pictures at the encoder, and what it will make of them."""
 
     images: list[NewImage]
@@ -66,8 +68,8 @@ class Recorder:
         nudge: Callable[[], None],
         bank: Callable[[], Bank] | None = None,
     ) -> None:
-        """`nudge` is called, in another thread, when `commit_ready` has something to do. `bank`:
-        what pictures are measured with; called once, as `encoder` is.
+        """`nudge` is called, in another thread, when `advance` has something to do. `bank`: what
+        pictures are measured with; called once, as `encoder` is.
         """
         self.encoded = 0  # pictures that were, and are committed
         self.recorded = 0  # files that were, and pictures without one
@@ -76,14 +78,13 @@ class Recorder:
         self._adopted: ModelRecord | None = None
         self._load = encoder
         self._load_bank = bank
-        self._bank: Bank | None = None
         self._encoder: Future[Encoder] | None = None
-        self._thread = ThreadPoolExecutor(1, "encoder")
-        self._turn = threading.Semaphore(1)  # to encode a batch
+        self._bank: Future[Bank] | None = None
+        self._threads = ThreadPoolExecutor(MOST_LANES, "encoder")
         self._batch_size = batch_size
         self._nudge = nudge
-        self._pictures: list[tuple[NewImage, Decoded]] = []  # for the next batch
-        self._batches: deque[Batch] = deque()  # at the encoder
+        self._pictures: list[tuple[NewImage, Decoded]] = []  # that wait for a lane
+        self._shares: list[Share] = []  # at the encoder
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
         self._rows: list[FileState] = []  # that need no encoding
 
@@ -94,7 +95,8 @@ class Recorder:
     def expect(self) -> None:
         """There will be pictures: begin to load the encoder, which takes a second or more."""
         if self._encoder is None:
-            self._encoder = self._thread.submit(self._load)
+            self._encoder = self._threads.submit(self._load)
+            self._bank = self._threads.submit(self._load_bank) if self._load_bank else None
 
     def add_file(self, file: FileState) -> None:
         """A failure, or a file whose content is known."""
@@ -113,77 +115,94 @@ class Recorder:
         image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)
         self._in_flight[digest] = [file] if file else []
         self._pictures.append((image, decoded))
-        if self._is_full():
-            self._send()
+        if self._may_send():
+            self.advance()
+            while len(self._pictures) >= self._batch():
+                self._wait()
 
-    def commit_ready(self) -> None:
-        """Commit the batches that are encoded: at once, as a crash would lose them."""
-        while self._batches and self._batches[0].vectors.done():
-            self._commit_batch()
+    def advance(self) -> None:
+        """Commit what is encoded, and give the encoder what there is for it."""
+        if self._may_send():
+            self._commit_encoded()
+            self._send(self._share())
 
     def flush(self) -> None:
         """Encode and commit all that was added."""
-        while self._pictures:
-            self._send()
-        while self._batches:
-            self._commit_batch()
+        while self._pictures or self._shares:
+            if self._pictures:
+                even = -(-len(self._pictures) // self._loaded().lanes)
+                self._send(min(even, self._share()))
+            self._wait()
         self._commit([], None)
 
     def rescue(self) -> None:
         """Commit what is encoded, or being encoded; drop the rest."""
         self._pictures.clear()
-        while self._batches and not self._batches[0].vectors.cancel():
-            self._commit_batch()
-        self._batches.clear()
+        self._shares = [share for share in self._shares if not share.vectors.cancel()]
+        while self._shares:
+            self._wait()
         self._commit([], None)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self._turn.release()  # who waits for it would wait for ever
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _is_full(self) -> bool:
-        """Whether there is a batch to send. How large one is, the encoder knows, once loaded."""
+    # -- the encoder -----------------------------------------------------------------------------
+
+    def _may_send(self) -> bool:
+        """Whether the encoder is loaded, or has to be waited for as too many pictures are."""
+        if self._encoder is None:
+            return False
+        most = self._batch_size or LOADING
+        return self._encoder.done() or len(self._pictures) >= most
+
+    def _loaded(self) -> Encoder:
         assert self._encoder is not None
-        waits = self._batch_size is None and not self._encoder.done()
-        return len(self._pictures) >= (LOADING if waits else self._size())
+        return self._encoder.result()
 
-    def _size(self) -> int:
-        assert self._encoder is not None
-        return self._batch_size or self._encoder.result().batch_size
+    def _batch(self) -> int:
+        """Pictures that may be at the encoder at a time, and as many that may wait for it."""
+        return self._batch_size or self._loaded().batch_size
 
-    def _send(self) -> None:
-        """Put a batch behind those at the encoder; wait first if there are enough."""
-        while len(self._batches) >= BEHIND:
-            self._commit_batch()
-        size = self._size()
-        some, self._pictures = self._pictures[:size], self._pictures[size:]
-        pixels = [decoded.pixels for _, decoded in some]
-        vectors = self._thread.submit(self._encode, pixels)
-        self._batches.append(Batch([image for image, _ in some], vectors))
-        vectors.add_done_callback(lambda _: self._nudge())
+    def _share(self) -> int:
+        return -(-self._batch() // self._loaded().lanes)
+
+    def _send(self, size: int) -> None:
+        """Shares of so many pictures, while there are, and the encoder has room for them."""
+        room = self._batch() - sum(len(share.images) for share in self._shares)
+        while len(self._pictures) >= size and room > 0:
+            size = min(size, room)
+            some, self._pictures = self._pictures[:size], self._pictures[size:]
+            vectors = self._threads.submit(self._encode, [decoded.pixels for _, decoded in some])
+            self._shares.append(Share([image for image, _ in some], vectors))
+            vectors.add_done_callback(lambda _: self._nudge())
+            room -= len(some)
 
     def _encode(self, pixels: list[NDArray[np.uint8]]) -> Encoded:
-        assert self._encoder is not None  # and loaded, in this very thread, before
-        self._turn.acquire()
-        vectors = self._encoder.result().encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
-        if self._load_bank and self._bank is None:
-            self._bank = self._load_bank()
-        return vectors, self._bank.measure(vectors) if self._bank else None
+        vectors = self._loaded().encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
+        return vectors, self._bank.result().measure(vectors) if self._bank else None
 
-    def _commit_batch(self) -> None:
-        """Wait for the first batch, and commit it. It stays first until that is done."""
-        batch = self._batches[0]
-        encoded, standings = batch.vectors.result()
-        digests = [image.digest for image in batch.images]
+    def _wait(self) -> None:
+        """Until something is encoded; commit it, and send what it made room for."""
+        wait([share.vectors for share in self._shares], return_when=FIRST_COMPLETED)
+        self.advance()
+
+    # -- the catalog -----------------------------------------------------------------------------
+
+    def _commit_encoded(self) -> None:
+        for share in [share for share in self._shares if share.vectors.done()]:
+            self._commit_share(share)
+
+    def _commit_share(self, share: Share) -> None:
+        encoded, standings = share.vectors.result()
+        digests = [image.digest for image in share.images]
         vectors = Vectors(
             self._adopt().id,
             dict(zip(digests, encoded, strict=True)),
             {} if standings is None else dict(zip(digests, standings, strict=True)),
         )
-        self._commit(batch.images, vectors)
-        self._batches.popleft()
+        self._commit(share.images, vectors)
+        self._shares.remove(share)
         self.encoded += len(digests)
-        self._turn.release()  # last: the encoder wakes up, and a Ctrl-C may come before we do again
 
     def _commit(self, images: list[NewImage], vectors: Vectors | None) -> None:
         files = [file for image in images for file in self._in_flight.get(image.digest, ())]
@@ -202,8 +221,7 @@ class Recorder:
         if self._adopted is None:
             from retrieval import transactions
 
-            assert self._encoder is not None
-            model, precision = self._model, self._encoder.result().precision
+            model, precision = self._model, self._loaded().precision
             dim, bank = model.config.embed_dim, bank_digest() if self._bank else None
             self._adopted = transactions.adopt_model(
                 self._catalog, model.name, model.digest, dim, precision, bank

@@ -199,3 +199,22 @@ def test_weights_of_another_model_are_refused(folder: ModelFolder) -> None:
         NumpyImageEncoder(other)
     with pytest.raises(CheckpointError):
         TextEncoder(replace(folder, config=replace(CONFIG, text=replace(CONFIG.text, width=32))))
+
+
+def test_what_a_gpu_has_no_memory_for_is_encoded_in_halves(folder: ModelFolder) -> None:
+    encoder = ImageEncoder(folder, device="cpu", precision="fp32")
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 32, 32, 3), np.uint8)
+    whole, forward, tried = encoder.encode(pixels), encoder._forward, list[int]()
+
+    def small(batch: torch.Tensor) -> torch.Tensor:
+        tried.append(len(batch))
+        if len(batch) > 4:
+            raise torch.cuda.OutOfMemoryError
+        return forward(batch)
+
+    encoder._forward = small
+    np.testing.assert_allclose(encoder.encode(pixels), whole, atol=1e-6)
+    assert max(tried) == 13
+    tried.clear()
+    encoder.encode(pixels)
+    assert max(tried) <= 4, "it remembers"

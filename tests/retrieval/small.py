@@ -1,6 +1,7 @@
 """A model small enough to know by heart, and pictures for it."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,17 @@ class SmallEncoder:
 
     precision = "fp32"
     batch_size = 4
+    lanes = 2
 
     def __init__(self) -> None:
         self.pictures = 0
+        self._counting = threading.Lock()
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         assert pixels.shape[1:] == (SIDE, SIDE, 3) and pixels.dtype == np.uint8
         assert 0 < len(pixels) <= self.batch_size
-        self.pictures += len(pixels)
+        with self._counting:
+            self.pictures += len(pixels)
         half = SIDE // 2
         quarters = pixels.reshape(-1, 2, half, 2, half, 3).mean(axis=(2, 4))  # (B, 2, 2, 3)
         vectors = quarters.reshape(-1, DIM).astype(np.float32) + 1
