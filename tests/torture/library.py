@@ -21,10 +21,19 @@ from retrieval.check import check
 from retrieval.database import FILE_NAME
 from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
-from tests.retrieval.small import contents, paint, paint_many, run_index, small_bank, small_model
+from tests.retrieval.small import (
+    SmallEncoder,
+    contents,
+    paint,
+    paint_many,
+    run_index,
+    small_bank,
+    small_model,
+)
 from tests.torture.tally import Tally
 
-BATCH = 4  # pictures, of the small encoder
+BATCH = SmallEncoder.batch_size  # pictures
+SHARE = BATCH // SmallEncoder.lanes  # that are committed together
 
 
 class Scene:

@@ -1,4 +1,4 @@
-"""Four processes search while one indexes: every answer is right, and none sees half a batch."""
+"""Four processes search while one indexes: every answer is right, and none sees half a commit."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from retrieval.errors import LibraryEmpty
 from retrieval.library import Library
 from retrieval.workers import Task, work
 from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_bank
-from tests.torture.library import BATCH, model_at
+from tests.torture.library import BATCH, SHARE, model_at
 from tests.torture.tally import Tally
 
 READERS = 4
@@ -101,7 +101,7 @@ def read(folder: Path, seed: int) -> None:
         (folder / f"began-{seed}").touch()
         with closing(Catalog.open(folder / "library")) as catalog:
             count = catalog.counts().embedded
-            tally.expect(count % BATCH == 0, f"half a batch was seen: {count} pictures")
+            tally.expect(count % SHARE == 0, f"half a commit was seen: {count} pictures")
     print(json.dumps({"tried": tally.tried, "lost": tally.lost[:20]}))
 
 
