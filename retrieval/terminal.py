@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from retrieval.graphics import Way
 
 PATIENCE = 0.5  # seconds for an answer, which any terminal has sent long before, ssh or not
+GLANCE = 0.05  # seconds: a Ctrl-C that comes just as we begin to wait is heeded after so many
 CELL = 10, 20  # pixels of one where the terminal does not say; the VT340's, whom sixel is from
 
 # "Do you know kitty's graphics?", and what every terminal answers: "which features have you?"
@@ -104,10 +105,9 @@ def _answer() -> bytes:
         with open("/dev/tty", "r+b", buffering=0) as terminal, _unechoed(terminal.fileno()):
             terminal.write(ASKED)
             said, until = b"", time.monotonic() + PATIENCE
-            while not ANSWERED.search(said):
-                if not select.select([terminal], [], [], max(0.0, until - time.monotonic()))[0]:
-                    break
-                said += os.read(terminal.fileno(), 1024)
+            while not ANSWERED.search(said) and time.monotonic() < until:
+                if select.select([terminal], [], [], GLANCE)[0]:
+                    said += os.read(terminal.fileno(), 1024)
             return said
     except (OSError, termios.error):
         return b""
