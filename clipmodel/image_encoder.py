@@ -26,8 +26,8 @@ class ImageEncoder:
     """Pictures -> unit vectors. Any number of threads may encode at once.
 
     `lanes` of them keep the device busy, each with its share of `batch_size` pictures: on a CPU one
-    for each core, as none waits then for the others after every product; on a GPU two, of which one
-    copies while the other computes.
+    for each core, as none waits then for the others after every product; on a GPU two, so that the
+    next pictures are there when it is done with some. Fewer than a core's share are shared out.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class ImageEncoder:
         self.device = device or default_device()
         self.precision = _precision(self.device) if precision == "auto" else precision
         is_cpu = self.device == "cpu"
-        cores = torch.get_num_threads() if is_cpu else 1
-        self.lanes = cores if is_cpu else 2
+        self._cores = torch.get_num_threads() if is_cpu else 1
+        self.lanes = self._cores if is_cpu else 2
         self._together = OF_A_CORE if is_cpu else OF_A_GPU
         self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
-        self._cores = ThreadPoolExecutor(cores, "core", torch.set_num_threads, (1,))
+        self._threads = ThreadPoolExecutor(self._cores, "core", torch.set_num_threads, (1,))
         try:
-            self._forward = self._cores.submit(self._prepared, folder).result()
+            self._forward = self._threads.submit(self._prepared, folder).result()
         except (RuntimeError, AssertionError) as error:
             raise ClipModelError(f"cannot use the device {self.device!r}: {error}") from error
 
@@ -83,8 +83,13 @@ class ImageEncoder:
 
     def _embeddings(self, pixels: Tensor) -> Tensor:
         """(B, S, S, 3) -> (B, D)."""
-        parts = pixels.tensor_split(max(1, -(-len(pixels) // self._together)))
-        return torch.cat([*self._cores.map(torch.inference_mode()(self._fitting), parts)])
+        parts = pixels.tensor_split(self._parts(len(pixels)))
+        return torch.cat([*self._threads.map(torch.inference_mode()(self._fitting), parts)])
+
+    def _parts(self, count: int) -> int:
+        if count < self._together:
+            return max(1, min(count, self._cores))
+        return -(-count // self._together)
 
     def _fitting(self, pixels: Tensor) -> Tensor:
         """As `_embeddings`, in halves where the memory of a GPU is too small for so many."""

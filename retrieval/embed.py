@@ -174,13 +174,13 @@ class Embedder:
         return unit
 
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(S, S, 3) each -> (B, D). One thread at a time, as torch's tower wants it."""
+        """(S, S, 3) each -> (B, D)."""
         with self._opening:
             is_light = len(pictures) <= FEW and "torch" not in sys.modules
             tower = self._light_image_tower if is_light else self._image_tower
-            starts = range(0, len(pictures), tower.batch_size)
-            batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
-            return np.concatenate([tower.encode(batch) for batch in batches])
+        starts = range(0, len(pictures), tower.batch_size)
+        batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
+        return np.concatenate([tower.encode(batch) for batch in batches])
 
     @property
     def side(self) -> int:

@@ -20,7 +20,7 @@ from retrieval.standing import Bank, bank_digest
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-MOST_LANES = 256
+MOST_LANES = 256  # threads, started as they are needed
 LOADING = 512  # pictures that may wait until the encoder is loaded
 ROWS = 1_000  # files without a picture to encode that are committed together
 
@@ -115,15 +115,15 @@ class Recorder:
         image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)
         self._in_flight[digest] = [file] if file else []
         self._pictures.append((image, decoded))
-        if self._may_send():
-            self.advance()
-            while len(self._pictures) >= self._batch():
-                self._wait()
+        self.advance()
+        while self._may_send() and len(self._pictures) >= self._batch():
+            self._wait()
 
     def advance(self) -> None:
         """Commit what is encoded, and give the encoder what there is for it."""
         if self._may_send():
-            self._commit_encoded()
+            for share in [share for share in self._shares if share.vectors.done()]:
+                self._commit_share(share)
             self._send(self._share())
 
     def flush(self) -> None:
@@ -187,10 +187,6 @@ class Recorder:
         self.advance()
 
     # -- the catalog -----------------------------------------------------------------------------
-
-    def _commit_encoded(self) -> None:
-        for share in [share for share in self._shares if share.vectors.done()]:
-            self._commit_share(share)
 
     def _commit_share(self, share: Share) -> None:
         encoded, standings = share.vectors.result()
