@@ -435,6 +435,7 @@ RUN = textwrap.dedent("""
             print(last.encoded, flush=True)
     except KeyboardInterrupt:  # between two values; else the run itself takes it
         last = run.throw(KeyboardInterrupt())
+    print()  # a Ctrl-C may come between a number and the end of its line
     print(last.encoded, "interrupted" if last.interrupted else "done")
 """)
 
