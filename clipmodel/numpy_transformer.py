@@ -5,8 +5,8 @@ A search imports no torch, which takes seconds: a few texts or pictures take Num
 
 import numpy as np
 
+from clipmodel import numpy_threads
 from clipmodel.config import Activation
-from clipmodel.numpy_threads import fit_threads
 from clipmodel.numpy_weights import Floats, Weights
 
 
@@ -36,7 +36,7 @@ def linear(x: Floats, weights: Weights, name: str) -> Floats:
 
 def product(x: Floats, matrix: Floats) -> Floats:
     """x (..., I) @ matrix (I, O), as one product: NumPy would make one of each row of a batch."""
-    flat: Floats = x.reshape(-1, x.shape[-1]) @ matrix
+    flat = numpy_threads.product(x.reshape(-1, x.shape[-1]), matrix)
     return flat.reshape(*x.shape[:-1], -1)
 
 
@@ -77,7 +77,7 @@ class Transformer:
         self._causal = causal
 
     def __call__(self, x: Floats) -> Floats:
-        fit_threads(x.shape[0] * x.shape[1])
+        numpy_threads.fit_threads(x.shape[0] * x.shape[1])
         for layer in range(self._layers):
             block = f"transformer.resblocks.{layer}"
             x = x + self._attend(layer_norm(x, self._weights, f"{block}.ln_1"), f"{block}.attn")
