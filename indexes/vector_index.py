@@ -39,7 +39,6 @@ class VectorIndex:
         self.probes = footer.probes  # ivf: lists that a search reads
         self._index = index
         self._ahead: threading.Thread | None = None
-        self._starting = threading.Lock()
 
     @staticmethod
     def build(path: Path, batches: "Batches", spec: IndexSpec, dim: int) -> "VectorIndex":
@@ -61,10 +60,7 @@ class VectorIndex:
 
     def read_ahead(self) -> None:
         """Begin to bring the file into memory, in the background. A search waits for it."""
-        with self._starting:
-            if self._ahead is None:
-                self._ahead = threading.Thread(target=read_ahead, args=(self.path,), daemon=True)
-                self._ahead.start()
+        self._ahead = self._ahead or read_ahead(self.path)
 
     def search(
         self, queries: NDArray[np.float32], limit: int, allowed: NDArray[np.int64] | None = None

@@ -166,10 +166,10 @@ def search(
     retrieve search a birthday cake after:2023-06 camera:pixel
     retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
     """
-    from retrieval.pictures import answer
-    from retrieval.query import typed
+    with context.ensure_object(Settings).open_to_search() as library:
+        from retrieval.pictures import answer
+        from retrieval.query import typed
 
-    with context.ensure_object(Settings).open() as library:
         filters = chosen_filters(context)
         asked = typed(query, sys.stdin.buffer.read, allow_url, library.has)
 
@@ -209,9 +209,9 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
     Prints what `retrieve search` prints.
     """
-    from retrieval.pictures import answer
+    with context.ensure_object(Settings).open_to_search() as library:
+        from retrieval.pictures import answer
 
-    with context.ensure_object(Settings).open() as library:
         matches = library.similar(path, limit, filters=chosen_filters(context))
     text = rendered("null" if null else form, matches)
     show(context, text, [answer(f"like {path.name}", matches)])

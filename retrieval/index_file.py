@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryReadOnly
+from retrieval.locate import INDEX_FILE
 from retrieval.records import ModelRecord
 from retrieval.standing import PADDING, SUFFIX, is_measured, with_pulls
 
@@ -22,7 +23,7 @@ DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
 
 def path_of(folder: Path, digest: str) -> Path:
     """Where the index over the embeddings of the model with these weights is."""
-    return folder / f"vectors-{digest[:16]}.faiss"
+    return folder / INDEX_FILE.format(digest[:16])
 
 
 def dim_of(model: ModelRecord) -> int:

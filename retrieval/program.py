@@ -30,6 +30,18 @@ class Settings:
 
         return Library.open(self.library)
 
+    def open_to_search(self) -> "Library":
+        """Reads the index file from the disk meanwhile, if it is not in memory: for a gigabyte that
+        takes longer than all imports. Where there are several, only the catalog knows which.
+        """
+        from indexes.read_ahead import read_ahead
+        from retrieval.locate import INDEX_FILE, library_folder
+
+        index_files = [*library_folder(self.library).glob(INDEX_FILE.format("*"))]
+        if len(index_files) == 1:
+            read_ahead(index_files[0])
+        return self.open()
+
 
 class Failure(click.ClickException):
     """One line on standard error."""

@@ -35,7 +35,7 @@ OUTSIDE = {
         "completion", "decode", "embed", "indexer", "library", "models", "program", "demo",
         "recorder", "refill", "standing",
     },
-    "indexes": {"check", "index_file", "search", "status"},
+    "indexes": {"check", "index_file", "program", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
     "click": {
         "cli", "cli_collection", "cli_pictures", "cli_search", "cli_server", "completion",

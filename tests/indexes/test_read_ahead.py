@@ -1,0 +1,51 @@
+"""A file comes into memory, and whatever it is, nothing fails."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from indexes.read_ahead import in_memory, read_ahead
+
+SIZE = 8 << 20  # bytes
+
+
+def is_there(path: Path) -> bool:
+    with path.open("rb") as file:
+        return in_memory(file.fileno())
+
+
+@pytest.fixture
+def dropped(tmp_path: Path) -> Path:
+    """A file whose pages the system was asked to forget; skips where it does not."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(SIZE))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if is_there(path):
+        pytest.skip("the system keeps what it was asked to forget")
+    return path
+
+
+def test_it_is_in_memory_when_the_thread_ends(dropped: Path) -> None:
+    read_ahead(dropped).join()
+    assert is_there(dropped)
+
+
+def test_so_it_is_where_the_system_cannot_pass_it_on(
+    dropped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> int:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "sendfile", refuses, raising=False)
+    read_ahead(dropped).join()
+    assert is_there(dropped)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_file_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    read_ahead(tmp_path / "gone").join()
