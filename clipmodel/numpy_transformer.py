@@ -77,7 +77,6 @@ class Transformer:
         self._causal = causal
 
     def __call__(self, x: Floats) -> Floats:
-        numpy_threads.fit_threads(x.shape[0] * x.shape[1])
         for layer in range(self._layers):
             block = f"transformer.resblocks.{layer}"
             x = x + self._attend(layer_norm(x, self._weights, f"{block}.ln_1"), f"{block}.attn")

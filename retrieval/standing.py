@@ -54,9 +54,9 @@ class Bank(NamedTuple):
 
     def measure(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """(N, D) -> (N, 2): mean and deviation of each picture's cosines to the sentences."""
-        from clipmodel.numpy_threads import fit_threads
+        from clipmodel.numpy_threads import one_thread_of_blas
 
-        fit_threads(len(vectors))  # of more threads some wait, busily, for the next batch
+        one_thread_of_blas()  # of more some wait, busily, for the next batch
         cosines = vectors.astype(np.float32) @ self.vectors.T  # (N, D) @ (D, S) -> (N, S)
         return np.stack([cosines.mean(axis=1), cosines.std(axis=1)], axis=1)
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipmodel import numpy_threads
 from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError, ClipModelError
 from clipmodel.image_encoder import ImageEncoder
@@ -100,15 +99,6 @@ def test_threads_may_share_a_text_encoder(folder: ModelFolder) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-
-
-def test_a_query_in_words_takes_one_thread_and_many_texts_all(folder: ModelFolder) -> None:
-    libraries = numpy_threads._libraries()
-    encoder = TextEncoder(folder)
-    for texts, are_all in ((["a red car"], False), (TEXTS * 40, True), (["snow"], False)):
-        encoder.encode(texts)
-        for library, most in libraries:
-            assert library.num_threads == (most if are_all else 1)
 
 
 def test_gelu_is_exact() -> None:
