@@ -1,12 +1,14 @@
-"""Indexing JPEGs, end to end and from a cold start: ours, rclip's, OpenCLIP's in a plain loop.
+"""Indexing JPEGs, end to end and from a cold start: rclip, clip-retrieval, OpenCLIP in a loop, ours.
 
-rclip and ours take turns, three times; the rates are the medians.
+The programs take turns, three times; the rates are the medians. clip-retrieval's two commands, one
+to encode and one to make an index, are counted together.
 `of the tower` is the share of what our image tower alone encodes in one second here, all cores its
 own. rclip searches once after it has indexed, which takes less than a second of its time.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +21,7 @@ from benchmarks.report import Cell, Row
 from benchmarks.timing import once, retrieve, steady
 from clipmodel.pretrained import resolve
 
+MODEL = "ViT-B/32"  # with random weights
 INPUTS = {"640×480": (1_000, (640, 480)), "12 MP": (200, (4000, 3000))}
 PLAIN = 200  # pictures are enough for a plain loop
 BATCH = 32
@@ -27,36 +30,51 @@ SECONDS = 5.0  # of the tower alone, at least
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
+    model = vit_b_32(folder / "model")
     rclip = peers.Rclip.installed(folder / "rclip")
-    models = {"ViT-B/32": vit_b_32(folder / "model").path}
+    clip_retrieval = peers.ClipRetrieval.installed(folder / "clip-retrieval")
+    if clip_retrieval:
+        clip_retrieval.take(model)
+    models = {MODEL: model.path}
     if rclip:
         models[peers.RCLIP_MODEL] = rclip.checkpoint
     alone = {name: tower_alone(path, 0.2 if quick else SECONDS) for name, path in models.items()}
+
+    def by_rclip(pictures: Path) -> float:
+        assert rclip
+        rclip.forget()
+        return rclip.index(pictures).seconds
+
+    def by_ours(model: Path, pictures: Path) -> float:
+        ran = retrieve("index", pictures, "--model", model, "--library", folder / "library")
+        shutil.rmtree(folder / "library")
+        return ran.seconds
+
+    programs = dict[tuple[str, str], Callable[[Path], float]]()  # by name and model: its seconds
+    if rclip:
+        programs["rclip", peers.RCLIP_MODEL] = by_rclip
+    if clip_retrieval:
+        programs["clip-retrieval", MODEL] = clip_retrieval.index
+    for name, path in models.items():
+        programs["retrieve", name] = partial(by_ours, path)
+
     for size, (count, pixels) in INPUTS.items():
         count = count // 20 if quick else count
         pictures = folder / "photos"
         photos(pictures, count, pixels)
-        seconds: dict[str, list[float]] = {name: [] for name in models}
-        theirs: list[float] = []
+        seconds = {each: list[float]() for each in programs}
         for _ in range(1 if quick else ROUNDS):
-            if rclip:
-                rclip.forget()
-                theirs.append(rclip.index(pictures).seconds)
-            for name, path in models.items():
-                ran = retrieve("index", pictures, "--model", path, "--library", folder / "library")
-                shutil.rmtree(folder / "library")
-                seconds[name].append(ran.seconds)
-        their_rate = count / median(theirs) if theirs else None
-        if their_rate:
-            yield row(size, "rclip", peers.RCLIP_MODEL, their_rate, their_rate, None)
-        for name in models:
-            rate = count / median(seconds[name])
-            yield row(size, "retrieve", name, rate, their_rate, alone[name])
+            for each, index in programs.items():
+                seconds[each].append(index(pictures))
+        rates = {each: count / median(taken) for each, taken in seconds.items()}
+        of_rclip = rates.get(("rclip", peers.RCLIP_MODEL))
+        for (who, name), rate in rates.items():
+            yield row(size, who, name, rate, of_rclip, alone[name] if who == "retrieve" else None)
         if peers.importable("open_clip"):
             for bf16 in (False, True):
                 rate = open_clip_loop(sorted(pictures.iterdir())[:PLAIN], bf16)
                 who = f"open_clip, {'bf16' if bf16 else 'fp32'}, warm plain loop"
-                yield row(size, who, "ViT-B/32", rate, their_rate, None)
+                yield row(size, who, MODEL, rate, of_rclip, None)
         shutil.rmtree(pictures)
 
 

@@ -143,35 +143,56 @@ class ClipRetrieval:
         found = program("clip-retrieval")
         return cls(found, folder) if found else None
 
-    def fill(
-        self,
-        model: ModelFolder,
-        places: "Iterable[Place]",
-        vectors: Iterable[NDArray[np.float16]],
-    ) -> None:
-        """Take our ViT-B/32, and have it index files that have these vectors, as it does itself."""
+    def take(self, model: ModelFolder) -> None:
+        """Our ViT-B/32 as its model."""
         tensors = read_tensors(model.vision_file)
         for name, tensor in read_tensors(model.text_file).items():
             tensors[name.removeprefix("text.")] = tensor  # OpenCLIP's names
-        embeddings, paths = self.folder / "embeddings", self.folder / "paths.csv"
+        self.folder.mkdir()
+        save_file(tensors, self._weights)
+
+    def index(self, photos: Path) -> float:
+        """Seconds to encode the pictures of a folder, and to make its index of them."""
+        encode = ["inference", f"--input_dataset={photos}", f"--output_folder={self._embeddings}"]
+        options = [self._model, "--enable_text=False", f"--num_prepro_workers={os.cpu_count()}"]
+        seconds = run([str(self.program), *encode, *options]).seconds + self._make_index().seconds
+        shutil.rmtree(self._embeddings)
+        shutil.rmtree(self._index)
+        return seconds
+
+    def fill(self, places: "Iterable[Place]", vectors: Iterable[NDArray[np.float16]]) -> None:
+        """Have it index files that have these vectors, as it does itself."""
+        embeddings, paths = self._embeddings, self.folder / "paths.csv"
         (embeddings / "img_emb").mkdir(parents=True)
         (embeddings / "metadata").mkdir()
-        save_file(tensors, self._weights)
         np.save(embeddings / "img_emb" / "0.npy", np.concatenate(list(vectors)))
         paths.write_text("\n".join(["image_path", *(path for path, *_ in places)]))
         convert = "import pandas, sys; pandas.read_csv(sys.argv[1]).to_parquet(sys.argv[2])"
         python, parquet = self.program.with_name("python"), embeddings / "metadata" / "0.parquet"
         run([str(python), "-c", convert, str(paths), str(parquet)])
-        index = str(self.folder / "index")
-        run([str(self.program), "index", str(embeddings), index])
-        self._indices.write_text(json.dumps({"photos": index}))
+        self._make_index()
+        self._indices.write_text(json.dumps({"photos": str(self._index)}))
 
     @property
     def back(self) -> list[str]:
         """Its server's command, without the models that it would fetch."""
-        model = f"--clip_model=open_clip:ViT-B-32-quickgelu/{self._weights}"
         without = ("--enable_mclip_option=False", "--provide_aesthetic_embeddings=False")
-        return [str(self.program), "back", str(self._indices), "--port=0", model, *without]
+        return [str(self.program), "back", str(self._indices), "--port=0", self._model, *without]
+
+    def _make_index(self) -> Ran:
+        return run([str(self.program), "index", str(self._embeddings), str(self._index)])
+
+    @property
+    def _model(self) -> str:
+        return f"--clip_model=open_clip:ViT-B-32-quickgelu/{self._weights}"
+
+    @property
+    def _embeddings(self) -> Path:
+        return self.folder / "embeddings"
+
+    @property
+    def _index(self) -> Path:
+        return self.folder / "index"
 
     @property
     def _weights(self) -> Path:

@@ -72,7 +72,8 @@ def prepared(folder: Path, count: int) -> Iterator[Server]:
     theirs = peers.ClipRetrieval.installed(folder / "clip-retrieval")
     if theirs:
         vectors = (each for _, each in PictureLike(model.config.embed_dim).batches(count))
-        theirs.fill(model, peers.imagined(Path("/nowhere/photos"), count), vectors)
+        theirs.take(model)
+        theirs.fill(peers.imagined(Path("/nowhere/photos"), count), vectors)
         yield Server(THEIRS, theirs.back, search_theirs)
     library = folder / "library"
     filled(library, model, count)

@@ -7,24 +7,24 @@ as an index run, that takes a hundred times as long. Ours sleep.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from clipmodel.numpy_weights import Floats
 
-MOST = os.cpu_count() or 1  # threads of a product
 WORTH = 1 << 21  # multiplications that are worth a thread: 40 us
 FEW = 8  # rows: for fewer a product takes as long, since it waits for the matrix
 
 _sharing = threading.Lock()
 
 
-def product(x: Floats, matrix: Floats) -> Floats:
+def shared_product(x: Floats, matrix: Floats) -> Floats:
     """x (R, I) @ matrix (I, O). Of many threads that call at once, one has the help of others."""
-    one_thread_of_blas()
-    parts = min(MOST, max(len(x), FEW) * matrix.size // WORTH)
+    parts = min(threads_of_blas(), max(len(x), FEW) * matrix.size // WORTH)
     if parts < 2 or not _sharing.acquire(blocking=False):
         return x @ matrix
     try:
@@ -34,19 +34,37 @@ def product(x: Floats, matrix: Floats) -> Floats:
 
 
 @cache
-def one_thread_of_blas() -> None:
-    """For good: it is a setting of the process, which threads cannot change for each other."""
-    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
-        if "faiss" not in library.filepath:  # it has one of its own
-            library.set_num_threads(1)
+def threads_of_blas() -> int:
+    """How many NumPy's BLAS would take. From here on it takes one: that is a setting of the
+    process, which threads cannot change for each other.
+    """
+    held = ThreadpoolController().select(user_api="blas").lib_controllers
+    numpys = [each for each in held if "faiss" not in Path(each.filepath).parent.name]  # its own
+    most = max((each.num_threads for each in numpys), default=1)
+    for each in numpys:
+        each.set_num_threads(1)
+    return most
 
 
 def _shared(x: Floats, matrix: Floats, parts: int) -> Floats:
     made = np.empty((len(x), matrix.shape[1]), np.float32)
-    ends = [made.shape[1] * part // parts for part in range(parts + 1)]
-    ours, *theirs = map(slice, ends, ends[1:])
-    waiting = [_threads().submit(np.matmul, x, matrix[:, of], made[:, of]) for of in theirs]
-    np.matmul(x, matrix[:, ours], made[:, ours])
+    is_tall = len(x) > matrix.shape[1]
+    longer = max(made.shape)
+    ends = [longer * part // parts for part in range(parts + 1)]
+
+    def multiply(of: slice) -> None:
+        if is_tall:
+            np.matmul(x[of], matrix, made[of])
+        else:
+            np.matmul(x, matrix[:, of], made[:, of])
+
+    *theirs, ours = map(slice, ends, ends[1:])
+    waiting = []
+    with suppress(RuntimeError):  # no thread can be started, or Python is about to end
+        for of in theirs:
+            waiting.append(_threads().submit(multiply, of))
+    for of in [*theirs[len(waiting) :], ours]:
+        multiply(of)
     for part in waiting:
         part.result()
     return made
@@ -54,4 +72,15 @@ def _shared(x: Floats, matrix: Floats, parts: int) -> Floats:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST - 1, "product")
+    return ThreadPoolExecutor(threads_of_blas() - 1, "product")
+
+
+def _begin_anew() -> None:
+    """In a process that was forked: it has none of the threads."""
+    global _sharing
+    _sharing = threading.Lock()
+    _threads.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

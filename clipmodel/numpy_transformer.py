@@ -5,8 +5,8 @@ A search imports no torch, which takes seconds: a few texts or pictures take Num
 
 import numpy as np
 
-from clipmodel import numpy_threads
 from clipmodel.config import Activation
+from clipmodel.numpy_threads import shared_product
 from clipmodel.numpy_weights import Floats, Weights
 
 
@@ -36,7 +36,7 @@ def linear(x: Floats, weights: Weights, name: str) -> Floats:
 
 def product(x: Floats, matrix: Floats) -> Floats:
     """x (..., I) @ matrix (I, O), as one product: NumPy would make one of each row of a batch."""
-    flat = numpy_threads.product(x.reshape(-1, x.shape[-1]), matrix)
+    flat = shared_product(x.reshape(-1, x.shape[-1]), matrix)
     return flat.reshape(*x.shape[:-1], -1)
 
 

@@ -15,7 +15,7 @@ PROBES = 256  # pages asked for; a file that was read lately has all of them in 
 BUFFER = 4 << 20  # bytes a read
 MOST = 1 << 30  # bytes that the system is asked to pass on in one call
 
-_reading: dict[Path, threading.Thread] = {}
+_reading: dict[Path, threading.Thread] = {}  # by the real path
 _starting = threading.Lock()
 
 
@@ -23,6 +23,7 @@ def read_ahead(path: Path) -> threading.Thread:
     """Begin to bring the file into memory, or go on with it. The thread ends when it is there, as
     far as memory goes; at once where it was already.
     """
+    path = path.resolve()
     with _starting:
         thread = _reading.get(path)
         if thread is None or not thread.is_alive():
@@ -32,6 +33,8 @@ def read_ahead(path: Path) -> threading.Thread:
 
 
 def _bring(path: Path) -> None:
+    if not path.is_file():
+        return
     # One that is replaced or gone: whoever mapped it still has its pages.
     with suppress(OSError), FileIO(path) as file:
         if not in_memory(file.fileno()):
@@ -43,7 +46,7 @@ def _sweep(file: FileIO) -> None:
     a thread that computes: five times as long beside one.
     """
     if sys.platform == "linux":
-        with suppress(OSError), FileIO(os.devnull, "w") as nowhere:
+        with suppress(OSError), FileIO(os.devnull, "r+") as nowhere:
             while os.sendfile(nowhere.fileno(), file.fileno(), None, MOST):
                 pass
     buffer = bytearray(BUFFER)

@@ -128,6 +128,10 @@ def scanners() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(SCANNERS, "scanner")
 
 
+if hasattr(os, "register_at_fork"):  # a process that was forked has none of the threads
+    os.register_at_fork(after_in_child=scanners.cache_clear)
+
+
 @contextmanager
 def one_thread_for_one_query(queries: int) -> Iterator[None]:
     """Keep FAISS from gathering threads that have nothing to do: it can double the time."""

@@ -7,7 +7,7 @@ from retrieval.database import FILE_NAME
 
 VARIABLE = "RETRIEVE_LIBRARY"
 BESIDE = ".retrieve"  # the library of the folder of pictures that it lies in
-INDEX_FILE = "vectors-{}.faiss"  # in the library's folder; of a model, by the begin of its digest
+INDEX_FILE = "vectors-{}.faiss"  # of a model, by its digest's first letters
 
 
 def library_folder(named: str | os.PathLike[str] | None = None) -> Path:

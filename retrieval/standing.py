@@ -54,10 +54,9 @@ class Bank(NamedTuple):
 
     def measure(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """(N, D) -> (N, 2): mean and deviation of each picture's cosines to the sentences."""
-        from clipmodel.numpy_threads import one_thread_of_blas
+        from clipmodel.numpy_threads import shared_product
 
-        one_thread_of_blas()  # of more some wait, busily, for the next batch
-        cosines = vectors.astype(np.float32) @ self.vectors.T  # (N, D) @ (D, S) -> (N, S)
+        cosines = shared_product(vectors.astype(np.float32), self.vectors.T)  # (N, S)
         return np.stack([cosines.mean(axis=1), cosines.std(axis=1)], axis=1)
 
 

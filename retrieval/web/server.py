@@ -103,7 +103,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _leave() -> None:
-    """At once: a scan that goes on in a thread has nothing to lose."""
+    """At once: threads that scan or multiply, or wait for more of it, have nothing to lose."""
     others = set(threading.enumerate()) - {threading.current_thread()}
     if any(not thread.daemon for thread in others):
         os._exit(0)
