@@ -1,4 +1,4 @@
-"""Indexing JPEGs, end to end and from a cold start: rclip, clip-retrieval, OpenCLIP in a loop, ours.
+"""Indexing JPEGs, end to end and from a cold start: ours, rclip, clip-retrieval, a plain loop.
 
 The programs take turns, three times; the rates are the medians. clip-retrieval's two commands, one
 to encode and one to make an index, are counted together.

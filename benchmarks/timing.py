@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,9 +127,7 @@ def fields(pid: int, name: str) -> dict[str, int]:
 def descendants(pid: int) -> list[int]:
     """The children of a process, and theirs."""
     found: list[int] = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
+    with suppress(OSError):  # it has ended meanwhile
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
             found += map(int, children.read_text().split())
-        except OSError:
-            continue
     return found + [each for child in found for each in descendants(child)]
