@@ -40,23 +40,13 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
         models[peers.RCLIP_MODEL] = rclip.checkpoint
     alone = {name: tower_alone(path, 0.2 if quick else SECONDS) for name, path in models.items()}
 
-    def by_rclip(pictures: Path) -> float:
-        assert rclip
-        rclip.forget()
-        return rclip.index(pictures).seconds
-
-    def by_ours(model: Path, pictures: Path) -> float:
-        ran = retrieve("index", pictures, "--model", model, "--library", folder / "library")
-        shutil.rmtree(folder / "library")
-        return ran.seconds
-
     programs = dict[tuple[str, str], Callable[[Path], float]]()  # by name and model: its seconds
     if rclip:
-        programs["rclip", peers.RCLIP_MODEL] = by_rclip
+        programs["rclip", peers.RCLIP_MODEL] = partial(by_rclip, rclip)
     if clip_retrieval:
         programs["clip-retrieval", MODEL] = clip_retrieval.index
     for name, path in models.items():
-        programs["retrieve", name] = partial(by_ours, path)
+        programs["retrieve", name] = partial(by_ours, folder / "library", path)
 
     for size, (count, pixels) in INPUTS.items():
         count = count // 20 if quick else count
@@ -76,6 +66,17 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
                 who = f"open_clip, {'bf16' if bf16 else 'fp32'}, warm plain loop"
                 yield row(size, who, MODEL, rate, of_rclip, None)
         shutil.rmtree(pictures)
+
+
+def by_rclip(rclip: peers.Rclip, pictures: Path) -> float:
+    rclip.forget()
+    return rclip.index(pictures).seconds
+
+
+def by_ours(library: Path, model: Path, pictures: Path) -> float:
+    ran = retrieve("index", pictures, "--model", model, "--library", library)
+    shutil.rmtree(library)
+    return ran.seconds
 
 
 def row(

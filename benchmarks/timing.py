@@ -129,5 +129,6 @@ def descendants(pid: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):  # it has ended meanwhile
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            found += map(int, children.read_text().split())
+            with suppress(OSError):  # so has this thread, of which others may have children
+                found += map(int, children.read_text().split())
     return found + [each for child in found for each in descendants(child)]
