@@ -18,6 +18,14 @@ class VisionConfig:
     mlp_width: int
     activation: Activation  # OpenAI's weights: quick_gelu
 
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions that the products of weights take for one picture."""
+        patches = (self.image_size // self.patch_size) ** 2
+        of_a_block = self.width * (4 * self.width + 2 * self.mlp_width)
+        of_patches = 3 * self.patch_size**2 * self.width
+        return 2 * (patches * of_patches + (patches + 1) * self.layers * of_a_block)
+
 
 @dataclass(frozen=True)
 class ResNetConfig:
@@ -27,6 +35,17 @@ class ResNetConfig:
     width: int  # channels of the first stage; the last one has 32 times as many
     layers: tuple[int, int, int, int]  # bottleneck blocks of each stage
     heads: int  # of the attention pool
+
+    @property
+    def operations(self) -> int:
+        """As of a `VisionConfig`. What halves the sides doubles the channels, so that channels² ×
+        places, `unit`, is the same in all stages.
+        """
+        unit = (self.width * self.image_size // 4) ** 2
+        of_blocks = (4 + 9 + 4) * sum(self.layers)
+        of_first_blocks = 1 + 3 * 39  # beyond that: a shortcut, two convolutions before a stride
+        of_stem, of_attention_pool = 9 + 18, 2 * 16
+        return 2 * unit * (of_blocks + of_first_blocks + of_stem + of_attention_pool)
 
 
 @dataclass(frozen=True)

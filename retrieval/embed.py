@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval import models
 from retrieval.catalog import Catalog
+from retrieval.encoders import few, in_numpy, in_torch
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
 from retrieval.records import Address, ImageId, ModelRecord, Prepared
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from clipmodel.text_encoder import TextEncoder
 
 REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
-FEW = 4  # pictures that take NumPy less time than importing torch (2 s), even with a ViT-L/14
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
 
@@ -176,7 +176,7 @@ class Embedder:
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(S, S, 3) each -> (B, D)."""
         with self._opening:
-            is_light = len(pictures) <= FEW and "torch" not in sys.modules
+            is_light = len(pictures) <= few(self._model) and "torch" not in sys.modules
             tower = self._light_image_tower if is_light else self._image_tower
         starts = range(0, len(pictures), tower.batch_size)
         batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
@@ -202,15 +202,11 @@ class Embedder:
 
     @cached_property
     def _image_tower(self) -> "ImageEncoder":
-        from clipmodel.image_encoder import ImageEncoder  # imports torch
-
-        return ImageEncoder(self._model)
+        return in_torch(self._model)
 
     @cached_property
     def _light_image_tower(self) -> "NumpyImageEncoder":
-        from clipmodel.numpy_image_encoder import NumpyImageEncoder
-
-        return NumpyImageEncoder(self._model)
+        return in_numpy(self._model)
 
 
 def _read(path: Path) -> bytes:

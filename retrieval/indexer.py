@@ -25,7 +25,7 @@ from retrieval.bounds import MAX_PIXELS, allowed_in
 from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
 from retrieval.lock import Tell, write_lock
-from retrieval.recorder import ROWS, Encoder, Recorder
+from retrieval.recorder import ROWS, Encoder, Few, Recorder
 from retrieval.records import FileState, Progress, Shot, Summary
 from retrieval.refill import reread
 from retrieval.standing import Bank, bank_digest, is_measured
@@ -52,10 +52,12 @@ def index(
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
     bank: Callable[[], Bank] | None = None,
+    few: Few | None = None,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
-    encoder: called once, in a thread, only if there is something to encode. exclude: globs for
+    encoder: called once, in a thread, only if there is something to encode; `few` in its place if
+    that are no more pictures than it takes. exclude: globs for
     names and paths relative to a root. workers: processes that decode (None: by the number of
     processors; 0: none, decode here). bank: measures pictures (standing.py), also those that were
     not yet; called as `encoder` is. A model that is not the current one encodes all that is
@@ -68,7 +70,7 @@ def index(
     """
     count = default_workers() if workers is None else workers
     pool = WorkerPool(count) if count else InProcess()
-    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge, bank)
+    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge, bank, few)
     with write_lock(catalog.folder) as tell:
         run = IndexRun(catalog, model, pool, recorder, max_pixels, AHEAD + 2 * count, tell)
         try:
@@ -156,6 +158,7 @@ class IndexRun:
         """Images that this model has not encoded: all, when it is to take the place of another."""
         missing = self._missing()
         self._refilled = len(missing)
+        self._recorder.expect(len(missing))
         again = reread(
             self._catalog, missing, self._pool, self._side, self._max_pixels, self._window
         )

@@ -49,7 +49,7 @@ class Intake:
         max_pixels: int,
         expect: Callable[[], None],
     ) -> None:
-        """expect: called when there is a file that can be no copy of a known one."""
+        """expect: called for each file that is going to be decoded."""
         self._pool = pool
         self._expect = expect
         self._knows = knows
@@ -96,12 +96,13 @@ class Intake:
             self._sizes.add(size)
             self._unhashed[size] = []
             self._submit(Flight(look, "whole"))
-            self._expect()
 
     def _submit(self, flight: Flight) -> None:
         key, self._next_key = self._next_key, self._next_key + 1
         self._flights[key] = flight
         side = None if flight.stage == "hash" else self._side
+        if side:
+            self._expect()
         self._pool.submit(Task(key, flight.look.path, side, self._max_pixels))
 
     def _take(self, answer: Answer) -> Iterator[Outcome]:

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, cast, overload
@@ -14,6 +15,7 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
 from retrieval.embed import Embedder
+from retrieval.encoders import few, in_numpy, in_torch
 from retrieval.errors import (
     Interrupted,
     InvalidQuery,
@@ -31,7 +33,6 @@ from retrieval.selection import chosen, first_in, ids_in
 from retrieval.templates import expanded
 
 if TYPE_CHECKING:
-    from clipmodel.image_encoder import ImageEncoder
     from clipmodel.pretrained import ModelFolder
     from retrieval.check import Problem
     from retrieval.duplicates import Group
@@ -129,14 +130,12 @@ class Library:
         with the Summary of what was done and kept.
         """
         from retrieval.indexer import index  # a search needs none of it
+        from retrieval.recorder import Few
 
         named = self._named(paths)
         folder = self._model_to_index(model)
 
-        def encoder() -> "ImageEncoder":
-            from clipmodel.image_encoder import ImageEncoder  # imports torch
-
-            return ImageEncoder(folder, device=device, precision=precision)
+        is_chosen = device is not None or precision != "auto"  # by the caller, who means torch's
 
         def bank() -> "Bank":
             from retrieval.standing import Bank
@@ -147,7 +146,8 @@ class Library:
             self._catalog(create=True),
             named,
             folder,
-            encoder,
+            partial(in_torch, folder, device, precision),
+            few=None if is_chosen else Few(few(folder), partial(in_numpy, folder)),
             exclude=exclude,
             workers=workers,
             batch_size=batch_size,

@@ -5,10 +5,11 @@ decoded. No share waits for another: each is committed when it is encoded, and t
 its place. So a crash costs no more than a batch, and no lane is ever long without work.
 """
 
+import importlib
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
 MOST_LANES = 256  # threads, started as they are needed
-LOADING = 512  # pictures that may wait until the encoder is loaded
+LOADING = 512  # pictures that may wait until the encoder is loaded, or for it to be chosen
 ROWS = 1_000  # files without a picture to encode that are committed together
 
 
@@ -42,6 +43,13 @@ class Encoder(Protocol):
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
+
+
+class Few(NamedTuple):
+    """An encoder that is loaded at once, but slow: the better one for up to `most` pictures."""
+
+    most: int
+    encoder: Callable[[], Encoder]
 
 
 # (B, D), unit L2 norm; and how they stand to the bank, (B, 2).
@@ -67,9 +75,11 @@ class Recorder:
         batch_size: int | None,
         nudge: Callable[[], None],
         bank: Callable[[], Bank] | None = None,
+        few: Few | None = None,
     ) -> None:
         """`nudge` is called, in another thread, when `advance` has something to do. `bank`: what
-        pictures are measured with; called once, as `encoder` is.
+        pictures are measured with; called once, as `encoder` is. `few`: used in place of `encoder`
+        where that is quicker.
         """
         self.encoded = 0  # pictures that were, and are committed
         self.recorded = 0  # files that were, and pictures without one
@@ -78,6 +88,10 @@ class Recorder:
         self._adopted: ModelRecord | None = None
         self._load = encoder
         self._load_bank = bank
+        self._few = few or Few(0, encoder)
+        self._most_of_few = min(self._few.most, batch_size or LOADING)
+        self._expected = 0  # pictures
+        self._chosen: Callable[[], Encoder] | None = None  # one of the two
         self._encoder: Future[Encoder] | None = None
         self._bank: Future[Bank] | None = None
         self._threads = ThreadPoolExecutor(MOST_LANES, "encoder")
@@ -92,11 +106,11 @@ class Recorder:
         """Whether a content is in the catalog, or on its way there."""
         return digest in self._in_flight or self._catalog.image_of_digest(digest) is not None
 
-    def expect(self) -> None:
-        """There will be pictures: begin to load the encoder, which takes a second or more."""
-        if self._encoder is None:
-            self._encoder = self._threads.submit(self._load)
-            self._bank = self._threads.submit(self._load_bank) if self._load_bank else None
+    def expect(self, pictures: int = 1) -> None:
+        """There will be more pictures: begin to load what encodes so many; it may take a second."""
+        self._expected += pictures
+        if self._expected > self._most_of_few:
+            self._choose(self._load)
 
     def add_file(self, file: FileState) -> None:
         """A failure, or a file whose content is known."""
@@ -109,7 +123,6 @@ class Recorder:
 
     def add_picture(self, digest: bytes, decoded: Decoded, file: FileState | None) -> None:
         """A picture to encode; `file` None if only its vector is missing."""
-        self.expect()
         taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
         size = decoded.width, decoded.height
         image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)
@@ -128,6 +141,8 @@ class Recorder:
 
     def flush(self) -> None:
         """Encode and commit all that was added."""
+        if self._pictures and self._encoder is None:
+            self._choose(self._few.encoder)
         while self._pictures or self._shares:
             if self._pictures:
                 even = -(-len(self._pictures) // self._loaded().lanes)
@@ -147,6 +162,14 @@ class Recorder:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     # -- the encoder -----------------------------------------------------------------------------
+
+    def _choose(self, load: Callable[[], Encoder]) -> None:
+        """Begin to load it, if it is not the one that is there."""
+        if self._chosen is not load:
+            self._chosen, self._encoder = load, self._threads.submit(load)
+            self._adopted = None
+        if self._load_bank and self._bank is None:
+            self._bank = self._threads.submit(self._load_bank)
 
     def _may_send(self) -> bool:
         """Whether the encoder is loaded, or has to be waited for as too many pictures are."""
@@ -183,6 +206,7 @@ class Recorder:
 
     def _wait(self) -> None:
         """Until something is encoded; commit it, and send what it made room for."""
+        importlib.import_module("retrieval.transactions")  # meanwhile; the first one takes 0.15 s
         wait([share.vectors for share in self._shares], return_when=FIRST_COMPLETED)
         self.advance()
 
@@ -218,6 +242,9 @@ class Recorder:
             from retrieval import transactions
 
             model, precision = self._model, self._loaded().precision
+            known = self._catalog.model(model.digest)
+            if known and self._chosen is not self._load:
+                precision = known.precision  # that of the many
             dim, bank = model.config.embed_dim, bank_digest() if self._bank else None
             self._adopted = transactions.adopt_model(
                 self._catalog, model.name, model.digest, dim, precision, bank

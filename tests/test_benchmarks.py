@@ -17,6 +17,7 @@ from benchmarks.libraries import SMALL, filled, filled_from, random_model
 from benchmarks.rescan import change, every_so_many, move, stat_all
 from benchmarks.timing import Failed, Times, run, steady
 from clipmodel.config import ResNetConfig
+from clipmodel.registry import REGISTRY
 from retrieval import Library, Summary
 
 
@@ -81,6 +82,12 @@ def test_the_limit_counts_every_product_but_those_of_attention(family: str) -> N
     counted = counter.get_flop_counts()["Global"]
     wanted = sum(count for op, count in counted.items() if "attention" not in str(op))
     assert limits.operations(limits.products(config, 3)) == wanted
+
+
+def test_what_a_model_says_of_its_own_work_is_what_its_products_take() -> None:
+    for entry in REGISTRY.values():
+        counted = limits.operations(limits.products(entry.config, 1))
+        assert entry.config.vision.operations == pytest.approx(counted, rel=0.01)
 
 
 def test_peers_are_left_out_where_none_are_named(

@@ -290,6 +290,13 @@ def test_nor_does_one_by_a_picture_that_is_new(home: Path, indexed: Path) -> Non
     assert not modules & {"torch", "torchvision", "safetensors", "sqlalchemy", "tqdm"}
 
 
+def test_nor_does_a_run_that_finds_a_few_new_pictures(indexed: Path) -> None:
+    paint(indexed / "new.png", "red", seed=100)
+    assert "torch" not in modules_of("index", "--library", indexed)
+    paint(indexed / "newer.png", "red", seed=101)
+    assert "torch" in modules_of("index", "--library", indexed, "--precision", "fp32")
+
+
 def test_a_closed_pipe_is_no_error(indexed: Path) -> None:
     with program("search", indexed / "large/red.png", "--library", indexed) as search:
         assert search.stdout and search.stderr

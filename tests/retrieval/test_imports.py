@@ -17,6 +17,7 @@ STAGES = [
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
+    "encoders",
     "survey targets workers intake recorder refill index_file models selection duplicates export",
     "browse",
     "indexer embed search",
@@ -32,8 +33,8 @@ STAGES = [
 # The only ones that know of models and of nearest neighbours.
 OUTSIDE = {
     "clipmodel": {
-        "completion", "decode", "embed", "indexer", "library", "models", "program", "demo",
-        "recorder", "refill", "standing",
+        "completion", "decode", "embed", "encoders", "indexer", "library", "models", "program",
+        "demo", "recorder", "refill", "standing",
     },
     "indexes": {"check", "index_file", "program", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},

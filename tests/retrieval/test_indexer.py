@@ -6,19 +6,21 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clipmodel.pretrained import ModelFolder
 from indexes import VectorIndex
 from retrieval import index_file
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryBusy, PathNotFound
 from retrieval.indexer import index
 from retrieval.lock import write_lock
+from retrieval.recorder import Few
 from retrieval.records import Progress, Summary
 from tests.retrieval.small import (
     SmallEncoder,
@@ -295,6 +297,61 @@ def test_names_of_any_bytes(catalog: Catalog, base: Path) -> None:
     assert as_counts(run_index(catalog, [base / "photos"])) == {"unchanged": len(NASTY)}
     paths = {path for image in catalog.images(range(9)).values() for path in image.paths}
     assert paths == set((base / "photos").iterdir())
+
+
+# -- few pictures and many -----------------------------------------------------------------------
+
+
+class Coarse(SmallEncoder):
+    """Of many pictures."""
+
+    precision = "bf16"
+
+
+def encode_with_both(
+    catalog: Catalog, paths: Sequence[Path], model: ModelFolder, most: int = 3
+) -> tuple[int, int]:
+    """How many pictures the encoder of up to `most` has encoded, and the one of more."""
+    few, many = SmallEncoder(), Coarse()
+    for _ in index(catalog, paths, model, lambda: many, workers=0, few=Few(most, lambda: few)):
+        pass
+    return few.pictures, many.pictures
+
+
+def precision(catalog: Catalog) -> str | None:
+    model = catalog.current_model()
+    return model.precision if model else None
+
+
+def test_a_few_pictures_have_an_encoder_of_their_own(catalog: Catalog, base: Path) -> None:
+    photos, model = base / "photos", small_model()
+    paint_many(photos, 3)
+    assert encode_with_both(catalog, [photos], model) == (3, 0)
+    assert precision(catalog) == "fp32"
+    paint_many(photos, 4, first=10)
+    assert encode_with_both(catalog, [], model) == (0, 4)
+    assert precision(catalog) == "bf16"
+    paint(photos / "one more.png", 20)
+    assert encode_with_both(catalog, [], model) == (1, 0)
+    assert precision(catalog) == "bf16"  # as nearly all
+    assert encode_with_both(catalog, [], model) == (0, 0)
+    assert contents(catalog) == fresh_contents(base, photos)
+
+
+def test_copies_are_no_more_pictures(catalog: Catalog, base: Path) -> None:
+    paint_many(base / "photos", 3)
+    shutil.copytree(base / "photos", base / "photos" / "copies")
+    assert encode_with_both(catalog, [base / "photos"], small_model()) == (3, 0)
+
+
+def test_after_a_few_new_pictures_another_model_may_have_many(
+    catalog: Catalog, photos: Path
+) -> None:
+    other = small_model("other")
+    encode_with_both(catalog, [photos], small_model())
+    paint(photos / "new.png", 50)
+    assert encode_with_both(catalog, [], other) == (1, 10)
+    assert catalog.counts().embedded == 11 and precision(catalog) == "bf16"
 
 
 # -- another model -------------------------------------------------------------------------------
