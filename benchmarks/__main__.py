@@ -9,7 +9,7 @@ import click
 
 from benchmarks import peers, report
 
-NAMES = tuple("encode decode indexes search serve rescan index memory relevance".split())
+NAMES = tuple("encode decode indexes search serve rescan news index memory relevance".split())
 
 
 @click.command()

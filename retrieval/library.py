@@ -124,7 +124,8 @@ class Library:
         when that is done. exclude: globs for names and for paths below a folder. workers: processes
         that decode (0: none). max_pixels: of a picture, larger ones are recorded as failures; it
         bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
-        encoder, chosen by the machine if not given. progress: called often, in this thread.
+        encoder, chosen by the machine if not given; a few pictures are encoded in NumPy then.
+        progress: called often, in this thread.
 
         Raises PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable; Interrupted on Ctrl-C,
         with the Summary of what was done and kept.
@@ -135,7 +136,7 @@ class Library:
         named = self._named(paths)
         folder = self._model_to_index(model)
 
-        is_chosen = device is not None or precision != "auto"  # by the caller, who means torch's
+        is_asked = device is not None or precision != "auto"  # for what torch alone can do
 
         def bank() -> "Bank":
             from retrieval.standing import Bank
@@ -147,7 +148,7 @@ class Library:
             named,
             folder,
             partial(in_torch, folder, device, precision),
-            few=None if is_chosen else Few(few(folder), partial(in_numpy, folder)),
+            few=None if is_asked else Few(few(folder), partial(in_numpy, folder)),
             exclude=exclude,
             workers=workers,
             batch_size=batch_size,

@@ -1,0 +1,62 @@
+"""New pictures in a folder of 1,000 known ones, until an answer is there: ours, and rclip's.
+
+rclip looks for them when it is asked; ours are two commands, `index` and `search`, one after the
+other. Both with the weights of rclip's model, where it is here.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from benchmarks import peers
+from benchmarks.inputs import PictureLike, photos
+from benchmarks.libraries import filled_from, vit_b_32
+from benchmarks.report import Row
+from benchmarks.timing import retrieve
+from clipmodel.pretrained import resolve
+
+KNOWN = 1_000
+NEW = (1, 5, 20, 100)
+ROUNDS = 3
+QUERY = "a red car in the snow"
+
+
+def run(folder: Path, quick: bool) -> Iterator[Row]:
+    known, new = (KNOWN // 10, NEW[:2]) if quick else (KNOWN, NEW)
+    rounds = 1 if quick else ROUNDS
+    pictures, later, library = folder / "photos", folder / "later", folder / "library"
+    photos(pictures, known + rounds * sum(new), (640, 480))
+    later.mkdir()
+    for path in sorted(pictures.iterdir())[known:]:
+        path.rename(later / path.name)
+    rclip = peers.Rclip.installed(folder / "rclip")
+    model = resolve(rclip.checkpoint) if rclip else vit_b_32(folder / "model")
+    filled_from(library, model, pictures)
+    if rclip:
+        dim = model.config.embed_dim
+        rclip.fill(peers.found(pictures), (v for _, v in PictureLike(dim).batches(known)))
+
+    def ours() -> float:
+        seconds = retrieve("index", pictures, "--library", library).seconds
+        return seconds + retrieve("search", QUERY, "--library", library).seconds
+
+    waiting = sorted(later.iterdir())
+    for count in new:
+        taken: dict[str, list[float]] = {"ours": [], "theirs": []}
+        for _ in range(rounds):
+            for path in waiting[:count]:
+                shutil.move(path, pictures)
+            del waiting[:count]
+            taken["ours"].append(ours())
+            if rclip:
+                taken["theirs"].append(rclip.index(pictures).seconds)
+        mine = median(taken["ours"])
+        theirs = median(taken["theirs"]) if rclip else None
+        yield {
+            "known": known,
+            "new": count,
+            "retrieve s": mine,
+            "rclip s": theirs,
+            "ratio": mine / theirs if theirs else None,
+        }
