@@ -1,6 +1,6 @@
 """The image tower of a model, in torch for many pictures, in NumPy for a few.
 
-To import torch takes more than a second, in which NumPy encodes some twenty pictures with a ViT-B/32.
+Importing torch takes more than a second, in which NumPy encodes twenty pictures with a ViT-B/32.
 """
 
 from typing import TYPE_CHECKING
