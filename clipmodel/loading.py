@@ -6,10 +6,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clipmodel.config import ResNetConfig
-from clipmodel.errors import CheckpointError
 from clipmodel.model import CLIP, VisionTransformer
 from clipmodel.model_folder import ModelFolder
 from clipmodel.resnet import ModifiedResNet
+from clipmodel.shapes import COUNTER, check, damaged
 
 
 def default_device() -> str:
@@ -60,17 +60,14 @@ def _read(folder: ModelFolder, tower: str) -> dict[str, torch.Tensor]:
     try:
         return load_file(folder.path / f"{tower}.safetensors")
     except (OSError, SafetensorError) as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder.path, error) from error
 
 
 def _fill(module: nn.Module, weights: dict[str, torch.Tensor], folder: ModelFolder) -> None:
-    # Batch norms count batches while they train; a model folder need not say how many.
-    counters = {n: torch.tensor(0) for n in module.state_dict() if n.endswith("batches_tracked")}
-    try:
-        module.load_state_dict(counters | weights, assign=True)
-    except RuntimeError as error:
-        raise _damaged(folder, error) from error
-
-
-def _damaged(folder: ModelFolder, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{folder.path} is damaged: {error}; remove it to have it made anew")
+    held, wanted = (
+        {name: tuple(weight.shape) for name, weight in weights_of.items()}
+        for weights_of in (weights, module.state_dict())
+    )
+    check(held, wanted, folder.path)
+    counters = {name: torch.tensor(0) for name in wanted if name.endswith(COUNTER)}
+    module.load_state_dict(counters | weights, assign=True)

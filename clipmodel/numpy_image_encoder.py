@@ -12,6 +12,7 @@ from clipmodel.errors import ClipModelError
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_vision import ModifiedResNet, VisionTransformer
 from clipmodel.numpy_weights import Floats, Weights
+from clipmodel.shapes import of_image_tower
 
 
 class NumpyImageEncoder:
@@ -23,7 +24,8 @@ class NumpyImageEncoder:
 
     def __init__(self, folder: ModelFolder) -> None:
         """Raises CheckpointError where the weights are not those of the folder's config."""
-        config, weights = folder.config, Weights(folder.vision_file, "visual.")
+        config = folder.config
+        weights = Weights(folder.vision_file, "visual.", of_image_tower(config))
         self.size = config.vision.image_size  # pixels a side
         self._dim = config.embed_dim
         self._mean = np.array(config.mean, np.float32) * 255
@@ -43,9 +45,10 @@ class NumpyImageEncoder:
             raise ValueError(
                 f"pixels of shape (B, {self.size}, {self.size}, 3), not {pixels.shape}"
             )
-        if not len(pixels):
-            return np.empty((0, self._dim), np.float32)
-        vectors = self._tower((pixels - self._mean) / self._std)
+        vectors = np.empty((len(pixels), self._dim), np.float32)
+        for start in range(0, len(pixels), self.batch_size):
+            some = slice(start, start + self.batch_size)
+            vectors[some] = self._tower((pixels[some] - self._mean) / self._std)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(vectors).all():
             raise ClipModelError("the image tower's weights give vectors that are no numbers")

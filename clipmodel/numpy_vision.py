@@ -19,12 +19,9 @@ class VisionTransformer:
     """Pixels -> embedding, not normalised."""
 
     def __init__(self, weights: Weights, config: VisionConfig) -> None:
-        """Raises CheckpointError where the weights are not those of the config."""
         self._weights = weights
         self._patch = config.patch_size
         self._side = config.image_size // config.patch_size  # patches
-        weights.check("conv1.weight", (config.width, 3, self._patch, self._patch))
-        weights.check("positional_embedding", (self._side**2 + 1, config.width))
         self._transformer = Transformer(
             weights, config.layers, config.heads, config.activation, causal=False
         )
@@ -50,14 +47,10 @@ class ModifiedResNet:
     """Pixels -> embedding, not normalised. Each batch norm is folded into its convolution."""
 
     def __init__(self, weights: Weights, config: ResNetConfig) -> None:
-        """Raises CheckpointError where the weights are not those of the config."""
         self._weights = weights
         self._blocks = config.layers
         self._heads = config.heads
         self._folded: dict[str, tuple[Floats, Floats]] = {}  # by the name of the convolution
-        weights.check("conv1.weight", (config.width // 2, 3, 3, 3))
-        places = (config.image_size // 32) ** 2 + 1
-        weights.check("attnpool.positional_embedding", (places, config.width * 32))
 
     def __call__(self, x: Floats) -> Floats:
         """(B, S, S, 3) -> (B, D)."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_transformer import Transformer, layer_norm
 from clipmodel.numpy_weights import Floats, Weights
+from clipmodel.shapes import of_text_tower
 from clipmodel.tokenizer import token_ids
 
 MOST_TOKENS = 4096  # computed at a time, which bounds the memory that many texts take
@@ -23,8 +24,7 @@ class TextEncoder:
     def __init__(self, folder: ModelFolder) -> None:
         """Raises CheckpointError where the weights are not those of the folder's config."""
         self.config = config = folder.config.text
-        self._weights = Weights(folder.text_file, "text.")
-        self._weights.check("token_embedding.weight", (config.vocab_size, config.width))
+        self._weights = Weights(folder.text_file, "text.", of_text_tower(folder.config))
         self._transformer = Transformer(
             self._weights, config.layers, config.heads, config.activation, causal=True
         )

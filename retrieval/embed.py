@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval import models
 from retrieval.catalog import Catalog
-from retrieval.encoders import few, in_numpy, in_torch
+from retrieval.encoders import in_numpy, in_torch, most_in_numpy
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
 from retrieval.records import Address, ImageId, ModelRecord, Prepared
@@ -176,7 +176,7 @@ class Embedder:
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(S, S, 3) each -> (B, D)."""
         with self._opening:
-            is_light = len(pictures) <= few(self._model) and "torch" not in sys.modules
+            is_light = "torch" not in sys.modules and len(pictures) <= most_in_numpy(self._model)
             tower = self._light_image_tower if is_light else self._image_tower
         starts = range(0, len(pictures), tower.batch_size)
         batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)

@@ -3,6 +3,7 @@
 Importing torch takes more than a second, in which NumPy encodes twenty pictures with a ViT-B/32.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,12 +11,16 @@ if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
     from clipmodel.numpy_image_encoder import NumpyImageEncoder
 
-MEANWHILE = 200e9  # operations that two or three cores do in NumPy until torch is there
+# Operations that two or three cores do in NumPy until torch has its tower:
+MEANWHILE = 200e9
+IF_TORCH_IS_THERE = 40e9
+MOST = 64  # pictures, however small the model: as many as are looked at before any is encoded
 
 
-def few(folder: "ModelFolder") -> int:
+def most_in_numpy(folder: "ModelFolder") -> int:
     """How many pictures are sooner encoded in NumPy; at least 1."""
-    return max(1, int(MEANWHILE / folder.config.vision.operations))
+    meanwhile = IF_TORCH_IS_THERE if "torch" in sys.modules else MEANWHILE
+    return min(max(1, int(meanwhile / folder.config.vision.operations)), MOST)
 
 
 def in_numpy(folder: "ModelFolder") -> "NumpyImageEncoder":

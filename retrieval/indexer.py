@@ -25,7 +25,7 @@ from retrieval.bounds import MAX_PIXELS, allowed_in
 from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
 from retrieval.lock import Tell, write_lock
-from retrieval.recorder import ROWS, Encoder, Few, Recorder
+from retrieval.recorder import ROWS, Encoder, QuickStart, Recorder
 from retrieval.records import FileState, Progress, Shot, Summary
 from retrieval.refill import reread
 from retrieval.standing import Bank, bank_digest, is_measured
@@ -36,7 +36,7 @@ from retrieval.workers import InProcess, Pool, WorkerPool
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-AHEAD = 32  # files that are decoded while a batch is encoded, beside two for each worker
+AHEAD = 64  # files that are decoded while a batch is encoded, beside two for each worker
 MOST_WORKERS = 16
 TRY_AGAIN = -1  # in place of a file's time, where it was the disk that failed: it never matches
 
@@ -52,16 +52,15 @@ def index(
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
     bank: Callable[[], Bank] | None = None,
-    few: Few | None = None,
+    quick: QuickStart | None = None,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
-    encoder: called once, in a thread, only if there is something to encode; `few` in its place if
-    that are no more pictures than it takes. exclude: globs for
-    names and paths relative to a root. workers: processes that decode (None: by the number of
-    processors; 0: none, decode here). bank: measures pictures (standing.py), also those that were
-    not yet; called as `encoder` is. A model that is not the current one encodes all that is
-    known, too, and becomes current when it is done.
+    encoder: called once, in a thread, only if there is something to encode; `quick` is in its place
+    as long as that is little. exclude: globs for names and paths relative to a root. workers:
+    processes that decode (None: by the number of processors; 0: none, decode here). bank: measures
+    pictures (standing.py), also those that were not yet; called as `encoder` is. A model that is
+    not the current one encodes all that is known, too, and becomes current when it is done.
 
     Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
     encoded is committed. One that comes between two values can be passed in with the generator's
@@ -70,7 +69,7 @@ def index(
     """
     count = default_workers() if workers is None else workers
     pool = WorkerPool(count) if count else InProcess()
-    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge, bank, few)
+    recorder = Recorder(catalog, model, encoder, batch_size, pool.nudge, bank, quick)
     with write_lock(catalog.folder) as tell:
         run = IndexRun(catalog, model, pool, recorder, max_pixels, AHEAD + 2 * count, tell)
         try:

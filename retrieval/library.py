@@ -15,7 +15,7 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.database import FILE_NAME
 from retrieval.embed import Embedder
-from retrieval.encoders import few, in_numpy, in_torch
+from retrieval.encoders import in_numpy, in_torch, most_in_numpy
 from retrieval.errors import (
     Interrupted,
     InvalidQuery,
@@ -131,12 +131,13 @@ class Library:
         with the Summary of what was done and kept.
         """
         from retrieval.indexer import index  # a search needs none of it
-        from retrieval.recorder import Few
+        from retrieval.recorder import QuickStart
 
         named = self._named(paths)
         folder = self._model_to_index(model)
 
-        is_asked = device is not None or precision != "auto"  # for what torch alone can do
+        quick = QuickStart(most_in_numpy(folder), partial(in_numpy, folder))
+        asks_for_torch = device is not None or precision != "auto"
 
         def bank() -> "Bank":
             from retrieval.standing import Bank
@@ -148,7 +149,7 @@ class Library:
             named,
             folder,
             partial(in_torch, folder, device, precision),
-            few=None if is_asked else Few(few(folder), partial(in_numpy, folder)),
+            quick=None if asks_for_torch else quick,
             exclude=exclude,
             workers=workers,
             batch_size=batch_size,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
 MOST_LANES = 256  # threads, started as they are needed
-LOADING = 512  # pictures that may wait until the encoder is loaded, or for it to be chosen
+LOADING = 512  # pictures that may wait until the encoder is loaded
 ROWS = 1_000  # files without a picture to encode that are committed together
 
 
@@ -45,15 +45,19 @@ class Encoder(Protocol):
         """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
 
 
-class Few(NamedTuple):
-    """An encoder that is loaded at once, but slow: the better one for up to `most` pictures."""
+class QuickStart(NamedTuple):
+    """An encoder that is loaded at once, but slower: the better one for up to `most` pictures."""
 
     most: int
     encoder: Callable[[], Encoder]
 
 
-# (B, D), unit L2 norm; and how they stand to the bank, (B, 2).
-Encoded = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+class Encoded(NamedTuple):
+    """What the encoder made of some pictures."""
+
+    vectors: NDArray[np.float32]  # (B, D), unit L2 norm
+    standings: NDArray[np.float32] | None  # (B, 2), to the bank
+    precision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Share:
     """Pictures at the encoder, and what it will make of them."""
 
     images: list[NewImage]
-    vectors: Future[Encoded]
+    encoded: Future[Encoded]
 
 
 class Recorder:
@@ -75,21 +79,20 @@ class Recorder:
         batch_size: int | None,
         nudge: Callable[[], None],
         bank: Callable[[], Bank] | None = None,
-        few: Few | None = None,
+        quick: QuickStart | None = None,
     ) -> None:
         """`nudge` is called, in another thread, when `advance` has something to do. `bank`: what
-        pictures are measured with; called once, as `encoder` is. `few`: used in place of `encoder`
-        where that is quicker.
+        pictures are measured with; called once, as `encoder` is. `quick`: used until more pictures
+        are expected than it is meant for.
         """
         self.encoded = 0  # pictures that were, and are committed
         self.recorded = 0  # files that were, and pictures without one
         self._catalog = catalog
         self._model = model
-        self._adopted: ModelRecord | None = None
+        self._adopted: dict[str, ModelRecord] = {}  # by the precision of an encoder
         self._load = encoder
         self._load_bank = bank
-        self._few = few or Few(0, encoder)
-        self._most_of_few = min(self._few.most, batch_size or LOADING)
+        self._quick = quick or QuickStart(0, encoder)
         self._expected = 0  # pictures
         self._chosen: Callable[[], Encoder] | None = None  # one of the two
         self._encoder: Future[Encoder] | None = None
@@ -107,9 +110,9 @@ class Recorder:
         return digest in self._in_flight or self._catalog.image_of_digest(digest) is not None
 
     def expect(self, pictures: int = 1) -> None:
-        """There will be more pictures: begin to load what encodes so many; it may take a second."""
+        """There will be so many more: begin to load the encoder, if they are not few."""
         self._expected += pictures
-        if self._expected > self._most_of_few:
+        if self._expected > self._quick.most:
             self._choose(self._load)
 
     def add_file(self, file: FileState) -> None:
@@ -123,6 +126,8 @@ class Recorder:
 
     def add_picture(self, digest: bytes, decoded: Decoded, file: FileState | None) -> None:
         """A picture to encode; `file` None if only its vector is missing."""
+        if self._encoder is None:
+            self._choose(self._quick.encoder)
         taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
         size = decoded.width, decoded.height
         image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)
@@ -134,15 +139,13 @@ class Recorder:
 
     def advance(self) -> None:
         """Commit what is encoded, and give the encoder what there is for it."""
+        for share in [share for share in self._shares if share.encoded.done()]:
+            self._commit_share(share)
         if self._may_send():
-            for share in [share for share in self._shares if share.vectors.done()]:
-                self._commit_share(share)
             self._send(self._share())
 
     def flush(self) -> None:
         """Encode and commit all that was added."""
-        if self._pictures and self._encoder is None:
-            self._choose(self._few.encoder)
         while self._pictures or self._shares:
             if self._pictures:
                 even = -(-len(self._pictures) // self._loaded().lanes)
@@ -153,7 +156,7 @@ class Recorder:
     def rescue(self) -> None:
         """Commit what is encoded, or being encoded; drop the rest."""
         self._pictures.clear()
-        self._shares = [share for share in self._shares if not share.vectors.cancel()]
+        self._shares = [share for share in self._shares if not share.encoded.cancel()]
         while self._shares:
             self._wait()
         self._commit([], None)
@@ -167,7 +170,6 @@ class Recorder:
         """Begin to load it, if it is not the one that is there."""
         if self._chosen is not load:
             self._chosen, self._encoder = load, self._threads.submit(load)
-            self._adopted = None
         if self._load_bank and self._bank is None:
             self._bank = self._threads.submit(self._load_bank)
 
@@ -195,28 +197,30 @@ class Recorder:
         while len(self._pictures) >= size and room > 0:
             size = min(size, room)
             some, self._pictures = self._pictures[:size], self._pictures[size:]
-            vectors = self._threads.submit(self._encode, [decoded.pixels for _, decoded in some])
-            self._shares.append(Share([image for image, _ in some], vectors))
-            vectors.add_done_callback(lambda _: self._nudge())
+            encoded = self._threads.submit(self._encode, [decoded.pixels for _, decoded in some])
+            self._shares.append(Share([image for image, _ in some], encoded))
+            encoded.add_done_callback(lambda _: self._nudge())
             room -= len(some)
 
     def _encode(self, pixels: list[NDArray[np.uint8]]) -> Encoded:
-        vectors = self._loaded().encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
-        return vectors, self._bank.result().measure(vectors) if self._bank else None
+        encoder = self._loaded()
+        vectors = encoder.encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
+        standings = self._bank.result().measure(vectors) if self._bank else None
+        return Encoded(vectors, standings, encoder.precision)
 
     def _wait(self) -> None:
         """Until something is encoded; commit it, and send what it made room for."""
         importlib.import_module("retrieval.transactions")  # meanwhile; the first one takes 0.15 s
-        wait([share.vectors for share in self._shares], return_when=FIRST_COMPLETED)
+        wait([share.encoded for share in self._shares], return_when=FIRST_COMPLETED)
         self.advance()
 
     # -- the catalog -----------------------------------------------------------------------------
 
     def _commit_share(self, share: Share) -> None:
-        encoded, standings = share.vectors.result()
+        encoded, standings, precision = share.encoded.result()
         digests = [image.digest for image in share.images]
         vectors = Vectors(
-            self._adopt().id,
+            self._adopt(precision).id,
             dict(zip(digests, encoded, strict=True)),
             {} if standings is None else dict(zip(digests, standings, strict=True)),
         )
@@ -237,16 +241,12 @@ class Recorder:
         for image in images:
             self.recorded += max(len(self._in_flight.pop(image.digest, ())), 1)
 
-    def _adopt(self) -> ModelRecord:
-        if self._adopted is None:
+    def _adopt(self, precision: str) -> ModelRecord:
+        if precision not in self._adopted:
             from retrieval import transactions
 
-            model, precision = self._model, self._loaded().precision
-            known = self._catalog.model(model.digest)
-            if known and self._chosen is not self._load:
-                precision = known.precision  # that of the many
-            dim, bank = model.config.embed_dim, bank_digest() if self._bank else None
-            self._adopted = transactions.adopt_model(
-                self._catalog, model.name, model.digest, dim, precision, bank
+            model, bank = self._model, bank_digest() if self._bank else None
+            self._adopted[precision] = transactions.adopt_model(
+                self._catalog, model.name, model.digest, model.config.embed_dim, precision, bank
             )
-        return self._adopted
+        return self._adopted[precision]

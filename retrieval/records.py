@@ -125,7 +125,7 @@ class ModelRecord:
     name: str
     digest: str
     dim: int
-    precision: str
+    precision: str  # the coarsest that some of its vectors were encoded in: "fp32", "bf16", ...
     bank: str | None = None  # the sentences that all its vectors were measured with (standing.py)
 
 

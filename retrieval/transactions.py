@@ -82,6 +82,7 @@ def adopt_model(
 ) -> ModelRecord:
     """The row of the model with these weights; the first one in a catalog becomes current.
 
+    precision: of what is going to be encoded; what is finer than before does not change the row.
     bank: what the vectors of a model that is new here are going to be measured with.
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
@@ -89,10 +90,12 @@ def adopt_model(
         adopted = insert(ModelRow).values(
             name=name, digest=digest, dim=dim, precision=precision, is_current=first, bank=bank
         )
+        coarsest = ModelRow.precision if precision == "fp32" else precision
         renewed = adopted.on_conflict_do_update(
-            index_elements=["digest"], set_={"name": name, "precision": precision}
+            index_elements=["digest"], set_={"name": name, "precision": coarsest}
         )
-        id, held = connection.execute(renewed.returning(ModelRow.id, ModelRow.bank)).one()
+        stored = renewed.returning(ModelRow.id, ModelRow.precision, ModelRow.bank)
+        id, precision, held = connection.execute(stored).one()
     return ModelRecord(id, name, digest, dim, precision, held)
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipmodel.errors import ClipModelError
 from retrieval.errors import Interrupted, LibraryBusy, RetrieveError
 from retrieval.library import Library
 from retrieval.records import Progress
@@ -49,7 +50,7 @@ class IndexRuns:
             return of_run(self._library.index(paths, progress=self._check))
         except Interrupted as interrupt:
             return of_run(interrupt.summary)
-        except RetrieveError as error:
+        except (RetrieveError, ClipModelError) as error:
             return str(error)
 
     def _check(self, _: Progress) -> None:

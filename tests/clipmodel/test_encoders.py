@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from clipmodel import shapes
 from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError, ClipModelError
 from clipmodel.image_encoder import ImageEncoder
@@ -18,12 +19,14 @@ from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.numpy_image_encoder import NumpyImageEncoder
 from clipmodel.numpy_transformer import gelu
+from clipmodel.registry import REGISTRY
 from clipmodel.text_encoder import TextEncoder
 from clipmodel.tokenizer import token_ids
 
+VISION = VisionConfig(32, 8, 64, 2, 4, 256, "gelu")
 CONFIG = ModelConfig(
     embed_dim=48,
-    vision=VisionConfig(32, 8, 64, 2, 4, 256, "gelu"),
+    vision=VISION,
     text=TextConfig(77, 49408, 64, 3, 4, 256, "quick_gelu"),
     mean=(0.48, 0.46, 0.41),
     std=(0.27, 0.26, 0.28),
@@ -181,14 +184,45 @@ def test_a_device_that_is_not_there_is_an_error(folder: ModelFolder) -> None:
         ImageEncoder(folder, device="nonsense")
 
 
-def test_weights_of_another_model_are_refused(folder: ModelFolder) -> None:
-    other = replace(folder, config=RESNET)
-    with pytest.raises(CheckpointError):
-        ImageEncoder(other, device="cpu")
-    with pytest.raises(CheckpointError):
-        NumpyImageEncoder(other)
-    with pytest.raises(CheckpointError):
-        TextEncoder(replace(folder, config=replace(CONFIG, text=replace(CONFIG.text, width=32))))
+@pytest.mark.parametrize(
+    "vision",
+    [
+        RESNET.vision,
+        replace(VISION, layers=1),
+        replace(VISION, layers=3),
+        replace(VISION, mlp_width=128),
+        replace(VISION, patch_size=4),
+    ],
+)
+def test_weights_of_another_image_tower_are_refused(
+    folder: ModelFolder, vision: VisionConfig | ResNetConfig
+) -> None:
+    other = replace(folder, config=replace(CONFIG, vision=vision))
+    for encoder in (ImageEncoder, NumpyImageEncoder):
+        with pytest.raises(CheckpointError, match="is damaged: .*; remove .* to have it made anew"):
+            encoder(other)
+
+
+@pytest.mark.parametrize("change", [{"width": 32}, {"layers": 2}, {"context_length": 76}])
+def test_weights_of_another_text_tower_are_refused(
+    folder: ModelFolder, change: dict[str, int]
+) -> None:
+    other = replace(folder, config=replace(CONFIG, text=replace(CONFIG.text, **change)))
+    with pytest.raises(CheckpointError, match="is damaged: .*; remove .* to have it made anew"):
+        TextEncoder(other)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_the_shapes_of_weights_are_those_of_the_model(name: str) -> None:
+    config = REGISTRY[name].config
+    with torch.device("meta"):
+        state = CLIP(config).state_dict()
+    held = {name: tuple(w.shape) for name, w in state.items() if "batches_tracked" not in name}
+    images = {f"visual.{name}": shape for name, shape in shapes.of_image_tower(config).items()}
+    scale = {"logit_scale": ()}
+    texts = {f"text.{name}": shape for name, shape in shapes.of_text_tower(config).items()}
+    del texts["text.logit_scale"]
+    assert held == images | texts | scale
 
 
 def test_what_a_gpu_has_no_memory_for_is_encoded_in_halves(folder: ModelFolder) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,21 @@ def test_mistakes_with_a_library(indexed: Path) -> None:
     assert "cannot search for photos/notes.jpg" in refused("search", "photos/notes.jpg", *library)
     (indexed / ".retrieve" / FILE_NAME).write_bytes(b"no database" * 1000)
     assert "damaged" in refused("search", "a red car", *library)
+
+
+def test_damaged_weights_are_named_and_nothing_is_lost(home: Path, models: Models) -> None:
+    model, photos = shutil.copytree(models.small, home / "model"), home / "photos"
+    paint(photos / "one.png", "red", seed=1)
+    ok("index", photos, "--here", "--model", model)
+    os.truncate(model / "vision.safetensors", 100_000)
+    paint(photos / "two.png", "red", seed=2)
+    library = ("--library", photos)
+    for options in ((), ("--device", "cpu")):
+        said = refused("index", *library, *options)
+        assert f"{model}" in said and "is damaged" in said and "to have it made anew" in said
+    shutil.rmtree(model)
+    shutil.copytree(models.small, model)
+    assert "1 new, 1 unchanged" in ok("index", *library)
 
 
 def test_debug_shows_where() -> None:

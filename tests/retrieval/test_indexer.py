@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clipmodel.errors import ClipModelError
 from clipmodel.pretrained import ModelFolder
 from indexes import VectorIndex
 from retrieval import index_file
@@ -20,7 +21,7 @@ from retrieval.catalog import Catalog
 from retrieval.errors import LibraryBusy, PathNotFound
 from retrieval.indexer import index
 from retrieval.lock import write_lock
-from retrieval.recorder import Few
+from retrieval.recorder import QuickStart
 from retrieval.records import Progress, Summary
 from tests.retrieval.small import (
     SmallEncoder,
@@ -313,7 +314,8 @@ def encode_with_both(
 ) -> tuple[int, int]:
     """How many pictures the encoder of up to `most` has encoded, and the one of more."""
     few, many = SmallEncoder(), Coarse()
-    for _ in index(catalog, paths, model, lambda: many, workers=0, few=Few(most, lambda: few)):
+    quick = QuickStart(most, lambda: few)
+    for _ in index(catalog, paths, model, lambda: many, workers=0, quick=quick):
         pass
     return few.pictures, many.pictures
 
@@ -352,6 +354,32 @@ def test_after_a_few_new_pictures_another_model_may_have_many(
     paint(photos / "new.png", 50)
     assert encode_with_both(catalog, [], other) == (1, 10)
     assert catalog.counts().embedded == 11 and precision(catalog) == "bf16"
+
+
+def test_an_interrupt_keeps_the_few_that_were_encoded(catalog: Catalog, photos: Path) -> None:
+    quick = QuickStart(20, SmallEncoder)
+    run = index(catalog, [photos], small_model(), SmallEncoder, workers=0, quick=quick)
+    for step in run:
+        if isinstance(step, Progress) and step.encoded:
+            summary = run.throw(KeyboardInterrupt())
+            break
+    assert isinstance(summary, Summary) and summary.interrupted
+    assert 0 < catalog.counts().embedded == summary.encoded < 10
+
+
+def test_the_few_that_were_encoded_are_kept_if_the_encoder_of_many_cannot_be_loaded(
+    catalog: Catalog, photos: Path
+) -> None:
+    other = small_model("other")
+    encode_with_both(catalog, [photos], small_model())
+    paint(photos / "new.png", 50)
+
+    def broken() -> SmallEncoder:
+        raise ClipModelError("no such device")
+
+    with pytest.raises(ClipModelError, match="no such device"):
+        list(index(catalog, [], other, broken, workers=0, quick=QuickStart(3, SmallEncoder)))
+    assert encode_with_both(catalog, [], other) == (0, 10)
 
 
 # -- another model -------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def killed(
     other: bool,
 ) -> bool:
     """Whether a run was killed, at a stage or after a time, before it was over."""
-    told: dict[str, Any] = {"log": str(log)}
+    told: dict[str, Any] = {"log": str(log), "many": chance.choice([True, False])}
     if stage != ANY:
         delay = chance.choice([0.0, chance.uniform(0, LATEST)])
         told |= {"stage": stage, "count": chance.randint(1, OFTEN.get(stage, 1)), "delay": delay}

@@ -112,7 +112,7 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
     from retrieval.standing import Bank
     from tests.retrieval.small import SmallEncoder, small_bank
 
-    class ImageEncoder(SmallEncoder):
+    class Encoder(SmallEncoder):
         def __init__(self, folder: object, **options: object) -> None:
             super().__init__()
 
@@ -124,20 +124,26 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
                 file.write(f"{len(pixels)}\n")
             return vectors
 
-    module = types.ModuleType("clipmodel.image_encoder")
-    module.ImageEncoder = ImageEncoder  # type: ignore[attr-defined]
-    sys.modules[module.__name__] = module
+    for name, encoder in (
+        ("numpy_image_encoder", "NumpyImageEncoder"),
+        ("image_encoder", "ImageEncoder"),
+    ):
+        sys.modules[f"clipmodel.{name}"] = module = types.ModuleType(name)
+        setattr(module, encoder, Encoder)
     Bank.of = lambda model: small_bank()  # type: ignore[method-assign]
 
 
 def main() -> None:
     told = json.loads(sys.argv[1])
+    from retrieval import encoders
     from retrieval.cli import cli
     from tests.torture.library import of_the_future
 
     killer = Killer(told.get("stage", ""), told.get("count", 1), told.get("delay", 0.0))
     put_small_encoder(Path(told["log"]), killer)
     place(killer)
+    if told.get("many"):
+        encoders.MOST = 0  # no pictures are few
     if told.get("file_size"):
         import resource
 

@@ -1,16 +1,20 @@
 """The library as a whole: status, folders, facets, failures, and index runs from the page."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
+from retrieval import Library
 from retrieval.cli import cli
 from retrieval.lock import write_lock
 from retrieval.records import Progress
 from retrieval.web.site import Site
-from tests.retrieval.conftest import paint
+from tests.retrieval.conftest import Models, paint
+from tests.web.conftest import asked
 from tests.web.test_pictures import eventually
 
 
@@ -47,6 +51,17 @@ def test_a_run_from_the_page(client: TestClient, indexed: Path, home: Path) -> N
     assert wrong.status_code == 400 and "nowhere" in wrong.json()["error"]
     assert client.post("/api/index", json={"paths": "more"}).status_code == 422
     assert client.delete("/api/index").status_code == 202
+
+
+def test_a_run_that_fails_says_why(home: Path, indexed: Path, models: Models) -> None:
+    model = shutil.copytree(models.small, home / "model")
+    library = Library.open(home / "library", model=model)
+    library.index(indexed / "large", workers=0)
+    os.truncate(model / "vision.safetensors", 100_000)
+    site = Site(library)
+    for client in asked(site):
+        client.post("/api/index", json={"paths": [str(indexed / "small")]})
+        eventually(lambda: "is damaged" in (site.runs.last or ""))
 
 
 def test_a_run_elsewhere_is_seen(client: TestClient, site: Site) -> None:

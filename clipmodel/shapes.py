@@ -1,0 +1,113 @@
+"""The names and shapes of all weights of a tower, as its config says; torch is not needed for that.
+
+The names are those of model.py and resnet.py, which are the checkpoints' of OpenAI.
+"""
+
+from pathlib import Path
+
+from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.errors import CheckpointError
+
+Shapes = dict[str, tuple[int, ...]]
+COUNTER = ".num_batches_tracked"  # by batch norms, while they train; a model folder may lack it
+
+
+def check(held: Shapes, wanted: Shapes, folder: Path) -> None:
+    """Raises CheckpointError unless a folder holds all these weights, in these shapes, alone."""
+    different = dict(held.items() ^ wanted.items())
+    if names := sorted(name for name in different if not name.endswith(COUNTER)):
+        raise damaged(folder, f"{names[0]} is not as its config has it")
+
+
+def damaged(folder: Path, why: object) -> CheckpointError:
+    return CheckpointError(f"{folder} is damaged: {why}; remove it to have it made anew")
+
+
+def of_image_tower(config: ModelConfig) -> Shapes:
+    if isinstance(config.vision, ResNetConfig):
+        return _of_resnet(config.vision, config.embed_dim)
+    return _of_vision_transformer(config.vision, config.embed_dim)
+
+
+def of_text_tower(config: ModelConfig) -> Shapes:
+    """With the scale of the logits."""
+    text = config.text
+    return {
+        "logit_scale": (),
+        "token_embedding.weight": (text.vocab_size, text.width),
+        "positional_embedding": (text.context_length, text.width),
+        "text_projection": (text.width, config.embed_dim),
+        **_norm("ln_final", text.width),
+        **_blocks(text),
+    }
+
+
+def _of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
+    places = (vision.image_size // vision.patch_size) ** 2 + 1
+    return {
+        "conv1.weight": (vision.width, 3, vision.patch_size, vision.patch_size),
+        "class_embedding": (vision.width,),
+        "positional_embedding": (places, vision.width),
+        "proj": (vision.width, dim),
+        **_norm("ln_pre", vision.width),
+        **_norm("ln_post", vision.width),
+        **_blocks(vision),
+    }
+
+
+def _blocks(tower: VisionConfig | TextConfig) -> Shapes:
+    width, shapes = tower.width, Shapes()
+    for layer in range(tower.layers):
+        block = f"transformer.resblocks.{layer}"
+        shapes[f"{block}.attn.in_proj_weight"] = (3 * width, width)
+        shapes[f"{block}.attn.in_proj_bias"] = (3 * width,)
+        shapes |= _linear(f"{block}.attn.out_proj", width, width)
+        shapes |= _linear(f"{block}.mlp.c_fc", width, tower.mlp_width)
+        shapes |= _linear(f"{block}.mlp.c_proj", tower.mlp_width, width)
+        shapes |= _norm(f"{block}.ln_1", width) | _norm(f"{block}.ln_2", width)
+    return shapes
+
+
+def _of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
+    width, last = vision.width, 32 * vision.width
+    shapes: Shapes = {
+        "attnpool.positional_embedding": ((vision.image_size // 32) ** 2 + 1, last),
+        **_linear("attnpool.c_proj", last, dim),
+    }
+    for name in ("q", "k", "v"):
+        shapes |= _linear(f"attnpool.{name}_proj", last, last)
+    for number, (inside, outside) in enumerate(
+        ((3, width // 2), (width // 2, width // 2), (width // 2, width)), start=1
+    ):
+        shapes |= _convolution(f"conv{number}", f"bn{number}", inside, outside, 3)
+    inside = width
+    for stage, blocks in enumerate(vision.layers):
+        planes = width << stage
+        for number in range(blocks):
+            block = f"layer{stage + 1}.{number}"
+            shapes |= _convolution(f"{block}.conv1", f"{block}.bn1", inside, planes, 1)
+            shapes |= _convolution(f"{block}.conv2", f"{block}.bn2", planes, planes, 3)
+            shapes |= _convolution(f"{block}.conv3", f"{block}.bn3", planes, 4 * planes, 1)
+            if number == 0:
+                down = f"{block}.downsample"
+                shapes |= _convolution(f"{down}.0", f"{down}.1", inside, 4 * planes, 1)
+            inside = 4 * planes
+    return shapes
+
+
+def _linear(name: str, inside: int, outside: int) -> Shapes:
+    return {f"{name}.weight": (outside, inside), f"{name}.bias": (outside,)}
+
+
+def _norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _convolution(name: str, norm: str, inside: int, outside: int, side: int) -> Shapes:
+    """And the batch norm behind it."""
+    return {
+        f"{name}.weight": (outside, inside, side, side),
+        **_norm(norm, outside),
+        f"{norm}.running_mean": (outside,),
+        f"{norm}.running_var": (outside,),
+    }
