@@ -289,14 +289,14 @@ class Catalog:
         return found
 
     def vectors(
-        self, model_id: int, after: int = 0, batch: int = 10_000
+        self, model_id: int, after: int = 0, batch: int = 2_500
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
         """Ids (n,) above `after`, ascending, and their vectors (n, D), `batch` at a time."""
         for ids, vectors, _ in self.measured(model_id, after, batch):
             yield ids, vectors
 
     def measured(
-        self, model_id: int, after: int = 0, batch: int = 10_000
+        self, model_id: int, after: int = 0, batch: int = 2_500
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]]]:
         """As `vectors`, with the pull (n,) of each; 0 for those that were not measured."""
         page = (
