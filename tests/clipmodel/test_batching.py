@@ -1,0 +1,63 @@
+"""Texts of many threads go together, and everybody gets his own answer."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from clipmodel.batching import DynamicBatching
+from clipmodel.numpy_weights import Floats
+
+WAIT = 30.0  # seconds, for what takes none
+
+
+class Lengths:
+    """Encodes a text as its length, once it may."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.called, self.may_go_on = threading.Event(), threading.Event()
+
+    def __call__(self, texts: Sequence[str]) -> Floats:
+        self.calls.append(list(texts))
+        self.called.set()
+        assert self.may_go_on.wait(WAIT)
+        if "wrong" in texts:
+            raise ValueError("a wrong text")
+        return np.array([[len(text)] for text in texts], np.float32)
+
+
+@contextmanager
+def asked(encode: Lengths, *calls: list[str]) -> Iterator[list[Future[Floats]]]:
+    """The first call is being answered, and the others wait, when it goes on."""
+    batching = DynamicBatching(encode)
+    with ThreadPoolExecutor(len(calls)) as threads:
+        answers = [threads.submit(batching, calls[0])]
+        assert encode.called.wait(WAIT)
+        answers += [threads.submit(batching, texts) for texts in calls[1:]]
+        while len(batching._waiting) < len(calls) - 1:
+            threading.Event().wait(0.001)
+        encode.may_go_on.set()
+        yield answers
+
+
+def test_who_waits_is_answered_together_with_others() -> None:
+    encode = Lengths()
+    with asked(encode, ["a"], ["bb", "ccc"], ["dddd"], []) as answers:
+        found = [answer.result(WAIT).tolist() for answer in answers]
+    assert found == [[[1]], [[2], [3]], [[4]], []]
+    first, together = encode.calls
+    assert first == ["a"] and sorted(together) == ["bb", "ccc", "dddd"]
+
+
+def test_an_error_reaches_all_who_went_together_and_nobody_after_them() -> None:
+    encode = Lengths()
+    with asked(encode, ["a"], ["wrong"], ["bb"]) as [first, *others]:
+        assert first.result(WAIT).tolist() == [[1]]
+        for answer in others:
+            with pytest.raises(ValueError, match="a wrong text"):
+                answer.result(WAIT)
+    assert DynamicBatching(encode)(["ccc"]).tolist() == [[3]]
