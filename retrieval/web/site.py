@@ -29,6 +29,9 @@ from retrieval.web.runs import IndexRuns
 from retrieval.workers import Answer, Task
 
 SIDE = 224  # of a picture as most models want it, while the library has no model
+# Questions that are answered at a time: words are encoded together, and of two processors 12 make
+# the most; more scans at once would only hold each other up.
+TURNS = 12
 KEPT = 8  # lists of all pictures by date, for as many filters
 
 T = TypeVar("T")
@@ -64,12 +67,11 @@ class Site:
         self.uploads = Uploads()
         self.runs = IndexRuns(library)
         self._preparing = threading.Thread(target=self._prepare, name="prepare")
-        # A scan takes a processor whole: more at a time would only hold each other up.
-        self._turns = CapacityLimiter(os.cpu_count() or 1)
+        self._turns = CapacityLimiter(max(TURNS, os.cpu_count() or 1))
         self._newest: OrderedDict[tuple[int, Filters], NDArray[np.int64]] = OrderedDict()
 
     async def in_turn(self, work: Callable[[], T]) -> T:
-        """In a thread, when a processor is free; Ctrl-C does not wait for it."""
+        """In a thread, when it is its turn; Ctrl-C does not wait for it."""
         return await run_sync(work, limiter=self._turns, abandon_on_cancel=True)
 
     def read(self, picture: bytes | Path) -> Answer:
