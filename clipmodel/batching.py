@@ -1,8 +1,10 @@
 """Dynamic batching: texts of many threads, which come one by one, go through a tower together."""
 
-import threading
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
@@ -18,30 +20,44 @@ class DynamicBatching:
     def __init__(self, encode: Callable[[Sequence[str]], Floats]) -> None:
         """encode: B texts -> (B, D), each as if it were alone."""
         self._encode = encode
-        self._turn = threading.Lock()
-        self._queueing = threading.Lock()
-        self._waiting: list[tuple[Sequence[str], Future[Floats]]] = []
+        self._waiting = SimpleQueue[tuple[Sequence[str], Future[Floats]]]()
 
     def __call__(self, texts: Sequence[str]) -> Floats:
         """What `encode` makes of these texts. Raises what it raises, be it for another's texts."""
         mine = Future[Floats]()
-        with self._queueing:
-            self._waiting.append((texts, mine))
-        with self._turn:
-            if not mine.done():  # else whoever had the turn before took them along
-                self._answer()
+        self._waiting.put((texts, mine))
+        try:
+            _thread().submit(self._answer)
+        except RuntimeError:  # no thread can be started, or Python is about to end
+            self._answer()
         return mine.result()
 
     def _answer(self) -> None:
-        with self._queueing:
-            taken, self._waiting = self._waiting, []
+        """All who wait; nobody does if those who came before were answered together with them."""
+        taken = []
+        try:
+            while True:
+                taken.append(self._waiting.get_nowait())
+        except Empty:
+            if not taken:
+                return
         try:
             vectors = self._encode([text for texts, _ in taken for text in texts])
             ends = np.cumsum([len(texts) for texts, _ in taken])
             answers = np.split(vectors, ends[:-1])
-        except BaseException as error:  # nobody may wait for ever
+        except Exception as error:
             for _, future in taken:
                 future.set_exception(error)
         else:
             for (_, future), answer in zip(taken, answers, strict=True):
                 future.set_result(answer)
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    """One for all towers, whose products take all cores; an interrupt never reaches it."""
+    return ThreadPoolExecutor(1, "texts")
+
+
+if hasattr(os, "register_at_fork"):  # a process that was forked has no such thread
+    os.register_at_fork(after_in_child=_thread.cache_clear)
