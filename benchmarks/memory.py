@@ -3,7 +3,7 @@
 Medians of three runs: one and the same takes up to a tenth more or less.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -27,7 +27,13 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
         ]
         yield {
             "files": count,
-            "own MB, all processes": median((ran.own or 0) / 1e6 for ran in runs),
-            "resident MB, main process": median((ran.resident or 0) / 1e6 for ran in runs),
+            "own MB, all processes": megabytes(ran.own for ran in runs),
+            "resident MB, main process": megabytes(ran.resident for ran in runs),
             "seconds": median(ran.seconds for ran in runs),
         }
+
+
+def megabytes(sizes: Iterable[int | None]) -> float | None:
+    """The median, where the system tells them."""
+    known = [size / 1e6 for size in sizes if size]
+    return median(known) if known else None

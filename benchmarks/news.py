@@ -4,7 +4,6 @@ rclip looks for them when it is asked; ours are two commands, `index` and `searc
 other. Both with the weights of rclip's model, where it is here.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -13,13 +12,14 @@ from benchmarks import peers
 from benchmarks.inputs import PictureLike, photos
 from benchmarks.libraries import filled_from, vit_b_32
 from benchmarks.report import Row
+from benchmarks.rescan import move
+from benchmarks.search import QUERY
 from benchmarks.timing import retrieve
 from clipmodel.pretrained import resolve
 
 KNOWN = 1_000
 NEW = (1, 5, 20, 100)
 ROUNDS = 3
-QUERY = "a red car in the snow"
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
@@ -27,9 +27,7 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
     rounds = 1 if quick else ROUNDS
     pictures, later, library = folder / "photos", folder / "later", folder / "library"
     photos(pictures, known + rounds * sum(new), (640, 480))
-    later.mkdir()
-    for path in sorted(pictures.iterdir())[known:]:
-        path.rename(later / path.name)
+    move(sorted(pictures.iterdir())[known:], later)
     rclip = peers.Rclip.installed(folder / "rclip")
     model = resolve(rclip.checkpoint) if rclip else vit_b_32(folder / "model")
     filled_from(library, model, pictures)
@@ -43,16 +41,16 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
 
     waiting = sorted(later.iterdir())
     for count in new:
-        taken: dict[str, list[float]] = {"ours": [], "theirs": []}
+        taken, their_taken = list[float](), list[float]()
         for _ in range(rounds):
             for path in waiting[:count]:
-                shutil.move(path, pictures)
+                path.rename(pictures / path.name)
             del waiting[:count]
-            taken["ours"].append(ours())
+            taken.append(ours())
             if rclip:
-                taken["theirs"].append(rclip.index(pictures).seconds)
-        mine = median(taken["ours"])
-        theirs = median(taken["theirs"]) if rclip else None
+                their_taken.append(rclip.index(pictures).seconds)
+        mine = median(taken)
+        theirs = median(their_taken) if rclip else None
         yield {
             "known": known,
             "new": count,

@@ -22,6 +22,7 @@ from clipmodel.facts import (
 )
 from clipmodel.layouts import Layout, layers, shape, side, translate
 from clipmodel.model import CLIP
+from clipmodel.shapes import COUNTER
 from clipmodel.sources import beside_of, files_of
 
 _EXAMPLE = (
@@ -156,7 +157,7 @@ def _text(weights: Mapping[str, Tensor], facts: Facts) -> TextConfig:
 def _checked(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     with torch.device("meta"):
         expected = CLIP(config).state_dict()
-    counters = {name: torch.tensor(0) for name in expected if name.endswith(".num_batches_tracked")}
+    counters = {name: torch.tensor(0) for name in expected if name.endswith(COUNTER)}
     given = {name: tensor for name, tensor in weights.items() if name not in counters}
     wanted = {name: tensor for name, tensor in expected.items() if name not in counters}
     _same_names(given.keys() - wanted.keys(), "holds weights that its model has not")

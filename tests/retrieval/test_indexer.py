@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -56,6 +56,16 @@ def fresh_contents(base: Path, *paths: Path) -> dict[str, tuple[str, bytes] | st
     with closing(Catalog.open(base / "fresh", create=True)) as catalog:
         run_index(catalog, paths)
         return contents(catalog)
+
+
+def interrupted(run: Generator[Progress | Summary, None, None], encoded: int) -> Summary:
+    """The summary of a run that is told to stop when so many pictures, or more, are encoded."""
+    for step in run:
+        if isinstance(step, Progress) and step.encoded >= encoded:
+            break
+    summary = run.throw(KeyboardInterrupt())
+    assert isinstance(summary, Summary)
+    return summary
 
 
 # -- what changes --------------------------------------------------------------------------------
@@ -359,11 +369,8 @@ def test_after_a_few_new_pictures_another_model_may_have_many(
 def test_an_interrupt_keeps_the_few_that_were_encoded(catalog: Catalog, photos: Path) -> None:
     quick = QuickStart(20, SmallEncoder)
     run = index(catalog, [photos], small_model(), SmallEncoder, workers=0, quick=quick)
-    for step in run:
-        if isinstance(step, Progress) and step.encoded:
-            summary = run.throw(KeyboardInterrupt())
-            break
-    assert isinstance(summary, Summary) and summary.interrupted
+    summary = interrupted(run, 1)
+    assert summary.interrupted
     assert 0 < catalog.counts().embedded == summary.encoded < 10
 
 
@@ -409,11 +416,8 @@ def test_an_interrupted_change_of_model_goes_on_where_it_was(
     run_index(catalog, [photos])
     other, encoder = small_model("other"), SmallEncoder()
     run = index(catalog, [], other, lambda: encoder, workers=0)
-    for step in run:
-        if isinstance(step, Progress) and step.encoded:
-            summary = run.throw(KeyboardInterrupt())
-            break
-    assert isinstance(summary, Summary) and summary.interrupted
+    summary = interrupted(run, 1)
+    assert summary.interrupted
     current = catalog.current_model()
     assert current and current.name == "small" and catalog.counts().embedded == 40
     rest = run_index(catalog, [], other)
@@ -473,11 +477,8 @@ def test_an_interrupt_keeps_what_is_encoded(catalog: Catalog, photos: Path, base
     paint_many(photos, 30, first=100)
     encoder = SmallEncoder()
     run = index(catalog, [photos], small_model(), lambda: encoder, workers=0)
-    for step in run:
-        if isinstance(step, Progress) and step.encoded >= 8:
-            last = run.throw(KeyboardInterrupt())
-            break
-    assert isinstance(last, Summary) and last.interrupted and list(run) == []
+    last = interrupted(run, 8)
+    assert last.interrupted and list(run) == []
     assert catalog.counts().embedded == last.encoded >= 8
     rest = run_index(catalog, [photos])
     assert rest.encoded == 40 - last.encoded
