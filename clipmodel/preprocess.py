@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clipmodel import bicubic
+from clipmodel.bicubic import Box
 from clipmodel.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -15,15 +17,17 @@ if TYPE_CHECKING:
 
 LONG = 50  # times its shorter side: of a longer picture only so much of the middle is resized
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-
-def resize(image: Image.Image, size: int, box: Box | None = None) -> Image.Image:
+def resize(
+    image: Image.Image, size: int, box: Box | None = None, *, quick: bool = False
+) -> Image.Image:
     """Bicubic until the shorter side of `box` (None: all) is `size`. Ends of a very long picture,
     far from what `crop` keeps, are left out: 1 x 100,000 would become 5 gigapixels.
 
     A JPEG that is decoded at an eighth has its sides rounded up; the box, which Pillow's `draft`
     returns, is the picture without that. Not to heed it would stretch and shift the picture.
+
+    quick: of an RGB picture, see `bicubic.quick`.
     """
     box = _middle(box or (0, 0, *image.size))
     width, height = box[2] - box[0], box[3] - box[1]
@@ -33,7 +37,7 @@ def resize(image: Image.Image, size: int, box: Box | None = None) -> Image.Image
         resized = (int(size * width / height), size)
     if resized == image.size:
         return image
-    return image.resize(resized, Image.Resampling.BICUBIC, box)
+    return (bicubic.quick if quick else bicubic.exact)(image, resized, box)
 
 
 def _middle(box: Box) -> Box:

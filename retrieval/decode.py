@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from clipmodel.preprocess import Box, crop, resize
+from clipmodel.bicubic import Box
+from clipmodel.preprocess import crop, resize
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
 from retrieval.errors import UnreadablePicture
 from retrieval.exif import orientation_of, shot_of, taken_at
@@ -169,7 +170,7 @@ def _pixels(
     image: Image.Image, orientation: int, size: int, box: Box | None = None
 ) -> NDArray[np.uint8]:
     """(size, size, 3), upright; turned when it is small. `box`: see `preprocess.resize`."""
-    resized = resize(_rgb(image), size, box)
+    resized = resize(_rgb(image), size, box, quick=True)
     return np.asarray(crop(_upright(resized, orientation), size), np.uint8)
 
 
