@@ -29,7 +29,8 @@ class ImageEncoder:
 
     `lanes` of them keep the device busy, each with its share of `batch_size` pictures: on a CPU one
     for each core, as none waits then for the others after every product; on a GPU two, so that the
-    next pictures are there when it is done with some. Fewer than a core's share are shared out.
+    next pictures are there when it is done with some. Fewer than a core's share are shared out, and
+    a picture alone has all cores for each product.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class ImageEncoder:
         self._together = OF_A_CORE if is_cpu else OF_A_GPU
         self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
-        self._threads = ThreadPoolExecutor(self._cores, "core", torch.set_num_threads, (1,))
+        self._threads = ThreadPoolExecutor(self._cores, "core", _use_cores, (1,))
+        self._whole = ThreadPoolExecutor(1, "cores", _use_cores, (self._cores,))
         try:
             self._forward = self._threads.submit(self._prepared, folder).result()
         except (RuntimeError, AssertionError) as error:
@@ -86,8 +88,9 @@ class ImageEncoder:
 
     def _embeddings(self, pixels: Tensor) -> Tensor:
         """(B, S, S, 3) -> (B, D)."""
+        threads = self._whole if len(pixels) == 1 else self._threads
         parts = pixels.tensor_split(self._parts(len(pixels)))
-        return torch.cat([*self._threads.map(torch.inference_mode()(self._fitting), parts)])
+        return torch.cat([*threads.map(torch.inference_mode()(self._fitting), parts)])
 
     def _parts(self, count: int) -> int:
         if count < self._together:
@@ -120,6 +123,13 @@ class Normalised:
             batch = batch.pin_memory()
         batch = batch.to(self._mean.device, non_blocking=True).float()  # channels last
         return self._tower((batch - self._mean) / self._std)  # type: ignore[no-any-return]
+
+
+def _use_cores(count: int) -> None:
+    """For the operations of this thread."""
+    torch.set_num_threads(count)
+    torch.get_num_threads()  # the first one takes what any thread has set last
+    torch.set_num_threads(count)
 
 
 def _use_silu(tower: nn.Module) -> None:
