@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -10,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
+from clipmodel.fused import fold_norms, use_silu
 from clipmodel.loading import default_device, in_dtype, load_image_tower
-from clipmodel.model import QuickGELU, ResidualAttentionBlock, VisionTransformer
+from clipmodel.model import VisionTransformer
 from clipmodel.model_folder import ModelFolder
 from clipmodel.packed_tower import PackedTower, can_pack
 
@@ -57,16 +56,17 @@ class ImageEncoder:
         except (RuntimeError, AssertionError) as error:
             raise ClipModelError(f"cannot use the device {self.device!r}: {error}") from error
 
+    @torch.no_grad()
     def _prepared(self, folder: ModelFolder) -> "Callable[[Tensor], Tensor]":
         """From pixels (B, S, S, 3) to embeddings (B, D)."""
         dtype = DTYPES[self.precision]
         mean, std = torch.tensor(folder.config.mean), torch.tensor(folder.config.std)
         tower = load_image_tower(folder)
-        _use_silu(tower)
-        _fold_norms(tower)
-        in_dtype(tower, dtype)
         if isinstance(tower, VisionTransformer) and self.device == "cpu" and can_pack(dtype):
-            return PackedTower(tower, mean, std)
+            return PackedTower(tower, dtype, mean, std)
+        use_silu(tower)
+        fold_norms(tower)
+        in_dtype(tower, dtype)
         if isinstance(folder.config.vision, ResNetConfig):  # convolutions are quicker so
             tower = tower.to(memory_format=torch.channels_last)
         return Normalised(tower.to(self.device), mean.to(self.device), std.to(self.device))
@@ -130,30 +130,6 @@ def _use_cores(count: int) -> None:
     torch.set_num_threads(count)
     torch.get_num_threads()  # the first one takes what any thread has set last
     torch.set_num_threads(count)
-
-
-def _use_silu(tower: nn.Module) -> None:
-    """QuickGELU as torch's own SiLU: one pass over the memory, not three.
-
-    x · sigmoid(1.702 x) is silu(1.702 x) / 1.702, and the factors go into the weights around it.
-    """
-    for block in tower.modules():
-        if isinstance(block, ResidualAttentionBlock) and isinstance(block.mlp.gelu, QuickGELU):
-            before, after = block.mlp.c_fc, block.mlp.c_proj
-            assert isinstance(before, nn.Linear) and isinstance(after, nn.Linear)
-            before.weight.data = before.weight.data * 1.702
-            before.bias.data = before.bias.data * 1.702
-            after.weight.data = after.weight.data / 1.702
-            block.mlp.gelu = nn.SiLU(inplace=True)
-
-
-def _fold_norms(tower: nn.Module) -> None:
-    """Batch norms go into the convolutions ahead of them: a pass over the memory less for each."""
-    for part in [*tower.modules()]:
-        for (name, convolution), (of_norm, norm) in pairwise([*part.named_children()]):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(part, name, fuse_conv_bn_eval(convolution, norm))
-                setattr(part, of_norm, nn.Identity())
 
 
 def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipmodel.fused import use_silu
+from clipmodel.loading import in_dtype
 from clipmodel.model import ResidualAttentionBlock, VisionTransformer
 
 GREY = 128  # taken from each value, so that what is left is small, and exact in bfloat16
@@ -29,20 +31,27 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 class PackedTower:
-    """For inference alone; any number of threads may call it. Its tower is not to be used after."""
+    """For inference alone; any number of threads may call it. Nothing is left of its tower."""
 
-    def __init__(self, tower: VisionTransformer, mean: Tensor, std: Tensor) -> None:
-        """mean, std: (3,), of pixels from 0 to 1."""
+    def __init__(
+        self, tower: VisionTransformer, dtype: torch.dtype, mean: Tensor, std: Tensor
+    ) -> None:
+        """tower: in float32. mean, std: (3,), of pixels from 0 to 1."""
         self._side = tower.conv1.kernel_size[0]  # pixels, of a patch
-        weight = tower.conv1.weight.float().permute(0, 2, 3, 1)  # (W, P, P, 3), as pixels lie
-        dtype = tower.conv1.weight.dtype
+        weight = tower.conv1.weight.permute(0, 2, 3, 1)  # (W, P, P, 3), as pixels lie
         self._patches = Product((weight / (255 * std)).flatten(1).to(dtype), None)
         grey = (weight * ((GREY / 255 - mean) / std)).flatten(1).sum(1)  # (W,), of a grey picture
-        places = tower.positional_embedding.float()
-        self._first = (tower.class_embedding.float() + places[0]).to(dtype)  # (W,)
+        places = tower.positional_embedding
+        self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
         self._places = (places[1:] + grey).to(dtype)  # (N, W)
-        self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj
-        self._blocks = [PackedBlock(block) for block in tower.transformer.resblocks]
+        self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
+        self._blocks = list[PackedBlock]()
+        blocks = tower.transformer.resblocks
+        for place, block in enumerate(blocks):
+            use_silu(block)
+            in_dtype(block, dtype)
+            self._blocks.append(PackedBlock(block))
+            blocks[place] = nn.Identity()  # what is made of the next block takes the same memory
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """pixels: (B, S, S, 3) uint8. Returns (B, D), not normalised."""
