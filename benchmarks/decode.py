@@ -23,7 +23,8 @@ from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import resolve
 from retrieval import decode
 from retrieval.bounds import MAX_PIXELS, MAX_SECONDS
-from retrieval.workers import Processes, Task, Worker
+from retrieval.task import Task
+from retrieval.worker import Processes, Worker
 
 SIDE = 224
 SIZES = {"640×480": (640, 480), "12 MP": (4000, 3000), "50 MP": (8160, 6120)}

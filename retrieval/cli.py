@@ -114,9 +114,10 @@ def index(
     retrieve index ./holiday --here      a library that moves with its folder
     retrieve index --model ViT-L/14      encode what the library knows with another model
     """
-    from retrieval import report
+    from retrieval import malloc, report
     from retrieval.output import write
 
+    malloc.keep(malloc.OF_A_RUN)
     library = _beside(context, paths) if here else context.ensure_object(Settings).open()
     with library:
         if not here:

@@ -10,7 +10,8 @@ from typing import Literal
 
 from retrieval.records import Decoded
 from retrieval.survey import Look
-from retrieval.workers import Answer, Pool, Task
+from retrieval.task import Answer, Task
+from retrieval.workers import Pool
 
 
 @dataclass(frozen=True, slots=True)

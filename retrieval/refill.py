@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from retrieval.catalog import LIST_LENGTH, Catalog
 from retrieval.records import Decoded, Shot
-from retrieval.workers import Pool, Task
+from retrieval.task import Task
+from retrieval.workers import Pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from retrieval.bounds import MAX_SECONDS
-from retrieval.workers import Answer, Processes, Task, Worker, WorkerDied, WorkersFailed
+from retrieval.task import Answer, Task
+from retrieval.worker import Processes, Worker, WorkerDied, WorkersFailed
 
 COUNT = 2
 

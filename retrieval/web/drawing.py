@@ -8,9 +8,9 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 
 from retrieval.bounds import MAX_PIXELS
+from retrieval.task import Answer, Task
 from retrieval.thumbnails import ThumbnailCache
 from retrieval.web.decoders import Decoders
-from retrieval.workers import Answer, Task
 
 SMALL, LARGE = (960, 320), (2048, 2048)  # pixels, width and height at most
 

@@ -22,11 +22,11 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.errors import RetrieveError
 from retrieval.filters import Filters
 from retrieval.library import Library
+from retrieval.task import Answer, Task
 from retrieval.web.decoders import Decoders
 from retrieval.web.drawing import SMALL, Thumbnails
 from retrieval.web.kept import Uploads
 from retrieval.web.runs import IndexRuns
-from retrieval.workers import Answer, Task
 
 SIDE = 224  # of a picture as most models want it, while the library has no model
 # Questions that are answered at a time: words are encoded together, and of two processors 12 make

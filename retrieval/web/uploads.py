@@ -9,11 +9,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from retrieval.bounds import TOO_LARGE
 from retrieval.records import Prepared
+from retrieval.task import Answer
 from retrieval.web.answers import JSON, Uploaded, errors
 from retrieval.web.kept import Upload
 from retrieval.web.pictures import FOREVER, PICTURE
 from retrieval.web.site import Here
-from retrieval.workers import Answer
 
 BODY: dict[str, Any] = {
     "requestBody": {

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from retrieval import workers
+from retrieval import worker
 from retrieval.catalog import Catalog
+from retrieval.task import Task
+from retrieval.workers import InProcess, WorkerPool
 from tests.retrieval.small import DATA, as_counts, paint, paint_many, run_index
 from tests.retrieval.test_workers import bombs, png
 
@@ -193,9 +195,9 @@ def crashing(data, size, max_pixels):
 decode.decode = crashing
 seconds = 2.0
 serve(seconds)"""
-    start = workers.BOOTSTRAP.replace("\nserve(seconds)", crash)
-    monkeypatch.setattr(workers, "BOOTSTRAP", start)
-    monkeypatch.setattr(workers.WorkerPool.__init__, "__defaults__", (2.0,))
+    start = worker.BOOTSTRAP.replace("\nserve(seconds)", crash)
+    monkeypatch.setattr(worker, "BOOTSTRAP", start)
+    monkeypatch.setattr(WorkerPool.__init__, "__defaults__", (2.0,))
     counts = as_counts(run_index(catalog, [photos], workers=2))
     assert counts == {"new": 12, "failed": 1, "encoded": 12}
     assert [(f.path, f.reason) for f in catalog.failures()] == [(bad, REASONS[how])]
@@ -239,16 +241,16 @@ def test_a_file_that_changes_between_scan_and_read(
     if is_known:
         run_index(catalog, [photos])
         paint(target, 71)
-    original = workers.InProcess.submit
+    original = InProcess.submit
     changed = list[str]()
 
-    def submit(pool: workers.InProcess, task: workers.Task) -> None:
+    def submit(pool: InProcess, task: Task) -> None:
         if task.path == os.fsencode(target) and not changed:
             change(target, how)
             changed.append(how)
         original(pool, task)
 
-    monkeypatch.setattr(workers.InProcess, "submit", submit)
+    monkeypatch.setattr(InProcess, "submit", submit)
     run_index(catalog, [photos])
     assert changed
     run_index(catalog, [photos])

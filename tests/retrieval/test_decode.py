@@ -261,7 +261,7 @@ def test_reading_takes_regular_files_of_a_bounded_size(tmp_path: Path) -> None:
 
 def test_decoding_imports_no_torch() -> None:
     script = (
-        "import sys, retrieval.workers, retrieval.decode as d; d.formats();"
+        "import sys, retrieval.worker_main, retrieval.decode as d; d.formats();"
         "print([m for m in ('torch', 'sqlalchemy', 'faiss', 'click') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -31,7 +31,7 @@ from retrieval.check import check
 from retrieval.errors import LibraryEmpty
 from retrieval.indexer import index
 from retrieval.library import Library
-from retrieval.workers import Task, work
+from retrieval.task import Task, work
 from tests.retrieval.small import SIDE, SmallEncoder, contents, paint, run_index, small_model
 from tests.retrieval.test_search import Filled, unit
 

@@ -12,13 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths relevance",
+    "errors bounds records paths relevance malloc",
     "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
     "encoders",
-    "survey targets workers intake recorder refill index_file models selection duplicates export",
+    "survey targets task worker_main worker workers intake recorder refill index_file models",
+    "selection duplicates export",
     "browse",
     "indexer embed search",
     "salvage",
@@ -133,7 +134,7 @@ def test_help_is_instant() -> None:
 
 def test_a_worker_process_imports_little() -> None:
     heavy = {"torch", "faiss", "sqlalchemy", "click", "tqdm"}
-    assert not loaded_by("import retrieval.workers, retrieval.decode") & heavy
+    assert not loaded_by("import retrieval.worker_main, retrieval.decode") & heavy
 
 
 def test_every_exported_name_is_there() -> None:

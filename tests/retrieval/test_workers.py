@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval import workers
+from retrieval import worker
 from retrieval.bounds import MAX_PIXELS, memory_for
 from retrieval.decode import digest_of
-from retrieval.workers import Answer, InProcess, Pool, Task, WorkerPool
+from retrieval.task import Answer, Task
+from retrieval.workers import InProcess, Pool, WorkerPool
 from tests.retrieval.small import DATA, SIDE, paint
 
 BAD = DATA / "bad_pictures"
@@ -190,8 +191,10 @@ def test_what_takes_more_memory_than_a_worker_may_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [large, *_] = bombs(tmp_path)  # 144 MB, decoded
-    less = "import retrieval.workers as ours\nours.memory_for = lambda _: 100_000_000\nserve(sec"
-    monkeypatch.setattr(workers, "BOOTSTRAP", workers.BOOTSTRAP.replace("serve(sec", less))
+    less = (
+        "import retrieval.worker_main as ours\nours.memory_for = lambda _: 100_000_000\nserve(sec"
+    )
+    monkeypatch.setattr(worker, "BOOTSTRAP", worker.BOOTSTRAP.replace("serve(sec", less))
     with pool_of(1) as pool:
         submit(pool, large, paint(tmp_path / "good.png", 1))
         first, last = collect(pool)

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from retrieval.bounds import MAX_PIXELS, MAX_SECONDS, memory_for
-from retrieval.workers import Answer, Task, WorkerPool
+from retrieval.task import Answer, Task
+from retrieval.workers import WorkerPool
 from tests.retrieval.small import DATA, SIDE
 from tests.torture.tally import Tally
 

@@ -16,7 +16,7 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryEmpty
 from retrieval.library import Library
-from retrieval.workers import Task, work
+from retrieval.task import Task, work
 from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_bank
 from tests.torture.library import BATCH, SHARE, model_at
 from tests.torture.tally import Tally
