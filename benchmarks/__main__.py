@@ -1,6 +1,8 @@
 """`python -m benchmarks NAME...`: run these measurements, or all; print tables, keep JSON."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -24,17 +26,24 @@ NAMES = tuple("encode decode indexes search serve rescan news index memory relev
 )
 def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
     """Measure, with inputs made on the spot, and print a table for each NAME."""
-    for name in names or NAMES:
-        benchmark = import_module(f"benchmarks.{name}")
-        click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
-        with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
-            os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own
-            peers.absent.clear()
-            rows = list(benchmark.run(Path(folder), quick))
-        click.echo(report.table(rows))
-        if peers.absent:
-            click.echo(f"\nNot here, so left out: {', '.join(peers.absent)} (benchmarks/README.md)")
-        report.save(out / f"{name}.json", name, rows)
+    if len(names) == 1:
+        return measure(names[0], quick, out)
+    for name in names or NAMES:  # each in a process of its own, as they change what it does
+        options = ["--quick"] if quick else []
+        command = [sys.executable, "-m", "benchmarks", name, "--out", str(out), *options]
+        subprocess.run(command, check=True)
+
+
+def measure(name: str, quick: bool, out: Path) -> None:
+    benchmark = import_module(f"benchmarks.{name}")
+    click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
+    with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
+        os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own
+        rows = list(benchmark.run(Path(folder), quick))
+    click.echo(report.table(rows))
+    if peers.absent:
+        click.echo(f"\nNot here, so left out: {', '.join(peers.absent)} (benchmarks/README.md)")
+    report.save(out / f"{name}.json", name, rows)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ SECONDS = 5.0  # of the tower alone, at least
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    malloc.keep(malloc.OF_A_RUN)  # as `retrieve index` does; for the tower alone
+    malloc.keep(malloc.OF_A_RUN)  # as `retrieve index` does: for the tower alone, and open_clip
     model = vit_b_32(folder / "model")
     rclip = peers.Rclip.installed(folder / "rclip")
     clip_retrieval = peers.ClipRetrieval.installed(folder / "clip-retrieval")

@@ -19,9 +19,10 @@ def exact(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
 
 
 def quick(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    """The same of an RGB picture, but for some values (some 0.3 %) that are one of 255 beside it,
+    """The same of an RGB picture, but for some 0.3 % of the values, which are one of 255 beside it,
     rarely two.
     """
+    assert image.mode == "RGB"
     width, height = image.size
     if simd is None or max(width, size[0]) * height > MOST_PIXELS:
         return exact(image, size, box)
@@ -29,8 +30,8 @@ def quick(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
     # The pixels are copied, as the package's own way to Pillow's images relies on how these lie in
     # memory, which Pillow may change.
     whole = simd.ImageData(width, height, simd.PixelType.U8x3, image.tobytes())
-    # Across and then down, as Pillow does but for some tall pictures. Left to itself the package
-    # goes down first, and rounding in between puts every fifth value beside Pillow's.
+    # Across and then down, as Pillow does (from 13 on not in tall pictures). Left to itself the
+    # package goes down first, and rounding in between puts every fifth value beside Pillow's.
     narrow = _resampled(whole, (size[0], height), simd.CropBox(left, 0, right - left, height))
     small = _resampled(narrow, size, simd.CropBox(0, top, size[0], bottom - top))
     return Image.frombytes("RGB", size, small.get_buffer())

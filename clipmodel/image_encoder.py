@@ -1,7 +1,9 @@
 """The image tower, in batches on a device: uint8 pixels in, unit vectors out."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -44,13 +46,15 @@ class ImageEncoder:
         self.device = device or default_device()
         self.precision = _precision(self.device) if precision == "auto" else precision
         is_cpu = self.device == "cpu"
-        self._cores = torch.get_num_threads() if is_cpu else 1
+        self._cores = _cores() if is_cpu else 1
         self.lanes = self._cores if is_cpu else 2
         self._together = OF_A_CORE if is_cpu else OF_A_GPU
         self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
-        self._threads = ThreadPoolExecutor(self._cores, "core", _use_cores, (1,))
-        self._whole = ThreadPoolExecutor(1, "cores", _use_cores, (self._cores,))
+        self._threads = ThreadPoolExecutor(self._cores, "core", _use_threads, (1,))
+        self._all_cores = ThreadPoolExecutor(1, "cores", _use_threads, (self._cores,))
+        self._counting = threading.Lock()
+        self._calls = 0  # under way
         try:
             self._forward = self._threads.submit(self._prepared, folder).result()
         except (RuntimeError, AssertionError) as error:
@@ -81,14 +85,22 @@ class ImageEncoder:
             raise ValueError(
                 f"pixels of shape (B, {self._size}, {self._size}, 3), not {pixels.shape}"
             )
-        vectors = F.normalize(self._embeddings(torch.from_numpy(pixels)).float(), dim=1)
+        with self._counting:
+            self._calls += 1
+            is_alone = self._calls == len(pixels) == 1
+        try:
+            embeddings = self._embeddings(torch.from_numpy(pixels), is_alone)
+        finally:
+            with self._counting:
+                self._calls -= 1
+        vectors = F.normalize(embeddings.float(), dim=1)
         if not torch.isfinite(vectors).all():
             raise ClipModelError("the image tower's weights give vectors that are no numbers")
         return vectors.cpu().numpy()
 
-    def _embeddings(self, pixels: Tensor) -> Tensor:
-        """(B, S, S, 3) -> (B, D)."""
-        threads = self._whole if len(pixels) == 1 else self._threads
+    def _embeddings(self, pixels: Tensor, is_alone: bool) -> Tensor:
+        """(B, S, S, 3) -> (B, D). is_alone: one picture, and nobody else is at work here."""
+        threads = self._all_cores if is_alone and self._cores > 1 else self._threads
         parts = pixels.tensor_split(self._parts(len(pixels)))
         return torch.cat([*threads.map(torch.inference_mode()(self._fitting), parts)])
 
@@ -125,10 +137,15 @@ class Normalised:
         return self._tower((batch - self._mean) / self._std)  # type: ignore[no-any-return]
 
 
-def _use_cores(count: int) -> None:
+@cache
+def _cores() -> int:
+    """How many threads torch uses; asked once, as a new thread is told what any has set last."""
+    return torch.get_num_threads()
+
+
+def _use_threads(count: int) -> None:
     """For the operations of this thread."""
-    torch.set_num_threads(count)
-    torch.get_num_threads()  # the first one takes what any thread has set last
+    torch.get_num_threads()  # or the first operation would set what another thread has set last
     torch.set_num_threads(count)
 
 

@@ -31,7 +31,10 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 class PackedTower:
-    """For inference alone; any number of threads may call it. Nothing is left of its tower."""
+    """For inference alone; any number of threads may call it.
+
+    Takes the blocks out of its tower, which is not to be used after.
+    """
 
     def __init__(
         self, tower: VisionTransformer, dtype: torch.dtype, mean: Tensor, std: Tensor

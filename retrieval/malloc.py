@@ -1,13 +1,14 @@
 """glibc's malloc, told to keep what is freed; other systems' is left as it is.
 
 By itself it gives large arrays back to the system, and takes memory for the next ones anew, page by
-page: that was half of the time in which a small JPEG is decoded, a fifth of a ViT-L/14's tower, and
-an eighth of an RN50's.
+page: that was half of the time in which a small JPEG is decoded, a sixth of a ViT-L/14's tower, and
+an eighth of an RN50's. Not for processes that run for days, as `retrieve watch` does, nor for those
+of others, who use `Library`.
 """
 
 import ctypes
 
-OF_A_WORKER = 8 << 20  # bytes: enough for the next small picture
+OF_A_WORKER = 64 << 20  # bytes; with 8 MB a HEIC takes a twelfth longer
 OF_A_RUN = 1 << 30  # for what a tower makes of a share of pictures
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the options' numbers, of its malloc.h
@@ -15,7 +16,7 @@ OLD_MOST = 32 << 20  # of the second, in older versions
 
 
 def keep(most: int) -> None:
-    """Of what is freed, up to so many bytes, for arrays of up to half of it.
+    """Of what is freed at the heap's end up to so many bytes, and arrays of up to half of it there.
 
     For a process of our own, before it starts threads: all are to share one pool, as a thread's own
     would be of 64 MB pieces.

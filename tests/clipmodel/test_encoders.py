@@ -242,3 +242,40 @@ def test_what_a_gpu_has_no_memory_for_is_encoded_in_halves(folder: ModelFolder) 
     tried.clear()
     encoder.encode(pixels)
     assert max(tried) <= 4, "it remembers"
+
+
+ON_TWO_CORES = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np
+import torch
+from clipmodel.image_encoder import ImageEncoder
+from clipmodel.pretrained import resolve
+
+torch.set_num_threads(2)
+folder = resolve(Path(sys.argv[1]))
+side = folder.config.vision.image_size
+pixels = np.random.default_rng(0).integers(0, 256, (20, side, side, 3), np.uint8)
+
+def fresh(call, *given):
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call, *given).result()
+
+for _ in range(2):
+    encoder = fresh(ImageEncoder, folder)
+    alone = np.concatenate([fresh(encoder.encode, one[None]) for one in pixels])
+    together = fresh(encoder.encode, pixels)
+    with ThreadPoolExecutor(8) as threads:
+        at_once = np.concatenate([*threads.map(lambda one: encoder.encode(one[None]), pixels)])
+    assert np.abs(alone - together).max() < 0.02 and np.abs(at_once - together).max() < 0.02
+    of_a_lane = encoder._threads.submit(torch.get_num_threads).result()
+    of_one_picture = encoder._all_cores.submit(torch.get_num_threads).result()
+    print(encoder.lanes, of_a_lane, of_one_picture)
+"""
+
+
+def test_every_encoder_of_a_process_has_all_cores(folder: ModelFolder) -> None:
+    command = [sys.executable, "-c", ON_TWO_CORES, str(folder.path)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("2 1 2\n2 1 2\n", "")

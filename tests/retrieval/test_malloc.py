@@ -6,16 +6,19 @@ import sys
 
 import pytest
 
+from retrieval import malloc
+
 FAULTS = """
 import resource, sys, threading
 from retrieval import malloc
 
-if most := int(sys.argv[1]):
+size, most = map(int, sys.argv[1:])
+if most:
     malloc.keep(most)
 
 def fill():
     for _ in range(10):
-        [b"x" * (24 << 20) for _ in range(3)]
+        [b"x" * size for _ in range(3)]
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -29,11 +32,14 @@ print(faults())
 """
 
 
-def faults(most: int) -> int:
-    command = [sys.executable, "-c", FAULTS, str(most)]
+def faults(size: int, most: int) -> int:
+    command = [sys.executable, "-c", FAULTS, str(size), str(most)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
-def test_arrays_of_any_thread_take_the_memory_of_those_before() -> None:
-    assert 10 * faults(1 << 30) < faults(0)
+@pytest.mark.parametrize(
+    ("size", "most"), [(1 << 20, malloc.OF_A_WORKER), (24 << 20, malloc.OF_A_RUN)]
+)
+def test_arrays_of_any_thread_take_the_memory_of_those_before(size: int, most: int) -> None:
+    assert 10 * faults(size, most) < faults(size, 0)
