@@ -5,9 +5,10 @@ Beside each the limit: what the tower's matrix products alone take here, in the 
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ SECONDS = 3.0  # of each figure, at least
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Vectors = NDArray[np.float32]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,23 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
         precisions, device = task.machine()
         fastest = {
             (precision, batch): batch
-            / limits.seconds(limits.products(model.config, batch), DTYPES[precision], device)
+            / apart(limits.seconds, limits.products(model.config, batch), DTYPES[precision], device)
             for precision in precisions
             for batch in batches
         }
         for figures in (task.ours(), task.open_clip(), task.transformers(), task.onnx(folder)):
-            for figure in figures:
+            for figure in apart(list[Figure], figures):
                 yield row(name, figure, fastest.get((figure.precision, figure.batch)))
+
+
+def apart(call: Callable[..., Result], *given: object) -> Result:
+    """In a thread that ends: OpenMP gives each thread helpers of its own, which sleep between two
+    operations, and wake slowly, as soon as there are more of them than cores.
+    """
+    from clipmodel.image_encoder import cores, use_threads
+
+    with ThreadPoolExecutor(1, initializer=use_threads, initargs=(cores(),)) as thread:
+        return thread.submit(call, *given).result()
 
 
 def row(model: str, figure: Figure, limit: float | None) -> Row:
@@ -102,18 +114,21 @@ class Task:
         from clipmodel.image_encoder import ImageEncoder
         from clipmodel.numpy_image_encoder import NumpyImageEncoder
 
-        towers: dict[tuple[str, str], Callable[[NDArray[np.uint8]], Vectors]] = {}
-        for precision in self.machine()[0]:
-            encoder = ImageEncoder(self.model, precision=precision)  # type: ignore[arg-type]
-            towers["retrieve", precision] = encoder.encode
-        towers["retrieve, in NumPy for a search", "fp32"] = NumpyImageEncoder(self.model).encode
-        exact = towers["retrieve", "fp32"](self.pixels)
-        for (who, precision), encode in towers.items():
+        def figures(
+            who: str, precision: str, encode: Callable[[NDArray[np.uint8]], Vectors], most: int
+        ) -> Iterator[Figure]:
             cosine = least_cosine(encode(self.pixels), exact)
-            for batch in self.batches if "NumPy" not in who else self.batches[:1]:
+            for batch in self.batches[:most]:
                 pixels = self.pixels[:batch]
                 rate = batch / steady(lambda: encode(pixels), self.least)  # noqa: B023
                 yield Figure(who, precision, batch, rate, cosine)
+
+        exact = ImageEncoder(self.model, precision="fp32").encode(self.pixels)
+        for precision in self.machine()[0]:
+            encoder = ImageEncoder(self.model, precision=precision)  # type: ignore[arg-type]
+            yield from figures("retrieve", precision, encoder.encode, len(self.batches))
+        numpy = NumpyImageEncoder(self.model)
+        yield from figures("retrieve, in NumPy for a search", "fp32", numpy.encode, 1)
 
     def open_clip(self) -> Iterator[Figure]:
         if not peers.importable("open_clip"):

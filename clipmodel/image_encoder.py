@@ -46,13 +46,13 @@ class ImageEncoder:
         self.device = device or default_device()
         self.precision = _precision(self.device) if precision == "auto" else precision
         is_cpu = self.device == "cpu"
-        self._cores = _cores() if is_cpu else 1
+        self._cores = cores() if is_cpu else 1
         self.lanes = self._cores if is_cpu else 2
         self._together = OF_A_CORE if is_cpu else OF_A_GPU
         self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
-        self._threads = ThreadPoolExecutor(self._cores, "core", _use_threads, (1,))
-        self._all_cores = ThreadPoolExecutor(1, "cores", _use_threads, (self._cores,))
+        self._threads = ThreadPoolExecutor(self._cores, "core", use_threads, (1,))
+        self._all_cores = ThreadPoolExecutor(1, "cores", use_threads, (self._cores,))
         self._counting = threading.Lock()
         self._calls = 0  # under way
         try:
@@ -138,12 +138,12 @@ class Normalised:
 
 
 @cache
-def _cores() -> int:
+def cores() -> int:
     """How many threads torch uses; asked once, as a new thread is told what any has set last."""
     return torch.get_num_threads()
 
 
-def _use_threads(count: int) -> None:
+def use_threads(count: int) -> None:
     """For the operations of this thread."""
     torch.get_num_threads()  # or the first operation would set what another thread has set last
     torch.set_num_threads(count)
