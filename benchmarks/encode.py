@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -114,21 +115,17 @@ class Task:
         from clipmodel.image_encoder import ImageEncoder
         from clipmodel.numpy_image_encoder import NumpyImageEncoder
 
-        def figures(
-            who: str, precision: str, encode: Callable[[NDArray[np.uint8]], Vectors], most: int
-        ) -> Iterator[Figure]:
-            cosine = least_cosine(encode(self.pixels), exact)
-            for batch in self.batches[:most]:
-                pixels = self.pixels[:batch]
-                rate = batch / steady(lambda: encode(pixels), self.least)  # noqa: B023
-                yield Figure(who, precision, batch, rate, cosine)
+        def first(encoder: ImageEncoder | NumpyImageEncoder) -> Callable[[int], Vectors]:
+            return lambda batch: encoder.encode(self.pixels[:batch])
 
-        exact = ImageEncoder(self.model, precision="fp32").encode(self.pixels)
+        exact: Vectors | None = None
         for precision in self.machine()[0]:
-            encoder = ImageEncoder(self.model, precision=precision)  # type: ignore[arg-type]
-            yield from figures("retrieve", precision, encoder.encode, len(self.batches))
-        numpy = NumpyImageEncoder(self.model)
-        yield from figures("retrieve, in NumPy for a search", "fp32", numpy.encode, 1)
+            call = first(ImageEncoder(self.model, precision=precision))  # type: ignore[arg-type]
+            exact = call(len(self.pixels)) if exact is None else exact
+            yield from self._figures("retrieve", precision, call, exact, self.batches)
+        assert exact is not None
+        call, who = first(NumpyImageEncoder(self.model)), "retrieve, in NumPy for a search"
+        yield from self._figures(who, "fp32", call, exact, self.batches[:1])
 
     def open_clip(self) -> Iterator[Figure]:
         if not peers.importable("open_clip"):
@@ -181,11 +178,22 @@ class Task:
                 with torch.inference_mode():
                     return F.normalize(encode(batch_of[:batch]).float()).cpu().numpy()  # noqa: B023
 
-            vectors = call(len(batch_of))
-            exact = vectors if exact is None else exact
-            for batch in self.batches:
-                rate = batch / steady(lambda: call(batch), self.least)  # noqa: B023
-                yield Figure(who, precision, batch, rate, least_cosine(vectors, exact))
+            exact = call(len(batch_of)) if exact is None else exact
+            yield from self._figures(who, precision, call, exact, self.batches)
+
+    def _figures(
+        self,
+        who: str,
+        precision: str,
+        call: Callable[[int], Vectors],
+        exact: Vectors,
+        batches: tuple[int, ...],
+    ) -> Iterator[Figure]:
+        """call: the vectors of so many of the pictures."""
+        cosine = least_cosine(call(len(self.pixels)), exact)
+        for batch in batches:
+            rate = batch / steady(partial(call, batch), self.least)
+            yield Figure(who, precision, batch, rate, cosine)
 
 
 def huggingface_config(config: ModelConfig) -> "CLIPVisionConfig":

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
 from clipmodel.fused import fold_norms, use_silu
-from clipmodel.loading import default_device, in_dtype, load_image_tower
-from clipmodel.model import VisionTransformer
+from clipmodel.loading import default_device, load_image_tower
+from clipmodel.model import VisionTransformer, in_dtype
 from clipmodel.model_folder import ModelFolder
 from clipmodel.packed_tower import PackedTower, can_pack
 

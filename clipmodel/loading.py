@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clipmodel.config import ResNetConfig
-from clipmodel.model import CLIP, VisionTransformer
+from clipmodel.model import CLIP, VisionTransformer, in_dtype
 from clipmodel.model_folder import ModelFolder
 from clipmodel.resnet import ModifiedResNet
 from clipmodel.shapes import COUNTER, check, damaged
@@ -44,16 +44,6 @@ def load_image_tower(folder: ModelFolder) -> nn.Module:
         )
     _fill(tower, {name.removeprefix("visual."): w for name, w in weights.items()}, folder)
     return tower.float().eval()
-
-
-def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
-    """Converts the weights in place, but for the norms and the scale of the logits."""
-    for part in module.modules():
-        if isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
-            continue
-        for name, parameter in part.named_parameters(recurse=False):
-            if name != "logit_scale":
-                parameter.data = parameter.data.to(dtype)
 
 
 def _read(folder: ModelFolder, tower: str) -> dict[str, torch.Tensor]:

@@ -193,3 +193,13 @@ class CLIP(nn.Module):
         texts = F.normalize(self.encode_text(text), dim=-1)
         logits = self.logit_scale.exp() * images @ texts.T
         return logits, logits.T
+
+
+def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
+    """Converts the weights in place, but for the norms and the scale of the logits."""
+    for part in module.modules():
+        if isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
+            continue
+        for name, parameter in part.named_parameters(recurse=False):
+            if name != "logit_scale":
+                parameter.data = parameter.data.to(dtype)

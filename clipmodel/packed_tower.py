@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.fused import use_silu
-from clipmodel.loading import in_dtype
-from clipmodel.model import ResidualAttentionBlock, VisionTransformer
+from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
 
 GREY = 128  # taken from each value, so that what is left is small, and exact in bfloat16
 
