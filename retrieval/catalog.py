@@ -28,7 +28,7 @@ from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Roo
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 MODEL = tuple(field.name for field in fields(ModelRecord))  # columns of the table `models`
 SHOT = tuple(field.name for field in fields(Shot))  # … and of `shots`

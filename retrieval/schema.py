@@ -40,6 +40,7 @@ class RootRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     path: Mapped[bytes] = mapped_column(unique=True)  # absolute, or relative to the library
     entire: Mapped[bool]
+    exclude: Mapped[str | None]  # JSON: the globs that are left out of it; NULL: none
 
 
 class ImageRow(Base):
@@ -54,6 +55,7 @@ class ImageRow(Base):
     height: Mapped[int]
     format: Mapped[str]
     taken_at: Mapped[str | None]  # ISO 8601
+    difference_hash: Mapped[bytes | None]  # 64 bits of how brightness changes; NULL: not known yet
 
 
 class ShotRow(Base):
@@ -87,6 +89,8 @@ class FileRow(Base):
     mtime_ns: Mapped[int]
     image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
     failure: Mapped[str | None]
+    ctime_ns: Mapped[int | None]  # of the inode's last change; NULL: not known yet
+    inode: Mapped[int | None]  # as a signed integer of 64 bits
 
     __table_args__ = (
         Index("files_of_image", "image_id"),
@@ -124,8 +128,16 @@ def to_2(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE embeddings ADD COLUMN bank_deviation FLOAT"))
 
 
+def to_3(connection: Connection) -> None:
+    """Room for what tells a changed file, a near copy, and what a root leaves out."""
+    connection.execute(text("ALTER TABLE roots ADD COLUMN exclude VARCHAR"))
+    connection.execute(text("ALTER TABLE images ADD COLUMN difference_hash BLOB"))
+    connection.execute(text("ALTER TABLE files ADD COLUMN ctime_ns INTEGER"))
+    connection.execute(text("ALTER TABLE files ADD COLUMN inode INTEGER"))
+
+
 # MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.
-MIGRATIONS: tuple[Migration, ...] = (to_2,)
+MIGRATIONS: tuple[Migration, ...] = (to_2, to_3)
 
 
 def upgrade(connection: Connection) -> None:
