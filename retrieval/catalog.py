@@ -235,6 +235,15 @@ class Catalog:
                 return int(rows[0][0])
         return None
 
+    def is_as_indexed(self, path: Path, status: os.stat_result) -> bool:
+        """Whether a file, by its size, time and (where known) inode, is the one that was read."""
+        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?"
+        told = (status.st_size, status.st_mtime_ns, signed(status.st_ino))
+        if any(abs(number) >= 1 << 63 for number in told):
+            return False
+        found = f"SELECT EXISTS (SELECT 1 FROM files WHERE {same})"
+        return any(self._number(found, (*at, *told)) for at in self.places(path))
+
     def image_at(self, path: Path) -> int | None:
         """The image known at an absolute place, whatever is there now: no file is looked at."""
         for root in self.roots():
@@ -431,6 +440,11 @@ def moment(mtime_ns: int) -> datetime:
         return datetime.fromtimestamp(mtime_ns // 1_000_000_000)
     except (ValueError, OverflowError, OSError):
         return datetime.min
+
+
+def signed(inode: int) -> int:
+    """An inode's number as SQLite holds it, in 64 bits with a sign."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 def marks(values: Sequence[Any]) -> str:

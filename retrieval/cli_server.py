@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     "--token",
     envvar="RETRIEVE_TOKEN",
     metavar="T",
-    help="Answer only who knows it ($RETRIEVE_TOKEN).",
+    help="Let others search with this token ($RETRIEVE_TOKEN).",
 )
 @click.option(
-    "--allow-host", "names", multiple=True, metavar="NAME", help="Another of its names. Repeatable."
+    "--no-token",
+    "is_open",
+    is_flag=True,
+    help="Let anyone who can reach the server search and see every picture.",
+)
+@click.option(
+    "--allow-host", "names", multiple=True, metavar="NAME", help="Also accept this host name."
 )
 @click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
 @common
@@ -43,29 +49,38 @@ def serve(
     port: int | None,
     is_shown: bool,
     token: str | None,
+    is_open: bool,
     names: tuple[str, ...],
     allow_url: bool,
 ) -> None:
     """Show and search the library in a browser, until Ctrl-C.
 
-    It listens on this machine alone; for others --host needs a --token, which is in the address
-    that is printed. Programs ask /api, described in /api/openapi.json; a POST or DELETE needs the
-    header X-Retrieve: 1, and the token goes into Authorization: Bearer T.
+    The address that is printed carries a secret of this run. Who has it may do everything; other
+    users of this machine may not. A --token lets others search and see, but not index or open
+    folders; --host needs one. Programs ask /api, described in /api/openapi.json: the secret or
+    token goes into Authorization: Bearer T, and a POST or DELETE needs the header X-Retrieve: 1.
 
     \b
     retrieve serve --open
     retrieve serve --host 0.0.0.0 --token "$(openssl rand -hex 16)"
-    curl -s "localhost:8000/api/search?q=a+red+car&limit=3"
+    RETRIEVE_TOKEN=abc retrieve serve
+    curl -s -H "Authorization: Bearer abc" "localhost:8000/api/search?q=a+red+car&limit=3"
     """
     from retrieval.web import server
     from retrieval.web.site import Settings as How
 
-    def ready(address: str) -> None:
-        click.echo(f"{address}  (Ctrl-C ends it)")
+    def ready(own: str, for_others: str | None) -> None:
+        click.echo(f"{own}  (Ctrl-C ends it)")
+        if for_others:
+            click.echo(f"{for_others}  for others, who may search and see")
         if is_shown:
-            click.launch(address)
+            click.launch(own)
 
-    how = How(host, names, token, allow_url)
+    if token and is_open:
+        raise click.UsageError("--token and --no-token exclude each other")
+    if token == "":
+        raise click.UsageError("the token is empty; leave it out, or give a long one")
+    how = How(host, names, token, allow_url, is_open=is_open)
     with settings.open() as library:
         server.serve(library, how, port, ready)
 

@@ -51,12 +51,13 @@ QUARTER_TURNS = (5, 6, 7, 8)
 
 WEBP_QUALITY = 80
 
+DIGEST_BYTES = 16
 NO_MEMORY = "it takes more memory than there is"
 
 
 def digest_of(data: bytes) -> bytes:
     """What names an image: blake2b-128 of its file's bytes."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def read(path: Path | bytes) -> bytes:

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Body, HTTPException, Query
+from fastapi import APIRouter, Body, Query, Request
 
 import retrieval
 from retrieval import browse, lock
@@ -14,6 +14,7 @@ from retrieval.records import Counts
 from retrieval.report import failure_object
 from retrieval.web import answers
 from retrieval.web.answers import JSON, errors
+from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.pictures import can_reveal
 from retrieval.web.site import Here, Site
 
@@ -23,9 +24,9 @@ router = APIRouter()
 
 
 @router.get("/status", response_model=answers.Standing, responses=errors(503))
-def status(site: Here) -> JSON:
+def status(site: Here, request: Request) -> JSON:
     """What the library holds, and what goes on."""
-    return JSON(standing(site))
+    return JSON(standing(site, request))
 
 
 @router.get("/failures", response_model=answers.Failures, responses=errors(503))
@@ -71,9 +72,13 @@ def facets(site: Here) -> JSON:
 
 
 @router.post("/index", status_code=202, responses=errors(400, 409))
-def start_index(site: Here, paths: Annotated[list[str], Body(embed=True)] = []) -> JSON:  # noqa: B006
+def start_index(
+    site: Here,
+    request: Request,
+    paths: Annotated[list[str], Body(embed=True)] = [],  # noqa: B006
+) -> JSON:
     """Bring folders and files into the library; without any, all that it knows up to date."""
-    check_local(site)
+    check_owner(request, "indexing")
     if lock.underway(site.library.folder):
         raise LibraryBusy("an index run goes on already; wait until it is done")
     named = [Path(path).expanduser() for path in paths]
@@ -85,19 +90,14 @@ def start_index(site: Here, paths: Annotated[list[str], Body(embed=True)] = []) 
 
 
 @router.delete("/index", status_code=202, responses=errors())
-def stop_index(site: Here) -> JSON:
+def stop_index(site: Here, request: Request) -> JSON:
     """Stop the run of this server; what was done is kept."""
-    check_local(site)
+    check_owner(request, "stopping an index run")
     site.runs.stop()
     return JSON({}, 202)
 
 
-def check_local(site: Site) -> None:
-    if not site.settings.is_local:
-        raise HTTPException(403, "only a server that this machine alone can reach indexes")
-
-
-def standing(site: Site) -> answers.Standing:
+def standing(site: Site, request: Request) -> answers.Standing:
     try:
         held, version = site.library.status(), browse.version(site.library.catalog)
     except LibraryNotFound:
@@ -121,7 +121,7 @@ def standing(site: Site) -> answers.Standing:
         last_run=site.runs.last,
         version=version,
         version_of_program=retrieval.__version__,
-        can_reveal=can_reveal(site),
-        can_index=site.settings.is_local,
+        can_reveal=can_reveal(request),
+        can_index=is_owner(request),
         allow_url=site.settings.allow_url,
     )

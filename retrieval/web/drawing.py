@@ -8,10 +8,11 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 
 from retrieval.bounds import MAX_PIXELS
-from retrieval.task import Answer, Task
+from retrieval.task import Task
 from retrieval.thumbnails import ThumbnailCache
 from retrieval.web.decoders import Decoders
 
+CHANGED = "it has changed since it was indexed; `retrieve index` brings up to date"
 SMALL, LARGE = (960, 320), (2048, 2048)  # pixels, width and height at most
 
 Box = tuple[int, int]
@@ -44,22 +45,23 @@ class Thumbnails:
 
     async def _found(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
         if box != SMALL:
-            return (await self._drawn(digest, paths, box))[0]
+            return await self._drawn(digest, paths, box)
         if self._cache is None:
             self._cache = await run_sync(ThumbnailCache, self._folder)
         if held := await run_sync(self._cache.get, digest):
             return held
-        webp, is_same = await self._drawn(digest, paths, box)
-        if is_same:
-            await run_sync(self._cache.put, digest, webp)
+        webp = await self._drawn(digest, paths, box)
+        await run_sync(self._cache.put, digest, webp)
         return webp
 
-    async def _drawn(self, digest: bytes, paths: Sequence[Path], box: Box) -> tuple[bytes, bool]:
-        """The thumbnail, and whether it is of the file that was indexed, not of a newer one."""
-        answer = Answer(0, failure="its file is gone")
+    async def _drawn(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
+        """Of a file that holds what was indexed: another one in its place is nobody's business."""
+        why = "its file is gone"
         for path in paths:
             task = Task(0, os.fsencode(path), None, MAX_PIXELS, box=box)
             answer = await asyncio.wrap_future(self._decoders.do(task))
-            if answer.thumbnail:
-                return answer.thumbnail, answer.digest == digest
-        raise Undrawn("its file is gone" if answer.gone else answer.failure)
+            if answer.thumbnail and answer.digest == digest:
+                return answer.thumbnail
+            if not answer.gone:
+                why = answer.failure or CHANGED
+        raise Undrawn(why)

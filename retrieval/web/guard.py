@@ -11,6 +11,8 @@ import hmac
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable
+from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import HTTPException, Request, Response
@@ -26,7 +28,10 @@ EVERYWHERE = ("0.0.0.0", "::")
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/]+)(?::\d+)?")
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 OURS = "x-retrieve"  # the header that no other site's page can send
-COOKIE = "retrieve"
+COOKIE = "retrieve-{}"  # by port: browsers send the cookies of a machine to all of its servers
+ROLE = "retrieve.role"  # in the scope of a request
+
+Role = Literal["owner", "guest"]
 
 MOST_BYTES = {"/api/uploads": 64 << 20}  # of a body, by path
 FEW_BYTES = 1 << 16  # of any other
@@ -51,7 +56,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._token = settings.token
+        self._settings = settings
         self._is_everywhere = settings.host in EVERYWHERE
         bound = f"[{settings.host}]" if ":" in settings.host else settings.host
         own = machine_names() if self._is_everywhere else ()
@@ -76,15 +81,23 @@ class Guard:
             said = f"this server does not go by the name {host!r}; see retrieve serve --allow-host"
             return error(said, 403)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return error("pages of other sites may not ask this server", 403)
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not _is_visit(request):
             return error("pages of other sites may not ask this server", 403)
-        if self._token and not self._has_token(request):
-            return self._welcome(request)
+        if (given := _visitor_s(request)) is not None and self._role_of([given]):
+            return _welcome(request, given)
+        role = self._role_of(_shown(request)) or ("guest" if self._settings.is_open else None)
+        if role is None:
+            said = "the token is missing or wrong; open the address that `retrieve serve` printed"
+            return error(said, 401, None, **{"WWW-Authenticate": "Bearer"})
+        request.scope[ROLE] = role
         if request.method in CHANGING and OURS not in headers:
             return error("a request that changes something needs the header X-Retrieve: 1", 403)
-        if int(headers.get("content-length") or 0) > _most(request.url.path):
+        length = headers.get("content-length") or "0"
+        if not length.isascii() or not length.isdigit():
+            return error(f"{length!r} is not a valid length of a body", 400)
+        if int(length[:20]) > _most(request.url.path):
             return error(_too_large(_most(request.url.path)), 413)
         return None
 
@@ -94,23 +107,27 @@ class Guard:
         name = parts[1].lower()
         return name in self._names or (self._is_everywhere and _is_address(name))
 
-    def _has_token(self, request: Request) -> bool:
-        assert self._token is not None
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        cookie = request.cookies.get(COOKIE, "")
-        is_bearer = scheme.lower() == "bearer" and _same(given.strip(), self._token)
-        return is_bearer or _same(cookie, _cookie_of(self._token))
+    def _role_of(self, shown: Iterable[str]) -> Role | None:
+        """What one of these secrets, or what a cookie holds in place of it, allows."""
+        settings = self._settings
+        secrets: dict[Role, str | None] = {"owner": settings.secret, "guest": settings.token}
+        for role, secret in secrets.items():
+            if secret and any(_same(each, one) for each in shown for one in _forms(secret)):
+                return role
+        return None
 
-    def _welcome(self, request: Request) -> Response:
-        """Whoever comes with the token in the address gets a cookie, and an address without it."""
-        assert self._token is not None
-        given = dict(request.query_params)
-        if request.url.path != "/" or not _same(given.pop("token", ""), self._token):
-            said = "the token is missing or wrong; open the address that `retrieve serve` printed"
-            return error(said, 401, None, **{"WWW-Authenticate": "Bearer"})
-        response = RedirectResponse(f"/?{urlencode(given)}" if given else "/", 303)
-        response.set_cookie(COOKIE, _cookie_of(self._token), httponly=True, samesite="strict")
-        return response
+
+def is_owner(request: Request) -> bool:
+    """Whether whoever asks has the secret of this run."""
+    return bool(request.scope.get(ROLE) == "owner")
+
+
+def check_owner(request: Request, doing: str) -> None:
+    """Refuse what concerns this machine to all but who started the server."""
+    if not is_owner(request):
+        raise HTTPException(
+            403, f"{doing} needs the secret in the address that `retrieve serve` printed"
+        )
 
 
 class Body:
@@ -182,6 +199,40 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-def _cookie_of(token: str) -> str:
-    """Not the token itself: browsers send cookies to other servers on this machine as well."""
-    return hashlib.sha256(b"retrieve: " + token.encode()).hexdigest()
+def _forms(secret: str) -> tuple[str, str]:
+    """A secret as it is given, and what a cookie holds: from that nobody can tell the secret."""
+    return secret, hashlib.sha256(b"retrieve: " + secret.encode()).hexdigest()
+
+
+def _shown(request: Request) -> list[str]:
+    """The secrets that a request shows."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    bearer = [given.strip()] if scheme.lower() == "bearer" else []
+    return [*bearer, request.cookies.get(_cookie_name(request), "")]
+
+
+def _visitor_s(request: Request) -> str | None:
+    """The secret in the address of somebody who comes to the page."""
+    return request.query_params.get("token") if request.url.path == "/" else None
+
+
+def _welcome(request: Request, secret: str) -> Response:
+    """Give a cookie, and an address without the secret: it stays in no history and no log."""
+    asked = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
+    response = RedirectResponse(f"/?{urlencode(asked)}" if asked else "/", 303)
+    name, value = _cookie_name(request), _forms(secret)[1]
+    response.set_cookie(name, value, httponly=True, samesite="strict")
+    return response
+
+
+def _cookie_name(request: Request) -> str:
+    _, port = request.scope.get("server") or ("", None)
+    return COOKIE.format(port or 0)
+
+
+def _place(origin: str) -> str | None:
+    """The host and port of an origin; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -14,8 +14,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
 from retrieval.records import Image, Shot
+from retrieval.web import original_file
 from retrieval.web.answers import JSON, Number, Picture, errors, listed
 from retrieval.web.drawing import LARGE, SMALL, Undrawn
+from retrieval.web.guard import check_owner, is_owner
+from retrieval.web.original_file import OpenedFile
 from retrieval.web.site import Here, Site
 
 FOREVER = "private, max-age=31536000, immutable"  # a number always stands for the same bytes
@@ -88,25 +91,25 @@ async def thumbnail(site: Here, request: Request, id: Number, large: bool = Fals
     },
 )
 def original(site: Here, id: Number) -> FileResponse:
-    """The file as it is, whole or in ranges."""
+    """The file as it is, whole or in ranges; never another one that took its place."""
     image = known(site, id)
-    path = there(image)
-    name = path.name.encode("utf-8", "replace").decode("utf-8")
-    return FileResponse(
-        path,
+    path, opened = opened_file(site, image)
+    return OpenedFile(
+        opened,
         media_type=MEDIA_TYPES.get(image.format, "application/octet-stream"),
-        filename=name,
+        filename=path.name.encode("utf-8", "replace").decode("utf-8"),
         content_disposition_type="inline",
         headers={"Cache-Control": "private, no-cache"},
     )
 
 
 @router.post("/reveal", status_code=204, responses=errors(404, 410, 503))
-def reveal(site: Here, id: Number) -> None:
+def reveal(site: Here, request: Request, id: Number) -> None:
     """Open the folder that it lies in, on the screen of this machine."""
+    check_owner(request, "opening a folder")
     image = known(site, id)
-    if not can_reveal(site):
-        raise HTTPException(403, "a folder is opened only by a server on the same machine")
+    if not can_reveal(request):
+        raise HTTPException(403, "this machine has no screen to open a folder on")
     path = there(image)
     quiet = subprocess.DEVNULL
     shown = subprocess.Popen(
@@ -139,20 +142,40 @@ def file_of(image: Image) -> Path | None:
     return None
 
 
+def opened_file(site: Site, image: Image) -> tuple[Path, int]:
+    """The first of its files that is still the one that was indexed, and a descriptor of it."""
+    changed = None
+    for path in image.paths:
+        try:
+            return path, original_file.opened(site.library.catalog, image, path)
+        except FileNotFoundError:
+            continue
+        except (original_file.Changed, OSError) as error:
+            changed = error
+    if changed is None:
+        raise gone(image)
+    said = getattr(changed, "strerror", None) or changed
+    raise HTTPException(410, f"{image.paths[0]} cannot be shown: {said}") from changed
+
+
+def gone(image: Image) -> HTTPException:
+    return HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+
+
 def there(image: Image) -> Path:
     """`file_of` it, or the answer that there is none."""
     if (path := file_of(image)) is None:
-        raise HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+        raise gone(image)
     return path
 
 
-def can_reveal(site: Site) -> bool:
-    """Whether whoever asks sits before this machine's screen, and it has one."""
+def can_reveal(request: Request) -> bool:
+    """Whether whoever asks started the server, on a machine with a screen."""
     program = revealing(Path())[0]
     has_screen = sys.platform in ("win32", "darwin") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
-    return site.settings.is_local and has_screen and shutil.which(program) is not None
+    return is_owner(request) and has_screen and shutil.which(program) is not None
 
 
 def revealing(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ import uvicorn
 from retrieval.errors import CannotServe
 from retrieval.library import Library
 from retrieval.web.app import application
+from retrieval.web.connections import Connection, log_sparsely
 from retrieval.web.guard import EVERYWHERE, machine_names
 from retrieval.web.site import Settings, Site
 
@@ -23,15 +24,16 @@ GRACE = 1  # second, in which requests that are being answered may end
 
 
 def serve(
-    library: Library, settings: Settings, port: int | None, ready: Callable[[str], None]
+    library: Library, settings: Settings, port: int | None, ready: Callable[[str, str | None], None]
 ) -> None:
-    """Until it is interrupted. ready: called with the address when it can be asked.
+    """Until it is interrupted. ready: called when it can be asked, with the address for whoever
+    started it, and the one for others, if there are any.
 
     Raises CannotServe.
     """
     if not settings.is_local and not settings.token:
         raise CannotServe(
-            f"whoever reaches {settings.host} could see every picture; give a --token as well"
+            f"anyone who can reach {settings.host} could see every picture; give a --token as well"
         )
     listening = listen(settings.host, port)
     config = uvicorn.Config(
@@ -39,11 +41,13 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=Connection,
         timeout_graceful_shutdown=GRACE,
     )
-    address = address_of(settings, listening.getsockname()[1])
+    log_sparsely()
+    addresses = addresses_of(settings, listening.getsockname()[1])
     with listening, suppress(KeyboardInterrupt):
-        Server(config, lambda: ready(address)).run(sockets=[listening])
+        Server(config, lambda: ready(*addresses)).run(sockets=[listening])
     _leave()
 
 
@@ -63,12 +67,19 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def address_of(settings: Settings, port: int) -> str:
-    """Where a browser finds it, with the token."""
-    host = machine_names()[0] if settings.host in EVERYWHERE else settings.host
+def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
+    """Where a browser finds it: for whoever started it, with the secret, and for others."""
+    is_everywhere = settings.host in EVERYWHERE
+    own = _address("127.0.0.1" if is_everywhere else settings.host, port, settings.secret)
+    name = machine_names()[0] if is_everywhere else settings.host
+    if settings.token:
+        return own, _address(name, port, settings.token)
+    return own, _address(name, port, None) if settings.is_open else None
+
+
+def _address(host: str, port: int, token: str | None) -> str:
     host = f"[{host}]" if ":" in host else host
-    token = f"?{urlencode({'token': settings.token})}" if settings.token else ""
-    return f"http://{host}:{port}/{token}"
+    return f"http://{host}:{port}/" + (f"?{urlencode({'token': token})}" if token else "")
 
 
 def listen(host: str, port: int | None) -> socket.socket:

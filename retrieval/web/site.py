@@ -2,12 +2,12 @@
 
 import ipaddress
 import os
-import tempfile
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -27,11 +27,13 @@ from retrieval.web.decoders import Decoders
 from retrieval.web.drawing import SMALL, Thumbnails
 from retrieval.web.kept import Uploads
 from retrieval.web.runs import IndexRuns
+from retrieval.web.scratch import Scratch
 
 SIDE = 224  # of a picture as most models want it, while the library has no model
 # Questions that are answered at a time: words are encoded together, and of two processors 12 make
 # the most; more scans at once would only hold each other up.
 TURNS = 12
+MAX_RECEIVING = 4  # uploads at a time, each in a file of up to 64 MiB
 KEPT = 8  # lists of all pictures by date, for as many filters
 
 T = TypeVar("T")
@@ -43,9 +45,13 @@ class Settings:
 
     host: str = "127.0.0.1"
     names: tuple[str, ...] = ()  # others that it may be called by
-    token: str | None = None
+    token: str | None = None  # lets others search and see, beside the secret
     allow_url: bool = False
     private_addresses: bool = False  # pictures are fetched from them as well
+    is_open: bool = False  # anyone who can reach it may search and see
+    # Printed for whoever started the server, who alone may do what concerns this machine. Where a
+    # request comes from tells nothing: a proxy on this machine makes all of them local.
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @property
     def is_local(self) -> bool:
@@ -65,6 +71,8 @@ class Site:
         self.decoders = Decoders()
         self.thumbnails = Thumbnails(library.folder, self.decoders)
         self.uploads = Uploads()
+        self.scratch = Scratch()
+        self.receiving = threading.BoundedSemaphore(MAX_RECEIVING)
         self.runs = IndexRuns(library)
         self._preparing = threading.Thread(target=self._prepare, name="prepare")
         self._turns = CapacityLimiter(max(TURNS, os.cpu_count() or 1))
@@ -77,8 +85,7 @@ class Site:
     def read(self, picture: bytes | Path) -> Answer:
         """A picture to search with, decoded as when indexing, in a worker process."""
         if isinstance(picture, bytes):
-            with tempfile.TemporaryDirectory(prefix="retrieve-") as folder:
-                path = Path(folder, "picture")
+            with self.scratch.file() as path:
                 path.write_bytes(picture)
                 return self.read(path)
         side = self.library.side or SIDE
@@ -108,6 +115,7 @@ class Site:
         self.runs.close()
         self.decoders.close()
         self.thumbnails.close()
+        self.scratch.close()
         self.library.close()
 
 

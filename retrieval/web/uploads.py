@@ -1,7 +1,5 @@
 """Pictures to search with that are on no disk of this machine: /api/uploads."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -13,7 +11,7 @@ from retrieval.task import Answer
 from retrieval.web.answers import JSON, Uploaded, errors
 from retrieval.web.kept import Upload
 from retrieval.web.pictures import FOREVER, PICTURE
-from retrieval.web.site import Here
+from retrieval.web.site import MAX_RECEIVING, Here, Site
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -29,19 +27,26 @@ router = APIRouter(prefix="/uploads")
     "",
     status_code=201,
     response_model=Uploaded,
-    responses=errors(408, 413, 415, 503),
+    responses=errors(408, 413, 415, 503, 507),
     openapi_extra=BODY,
 )
 async def upload(site: Here, request: Request) -> JSON:
     """Take a picture to search with: the body is the file itself. It is kept in memory for a
     while, and in no library.
     """
-    with tempfile.TemporaryDirectory(prefix="retrieve-") as folder:
-        path = Path(folder, "picture")
-        with path.open("wb") as file:
-            async for chunk in request.stream():  # bounded, see guard.py
-                file.write(chunk)
-        answer = await run_sync(site.read, path)
+    if not site.receiving.acquire(blocking=False):
+        raise HTTPException(
+            503,
+            f"{MAX_RECEIVING} uploads are on their way; try again in a moment",
+            {"Retry-After": "1"},
+        )
+    try:
+        answer = await read(site, request)
+    except OSError as failed:
+        said = f"there is no room here for the upload: {failed.strerror or failed}"
+        raise HTTPException(507, said) from failed
+    finally:
+        site.receiving.release()
     if not (answer.digest and answer.decoded and answer.thumbnail):
         raise refused(answer)
     decoded = answer.decoded
@@ -56,6 +61,15 @@ async def upload(site: Here, request: Request) -> JSON:
         thumbnail=f"/api/uploads/{key}/thumbnail",
     )
     return JSON(told, 201)
+
+
+async def read(site: Site, request: Request) -> Answer:
+    """The body decoded, by way of a file. Raises OSError as the disk does."""
+    with site.scratch.file() as path:
+        with path.open("wb") as file:
+            async for chunk in request.stream():  # bounded, see guard.py
+                file.write(chunk)
+        return await run_sync(site.read, path)
 
 
 @router.get("/{key}/thumbnail", response_class=Response, responses={200: PICTURE, **errors(404)})

@@ -20,6 +20,7 @@ from retrieval.locate import beside
 
 PATIENCE = 15_000  # milliseconds until something that should be seen is given up
 SCENES: dict[str, Part] = {"car": ("car", "red"), "house": ("house", "night")}
+SECRET = "of the tests"  # shown with every request, as a cookie would be
 PLAIN = 60  # pictures of one colour, so that not all fit into the first answer
 
 
@@ -97,13 +98,13 @@ class Served:
         import uvicorn
 
         from retrieval.web.app import application
-        from retrieval.web.site import Site
+        from retrieval.web.site import Settings, Site
 
         socket = self._listen("127.0.0.1", self._port)
         self._port = socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}/"
         self.library = Library.open(self._home)
-        app = application(Site(self.library))
+        app = application(Site(self.library, Settings(secret=SECRET)))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, args=(socket,))
@@ -188,7 +189,7 @@ def look(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def page(chromium: Any, watch: Watch, look: dict[str, Any]) -> Iterator[Any]:
-    context = chromium.new_context(**look)
+    context = chromium.new_context(**look, extra_http_headers={"Authorization": f"Bearer {SECRET}"})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     watch.over(page)

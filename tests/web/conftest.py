@@ -37,5 +37,11 @@ def local(indexed: Path) -> Iterator[TestClient]:
 
 
 def asked(site: Site) -> Iterator[TestClient]:
-    with TestClient(application(site), base_url=ADDRESS, headers=OURS) as client:
+    """A page of whoever started the server."""
+    with TestClient(application(site), base_url=ADDRESS, headers=shown(site)) as client:
         yield client
+
+
+def shown(site: Site) -> dict[str, str]:
+    """The headers of a request that may do everything."""
+    return OURS | {"Authorization": f"Bearer {site.settings.secret}"}

@@ -15,22 +15,36 @@ OURS = {"X-Retrieve": "1"}
 TOKEN = "a secret"
 
 
-def serving(indexed: Path, settings: Settings) -> Iterator[TestClient]:
+SECRET = "known to whoever started it"
+OWNER = {"Authorization": f"Bearer {SECRET}"}
+GUEST = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def serving(indexed: Path, settings: Settings, **headers: str) -> Iterator[TestClient]:
     app = application(Site(Library.open(beside(indexed)), settings))
-    with TestClient(app, base_url="http://127.0.0.1:8000", follow_redirects=False) as client:
+    client = TestClient(
+        app, base_url="http://127.0.0.1:8000", follow_redirects=False, headers=headers
+    )
+    with client:
         yield client
 
 
 @pytest.fixture
 def plain(indexed: Path) -> Iterator[TestClient]:
-    """Any program on this machine."""
-    yield from serving(indexed, Settings(names=("pictures.lan",)))
+    """A program of whoever started the server."""
+    yield from serving(indexed, Settings(names=("pictures.lan",), secret=SECRET), **OWNER)
 
 
 @pytest.fixture
 def closed(indexed: Path) -> Iterator[TestClient]:
     """A server for a whole network, with a token."""
-    yield from serving(indexed, Settings(host="0.0.0.0", token=TOKEN))
+    yield from serving(indexed, Settings(host="0.0.0.0", token=TOKEN, secret=SECRET))
+
+
+@pytest.fixture
+def proxied(indexed: Path) -> Iterator[TestClient]:
+    """A server behind a proxy on its own machine, by the name that the proxy is called."""
+    yield from serving(indexed, Settings(names=("pictures.example",), token=TOKEN, secret=SECRET))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +76,9 @@ def test_only_by_our_names(plain: TestClient, host: str, status: int) -> None:
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://127.0.0.1:9000"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": ""}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Sec-Fetch-Site": "none"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
@@ -106,11 +123,8 @@ def test_without_the_token_nothing_is_told(closed: TestClient) -> None:
     for said in ("Bearer wrong", TOKEN, "Basic " + TOKEN, "Bearer ", "Bearer \xff"):
         answer = closed.get("/api/status", headers={"Authorization": said.encode("latin-1")})
         assert answer.status_code == 401
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
-    assert closed.get("/api/status", headers=bearer).status_code == 200
-    assert closed.post("/api/index", headers=bearer).status_code == 403
-    away = closed.post("/api/index", headers=bearer | OURS)
-    assert away.status_code == 403 and "this machine alone" in away.json()["error"]
+    assert closed.get("/api/status", headers=GUEST).status_code == 200
+    assert closed.post("/api/index", headers=GUEST).status_code == 403
 
 
 def test_the_token_in_the_address_becomes_a_cookie(closed: TestClient) -> None:
@@ -121,6 +135,56 @@ def test_the_token_in_the_address_becomes_a_cookie(closed: TestClient) -> None:
     assert closed.get("/api/status").status_code == 200  # the client keeps cookies
     assert closed.get("/api/status", headers={"Host": "192.168.1.5:8000"}).status_code == 200
     assert closed.get("/api/status", headers={"Host": "evil.example"}).status_code == 403
+
+
+OWNERS_ALONE = (
+    ("POST", "/api/index", {"paths": ["/"]}),
+    ("POST", "/api/index", {}),
+    ("DELETE", "/api/index", None),
+    ("POST", "/api/pictures/1/reveal", None),
+)
+
+
+def test_only_the_secret_of_the_run_is_good_for_what_concerns_this_machine(
+    proxied: TestClient,
+) -> None:
+    """To a server behind a proxy all requests are local, and say what they like."""
+    forwarded = {"Host": "pictures.example", "X-Forwarded-For": "127.0.0.1", "X-Real-IP": "::1"}
+    for given in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": "retrieve-8000=wrong"}):
+        for method, at, body in OWNERS_ALONE:
+            answer = proxied.request(method, at, json=body, headers=OURS | forwarded | given)
+            assert answer.status_code == 401, (at, given)
+    for method, at, body in OWNERS_ALONE:
+        answer = proxied.request(method, at, json=body, headers=OURS | forwarded | GUEST)
+        assert answer.status_code == 403 and "needs the secret" in answer.json()["error"], at
+    told = proxied.get("/api/status", headers=forwarded | GUEST).json()
+    assert (told["can_index"], told["can_reveal"]) == (False, False)
+    assert proxied.get("/api/status", headers=OWNER).json()["can_index"]
+    assert proxied.delete("/api/index", headers=OURS | OWNER).status_code == 202
+
+
+def test_without_a_token_nobody_else_sees_anything(indexed: Path) -> None:
+    """Another user of this machine, say, who can reach the port as well."""
+    for client in serving(indexed, Settings()):
+        for at in ("/", "/api/status", "/api/search?q=a", "/api/pictures/1/original"):
+            assert client.get(at).status_code == 401, at
+
+
+def test_an_open_server_shows_pictures_and_does_nothing_else(indexed: Path) -> None:
+    for client in serving(indexed, Settings(is_open=True, secret=SECRET)):
+        assert client.get("/api/search?q=a").status_code == 200
+        for method, at, body in OWNERS_ALONE:
+            assert client.request(method, at, json=body, headers=OURS).status_code == 403, at
+        assert client.get("/api/status", headers=OWNER).json()["can_index"]
+        visit = client.get("/", params={"token": SECRET})
+        assert visit.status_code == 303 and "set-cookie" in visit.headers
+        assert client.get("/api/status").json()["can_index"]
+
+
+def test_cookies_are_told_apart_by_the_port(closed: TestClient) -> None:
+    welcome = closed.get("/", params={"token": SECRET})
+    name = welcome.headers["set-cookie"].partition("=")[0]
+    assert name == "retrieve-8000"
 
 
 def test_headers_of_every_answer(plain: TestClient) -> None:
@@ -156,7 +220,7 @@ def test_no_way_out(plain: TestClient, at: str) -> None:
 
 
 def test_private_addresses_are_not_asked(indexed: Path) -> None:
-    for client in serving(indexed, Settings(allow_url=True)):
+    for client in serving(indexed, Settings(allow_url=True, is_open=True)):
         for host in ("127.0.0.1:1", "localhost", "[::1]", "10.0.0.1", "169.254.169.254", "0.0.0.0"):
             answer = client.get("/api/search", params={"q": f"http://{host}/a.png"})
             assert answer.status_code == 400, host

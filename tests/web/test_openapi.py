@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 from retrieval import Library
 from retrieval.web.app import application
 from retrieval.web.site import Site
-from tests.web.conftest import ADDRESS, OURS
+from tests.web.conftest import ADDRESS, shown
 
 EXAMPLES = 12  # of each operation
 CHECKS = [
@@ -36,8 +36,8 @@ schema = schemathesis.openapi.from_dict(application(Site(Library(Path("none"))))
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_described(case: Any, client: TestClient) -> None:
-    asked = case.as_transport_kwargs(base_url=ADDRESS, headers=OURS)
+def test_answers_are_as_described(case: Any, client: TestClient, site: Site) -> None:
+    asked = case.as_transport_kwargs(base_url=ADDRESS, headers=shown(site))
     asked.pop("cookies")  # there are none, and saying so is deprecated
     body = asked.pop("data", None)
     case.validate_response(client.request(content=body, **asked), checks=CHECKS)

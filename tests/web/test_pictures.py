@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -148,15 +149,55 @@ def test_a_thumbnail_is_made_once(client: TestClient, indexed: Path) -> None:
     assert client.get(at, params={"large": True}).status_code == 410
 
 
-def test_another_file_in_the_place_of_one_is_shown_and_not_kept(
-    client: TestClient, indexed: Path
+@pytest.mark.parametrize("how", ["written over", "a link", "a link to a folder above"])
+def test_another_file_in_the_place_of_one_is_not_shown(
+    client: TestClient, indexed: Path, tmp_path: Path, how: str
 ) -> None:
+    """What took its place may be what nobody was to see."""
+    path, hidden = indexed / "large/blue.png", tmp_path / "hidden"
+    hidden.mkdir()
+    cornered((80, 60)).save(hidden / "blue.png")
+    at = f"/api/pictures/{number_of(client, path)}"
+    if how == "written over":
+        shutil.copy(hidden / "blue.png", path)
+    elif how == "a link":
+        path.unlink()
+        path.symlink_to(hidden / "blue.png")
+    else:
+        (indexed / "large").rename(tmp_path / "away")
+        (indexed / "large").symlink_to(hidden)
+    for what in ("thumbnail", "thumbnail?large=true", "original"):
+        answer = client.get(f"{at}/{what}")
+        assert answer.status_code == 410 and "changed since" in answer.json()["error"], what
+
+
+def test_no_file_but_the_picture_is_told_of(client: TestClient, indexed: Path) -> None:
+    """Of the same size and time, which others can set, but without the bytes."""
     path = indexed / "large/blue.png"
-    at = f"/api/pictures/{number_of(client, path)}/thumbnail"
-    cornered((80, 60)).save(path)
-    assert Image.open(io.BytesIO(client.get(at).content)).size == (80, 60)
-    cornered((60, 80)).save(path)
-    assert Image.open(io.BytesIO(client.get(at).content)).size == (60, 80)
+    at, status = f"/api/pictures/{number_of(client, path)}/original", path.stat()
+    secret = indexed.parent / "secret"
+    secret.write_bytes(b"#" * status.st_size)
+    os.utime(secret, ns=(status.st_atime_ns, status.st_mtime_ns))
+    path.unlink()
+    path.symlink_to(secret)
+    answer = client.get(at)
+    assert answer.status_code == 410 and b"###" not in answer.content
+
+
+def test_a_picture_that_is_the_same_in_another_place_is_shown(
+    client: TestClient, indexed: Path, tmp_path: Path
+) -> None:
+    """A link to it, and a copy with a time of its own."""
+    path = indexed / "large/blue.png"
+    at, held = f"/api/pictures/{number_of(client, path)}/original", path.read_bytes()
+    shutil.move(path, tmp_path / "blue.png")
+    path.symlink_to(tmp_path / "blue.png")
+    assert client.get(at).content == held
+    os.utime(tmp_path / "blue.png", (1, 1))
+    assert client.get(at).content == held
+    part = client.get(at, headers={"Range": "bytes=4-9"})
+    assert part.status_code == 206 and part.content == held[4:10]
+    assert client.head(at).status_code in (200, 405)
 
 
 def test_files_that_are_gone_or_broken(client: TestClient, indexed: Path) -> None:

@@ -1,6 +1,7 @@
 """`retrieve serve` as a process: it listens, says where, and ends at once."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from retrieval import Library
 from retrieval.errors import CannotServe
+from retrieval.web.connections import MAX_CONNECTIONS, Sparsely
 from retrieval.web.server import PORT, listen, serve
 from retrieval.web.site import Settings
 from tests.retrieval.conftest import paint
@@ -36,13 +38,16 @@ def started(*arguments: object) -> "subprocess.Popen[str]":
 
 @contextmanager
 def serving(*arguments: object) -> Iterator[str]:
-    """The address; ended as by Ctrl-C, silently."""
+    """The address, the secret of which is shown with all requests; ended as by Ctrl-C, silently."""
     with started("--port", 0, *arguments) as process:
         assert process.stdout and process.stderr
         line = process.stdout.readline()
         assert line.startswith("http://127.0.0.1:"), process.stderr.read()
+        address, _, secret = line.split()[0].partition("?token=")
+        assert len(secret) >= 32
+        OPENER.addheaders = [("Authorization", f"Bearer {secret}")]
         try:
-            yield line.split()[0]
+            yield address
         except BaseException:
             process.kill()
             raise
@@ -114,3 +119,31 @@ def test_a_network_is_served_with_a_token_only(home: Path) -> None:
     with started("--host", "0.0.0.0", "--port", 0) as process:
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 1 and output == "" and "--token" in errors
+
+
+@POSIX
+def test_half_sent_headers_keep_nobody_out(indexed: Path) -> None:
+    """As many connections as there are, and as fast as they come: the oldest make room."""
+    with serving("--library", indexed) as address:
+        port = int(address.rstrip("/").rpartition(":")[2])
+        with ExitStack() as held:
+            for number in range(3 * MAX_CONNECTIONS):
+                each = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+                each.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Some: " + b"x" * number)
+                if number % 100 == 0:
+                    with OPENER.open(f"{address}api/status", timeout=30) as answer:
+                        assert answer.status == 200
+            with OPENER.open(f"{address}api/status", timeout=30) as answer:
+                assert answer.status == 200
+
+
+def test_what_says_the_same_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("a test of the log")
+    logger.addFilter(Sparsely())
+    for number in range(1_000):
+        logger.warning("Invalid HTTP request received.")
+        logger.warning("another, %d", number)
+    assert [each.getMessage() for each in caplog.records] == [
+        "Invalid HTTP request received.",
+        "another, 0",
+    ]

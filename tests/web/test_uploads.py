@@ -2,10 +2,15 @@
 
 import asyncio
 import io
+import os
 import struct
+import subprocess
+import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +21,8 @@ from starlette.types import Message
 
 from retrieval import Library
 from retrieval.web import guard, kept
-from retrieval.web.site import Site
+from retrieval.web.scratch import Scratch
+from retrieval.web.site import MAX_RECEIVING, Site
 from tests.retrieval.conftest import paint
 from tests.web.conftest import asked
 
@@ -99,6 +105,52 @@ def test_what_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     # In a thread of its own: beside tests with a browser this one has a loop already.
     with ThreadPoolExecutor(1) as thread, pytest.raises(HTTPException, match="408"):
         thread.submit(lambda: asyncio.run(receive())).result()
+
+
+def test_a_full_disk_is_told_in_a_sentence(
+    client: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no file on this machine that is always full")
+
+    @contextmanager
+    def on_a_full_disk() -> Iterator[Path]:
+        yield Path("/dev/full")
+
+    monkeypatch.setattr(site.scratch, "file", on_a_full_disk)
+    answer = client.post("/api/uploads", content=b"x" * 100_000)
+    assert answer.status_code == 507 and "No space left" in answer.json()["error"]
+
+
+def test_uploads_are_counted(client: TestClient, site: Site) -> None:
+    for _ in range(MAX_RECEIVING):
+        site.receiving.acquire()
+    busy = client.post("/api/uploads", content=b"x")
+    assert busy.status_code == 503 and busy.headers["retry-after"] == "1"
+    for _ in range(MAX_RECEIVING):
+        site.receiving.release()
+    assert client.post("/api/uploads", content=b"x").status_code == 415
+
+
+def test_what_a_killed_server_left_is_swept(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, own, other = (
+        tmp_path / f"retrieve-serve-{pid}-abc" for pid in (ended.pid, os.getpid(), "x")
+    )
+    for folder in (left, own, other):
+        folder.mkdir()
+        (folder / "1").write_bytes(b"a picture")
+    scratch = Scratch()
+    assert not left.exists() and own.exists() and other.exists()
+    with scratch.file() as file:
+        file.write_bytes(b"another")
+    assert not file.exists() and file.parent.exists()
+    scratch.close()
+    assert not file.parent.exists()
 
 
 def test_the_latest_are_kept(

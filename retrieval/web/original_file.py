@@ -1,0 +1,106 @@
+"""The file of a picture, opened only if it is the one that was indexed.
+
+What lies at its place now may be another: a link to something that nobody indexed, say.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
+
+from retrieval.catalog import Catalog
+from retrieval.decode import DIGEST_BYTES
+from retrieval.records import Image
+from retrieval.web.drawing import CHANGED
+
+HEAD = 16  # bytes that tell a format
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | NO_LINKS
+
+
+class Changed(Exception):
+    """It is not what was indexed; the message says so in a sentence."""
+
+
+def _starts(*marks: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(marks)
+
+
+def _boxes(*brands: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head[4:8] == b"ftyp" and (not brands or head[8:12] in brands)
+
+
+# How the formats begin that browsers are told the type of.
+HEADS: dict[str, Callable[[bytes], bool]] = {
+    "AVIF": _boxes(),
+    "BMP": _starts(b"BM"),
+    "GIF": _starts(b"GIF8"),
+    "HEIF": _boxes(),
+    "ICO": _starts(b"\0\0\1\0"),
+    "JPEG": _starts(b"\xff\xd8"),
+    "JPEG2000": _starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "MPO": _starts(b"\xff\xd8"),
+    "PNG": _starts(b"\x89PNG"),
+    "TIFF": _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "WEBP": lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP",
+}
+
+
+def opened(catalog: Catalog, image: Image, path: Path) -> int:
+    """A descriptor of the file, for the caller to close. Raises Changed, OSError.
+
+    A link that was indexed is followed. What it leads to is told, as any file, by size, time and
+    inode, or else by its bytes.
+    """
+    descriptor = os.open(os.path.realpath(path), FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Changed("it is not a regular file any more")
+        if not (catalog.is_as_indexed(path, status) or _is_same(catalog, image, descriptor)):
+            raise Changed(CHANGED)
+        begins_so = HEADS.get(image.format, lambda _: True)
+        if not begins_so(_head(descriptor)):
+            raise Changed(f"it is no {image.format} any more; `retrieve index` brings up to date")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_same(catalog: Catalog, image: Image, descriptor: int) -> bool:
+    """Whether its bytes are those that were indexed: it was copied here, or touched, since."""
+    blake2b = partial(hashlib.blake2b, digest_size=DIGEST_BYTES)
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        digest = hashlib.file_digest(file, blake2b)
+        file.seek(0)  # the descriptor has the same place
+    return bool(digest.digest() == catalog.digest_of(image.id))
+
+
+def _head(descriptor: int) -> bytes:
+    """Without moving to another place in it, where that can be."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, HEAD, 0)
+    head = os.read(descriptor, HEAD)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return head
+
+
+class OpenedFile(FileResponse):
+    """Answers with the very file that was opened, and closes it."""
+
+    def __init__(self, descriptor: int, **more: Any) -> None:
+        super().__init__(f"/dev/fd/{descriptor}", stat_result=os.fstat(descriptor), **more)
+        self._descriptor = descriptor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            os.close(self._descriptor)
