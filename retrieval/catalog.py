@@ -23,7 +23,7 @@ from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
 from retrieval.filters import kilometres
 from retrieval.paths import place, relative, spellings, under
-from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot
+from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot, found_at
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -33,6 +33,10 @@ SCHEMA_VERSION = 3
 MODEL = tuple(field.name for field in fields(ModelRecord))  # columns of the table `models`
 SHOT = tuple(field.name for field in fields(Shot))  # … and of `shots`
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
+
+# A file: the fields of a `Found`, and its image's id. The two before it are None where an older
+# version wrote them.
+Known = tuple[bytes, int, int, int | None, int | None, int | None]
 
 
 class Catalog:
@@ -149,12 +153,11 @@ class Catalog:
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
         return bool(self._number(found, (root_id, *values)))
 
-    def files(self, root_id: int, inside: bytes = b"") -> list[tuple[bytes, int, int, int | None]]:
-        """(path, size, mtime_ns, image id) of the files at or under a path in that root."""
+    def files(self, root_id: int, inside: bytes = b"") -> list[Known]:
+        """The files at or under a path in that root."""
         condition, values = under(inside)
-        found = (
-            f"SELECT path, size, mtime_ns, image_id FROM files WHERE root_id = ? AND {condition}"
-        )
+        columns = "path, size, mtime_ns, ctime_ns, inode, image_id"
+        found = f"SELECT {columns} FROM files WHERE root_id = ? AND {condition}"
         return self.rows(found, (root_id, *values))
 
     def sizes(self) -> set[int]:
@@ -225,12 +228,15 @@ class Catalog:
     def image_of_path(self, path: Path) -> int | None:
         """The image in a known file that has not changed since; else None."""
         try:
-            stat = path.stat()
+            found = found_at(b"", path.stat())
         except (OSError, ValueError):
             return None
-        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND image_id IS NOT NULL"
+        same = (
+            "root_id = ?1 AND path = ?2 AND size = ?3 AND mtime_ns = ?4 AND image_id IS NOT NULL "
+            "AND ifnull(ctime_ns, ?5) = ?5 AND ifnull(inode, ?6) = ?6"
+        )
         for root_id, inside in self.places(path):
-            at = (root_id, inside, stat.st_size, stat.st_mtime_ns)
+            at = (root_id, inside, *found[1:])
             if rows := self.rows(f"SELECT image_id FROM files WHERE {same}", at):
                 return int(rows[0][0])
         return None

@@ -65,6 +65,7 @@ def cli(context: click.Context) -> None:
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@click.option("--again", is_flag=True, help="Read files anew even if they look unchanged.")
 @click.option(
     "--model",
     metavar="NAME",
@@ -95,6 +96,7 @@ def index(
     paths: tuple[Path, ...],
     here: bool,
     exclude: tuple[str, ...],
+    again: bool,
     model: str | None,
     device: str | None,
     precision: "Precision",
@@ -128,6 +130,7 @@ def index(
                     paths,
                     model=model,
                     exclude=exclude,
+                    again=again,
                     workers=workers,
                     batch_size=batch_size,
                     max_pixels=max_pixels,

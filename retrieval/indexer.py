@@ -26,7 +26,7 @@ from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
 from retrieval.lock import Tell, write_lock
 from retrieval.recorder import ROWS, Encoder, QuickStart, Recorder
-from retrieval.records import FileState, Progress, Shot, Summary
+from retrieval.records import NEVER, FileState, Progress, Shot, Summary
 from retrieval.refill import reread
 from retrieval.standing import Bank, bank_digest, is_measured
 from retrieval.survey import Survey, Vanished
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 AHEAD = 64  # files that are decoded while a batch is encoded, beside two for each worker
 MOST_WORKERS = 16
-TRY_AGAIN = -1  # in place of a file's time, where it was the disk that failed: it never matches
 
 
 def index(
@@ -48,6 +47,7 @@ def index(
     encoder: Callable[[], Encoder],
     *,
     exclude: Sequence[str] = (),
+    again: bool = False,
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -57,7 +57,8 @@ def index(
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder: called once, in a thread, only if there is something to encode; `quick` is in its place
-    as long as that is little. exclude: globs for names and paths relative to a root. workers:
+    as long as that is little. exclude: globs for names and paths relative to a root. again: files
+    are read whatever their size and time say, and decoded where their content differs. workers:
     processes that decode (None: by the number of processors; 0: none, decode here). bank: measures
     pictures (standing.py), also those that were not yet; called as `encoder` is. A model that is
     not the current one encodes all that is known, too, and becomes current when it is done.
@@ -73,7 +74,7 @@ def index(
     with write_lock(catalog.folder) as tell:
         run = IndexRun(catalog, model, pool, recorder, max_pixels, AHEAD + 2 * count, tell)
         try:
-            yield from run.look_through(paths, exclude)
+            yield from run.look_through(paths, exclude, again)
             run.prune()
             yield from run.refill()
             yield from run.describe()
@@ -129,13 +130,15 @@ class IndexRun:
         self._measured = False
         self._problems: list[str] = []
 
-    def look_through(self, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Progress]:
+    def look_through(
+        self, paths: Sequence[Path], exclude: Sequence[str], again: bool
+    ) -> Iterator[Progress]:
         """Everything that is new or changed at `paths` goes to the encoder and into the catalog."""
         targets = resolve(self._catalog, paths)
         if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
             targets = resolve(self._catalog, ())
         self._retry_too_large()
-        self._survey = Survey(self._catalog, targets, exclude)
+        self._survey = Survey(self._catalog, targets, exclude, again)
         recorder = self._recorder
         intake = Intake(
             self._pool,
@@ -208,6 +211,10 @@ class IndexRun:
     def prune(self) -> None:
         """Drop what vanished; only now that all was seen, so that no image is lost by a move."""
         self._count_moves()
+        if self._survey.unidentified:  # an older version indexed them
+            from retrieval import transactions
+
+            transactions.identify(self._catalog, self._survey.unidentified)
         vanished = [(file.root.id, file.path) for file in self._survey.vanished]
         if vanished or self._catalog.has_orphans():
             from retrieval import transactions  # SQLAlchemy, which a run without news spares
@@ -248,7 +255,7 @@ class IndexRun:
     def _retry_too_large(self) -> None:
         """Pictures that had too many pixels for a run that allowed fewer are new to this one."""
         again = [
-            replace(file, mtime_ns=TRY_AGAIN)
+            replace(file, mtime_ns=NEVER)
             for file in self._catalog.too_large()
             if file.failure and 0 < allowed_in(file.failure) < self._max_pixels
         ]
@@ -283,8 +290,9 @@ class IndexRun:
     ) -> FileState:
         """The file's row, with size and time as scanned: if it grew since, it will be changed."""
         root, found = outcome.look.root, outcome.look.found
-        mtime_ns = found.mtime_ns if outcome.lasting else TRY_AGAIN
-        return FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
+        mtime_ns = found.mtime_ns if outcome.lasting else NEVER  # where it was the disk that failed
+        state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
+        return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)
 
     def _progress(self) -> Progress:
         done = self._survey.unchanged + self._counts["gone"] + self._recorder.recorded

@@ -111,6 +111,7 @@ class Library:
         *,
         model: StrPath | None = None,
         exclude: Sequence[str] = (),
+        again: bool = False,
         workers: int | None = None,
         batch_size: int | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -121,8 +122,9 @@ class Library:
         """Bring the library up to date with folders and files; without any, with all it knows.
 
         model: a name or a path; another than the library's encodes everything again and takes over
-        when that is done. exclude: globs for names and for paths below a folder. workers: processes
-        that decode (0: none). max_pixels: of a picture, larger ones are recorded as failures; it
+        when that is done. exclude: globs for names and for paths below a folder. again: read files
+        anew even if size and time say that they did not change. workers: processes that decode (0:
+        none). max_pixels: of a picture, larger ones are recorded as failures; it
         bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
         encoder, chosen by the machine if not given; a few pictures are encoded in NumPy then.
         progress: called often, in this thread.
@@ -151,6 +153,7 @@ class Library:
             partial(in_torch, folder, device, precision),
             quick=None if asks_for_torch else quick,
             exclude=exclude,
+            again=again,
             workers=workers,
             batch_size=batch_size,
             max_pixels=max_pixels,

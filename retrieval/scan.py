@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from retrieval.records import Found
+from retrieval.records import Found, found_at
 
 # The raster formats that Pillow opens (a test compares), less the extensions that mostly mean
 # something else: .fit (sports watches), .im, .vst and .vda, and what decode.NOT_PICTURES names.
@@ -68,8 +68,7 @@ def scan(
                     try:
                         if entry.is_file():
                             if name[name.rfind(b".") :].lower() in extensions:
-                                status = entry.stat()
-                                yield Found(prefix + name, status.st_size, status.st_mtime_ns)
+                                yield found_at(prefix + name, entry.stat())
                         elif name in SKIPPED:
                             continue
                         elif entry.is_dir():
@@ -103,8 +102,7 @@ def look_at(root: bytes, path: bytes) -> Found | None:
         status = os.stat(os.path.join(root, path))
     except OSError:
         return None
-    regular = stat.S_ISREG(status.st_mode)
-    return Found(path, status.st_size, status.st_mtime_ns) if regular else None
+    return found_at(path, status) if stat.S_ISREG(status.st_mode) else None
 
 
 @cache

@@ -20,7 +20,7 @@ from retrieval.database import explained
 from retrieval.errors import PathNotFound
 from retrieval.lock import write_lock
 from retrieval.paths import relative, spellings
-from retrieval.records import FileState, ModelRecord, NewImage, Root, Shot, Vectors
+from retrieval.records import FileState, Found, ModelRecord, NewImage, Root, Shot, Vectors
 from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
 
 Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
@@ -53,6 +53,20 @@ def describe(catalog: Catalog, shots: Mapping[int, Shot]) -> None:
     """What the EXIF of these images (by id) says."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         _insert_shots(connection, shots)
+
+
+def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
+    """The inodes, and the times of their last change, of files (root id, as found) that are as the
+    catalog has them otherwise.
+    """
+    rows = [
+        {"root": root_id, "inside": found.path, "ctime": found.ctime_ns, "number": found.inode}
+        for root_id, found in files
+    ]
+    here = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
+    known: dict[str, Any] = {"ctime_ns": bindparam("ctime"), "inode": bindparam("number")}
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(update(FileRow).where(here).values(known), rows)
 
 
 def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
@@ -330,11 +344,14 @@ def _upsert_files(
             "mtime_ns": file.mtime_ns,
             "image_id": ids[file.digest] if file.digest else None,
             "failure": file.failure,
+            "ctime_ns": file.ctime_ns,
+            "inode": file.inode,
         }
         for file in files
     ]
     put = insert(FileRow)
-    changed = {name: put.excluded[name] for name in ("size", "mtime_ns", "image_id", "failure")}
+    names = ("size", "mtime_ns", "image_id", "failure", "ctime_ns", "inode")
+    changed = {name: put.excluded[name] for name in names}
     connection.execute(
         put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
     )

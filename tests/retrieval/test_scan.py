@@ -48,7 +48,9 @@ def test_pictures_are_found_with_size_and_time(tmp_path: Path) -> None:
     touch(tmp_path / "a/notes.txt")
     touch(tmp_path / "jpg")
     [item] = scan(os.fsencode(tmp_path))
-    assert item == (b"a/b/PHOTO.JpG", 5, file.stat().st_mtime_ns)
+    status = file.stat()
+    expected = (b"a/b/PHOTO.JpG", 5, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    assert item == expected
 
 
 def test_only_the_part_that_was_asked_for(tmp_path: Path) -> None:
