@@ -57,8 +57,9 @@ def index(
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder: called once, in a thread, only if there is something to encode; `quick` is in its place
-    as long as that is little. exclude: globs for names and paths relative to a root. again: files
-    are read whatever their size and time say, and decoded where their content differs. workers:
+    as long as that is little. exclude: globs for names, and for paths relative to a folder, that
+    are left out from now on; "none" drops earlier ones. again: files are read whatever their size
+    and time say, and decoded where their content differs. workers:
     processes that decode (None: by the number of processors; 0: none, decode here). bank: measures
     pictures (standing.py), also those that were not yet; called as `encoder` is. A model that is
     not the current one encodes all that is known, too, and becomes current when it is done.
@@ -134,11 +135,11 @@ class IndexRun:
         self, paths: Sequence[Path], exclude: Sequence[str], again: bool
     ) -> Iterator[Progress]:
         """Everything that is new or changed at `paths` goes to the encoder and into the catalog."""
-        targets = resolve(self._catalog, paths)
+        targets = resolve(self._catalog, paths, exclude)
         if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
             targets = resolve(self._catalog, ())
         self._retry_too_large()
-        self._survey = Survey(self._catalog, targets, exclude, again)
+        self._survey = Survey(self._catalog, targets, again)
         recorder = self._recorder
         intake = Intake(
             self._pool,
@@ -272,7 +273,10 @@ class IndexRun:
             if look.known:
                 self._survey.vanished.append(Vanished(look.root, look.found.path, look.image_id))
         elif failure:
-            self._counts["failed"] += 1
+            as_it_was = look.is_alike and failure == self._catalog.failure_at(
+                look.root.id, look.found.path
+            )
+            self._counts["unchanged" if as_it_was else "failed"] += 1
             self._recorder.add_file(self._state(outcome, None, failure))
         elif outcome.decoded and digest:
             self._counts["changed" if look.known else "new"] += 1

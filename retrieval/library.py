@@ -26,6 +26,7 @@ from retrieval.errors import (
 )
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
+from retrieval.paths import StrPath, given
 from retrieval.query import Example, Question, parse
 from retrieval.records import Failed, ImageId, Match, ModelRecord, Progress, Summary
 from retrieval.search import Searcher
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from retrieval.status import Status
     from retrieval.tags import Tagged
 
-StrPath = str | os.PathLike[str]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -122,7 +122,8 @@ class Library:
         """Bring the library up to date with folders and files; without any, with all it knows.
 
         model: a name or a path; another than the library's encodes everything again and takes over
-        when that is done. exclude: globs for names and for paths below a folder. again: read files
+        when that is done. exclude: globs for names and for paths below a folder, which are left
+        out from now on; "none" drops the earlier ones of a folder. again: read files
         anew even if size and time say that they did not change. workers: processes that decode (0:
         none). max_pixels: of a picture, larger ones are recorded as failures; it
         bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
@@ -166,9 +167,9 @@ class Library:
 
     def _named(self, paths: StrPath | Iterable[StrPath]) -> list[Path]:
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-        named = [Path(path).expanduser() for path in several]
+        named = [given(path) for path in several]
         for path in named:  # before a model is fetched and a library made for nothing
-            if not path.exists() and not self._knew(path):
+            if not os.path.exists(path) and not self._knew(path):
                 raise PathNotFound(f"no such file or folder: {path}")
         if not named and not (self._exists() and self._catalog().roots()):
             raise PathNotFound("nothing to index yet: name a folder of pictures")
@@ -278,7 +279,7 @@ class Library:
         """The pictures most like the one in this file, or like one of the library by its number;
         copies of its bytes left out. The file need not be in the library. Raises as `search` does.
         """
-        place = ImageId(picture) if isinstance(picture, int) else Path(picture).expanduser()
+        place = ImageId(picture) if isinstance(picture, int) else given(picture)
         matches = self.search(Question(Example(place)), limit + 1, filters=filters)
         own = self._catalog().image_in(place) if isinstance(place, Path) else place.id
         return [match for match in matches if match.image.id != own][:limit]
@@ -329,7 +330,7 @@ class Library:
             raise InvalidQuery("there are no labels; give a list of two or more")
         catalog, model = self._encoded()
         several = [pictures] if isinstance(pictures, (str, os.PathLike)) else pictures
-        paths = [path for each in several for path in _files(catalog, Path(each).expanduser())]
+        paths = [path for each in several for path in _files(catalog, given(each))]
         embedder = self._embedder_of(catalog, model)
         vectors = embedder.embed([Example(path) for path in paths])
         shares = embedder.shares(vectors, labels, expanded(_several(templates)))
@@ -341,7 +342,7 @@ class Library:
         """
         from retrieval.export import export
 
-        return export(*self._encoded(), Path(folder).expanduser())
+        return export(*self._encoded(), given(folder))
 
     def _encoded(self) -> tuple[Catalog, ModelRecord]:
         catalog = self._catalog()
@@ -396,15 +397,16 @@ class Library:
 
     def forget(self, path: StrPath) -> int:
         """Drop what is known of a folder or file; returns how many files that were. Touches no
-        picture. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        picture. What lies in a folder that stays is left out of it from now on, until it is named
+        to `index`. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        return self._catalog().forget(Path(path).expanduser())
+        return self._catalog().forget(given(path))
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing
         is read or encoded. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        return self._catalog().relocate(Path(old).expanduser(), Path(new).expanduser())
+        return self._catalog().relocate(given(old), given(new))
 
     # -- the catalog -----------------------------------------------------------------------------
 

@@ -1,9 +1,59 @@
-"""Paths as a catalog writes them: bytes below a root, "/" between; names need not be text."""
+"""Paths as a catalog writes them: bytes below a root, "/" between; names need not be text.
+
+A name with accents has two forms in Unicode, composed (NFC) and decomposed (NFD, as Macs write it).
+To a user they are one name; to most file systems they are two, and there may be files of both.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from retrieval.errors import PathNotFound
+
+StrPath = str | os.PathLike[str]
+
+
+def given(path: StrPath) -> Path:
+    """A path as the user named it. Raises PathNotFound for an empty one, which `Path` would take
+    for the current folder.
+    """
+    if not os.fspath(path):
+        raise PathNotFound("the path is empty; name a folder or a file")
+    return as_on_disk(Path(os.path.expanduser(path)))
+
+
+def composed(name: str) -> str:
+    """The same for both forms of a name."""
+    if name.isascii():
+        return name
+    import unicodedata
+
+    return unicodedata.normalize("NFC", name)
+
+
+def folded(name: str) -> str:
+    """The same for both forms of a name, in upper and lower case."""
+    return composed(name.lower())
+
+
+def as_on_disk(path: Path) -> Path:
+    """With each name in the form in which its folder lists it; as it is where it is not listed."""
+    if os.fspath(path).isascii():
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        found /= part if part.isascii() else _listed(found, part)
+    return found
+
+
+def _listed(folder: Path, name: str) -> str:
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError):
+        return name
+    same = composed(name)
+    return name if name in names else min((n for n in names if composed(n) == same), default=name)
 
 
 def place(root: Path, path: bytes) -> Path:
@@ -25,16 +75,20 @@ def spellings(path: Path) -> list[Path]:
 
 def relative(root: Path, path: Path) -> bytes | None:
     """`path` as the catalog writes it below `root` (b"" for the root itself); None outside."""
-    if not path.is_relative_to(root):
+    parts, above = path.parts, root.parts
+    if parts[: len(above)] != above and not _is_equal(parts[: len(above)], above):
         return None
-    inside = path.relative_to(root)
-    return os.fsencode(inside.as_posix()) if inside.parts else b""
+    return os.fsencode("/".join(parts[len(above) :]))
+
+
+def _is_equal(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    return len(some) == len(others) and [*map(composed, some)] == [*map(composed, others)]
 
 
 def is_file(word: str) -> bool:
     """Whether what may be words, or anything, is the path of a regular file."""
     try:
-        return os.path.isfile(word)
+        return os.path.isfile(as_on_disk(Path(word)) if not word.isascii() else word)
     except ValueError:  # a NUL byte
         return False
 

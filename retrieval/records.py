@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.exclusions import Exclusions
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -18,6 +20,7 @@ class Root:
     id: int
     path: Path  # absolute, links followed
     entire: bool  # False: only the files that were named, one by one
+    exclusions: Exclusions = field(default=Exclusions())
 
 
 class Found(NamedTuple):

@@ -94,7 +94,12 @@ def status_object(status: Status) -> dict[str, Any]:
         "bytes": status.bytes,
         "indexing": status.underway._asdict() if status.underway else None,
         "roots": [
-            {"path": os.fspath(root.path), "files": root.files, "present": root.is_present}
+            {
+                "path": os.fspath(root.path),
+                "files": root.files,
+                "present": root.is_present,
+                "excluded": list(root.excluded),
+            }
             for root in status.roots
         ],
     }
@@ -177,6 +182,8 @@ def _root(root: RootStatus) -> str:
     said += "" if root.is_entire else ", named one by one"
     if not root.is_present:
         said += "; missing: if it moved, run `retrieve relocate OLD NEW`"
+    if root.excluded:
+        said += f"; excluded: {printable(', '.join(root.excluded))}"
     return said + ")"
 
 

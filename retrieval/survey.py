@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval.catalog import Catalog, Known
+from retrieval.exclusions import is_excluded
 from retrieval.records import Found, Root
-from retrieval.scan import DANGLING, Unlisted, excluding, is_excluded, look_at, scan
+from retrieval.scan import DANGLING, Unlisted, look_at, scan
 from retrieval.targets import Target
 
 TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
@@ -24,6 +25,7 @@ class Look:
     found: Found
     known: bool  # the catalog has it, with another size, time or inode
     image_id: int | None  # what was in it
+    is_alike: bool = False  # its size and time are as they were
 
     @property
     def path(self) -> bytes:
@@ -47,7 +49,6 @@ class Survey:
         self,
         catalog: Catalog,
         targets: Sequence[Target],
-        exclude: Sequence[str] = (),
         again: bool = False,
     ) -> None:
         """again: every file is to be looked into, whatever its size and time."""
@@ -58,7 +59,6 @@ class Survey:
         self.problems: list[str] = []
         self._catalog = catalog
         self._targets = targets
-        self._exclude = exclude
         self._again = again
         self._renumbered: list[Look] = []  # of one target: only the inode is another
 
@@ -88,8 +88,9 @@ class Survey:
     def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
         root = os.fsencode(target.root.path)
         if target.path.is_dir() and target.root.entire:
-            library = os.fsencode(self._catalog.folder)
-            yield from scan(root, target.inside, self._exclude, library)
+            exclusions, library = target.root.exclusions, os.fsencode(self._catalog.folder)
+            excluded = exclusions.excluded() if exclusions else None
+            yield from scan(root, target.inside, excluded, library)
         else:
             for path in [target.inside] if target.inside else list(known):
                 if found := look_at(root, path):
@@ -109,7 +110,10 @@ class Survey:
     def _look_closer(self, look: Look, before: Known) -> Look | None:
         """Same size and time say little: programs put times back, and files swap names."""
         found = look.found
-        if self._again or before[1:3] != found[1:3]:
+        if before[1:3] != found[1:3]:
+            return look
+        look = replace(look, is_alike=True)
+        if self._again:
             return look
         if before[3] is None or before[4] is None:
             self.unidentified.append((look.root.id, found))
@@ -135,7 +139,7 @@ class Survey:
     ) -> Iterator[Look]:
         """What the scan did not come across: vanished, unless it is there, or may be."""
         self._keep(target, known, unlisted)
-        root, excluded = os.fsencode(target.root.path), excluding(self._exclude)
+        root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
         for path, *_, image_id in list(known.values()):
             # What was named is looked at although no scan lists it: in a hidden folder, say.
             found = None if is_excluded(path, excluded) else look_at(root, path)

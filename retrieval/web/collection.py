@@ -2,7 +2,6 @@
 
 import os
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, HTTPException, Query
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Body, HTTPException, Query
 import retrieval
 from retrieval import browse, lock
 from retrieval.errors import LibraryBusy, LibraryNotFound, PathNotFound
+from retrieval.paths import given
 from retrieval.records import Counts
 from retrieval.report import failure_object
 from retrieval.web import answers
@@ -76,7 +76,7 @@ def start_index(site: Here, paths: Annotated[list[str], Body(embed=True)] = []) 
     check_local(site)
     if lock.underway(site.library.folder):
         raise LibraryBusy("an index run goes on already; wait until it is done")
-    named = [Path(path).expanduser() for path in paths]
+    named = [given(path) for path in paths]
     for path in named:
         if not path.exists():
             raise PathNotFound(f"no such file or folder: {path}")
@@ -105,7 +105,12 @@ def standing(site: Site) -> answers.Standing:
     counts = held.counts if held else Counts(0, 0, 0, 0, {})
     underway = held.underway if held else None
     roots = [
-        answers.Root(path=os.fspath(root.path), files=root.files, mounted=root.is_present)
+        answers.Root(
+            path=os.fspath(root.path),
+            files=root.files,
+            mounted=root.is_present,
+            excluded=list(root.excluded),
+        )
         for root in (held.roots if held else ())
     ]
     return answers.Standing(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from retrieval.decode import NOT_PICTURES
+from retrieval.exclusions import of
 from retrieval.scan import DANGLING, EXTENSIONS, HEIF_EXTENSIONS, Unlisted, look_at, scan
 
 AMBIGUOUS = {".fit", ".fits", ".im", ".vst", ".vda", ".icb", ".palm"}
@@ -20,7 +21,7 @@ def touch(path: Path, data: bytes = b"x") -> Path:
 
 
 def found(root: Path, inside: str = "", exclude: tuple[str, ...] = ()) -> list[str]:
-    items = list(scan(os.fsencode(root), os.fsencode(inside), exclude))
+    items = list(scan(os.fsencode(root), os.fsencode(inside), of(exclude).excluded()))
     assert not [item for item in items if isinstance(item, Unlisted)]
     paths = [os.fsdecode(item.path) for item in items]
     assert len(set(paths)) == len(paths)

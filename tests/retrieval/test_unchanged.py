@@ -1,4 +1,4 @@
-"""Whether a file is as it was: by size, time, inode and its last change, whatever numbers those are."""
+"""Whether a file is as it was: by size, time, inode and last change, whatever numbers those are."""
 
 import os
 import shutil
@@ -199,4 +199,4 @@ def test_again_reads_whatever_size_and_time_say(catalog: Catalog, base: Path) ->
     summary = run_index(catalog, [paths[1]], again=True)
     assert as_counts(summary) == {"unchanged": 1}
     summary = run_index(catalog, [base / "photos"], again=True)
-    assert as_counts(summary) == {"changed": 1, "unchanged": 3, "failed": 1, "encoded": 1}
+    assert as_counts(summary) == {"changed": 1, "unchanged": 4, "encoded": 1}
