@@ -30,7 +30,8 @@ from retrieval.records import NEVER, FileState, Progress, Shot, Summary
 from retrieval.refill import reread
 from retrieval.standing import Bank, bank_digest, is_measured
 from retrieval.survey import Survey, Vanished
-from retrieval.targets import resolve
+from retrieval.targets import follow_links, resolve
+from retrieval.whereabouts import Moved, missing_note, moved
 from retrieval.workers import InProcess, Pool, WorkerPool
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def index(
         except KeyboardInterrupt:
             run.interrupted = True
             recorder.rescue()
+            run.leave_out_what_was_dropped()
         except GeneratorExit:  # the caller stopped listening; there is no summary then
             recorder.rescue()
             raise
@@ -126,6 +128,9 @@ class IndexRun:
         self._survey = Survey(catalog, ())
         self._counts: Counter[str] = Counter()
         self._linked: Counter[bytes] = Counter()  # digest -> new places of it
+        self._arrived: list[tuple[int, bytes, bytes]] = []  # those: root id, path, digest
+        self._moved: list[Moved] = []  # folders that the user has to tell of
+        self._dropped = 0  # files
         self._unread: list[str] = []  # images that could not be encoded again
         self._refilled = 0
         self._measured = False
@@ -135,6 +140,8 @@ class IndexRun:
         self, paths: Sequence[Path], exclude: Sequence[str], again: bool
     ) -> Iterator[Progress]:
         """Everything that is new or changed at `paths` goes to the encoder and into the catalog."""
+        self._tell(Progress(0, 0, 0))
+        self._problems += follow_links(self._catalog)
         targets = resolve(self._catalog, paths, exclude)
         if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
             targets = resolve(self._catalog, ())
@@ -222,6 +229,7 @@ class IndexRun:
 
             transactions.remove_files(self._catalog, vanished)
             transactions.sweep(self._catalog)
+        self._moved = moved(self._catalog, self._arrived) if self._arrived else []
 
     def finish(self) -> None:
         """Make the model current, and bring the vector index up to date."""
@@ -248,8 +256,28 @@ class IndexRun:
             encoded=self._recorder.encoded,
             seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,
-            problems=(*self._survey.problems, *self._problems),
+            dropped=self._dropped,
+            problems=(*self._survey.problems, *self._notes_of_missing(), *self._problems),
         )
+
+    def leave_out_what_was_dropped(self) -> None:
+        """Files of pictures that wait for the encoder were counted, and are not kept."""
+        for files in self._recorder.dropped():
+            for number, file in enumerate(files):
+                self._dropped += 1
+                if self._catalog.has_files(file.root_id, file.path):
+                    self._counts["changed"] -= 1
+                elif number == 0:
+                    self._counts["new"] -= 1
+                elif file.digest:
+                    self._linked[file.digest] -= 1
+
+    def _notes_of_missing(self) -> Iterator[str]:
+        known = {each.old for each in self._moved}
+        for path, files in self._survey.missing.items():
+            if path not in known:
+                yield missing_note(path, files)
+        yield from map(str, self._moved)
 
     # -- one file --------------------------------------------------------------------------------
 
@@ -284,8 +312,10 @@ class IndexRun:
         elif digest:
             if not look.known:
                 self._linked[digest] += 1
+                self._arrived.append((look.root.id, look.found.path, digest))
             else:
-                same = self._catalog.image_of_digest(digest) == look.image_id
+                image_id = self._catalog.image_of_digest(digest)
+                same = image_id is not None and image_id == look.image_id
                 self._counts["unchanged" if same else "changed"] += 1
             self._recorder.add_file(self._state(outcome, digest))
 

@@ -369,6 +369,13 @@ class Library:
             return self._embedder
 
     def _nothing_in_it(self) -> str:
+        from retrieval.lock import underway
+
+        if run := underway(self.folder):
+            return (
+                f"the library {self.folder} holds no pictures yet: indexing is under way, "
+                f"{run.done:,} of {run.total:,} files so far; try again in a moment"
+            )
         return f"the library {self.folder} holds no pictures; run `retrieve index FOLDER`"
 
     # -- looking after it ------------------------------------------------------------------------

@@ -197,6 +197,7 @@ class Summary:
     failed: int = 0
     unchanged: int = 0
     encoded: int = 0  # images that went through the model
+    dropped: int = 0  # read, but not kept as they were not encoded yet; counted nowhere else
     seconds: float = 0.0
     interrupted: bool = False
     problems: tuple[str, ...] = ()  # what was left as it was, and what to do about it

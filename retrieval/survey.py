@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from retrieval.catalog import Catalog, Known
 from retrieval.exclusions import is_excluded
 from retrieval.records import Found, Root
 from retrieval.scan import DANGLING, Unlisted, look_at, scan
 from retrieval.targets import Target
+from retrieval.whereabouts import is_missing_or_empty
 
 TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
 
@@ -56,6 +58,7 @@ class Survey:
         self.unchanged = 0
         self.unidentified: list[tuple[int, Found]] = []  # root id; unchanged, of no known inode
         self.vanished: list[Vanished] = []
+        self.missing: dict[Path, int] = {}  # folders that are not there, and their known files
         self.problems: list[str] = []
         self._catalog = catalog
         self._targets = targets
@@ -67,11 +70,8 @@ class Survey:
         for target in self._targets:
             known = self._known(target)
             unlisted = list[Unlisted]()
-            if known and _is_missing_or_empty(target) and not _is_deleted(target, known):
-                self.problems.append(
-                    f"{target.path} is missing or empty; the {len(known):,} files known there are "
-                    f"kept (`retrieve forget` drops them)"
-                )
+            if known and is_missing_or_empty(target.path) and not _is_deleted(target, known):
+                self.missing[target.path] = len(known)
                 continue
             self._renumbered, before = [], self.seen
             for found in self._find(target, known):
@@ -162,20 +162,6 @@ class Survey:
                 )
 
 
-def _is_missing_or_empty(target: Target) -> bool:
-    """As a disk that is not mounted: nothing is there, or a folder with nothing in it."""
-    try:
-        with os.scandir(target.path) as entries:
-            return next(entries, None) is None
-    except NotADirectoryError:
-        return False
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False  # it is there; the scan will say what is wrong with it
-
-
 def _is_deleted(target: Target, known: ByPath) -> bool:
     """Whether it is a file that was named and is no more, while its root is there."""
-    whole = Target(target.root, b"")
-    return target.inside in known and not _is_missing_or_empty(whole)
+    return target.inside in known and not is_missing_or_empty(target.root.path)

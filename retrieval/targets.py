@@ -48,6 +48,21 @@ def resolve(
     return sorted(_outermost(targets), key=lambda target: target.path)
 
 
+def follow_links(catalog: Catalog) -> list[str]:
+    """Roots in whose place there is a link now, as after `mv old new; ln -s new old`: where it
+    leads are the same files, so they are known there from now on. Says what was done.
+    """
+    said = []
+    for path in [root.path for root in catalog.roots()]:
+        place = Path(os.path.realpath(path))
+        if place != path and place.is_dir():
+            from retrieval import transactions
+
+            files = transactions.follow(catalog, path, place)
+            said.append(f"{path} leads to {place} now; the {files:,} files known there moved along")
+    return said
+
+
 def _all_targets(catalog: Catalog, paths: Sequence[Path]) -> set[Target]:
     if not paths:
         return {Target(root, b"") for root in catalog.roots()}

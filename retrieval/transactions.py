@@ -191,6 +191,15 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
     return files
 
 
+def follow(catalog: Catalog, old: Path, new: Path) -> int:
+    """Write the root at `old` as one at `new`, which are the same folder; returns its files."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        for root in _roots(catalog, connection):
+            if root.path == old:
+                return _move_root(catalog, connection, root, new)
+    return 0  # another one, followed before it, took it in
+
+
 # -- within a transaction ------------------------------------------------------------------------
 
 

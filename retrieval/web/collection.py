@@ -74,12 +74,12 @@ def facets(site: Here) -> JSON:
 def start_index(site: Here, paths: Annotated[list[str], Body(embed=True)] = []) -> JSON:  # noqa: B006
     """Bring folders and files into the library; without any, all that it knows up to date."""
     check_local(site)
-    if lock.underway(site.library.folder):
-        raise LibraryBusy("an index run goes on already; wait until it is done")
     named = [given(path) for path in paths]
     for path in named:
         if not path.exists():
             raise PathNotFound(f"no such file or folder: {path}")
+    if lock.underway(site.library.folder):
+        raise LibraryBusy("an index run goes on already; wait until it is done")
     site.runs.start(named)
     return JSON({}, 202)
 

@@ -18,6 +18,7 @@ STAGES = [
     "thumbnails",
     "catalog schema transactions",
     "encoders",
+    "whereabouts",
     "survey targets task worker_main worker workers intake recorder refill index_file models",
     "selection duplicates export",
     "browse",

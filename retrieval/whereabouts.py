@@ -1,0 +1,134 @@
+"""Folders that are gone, and where their pictures are now: what `retrieve relocate` is for."""
+
+import os
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from retrieval.catalog import Catalog, chunks, marks
+from retrieval.paths import place
+from retrieval.records import Root
+
+SHARE = 0.5  # of a folder's pictures that have to be in another, so that it is said
+
+Place = tuple[int, bytes]  # root id, path relative to it
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A folder that is gone, or empty, and another that has pictures of it at the same names."""
+
+    old: Path
+    new: Path
+    found: int  # pictures of the old one that are in the new one
+    known: int  # pictures of the old one
+
+    def __str__(self) -> str:
+        is_there = "empty" if self.old.is_dir() else "missing"
+        return (
+            f"{self.found:,} of the {self.known:,} pictures of {self.old} (which is {is_there}) "
+            f"are in {self.new} now; run `retrieve relocate {quoted(self.old)} {quoted(self.new)}`"
+        )
+
+
+def missing_note(folder: Path, files: int) -> str:
+    """What is said of a folder that is not there, and of which nothing else is known."""
+    return (
+        f"{folder} is missing or empty; the {files:,} files known there are kept: if it moved, run "
+        f"`retrieve relocate {quoted(folder)} NEW`; `retrieve forget {quoted(folder)}` drops them"
+    )
+
+
+def quoted(path: Path) -> str:
+    """For a shell."""
+    return shlex.quote(os.fspath(path))
+
+
+def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list[Moved]:
+    """Of new places (root id, path, digest) of known contents: the folders that they came from, as
+    far as those are gone.
+    """
+    new = {(root_id, path) for root_id, path, _ in arrived}
+    roots = {root.id: root for root in catalog.roots()}
+    votes: dict[Place, Counter[bytes]] = defaultdict(Counter)  # what is gone -> where it may be
+    first_gone = _Gone(roots)
+    for places in _places(catalog, [digest for _, _, digest in arrived]):
+        old = [(at, gone) for at in places if at not in new and (gone := first_gone(at))]
+        here = [_absolute(roots, at) for at in places if at in new]
+        pairs = {
+            (gone, goal[: -len(rest)])
+            for at, gone in old
+            for goal in here
+            if goal.endswith(rest := _rest(at, gone))
+        }
+        for gone, goal in pairs:
+            votes[gone][goal] += 1
+    return sorted(_of_votes(catalog, roots, votes), key=lambda each: each.old)
+
+
+def _of_votes(
+    catalog: Catalog, roots: dict[int, Root], votes: dict[Place, Counter[bytes]]
+) -> Iterator[Moved]:
+    for (root_id, inside), goals in votes.items():
+        old = place(roots[root_id].path, inside)
+        known = len(catalog.ids_under(old))
+        [(new, found)] = goals.most_common(1)
+        if found >= SHARE * known:
+            yield Moved(old, Path(os.fsdecode(new or b"/")), found, known)
+
+
+def _rest(at: Place, gone: Place) -> bytes:
+    """What follows the folder that is gone, with a slash."""
+    return b"/" + at[1][len(gone[1]) :].lstrip(b"/")
+
+
+def _places(catalog: Catalog, digests: Sequence[bytes]) -> Iterator[list[Place]]:
+    """Of each of these contents."""
+    ids = [id for id in map(catalog.image_of_digest, dict.fromkeys(digests)) if id is not None]
+    for some in chunks(ids):
+        found = f"SELECT image_id, root_id, path FROM files WHERE image_id IN ({marks(some)})"
+        places: dict[int, list[Place]] = defaultdict(list)
+        for image_id, root_id, path in catalog.rows(found, some):
+            places[image_id].append((root_id, path))
+        yield from places.values()
+
+
+def _absolute(roots: dict[int, Root], at: Place) -> bytes:
+    return os.path.join(os.fsencode(roots[at[0]].path), at[1])
+
+
+class _Gone:
+    """The uppermost folder above a place, in its root, that is not there any more."""
+
+    def __init__(self, roots: dict[int, Root]) -> None:
+        self._roots = roots
+        self._is_gone = cache(is_missing_or_empty)
+        self._folder = cache(self._first)
+
+    def __call__(self, at: Place) -> Place | None:
+        root_id, path = at
+        return self._folder(root_id, path.rpartition(b"/")[0])
+
+    def _first(self, root_id: int, folder: bytes) -> Place | None:
+        root = self._roots[root_id].path
+        if self._is_gone(root):
+            return root_id, b""
+        if not folder or place(root, folder).is_dir():
+            return None
+        return self._folder(root_id, folder.rpartition(b"/")[0]) or (root_id, folder)
+
+
+def is_missing_or_empty(folder: Path) -> bool:
+    """As a disk that is not mounted: nothing is there, or a folder with nothing in it."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except NotADirectoryError:
+        return False
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # it is there; the scan will say what is wrong with it
