@@ -123,16 +123,15 @@ class Exclusions:
 
 @lru_cache(maxsize=1_024)
 def read(stored: str | None) -> Exclusions:
-    """As `Exclusions.stored` wrote it."""
-    entries = json.loads(stored) if stored else []
-    globs = [Glob(each) for each in entries if isinstance(each, str)]
-    others = [each for each in entries if isinstance(each, dict)]
-    globs += [Glob(each["glob"], os.fsencode(each["below"])) for each in others if "glob" in each]
-    return Exclusions(
-        tuple(globs),
-        tuple(os.fsencode(each["path"]) for each in others if "path" in each),
-        tuple(os.fsencode(each["named"]) for each in others if "named" in each),
-    )
+    """As `Exclusions.stored` wrote it; what no version wrote leaves out nothing."""
+    try:
+        entries = [{"glob": e} if isinstance(e, str) else e for e in json.loads(stored or "[]")]
+        globs = [Glob(e["glob"], os.fsencode(e.get("below", ""))) for e in entries if "glob" in e]
+        forgotten = [os.fsencode(e["path"]) for e in entries if "path" in e]
+        named = [os.fsencode(e["named"]) for e in entries if "named" in e]
+    except (ValueError, TypeError, AttributeError):
+        return Exclusions()
+    return Exclusions(tuple(globs), tuple(forgotten), tuple(named))
 
 
 def of(patterns: Iterable[str]) -> Exclusions:

@@ -26,7 +26,7 @@ from retrieval.errors import (
 )
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
-from retrieval.paths import StrPath, given
+from retrieval.paths import StrPath, given, relative, spellings
 from retrieval.query import Example, Question, parse
 from retrieval.records import Failed, ImageId, Match, ModelRecord, Progress, Summary
 from retrieval.search import Searcher
@@ -180,7 +180,12 @@ class Library:
         if not self._exists():
             return False
         catalog = self._catalog()
-        return any(catalog.has_files(*place) for place in catalog.places(path))
+        is_above = any(
+            relative(each, root.path) is not None
+            for each in spellings(path)
+            for root in catalog.around(each)
+        )
+        return is_above or any(catalog.has_files(*place) for place in catalog.places(path))
 
     def _model_to_index(self, asked: StrPath | None) -> "ModelFolder":
         if asked := asked or self._asked_model:
@@ -372,9 +377,10 @@ class Library:
         from retrieval.lock import underway
 
         if run := underway(self.folder):
+            so_far = f" ({run.done:,} of {run.total:,} files so far)" if run.total else ""
             return (
-                f"the library {self.folder} holds no pictures yet: indexing is under way, "
-                f"{run.done:,} of {run.total:,} files so far; try again in a moment"
+                f"the library {self.folder} holds no pictures yet: indexing is under way{so_far}; "
+                "try again in a moment"
             )
         return f"the library {self.folder} holds no pictures; run `retrieve index FOLDER`"
 
