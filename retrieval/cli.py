@@ -64,7 +64,12 @@ def cli(context: click.Context) -> None:
 @cli.command(short_help="Bring folders and files of pictures into the library.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
 @click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
+)
 @click.option("--again", is_flag=True, help="Read files anew even if they look unchanged.")
 @click.option(
     "--model",
@@ -110,6 +115,8 @@ def index(
     Ctrl-C keeps what was done. A new library gets --model, else $RETRIEVE_MODEL, else ViT-B/32, or
     the small model of this package where that cannot be fetched. --model with the name of another
     model encodes a library again; searches use the old one until it is done.
+
+    Each folder remembers what is excluded from it; `retrieve status` shows it.
 
     \b
     retrieve index ~/Pictures /mnt/photos --exclude "*.png"
@@ -198,7 +205,10 @@ def check(context: click.Context, repair: bool) -> None:
 @common
 @click.pass_obj
 def forget(settings: Settings, path: str) -> None:
-    """Drop what is known of a folder or file. The pictures themselves are left alone."""
+    """Drop what is known of a folder or file. The pictures themselves are left alone.
+
+    A part of an indexed folder stays forgotten; `retrieve index PATH` takes it in again.
+    """
     with settings.open() as library:
         click.echo(f"forgot {_files(library.forget(path))}")
 

@@ -72,7 +72,12 @@ def serve(
 
 @click.command(short_help="Keep the library up to date while folders change.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
+)
 @common
 @click.pass_obj
 def watch(settings: Settings, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:

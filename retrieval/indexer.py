@@ -31,7 +31,7 @@ from retrieval.refill import reread
 from retrieval.standing import Bank, bank_digest, is_measured
 from retrieval.survey import Survey, Vanished
 from retrieval.targets import follow_links, resolve
-from retrieval.whereabouts import Moved, missing_note, moved
+from retrieval.whereabouts import Moved, likely_place, missing_note, moved
 from retrieval.workers import InProcess, Pool, WorkerPool
 
 if TYPE_CHECKING:
@@ -274,9 +274,10 @@ class IndexRun:
 
     def _notes_of_missing(self) -> Iterator[str]:
         known = {each.old for each in self._moved}
-        for path, files in self._survey.missing.items():
-            if path not in known:
-                yield missing_note(path, files)
+        for target, files in self._survey.missing.items():
+            if target.path not in known:
+                likely = likely_place(self._catalog, target.root, target.inside)
+                yield missing_note(target.path, files, likely)
         yield from map(str, self._moved)
 
     # -- one file --------------------------------------------------------------------------------

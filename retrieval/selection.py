@@ -15,7 +15,7 @@ from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
 from retrieval.paths import composed, folded, place, relative, spellings
 
-NEAR = 0.7  # of two names, by difflib
+NEAR = 0.6  # of two names, by difflib
 
 Ids = NDArray[np.int64]
 Folder = str | os.PathLike[str]

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from retrieval.catalog import Catalog, Known
 from retrieval.exclusions import is_excluded
@@ -58,7 +57,7 @@ class Survey:
         self.unchanged = 0
         self.unidentified: list[tuple[int, Found]] = []  # root id; unchanged, of no known inode
         self.vanished: list[Vanished] = []
-        self.missing: dict[Path, int] = {}  # folders that are not there, and their known files
+        self.missing: dict[Target, int] = {}  # folders that are not there: files known there
         self.problems: list[str] = []
         self._catalog = catalog
         self._targets = targets
@@ -71,13 +70,13 @@ class Survey:
             known = self._known(target)
             unlisted = list[Unlisted]()
             if known and is_missing_or_empty(target.path) and not _is_deleted(target, known):
-                self.missing[target.path] = len(known)
+                self.missing[target] = len(known)
                 continue
             self._renumbered, before = [], self.seen
             for found in self._find(target, known):
                 if isinstance(found, Unlisted):
                     unlisted.append(found)
-                elif (look := self._compare(target, found, known)) or self.seen % TICK == 0:
+                elif (look := self._compare(target, found, known)) or not self.seen % TICK:
                     yield look
             yield from self._left_over(target, known, unlisted)
             yield from self._of_other_inodes(self.seen - before)

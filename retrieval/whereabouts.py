@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from retrieval.catalog import Catalog, chunks, marks
-from retrieval.paths import place
+from retrieval.exclusions import is_within
+from retrieval.paths import place, under
 from retrieval.records import Root
 
+SAMPLE = 100  # pictures of a folder that is missing, whose whereabouts are looked for each time
 SHARE = 0.5  # of a folder's pictures that have to be in another, so that it is said
 
 Place = tuple[int, bytes]  # root id, path relative to it
@@ -34,11 +36,14 @@ class Moved:
         )
 
 
-def missing_note(folder: Path, files: int) -> str:
-    """What is said of a folder that is not there, and of which nothing else is known."""
+def missing_note(folder: Path, files: int, likely: Path | None) -> str:
+    """What is said of a folder that is not there. likely: where it may be now."""
+    where = f" to {likely}, where its pictures are as well" if likely else ""
+    new = quoted(likely) if likely else "NEW"
     return (
-        f"{folder} is missing or empty; the {files:,} files known there are kept: if it moved, run "
-        f"`retrieve relocate {quoted(folder)} NEW`; `retrieve forget {quoted(folder)}` drops them"
+        f"{folder} is missing or empty; the {files:,} files known there are kept: if it moved"
+        f"{where}, run `retrieve relocate {quoted(folder)} {new}`; "
+        f"`retrieve forget {quoted(folder)}` drops them"
     )
 
 
@@ -55,7 +60,9 @@ def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list
     roots = {root.id: root for root in catalog.roots()}
     votes: dict[Place, Counter[bytes]] = defaultdict(Counter)  # what is gone -> where it may be
     first_gone = _Gone(roots)
-    for places in _places(catalog, [digest for _, _, digest in arrived]):
+    digests = dict.fromkeys(digest for _, _, digest in arrived)
+    ids = [id for id in map(catalog.image_of_digest, digests) if id is not None]
+    for places in _places(catalog, ids):
         old = [(at, gone) for at in places if at not in new and (gone := first_gone(at))]
         here = [_absolute(roots, at) for at in places if at in new]
         pairs = {
@@ -67,6 +74,22 @@ def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list
         for gone, goal in pairs:
             votes[gone][goal] += 1
     return sorted(_of_votes(catalog, roots, votes), key=lambda each: each.old)
+
+
+def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
+    """Where most of some pictures of a folder that is gone are as well, at the same names."""
+    condition, values = under(inside)
+    some = f"SELECT DISTINCT image_id FROM files WHERE root_id = ? AND {condition} LIMIT ?"
+    ids = [id for (id,) in catalog.rows(some, (root.id, *values, SAMPLE)) if id is not None]
+    roots = {each.id: each for each in catalog.roots()}
+    first_gone, gone = _Gone(roots), (root.id, inside)
+    goals = Counter[bytes]()
+    for places in _places(catalog, ids):
+        rests = {_rest(at, gone) for at in places if at[0] == root.id and is_within(at[1], inside)}
+        here = [_absolute(roots, at) for at in places if first_gone(at) is None]
+        goals.update({goal[: -len(rest)] for rest in rests for goal in here if goal.endswith(rest)})
+    [(new, found)] = goals.most_common(1) or [(b"", 0)]
+    return Path(os.fsdecode(new or b"/")) if found and found >= SHARE * len(ids) else None
 
 
 def _of_votes(
@@ -85,9 +108,8 @@ def _rest(at: Place, gone: Place) -> bytes:
     return b"/" + at[1][len(gone[1]) :].lstrip(b"/")
 
 
-def _places(catalog: Catalog, digests: Sequence[bytes]) -> Iterator[list[Place]]:
-    """Of each of these contents."""
-    ids = [id for id in map(catalog.image_of_digest, dict.fromkeys(digests)) if id is not None]
+def _places(catalog: Catalog, ids: Sequence[int]) -> Iterator[list[Place]]:
+    """Of each of these images."""
     for some in chunks(ids):
         found = f"SELECT image_id, root_id, path FROM files WHERE image_id IN ({marks(some)})"
         places: dict[int, list[Place]] = defaultdict(list)

@@ -105,6 +105,9 @@ def test_copies_of_what_is_still_there_are_told_of_nowhere(
     assert run_index(catalog, [base / "copy"]).problems == ()
     old.rename(base / "unmounted")  # a backup that was known before says nothing about a move
     assert run_index(catalog, [base / "copy"]).problems == ()
+    [note] = run_index(catalog, []).problems
+    assert f"if it moved to {base / 'copy'}, where its pictures are as well, run" in note
+    assert advice(run_index(catalog, []))[0] == ["retrieve", "relocate", str(old), f"{base}/copy"]
 
 
 # -- missing -------------------------------------------------------------------------------------
