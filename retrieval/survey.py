@@ -73,11 +73,7 @@ class Survey:
                 self.missing[target] = len(known)
                 continue
             self._renumbered, before = [], self.seen
-            for found in self._find(target, known):
-                if isinstance(found, Unlisted):
-                    unlisted.append(found)
-                elif (look := self._compare(target, found, known)) or not self.seen % TICK:
-                    yield look
+            yield from self._walk(target, known, unlisted)
             yield from self._left_over(target, known, unlisted)
             yield from self._of_other_inodes(self.seen - before)
 
@@ -95,10 +91,26 @@ class Survey:
                 if found := look_at(root, path):
                     yield found
 
-    def _compare(self, target: Target, found: Found, known: ByPath) -> Look | None:
+    def _walk(
+        self, target: Target, known: ByPath, unlisted: list[Unlisted]
+    ) -> Iterator[Look | None]:
         """The heart of a rescan: one look into a dictionary, and no more for a file as it was."""
+        take, reads_all = known.pop, self._again
+        for found in self._find(target, known):
+            if isinstance(found, Unlisted):
+                unlisted.append(found)
+                continue
+            before = take(found[0], None)
+            if before is not None and before[:5] == found and not reads_all:
+                self.unchanged += 1
+                self.seen += 1
+                if not self.seen % TICK:
+                    yield None
+            elif look := self._compare(target, found, before):
+                yield look
+
+    def _compare(self, target: Target, found: Found, before: Known | None) -> Look | None:
         self.seen += 1
-        before = known.pop(found[0], None)
         if before is None:
             return Look(target.root, found, False, None)
         if before[:5] == found and not self._again:
@@ -144,7 +156,7 @@ class Survey:
             found = None if is_excluded(path, excluded) else look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
-            elif look := self._compare(target, found, known):
+            elif look := self._compare(target, found, known[path]):
                 yield look
 
     def _keep(self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]) -> None:
