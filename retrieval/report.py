@@ -35,7 +35,7 @@ def of_run(summary: Summary) -> str:
             f"{_many(summary.failed, 'file')} could not be read; see `retrieve status --failures`"
         )
     if summary.dropped:
-        lines.append(f"{_many(summary.dropped, 'more file')} read, but not yet encoded and kept")
+        lines.append(f"not kept: {_many(summary.dropped, 'file')} read but not encoded yet")
     if summary.interrupted:
         is_kept = summary.encoded or any(getattr(summary, name) for name in CHANGES)
         kept = "what was done is kept; the same command goes on from there"

@@ -20,7 +20,7 @@ from retrieval.errors import LibraryBusy, PathNotFound
 from retrieval.exclusions import Excluded
 from retrieval.language import is_named_as_picture
 from retrieval.library import Library
-from retrieval.paths import relative
+from retrieval.paths import given, relative
 from retrieval.records import Progress, Summary
 from retrieval.scan import lists
 from retrieval.targets import Target, resolve
@@ -52,6 +52,7 @@ def watch(
     Raises Interrupted when that happens in a run; and as `Library.index` does, but for a library
     that is busy: it is waited for.
     """
+    paths = [given(path) for path in paths]
     indexer = Patient(library, bar, say)
     ran(indexer.index(paths, exclude))  # which the library remembers
     targets = resolve(library.catalog, paths)

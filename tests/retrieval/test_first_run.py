@@ -62,7 +62,7 @@ def test_an_interrupt_before_anything_is_encoded_keeps_nothing_and_says_so(
     assert as_counts(summary) == {} and summary.dropped == 9
     assert catalog.counts().files == 0
     said = of_run(summary)
-    assert "new" not in said and "copied" not in said and "kept\n" in said
+    assert "new" not in said and "copied" not in said and "not kept: 9 files read" in said
     assert "what was done is kept" not in said and "starts again" in said
     assert as_counts(run_index(catalog, [base / "photos"]))["new"] == 6
 
