@@ -7,7 +7,7 @@ CODE := clipmodel indexes retrieval benchmarks
 export PHOTOS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test torture lint bench lock clean
+.PHONY: help demo test torture lint bench lock licences clean
 
 help:
 	@echo "make demo [PHOTOS=~/Pictures]   see pictures found by words; writes demo.png"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint                       style (ruff) and types (mypy)"
 	@echo "make bench [NAME=search]        measure; see benchmarks/README.md"
 	@echo "make lock [ARGS=--upgrade]      write requirements*.lock, with newer versions if asked"
+	@echo "make licences                   write the licences of all dependencies into NOTICE"
 	@echo "make clean                      remove what these made"
 
 demo: $(VENV)/core
@@ -44,6 +45,9 @@ lock:
 	$(call locked,requirements.lock)
 	$(call locked,requirements-dev.lock,--extra dev)
 	$(call locked,requirements-training.lock,--extra training)
+
+licences: $(VENV)/dev
+	$(BIN)/python -m tests.licences
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo demo.png
