@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
     "errors bounds records paths exclusions relevance malloc",
-    "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
+    "standing scan exif decode lock database locate filters templates addresses fetch tags fonts",
+    "graphics",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
