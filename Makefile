@@ -7,7 +7,7 @@ CODE := clipmodel indexes retrieval benchmarks
 export PHOTOS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test torture lint bench lock clean
+.PHONY: help demo test torture lint bench lock licences clean
 
 help:
 	@echo "make demo [PHOTOS=~/Pictures]   see pictures found by words; writes demo.png"
@@ -15,7 +15,8 @@ help:
 	@echo "make torture [ARGS=--quick]     try to break it, for five minutes"
 	@echo "make lint                       style (ruff) and types (mypy)"
 	@echo "make bench [NAME=search]        measure; see benchmarks/README.md"
-	@echo "make lock                       write requirements.lock anew"
+	@echo "make lock [ARGS=--upgrade]      write requirements*.lock, with newer versions if asked"
+	@echo "make licences                   write the licences of all dependencies into NOTICE"
 	@echo "make clean                      remove what these made"
 
 demo: $(VENV)/core
@@ -35,13 +36,18 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(NAME)
 
+# Every version with the sums of its files, for all platforms; those that fit are kept unless
+# ARGS=--upgrade asks for newer ones.
 lock:
 	rm -rf build/lock
 	$(call new_venv,build/lock)
-	build/lock/bin/pip install --quiet -e ".[dev,training]"
-	grep "^#" requirements.lock > build/lock/header
-	build/lock/bin/pip freeze --all --exclude-editable --exclude pip > build/lock/versions
-	cat build/lock/header build/lock/versions > requirements.lock
+	build/lock/bin/pip install --quiet uv
+	$(call locked,requirements.lock)
+	$(call locked,requirements-dev.lock,--extra dev)
+	$(call locked,requirements-training.lock,--extra training)
+
+licences: $(VENV)/dev
+	$(BIN)/python -m tests.licences
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo demo.png
@@ -53,13 +59,26 @@ $(BIN)/python:
 
 $(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing retrieve and what it needs (torch is large: a few minutes, once) ..."
-	$(BIN)/pip install --quiet -c requirements.lock -e .
+	$(call installed,requirements.lock)
 	@touch $@
 
-$(VENV)/dev: pyproject.toml requirements.lock | $(BIN)/python
+$(VENV)/dev: pyproject.toml requirements-dev.lock | $(BIN)/python
 	@echo "Installing retrieve and its development tools (torch is large: a few minutes, once) ..."
-	$(BIN)/pip install --quiet -c requirements.lock -e ".[dev]"
+	$(call installed,requirements-dev.lock)
 	@touch $(VENV)/core $@
+
+# What a lock says and nothing else: each file is held against its sum.
+define installed
+$(BIN)/pip install --quiet --require-hashes -r $(1)
+$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+endef
+
+# setuptools builds the package itself. $(1): a lock, whose versions are kept; $(2): extras.
+define locked
+build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	$(ARGS) pyproject.toml build-requirements.in $(2) -o $(1)
+endef
 
 # The first Python that is new enough and can make virtual environments; PYTHON=... chooses another.
 define new_venv

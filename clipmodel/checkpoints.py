@@ -14,12 +14,12 @@ from clipmodel.errors import CheckpointError, UnknownConfig
 from clipmodel.facts import (
     OPENAI_FACTS,
     Facts,
-    Triple,
     facts_of_config,
     facts_of_huggingface,
     facts_of_openclip,
     facts_of_ours,
 )
+from clipmodel.json_values import Triple
 from clipmodel.layouts import Layout, layers, shape, side, translate
 from clipmodel.model import CLIP
 from clipmodel.shapes import COUNTER
@@ -61,7 +61,7 @@ def _facts(file: Path, layout: Layout) -> Facts:
     if beside["ours"].is_file():
         return facts_of_ours(beside["ours"])
     if layout == "huggingface" and beside["huggingface"].is_file():
-        return facts_of_huggingface(beside["huggingface"], beside["pixels"])
+        return facts_of_huggingface(beside["huggingface"], beside["pixels"], beside["processor"])
     if layout != "huggingface" and beside["openclip"].is_file():
         return facts_of_openclip(beside["openclip"])
     if layout == "openai":  # OpenAI's code builds one kind of model, so its layout says it
@@ -81,6 +81,11 @@ def _complete(file: Path, weights: Mapping[str, Tensor], facts: Facts) -> ModelC
             f"{file.name}.json beside it: {_EXAMPLE}"
         )
     vision = _resnet(weights, facts) if resnet else _vision(weights, facts)
+    if facts.image_size not in (None, vision.image_size):
+        raise CheckpointError(
+            f"layout not supported: pictures are cut to {facts.image_size} pixels a side, and the "
+            f"weights are for {vision.image_size}"
+        )
     return ModelConfig(
         embed_dim=shape(weights, "text.text_projection", 2)[1],
         vision=vision,

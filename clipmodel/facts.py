@@ -4,7 +4,6 @@ Whoever wrote the weights says it in a config beside them; where nobody does, an
 is guessed.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any, cast, get_args
 
 from clipmodel.config import Activation, ModelConfig, ResNetConfig
 from clipmodel.errors import CheckpointError
+from clipmodel.json_values import Triple, part, read_json, square, triple, whole
+from clipmodel.preprocessors import prepared_by
 from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
-
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Facts:
     text_head_width: int | None
     mean: Triple | None  # of pixels in 0..1, per RGB channel
     std: Triple | None
+    image_size: int | None = None  # pixels a side that pictures are cut to; weights reveal it too
 
 
 OPENAI_FACTS = Facts(
@@ -53,17 +53,6 @@ def facts_of_config(config: ModelConfig) -> Facts:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; CheckpointError where the file holds something else."""
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(held, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return held
-
-
 def facts_of_ours(path: Path) -> Facts:
     """A file that a user wrote: any of activation, head_width, mean, std, and each of the first two
     also for one tower alone, as in `text_activation`.
@@ -81,14 +70,14 @@ def facts_of_ours(path: Path) -> Facts:
     return Facts(
         vision_activation=_activation(path, held.get("vision_activation", held.get("activation"))),
         text_activation=_activation(path, held.get("text_activation", held.get("activation"))),
-        vision_head_width=_whole(
+        vision_head_width=whole(
             path, "head_width", held.get("vision_head_width", held.get("head_width"))
         ),
-        text_head_width=_whole(
+        text_head_width=whole(
             path, "head_width", held.get("text_head_width", held.get("head_width"))
         ),
-        mean=_triple(path, "mean", held.get("mean")),
-        std=_triple(path, "std", held.get("std")),
+        mean=triple(path, "mean", held.get("mean")),
+        std=triple(path, "std", held.get("std")),
     )
 
 
@@ -115,6 +104,8 @@ _OPENCLIP_TEXT = {
     "output_tokens",
 }
 _OPENCLIP_HARMLESS: dict[str, Any] = {
+    "mode": ("RGB",),
+    "fill_color": None,  # of a border, which no picture has that is resized by its shorter side
     "pool_type": ("tok", "argmax"),
     "pos_embed_type": ("learnable",),
     "proj_type": ("linear",),
@@ -135,30 +126,36 @@ _OPENCLIP_HARMLESS: dict[str, Any] = {
 }
 
 
+_OPENCLIP_PIXELS = {"interpolation": "bicubic", "resize_mode": "shortest"}
+
+
 def facts_of_openclip(path: Path) -> Facts:
     """OpenCLIP's config; what it leaves out has the default that OpenCLIP gives it."""
     held = read_json(path)
-    model, pixels = _part(path, held, "model_cfg"), _part(path, held, "preprocess_cfg")
-    vision, text = _part(path, model, "vision_cfg"), _part(path, model, "text_cfg")
+    model, pixels = part(path, held, "model_cfg"), part(path, held, "preprocess_cfg")
+    vision, text = part(path, model, "vision_cfg"), part(path, model, "text_cfg")
     _refuse(path, "vision_cfg", vision, _OPENCLIP_VISION)
     _refuse(path, "text_cfg", text, _OPENCLIP_TEXT)
     for key in ("multimodal_cfg", "init_logit_bias"):
         if model.get(key) is not None:
             raise CheckpointError(f"layout not supported: {path} sets {key}")
-    for key, expected in (("interpolation", "bicubic"), ("resize_mode", "shortest")):
+    for key, expected in _OPENCLIP_PIXELS.items():
         if pixels.get(key, expected) != expected:
             raise CheckpointError(
                 f"layout not supported: {path} resizes pictures otherwise ({key}={pixels[key]!r})"
             )
+    _refuse(path, "preprocess_cfg", pixels, {"size", "mean", "std", *_OPENCLIP_PIXELS})
+    size = pixels.get("size", vision.get("image_size"))
     activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     text_width, heads = text.get("width", 512), text.get("heads", 8)
     return Facts(
         vision_activation=activation,
         text_activation=activation,
-        vision_head_width=_whole(path, "head_width", vision.get("head_width", 64)),
+        vision_head_width=whole(path, "head_width", vision.get("head_width", 64)),
         text_head_width=_head_width(path, text_width, heads),
-        mean=_triple(path, "mean", pixels.get("mean")),
-        std=_triple(path, "std", pixels.get("std")),
+        mean=triple(path, "mean", pixels.get("mean")),
+        std=triple(path, "std", pixels.get("std")),
+        image_size=square(path, "size", size),
     )
 
 
@@ -171,11 +168,14 @@ def _refuse(path: Path, where: str, held: Mapping[str, Any], known: set[str]) ->
             raise CheckpointError(f"layout not supported: {path} sets {where}.{key} = {value!r}")
 
 
-# --- Hugging Face: config.json and preprocessor_config.json ---
+# --- Hugging Face: config.json, preprocessor_config.json and processor_config.json ---
 
 
-def facts_of_huggingface(config: Path, pixels: Path) -> Facts:
-    """A CLIPModel's config; what it leaves out has the default of CLIPConfig."""
+def facts_of_huggingface(config: Path, pixels: Path, processor: Path) -> Facts:
+    """A CLIPModel's config; what it leaves out has the default of CLIPConfig.
+
+    pixels, processor: where older versions of transformers, and 5, write how pictures are prepared.
+    """
     held = read_json(config)
     if held.get("model_type") != "clip":
         raise CheckpointError(
@@ -193,8 +193,7 @@ def facts_of_huggingface(config: Path, pixels: Path) -> Facts:
         raise CheckpointError(
             f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
         )
-    picture = read_json(pixels) if pixels.exists() else {}
-    _refuse_pixels(pixels, picture)
+    prepared = prepared_by(pixels, processor)
     return Facts(
         vision_activation=_activation(config, vision.get("hidden_act", "quick_gelu")),
         text_activation=_activation(config, text.get("hidden_act", "quick_gelu")),
@@ -204,39 +203,15 @@ def facts_of_huggingface(config: Path, pixels: Path) -> Facts:
         text_head_width=_head_width(
             config, text.get("hidden_size", 512), text.get("num_attention_heads", 8)
         ),
-        mean=_triple(pixels, "image_mean", picture.get("image_mean")),
-        std=_triple(pixels, "image_std", picture.get("image_std")),
+        mean=prepared.mean,
+        std=prepared.std,
+        image_size=prepared.size or whole(config, "image_size", vision.get("image_size")),
     )
 
 
 def _tower(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
     """`text_config_dict` is what older versions wrote; where both speak, it counts."""
-    return _part(path, held, key) | _part(path, held, f"{key}_dict")
-
-
-def _refuse_pixels(path: Path, picture: Mapping[str, Any]) -> None:
-    expected = {
-        "resample": 3,
-        "do_resize": True,
-        "do_center_crop": True,
-        "do_rescale": True,
-        "do_normalize": True,
-    }
-    for key, value in expected.items():
-        if picture.get(key, value) != value:
-            raise CheckpointError(f"layout not supported: {path} sets {key} = {picture[key]!r}")
-
-
-# --- values from files that others wrote ---
-
-
-def _part(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
-    part = held.get(key)
-    if part is None:
-        return {}
-    if not isinstance(part, dict):
-        raise CheckpointError(f"{path}: {key} is not an object")
-    return part
+    return part(path, held, key) | part(path, held, f"{key}_dict")
 
 
 def _activation(path: Path, value: object) -> Activation | None:
@@ -248,26 +223,8 @@ def _activation(path: Path, value: object) -> Activation | None:
     return cast("Activation | None", value)
 
 
-def _whole(path: Path, key: str, value: object) -> int | None:
-    if value is not None and (type(value) is not int or value < 1):
-        raise CheckpointError(f"{path}: {key} is {value!r}, not a number of at least 1")
-    return value
-
-
 def _head_width(path: Path, width: object, heads: object) -> int:
-    width, heads = _whole(path, "a width", width), _whole(path, "a number of heads", heads)
+    width, heads = whole(path, "a width", width), whole(path, "a number of heads", heads)
     if width is None or heads is None or width % heads:
         raise CheckpointError(f"{path}: a width of {width} does not divide into {heads} heads")
     return width // heads
-
-
-def _triple(path: Path, key: str, value: object) -> Triple | None:
-    if value is None:
-        return None
-    if (
-        not isinstance(value, list)
-        or len(value) != 3
-        or not all(type(n) in (int, float) for n in value)
-    ):
-        raise CheckpointError(f"{path}: {key} is {value!r}, not three numbers")
-    return (float(value[0]), float(value[1]), float(value[2]))

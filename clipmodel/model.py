@@ -27,7 +27,11 @@ class LayerNorm(nn.LayerNorm):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; the names of its parameters are those of nn.MultiheadAttention."""
+    """Multi-head self-attention; the names of its parameters are those of nn.MultiheadAttention.
+
+    Places come first, (N, B, W), as in OpenAI's code and in all that was copied from it: for layers
+    that do not ask, the other way round is no error, but other vectors.
+    """
 
     def __init__(self, width: int, heads: int, causal: bool) -> None:
         super().__init__()
@@ -38,17 +42,20 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, places, width = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, N, 3W)
-        split = qkv.reshape(batch, places, 3, self.heads, width // self.heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, N, W / heads)
+        places, batch, width = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (N, B, 3W)
+        split = qkv.reshape(places, batch, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 1, 3, 0, 4)  # each (B, heads, N, W / heads)
         out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        joined = out.transpose(1, 2).reshape(batch, places, width)
+        joined = out.permute(2, 0, 1, 3).reshape(places, batch, width)
         return self.out_proj(joined)  # type: ignore[no-any-return]
 
 
 class ResidualAttentionBlock(nn.Module):
-    """Attention and a two-layer perceptron, each normalised before and added to what came in."""
+    """Attention and a two-layer perceptron, each normalised before and added to what came in.
+
+    Takes and returns (N, B, W).
+    """
 
     def __init__(
         self, width: int, heads: int, mlp_width: int, activation: Activation, causal: bool
@@ -73,7 +80,7 @@ class ResidualAttentionBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks over (B, N, W)."""
+    """A stack of blocks over (N, B, W), as OpenAI's."""
 
     def __init__(
         self,
@@ -130,8 +137,9 @@ class VisionTransformer(nn.Module):
         x = self.conv1(x.to(self.conv1.weight.dtype))  # (B, 3, H, W) -> (B, W, H / P, W / P)
         x = x.flatten(2).transpose(1, 2)  # (B, N, W)
         x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + N, W)
-        x = self.transformer(self.ln_pre(x + self.positional_embedding))
-        return self.ln_post(x[:, 0]) @ self.proj  # type: ignore[no-any-return]  # (B, D)
+        x = self.ln_pre(x + self.positional_embedding).transpose(0, 1)  # (1 + N, B, W)
+        x = self.transformer(x)
+        return self.ln_post(x[0]) @ self.proj  # type: ignore[no-any-return]  # (B, D)
 
 
 class TextTransformer(nn.Module):
@@ -152,7 +160,7 @@ class TextTransformer(nn.Module):
     def forward(self, text: Tensor) -> Tensor:
         """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the end of text."""
         x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
-        x = self.transformer(x)
+        x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (L, B, W) inside
         end = text.argmax(dim=1)  # the end-of-text token has the highest id
         x = x[torch.arange(len(x), device=x.device), end]  # (B, L, W) -> (B, W)
         return self.ln_final(x) @ self.text_projection  # type: ignore[no-any-return]  # (B, D)

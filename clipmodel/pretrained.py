@@ -12,7 +12,7 @@ from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ClipModelError, ModelNotFound
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
-from clipmodel.sources import files_of
+from clipmodel.sources import beside_of, files_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -28,6 +28,8 @@ __all__ = [
     "resolve",
     "save_folder",
 ]
+
+READING = 2  # of foreign checkpoints: what an older version of this code read is read again
 
 
 def available_models() -> list[str]:
@@ -146,8 +148,14 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
 def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
     """The text tower becomes float32, which NumPy maps; the image tower stays as it came."""
     from clipmodel.checkpoints import read_checkpoint
+    from clipmodel.vocabulary import check_vocabulary
 
     state_dict, config = read_checkpoint(checkpoint, config)
+    weights_file, _ = files_of(checkpoint)
+    try:
+        check_vocabulary(config, beside_of(weights_file))
+    except CheckpointError as error:
+        raise CheckpointError(f"{weights_file}: {error}") from error
     weights = {
         key: tensor if key.startswith("visual.") else tensor.float()
         for key, tensor in state_dict.items()
@@ -189,7 +197,7 @@ def _converted(path: Path, models: Path) -> Path:
     key = (
         digest if entry else _sha256([weights, *beside])
     )  # another config beside the same weights: another model
-    folder = models / f"sha256-{key[:32]}"
+    folder = models / f"sha256-{key[:32]}{'' if entry else f'-{READING}'}"
     with _lock(models, folder.name):
         if not _is_model_folder(folder):
             _convert(path, folder, path.stem, entry.config if entry else None)
@@ -222,7 +230,7 @@ def _remember(models: Path, path: Path, folder: Path) -> None:
     """So that the next call hashes nothing."""
     note = _note(models, path)
     part = note.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"folder": folder.name, "files": _stamp(path)}))
+    part.write_text(json.dumps({"folder": folder.name, "files": _stamp(path), "reading": READING}))
     part.replace(note)
 
 
@@ -231,7 +239,8 @@ def _remembered(models: Path, path: Path) -> Path | None:
     try:
         held = json.loads(_note(models, path).read_text())
         folder = models / str(held["folder"])
-        unchanged = not path.exists() or held["files"] == _stamp(path)
+        is_of_now = held.get("reading") == READING
+        unchanged = not path.exists() or (is_of_now and held["files"] == _stamp(path))
     except (OSError, ValueError, KeyError, TypeError, ClipModelError):
         return None
     return folder if unchanged and _is_model_folder(folder) else None

@@ -27,10 +27,13 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
 
 
 def beside_of(file: Path) -> dict[str, Path]:
-    """Where configs of a checkpoint would be: a user's own, OpenCLIP's, Hugging Face's two."""
+    """Where what weights do not say would be: a user's own, OpenCLIP's, Hugging Face's."""
     return {
         "ours": file.with_name(file.name + ".json"),
         "openclip": file.with_name("open_clip_config.json"),
         "huggingface": file.with_name("config.json"),
         "pixels": file.with_name("preprocessor_config.json"),
+        "processor": file.with_name("processor_config.json"),
+        "tokenizer": file.with_name("tokenizer.json"),
+        "vocabulary": file.with_name("vocab.json"),
     }

@@ -66,6 +66,11 @@ class Tokenizer:
             b for c in spelt for b in ([bytes_of[c]] if c in bytes_of else c.encode())
         ).decode("utf-8", errors="replace")
 
+    def vocabulary(self) -> dict[str, int]:
+        """Each token, as files of other tokenizers spell it, and its id."""
+        merged = {pair.replace(" ", ""): 512 + rank for rank, pair in enumerate(self._merges)}
+        return self._ids | merged | _SPECIAL
+
     def _text_of(self, token: int) -> str:
         if token >= START:
             return next(name for name, special in _SPECIAL.items() if special == token)
@@ -130,6 +135,11 @@ def token_ids(
             )
         row[: len(tokens) + 2] = [START, *tokens, END]
     return rows
+
+
+def vocabulary() -> dict[str, int]:
+    """All tokens of CLIP's, with their ids."""
+    return _shared().vocabulary()
 
 
 @cache

@@ -30,9 +30,13 @@ def build(path: Path, batches: Batches, spec: IndexSpec, dim: int) -> None:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[BinaryIO]:
-    """A file that is gone afterwards, unless renamed; one left by a killed build is overwritten."""
+    """A file that is gone afterwards, unless renamed; one left by a killed build goes first.
+
+    Nor is a link followed that lies under its name: a folder may come from anywhere.
+    """
+    path.unlink(missing_ok=True)
     try:
-        with path.open("w+b") as file:
+        with path.open("x+b") as file:
             yield file
     finally:
         path.unlink(missing_ok=True)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval import exclusions
 from retrieval.bounds import TOO_LARGE
 from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
 from retrieval.filters import kilometres
-from retrieval.paths import place, relative, spellings, under
-from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot
+from retrieval.paths import composed, place, relative, spellings, under
+from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot, found_at
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -32,7 +33,12 @@ SCHEMA_VERSION = 3
 
 MODEL = tuple(field.name for field in fields(ModelRecord))  # columns of the table `models`
 SHOT = tuple(field.name for field in fields(Shot))  # … and of `shots`
+PLAIN = bytes(range(128))  # ASCII
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
+
+# A file: the fields of a `Found`, and its image's id. The two before it are None where an older
+# version wrote them.
+Known = tuple[bytes, int, int, int | None, int | None, int | None]
 
 
 class Catalog:
@@ -91,9 +97,25 @@ class Catalog:
 
     def roots(self) -> list[Root]:
         """Sorted by path."""
-        rows = self.rows("SELECT id, path, entire FROM roots")
-        roots = [Root(id, self.root_path(path), bool(entire)) for id, path, entire in rows]
+        rows = self.rows("SELECT id, path, entire, exclude FROM roots")
+        roots = [
+            Root(id, self.root_path(path), bool(entire), exclusions.read(exclude))
+            for id, path, entire, exclude in rows
+        ]
         return sorted(roots, key=lambda root: root.path)
+
+    def around(self, path: Path) -> list[Root]:
+        """The roots that hold an absolute path, or lie in it, the deepest first. Those that do so
+        only by another form of a name are meant where no other is.
+        """
+        roots = sorted(self.roots(), key=lambda root: len(root.path.parts), reverse=True)
+        near = [
+            root
+            for root in roots
+            if relative(root.path, path) is not None or relative(path, root.path) is not None
+        ]
+        exact = [r for r in near if path.is_relative_to(r.path) or r.path.is_relative_to(path)]
+        return exact or near
 
     def root_path(self, stored: bytes) -> Path:
         """The absolute path of a root: those that hold the library are stored relative to it."""
@@ -131,6 +153,12 @@ class Catalog:
             for path, reason in self.rows(failed + " ORDER BY path", (root.id,)):
                 yield Failed(place(root.path, path), reason)
 
+    def failure_at(self, root_id: int, path: bytes) -> str | None:
+        """Why a file has no image; None for one that has, or that is not known."""
+        found = "SELECT failure FROM files WHERE root_id = ? AND path = ?"
+        rows = self.rows(found, (root_id, path))
+        return rows[0][0] if rows else None
+
     def too_large(self) -> list[FileState]:
         """The files that failed for their number of pixels."""
         failed = (
@@ -149,12 +177,25 @@ class Catalog:
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
         return bool(self._number(found, (root_id, *values)))
 
-    def files(self, root_id: int, inside: bytes = b"") -> list[tuple[bytes, int, int, int | None]]:
-        """(path, size, mtime_ns, image id) of the files at or under a path in that root."""
+    def known_as(self, root_id: int, inside: bytes) -> list[bytes]:
+        """How a path relative to a root is written here: in the same form if a file is known so,
+        else in the other; as it is where none is known.
+        """
+        if inside.isascii() or self.has_files(root_id, inside):
+            return [inside]
+        same, depth = composed(os.fsdecode(inside)), inside.count(b"/") + 1
+        plain = inside[: len(inside) - len(inside.lstrip(PLAIN))][:-1]  # alike in both forms
+        begins = "SELECT path FROM files WHERE root_id = ? AND path >= ? AND path < ?"
+        end = plain[:-1] + bytes([plain[-1] + 1]) if plain else b"\xff" * 256
+        rows = self.rows(begins, (root_id, plain, end))
+        names = {b"/".join(path.split(b"/")[:depth]) for (path,) in rows}
+        return sorted(n for n in names if composed(os.fsdecode(n)) == same) or [inside]
+
+    def files(self, root_id: int, inside: bytes = b"") -> list[Known]:
+        """The files at or under a path in that root."""
         condition, values = under(inside)
-        found = (
-            f"SELECT path, size, mtime_ns, image_id FROM files WHERE root_id = ? AND {condition}"
-        )
+        columns = "path, size, mtime_ns, ctime_ns, inode, image_id"
+        found = f"SELECT {columns} FROM files WHERE root_id = ? AND {condition}"
         return self.rows(found, (root_id, *values))
 
     def sizes(self) -> set[int]:
@@ -225,12 +266,15 @@ class Catalog:
     def image_of_path(self, path: Path) -> int | None:
         """The image in a known file that has not changed since; else None."""
         try:
-            stat = path.stat()
+            found = found_at(b"", path.stat())
         except (OSError, ValueError):
             return None
-        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND image_id IS NOT NULL"
+        same = (
+            "root_id = ?1 AND path = ?2 AND size = ?3 AND mtime_ns = ?4 AND image_id IS NOT NULL "
+            "AND ifnull(ctime_ns, ?5) = ?5 AND ifnull(inode, ?6) = ?6"
+        )
         for root_id, inside in self.places(path):
-            at = (root_id, inside, stat.st_size, stat.st_mtime_ns)
+            at = (root_id, inside, *found[1:])
             if rows := self.rows(f"SELECT image_id FROM files WHERE {same}", at):
                 return int(rows[0][0])
         return None
@@ -246,11 +290,10 @@ class Catalog:
 
     def image_at(self, path: Path) -> int | None:
         """The image known at an absolute place, whatever is there now: no file is looked at."""
-        for root in self.roots():
-            if inside := relative(root.path, Path(os.path.normpath(path))):
-                at = "SELECT image_id FROM files WHERE root_id = ? AND path = ?"
-                if (rows := self.rows(at, (root.id, inside))) and rows[0][0] is not None:
-                    return int(rows[0][0])
+        at = "SELECT image_id FROM files WHERE root_id = ? AND path = ?"
+        for known in self._places_of(Path(os.path.normpath(path))):
+            if (rows := self.rows(at, known)) and rows[0][0] is not None:
+                return int(rows[0][0])
         return None
 
     def image_in(self, path: Path) -> int | None:
@@ -265,21 +308,21 @@ class Catalog:
     def ids_under(self, folder: Path) -> NDArray[np.int64]:
         """The images with a file in or under `folder` (or that are the file `folder`), sorted."""
         parts = [np.empty(0, np.int64)]
-        for root in self.roots():
-            for spelling in spellings(folder):
-                if (inside := relative(root.path, spelling)) is not None:
-                    parts.append(self._ids(root.id, inside))
-                elif root.path.is_relative_to(spelling):
-                    parts.append(self._ids(root.id, b""))
+        for spelling in spellings(folder):
+            for root in self.around(spelling):
+                inside = relative(root.path, spelling) or b""
+                parts += [self._ids(root.id, known) for known in self.known_as(root.id, inside)]
         return np.unique(np.concatenate(parts))
 
     def places(self, path: Path) -> Iterator[tuple[int, bytes]]:
         """Where `path` may lie: (root id, path relative to it), the deepest root first."""
-        roots = sorted(self.roots(), key=lambda root: len(root.path.parts), reverse=True)
         for spelling in spellings(path):
-            for root in roots:
-                if inside := relative(root.path, spelling):
-                    yield root.id, inside
+            yield from self._places_of(spelling)
+
+    def _places_of(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        for root in self.around(path):
+            if inside := relative(root.path, path):
+                yield from ((root.id, known) for known in self.known_as(root.id, inside))
 
     # -- vectors ---------------------------------------------------------------------------------
 

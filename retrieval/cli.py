@@ -17,7 +17,7 @@ from retrieval.cli_search import search, similar
 from retrieval.cli_server import serve, watch
 from retrieval.completion import NAME, completion, model_names
 from retrieval.errors import Interrupted, PathNotFound
-from retrieval.program import INTERRUPTED, Program, Settings, common, progress_bar
+from retrieval.program import INTERRUPTED, PathType, Program, Settings, common, progress_bar
 
 if TYPE_CHECKING:
     from retrieval.library import Library, Precision
@@ -62,9 +62,15 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Bring folders and files of pictures into the library.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
 @click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
+)
+@click.option("--again", is_flag=True, help="Read files anew even if they look unchanged.")
 @click.option(
     "--model",
     metavar="NAME",
@@ -95,6 +101,7 @@ def index(
     paths: tuple[Path, ...],
     here: bool,
     exclude: tuple[str, ...],
+    again: bool,
     model: str | None,
     device: str | None,
     precision: "Precision",
@@ -108,6 +115,8 @@ def index(
     Ctrl-C keeps what was done. A new library gets --model, else $RETRIEVE_MODEL, else ViT-B/32, or
     the small model of this package where that cannot be fetched. --model with the name of another
     model encodes a library again; searches use the old one until it is done.
+
+    Each folder remembers what is excluded from it; `retrieve status` shows it.
 
     \b
     retrieve index ~/Pictures /mnt/photos --exclude "*.png"
@@ -128,6 +137,7 @@ def index(
                     paths,
                     model=model,
                     exclude=exclude,
+                    again=again,
                     workers=workers,
                     batch_size=batch_size,
                     max_pixels=max_pixels,
@@ -191,18 +201,21 @@ def check(context: click.Context, repair: bool) -> None:
 
 
 @cli.command(short_help="Drop what is known of a folder or file.")
-@click.argument("path", type=click.Path())
+@click.argument("path", type=PathType())
 @common
 @click.pass_obj
 def forget(settings: Settings, path: str) -> None:
-    """Drop what is known of a folder or file. The pictures themselves are left alone."""
+    """Drop what is known of a folder or file. The pictures themselves are left alone.
+
+    A part of an indexed folder stays forgotten; `retrieve index PATH` takes it in again.
+    """
     with settings.open() as library:
         click.echo(f"forgot {_files(library.forget(path))}")
 
 
 @cli.command(short_help="Say that a folder was moved.")
-@click.argument("old", type=click.Path())
-@click.argument("new", type=click.Path())
+@click.argument("old", type=PathType())
+@click.argument("new", type=PathType())
 @common
 @click.pass_obj
 def relocate(settings: Settings, old: str, new: str) -> None:
@@ -228,10 +241,10 @@ def models(settings: Settings) -> None:
 
 
 @cli.command(short_help="Paint pictures, find them by words, and draw what was found.")
-@click.argument("photos", required=False, metavar="[PHOTOS]", type=click.Path())
+@click.argument("photos", required=False, metavar="[PHOTOS]", type=PathType())
 @click.option(
     "--into",
-    type=click.Path(),
+    type=PathType(),
     default="demo",
     metavar="DIR",
     help="For pictures and library (./demo).",
@@ -249,8 +262,9 @@ def demo(photos: str | None, into: str, sheet: Path) -> None:
     example with the small model that is in the package. A drawing shows what was found.
     """
     from retrieval.demo import run_demo
+    from retrieval.paths import given
 
-    folder = Path(photos).expanduser() if photos else None
+    folder = given(photos) if photos else None
     if folder and not folder.is_dir():
         raise PathNotFound(f"no such folder: {folder}")
     run_demo(Path(into), folder, sheet, click.echo)
@@ -265,14 +279,15 @@ cli.add_command(completion)
 def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
     from retrieval.library import Library
     from retrieval.locate import beside
+    from retrieval.paths import given
 
     if len(paths) != 1:
         raise click.UsageError("--here goes with one folder")
     if context.ensure_object(Settings).library:
         raise click.UsageError("--here and --library name two libraries; give one of them")
-    if not paths[0].is_dir():
-        raise PathNotFound(f"no such folder: {paths[0]}")
-    return Library.open(beside(paths[0]))
+    if not (folder := given(paths[0])).is_dir():
+        raise PathNotFound(f"no such folder: {folder}")
+    return Library.open(beside(folder))
 
 
 def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:

@@ -9,7 +9,7 @@ import click
 
 from retrieval.cli_pictures import Picturing, pictured, show
 from retrieval.cli_search import chosen_filters, filtering, in_form, limited
-from retrieval.program import Settings, common
+from retrieval.program import PathType, Settings, common
 
 
 @click.command(cls=Picturing, short_help="List copies and near copies in groups.")
@@ -52,9 +52,9 @@ def duplicates(
 
 
 @click.command(short_help="Say which of some labels pictures show.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=PathType())
 @click.option(
-    "--labels", required=True, metavar="FILE", type=click.Path(path_type=Path), help="One a line."
+    "--labels", required=True, metavar="FILE", type=PathType(path_type=Path), help="One a line."
 )
 @click.option(
     "--template",
@@ -97,7 +97,7 @@ def tag(
 
 
 @click.command(short_help="Write vectors and paths for use elsewhere.")
-@click.argument("folder", metavar="DIR", type=click.Path())
+@click.argument("folder", metavar="DIR", type=PathType())
 @common
 @click.pass_obj
 def export(settings: Settings, folder: str) -> None:

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from retrieval.completion import Items, files
+from retrieval.program import PathType
 
 if TYPE_CHECKING:
     from retrieval.graphics import Way
@@ -34,7 +35,7 @@ class Picturing(click.Command):
         return rest
 
 
-class SheetFile(click.Path):
+class SheetFile(PathType):
     """Where a sheet goes; how it is written is in its ending."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

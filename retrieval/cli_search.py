@@ -12,7 +12,7 @@ import click
 
 from retrieval import completion
 from retrieval.cli_pictures import Picturing, pictured, show
-from retrieval.program import Settings, common
+from retrieval.program import PathType, Settings, common
 
 if TYPE_CHECKING:
     from retrieval.ask import Rank, Sort
@@ -197,7 +197,7 @@ def search(
 
 
 @click.command(cls=Picturing, short_help="Find pictures like one, itself left out.")
-@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH", type=PathType(path_type=Path))
 @limited(10)
 @filtering
 @in_form

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.errors import Interrupted
-from retrieval.program import Settings, common, progress_bar
+from retrieval.program import PathType, Settings, common, progress_bar
 
 if TYPE_CHECKING:
     from retrieval.records import Summary
@@ -86,8 +86,13 @@ def serve(
 
 
 @click.command(short_help="Keep the library up to date while folders change.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip such names. Repeatable.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
+)
 @common
 @click.pass_obj
 def watch(settings: Settings, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
+from retrieval.paths import composed, folded
 from retrieval.program import Settings, common
 
 NAME, VARIABLE = "retrieve", "_RETRIEVE_COMPLETE"  # the latter is how click asks `main` for values
@@ -105,7 +106,7 @@ def folder_names(context: click.Context, parameter: click.Parameter, incomplete:
     paths = {path.rpartition(b"/")[0] for path in _column(context, "SELECT path FROM files")}
     names = {name for path in paths for name in path.split(b"/")}
     names |= {path.rpartition(b"/")[2] for path in _column(context, "SELECT path FROM roots")}
-    named = _with(map(os.fsdecode, names - {b".."}), incomplete)
+    named = _with({composed(os.fsdecode(name)) for name in names - {b".."}}, incomplete)
     return named or [CompletionItem(incomplete, type="dir")]
 
 
@@ -130,8 +131,8 @@ def files(context: click.Context, parameter: click.Parameter, incomplete: str) -
 
 def _with(names: Iterable[str | None], incomplete: str) -> Items:
     """Those that hold what was typed, in any case; no shell takes newlines, or what is no text."""
-    typed = incomplete.lower()
-    found = sorted(name for name in names if name and typed in name.lower() and name.isprintable())
+    typed = folded(incomplete)
+    found = sorted(name for name in names if name and typed in folded(name) and name.isprintable())
     return [CompletionItem(name) for name in found]
 
 

@@ -14,6 +14,7 @@ from retrieval import models
 from retrieval.catalog import Catalog
 from retrieval.encoders import in_numpy, in_torch, most_in_numpy
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
+from retrieval.paths import as_on_disk
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
 from retrieval.records import Address, ImageId, ModelRecord, Prepared
 from retrieval.templates import filled
@@ -103,6 +104,7 @@ class Embedder:
         """
         picture = example.picture
         if isinstance(picture, Path):
+            picture = as_on_disk(picture)
             known = self._vector(self._catalog.image_of_path(picture))
             return self._in(_read(picture), str(picture)) if known is None else known
         if isinstance(picture, bytes):

@@ -6,9 +6,11 @@ Both are written beside their places and moved there when they are whole.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryReadOnly
@@ -17,7 +19,7 @@ from retrieval.records import Image, ModelRecord, Shot
 
 VECTORS, TABLE = "vectors.npy", "images.csv"
 COLUMNS = (
-    *("row", "id", "path", "width", "height", "format", "taken_at"),
+    *("row", "id", "path", "width", "height", "format", "taken_at", "utc_offset"),
     *("camera", "latitude", "longitude"),
 )
 
@@ -58,7 +60,7 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
         for ids, held in catalog.vectors(model.id):
             images = catalog.images(ids.tolist())
             known = [int(id) in images for id in ids]
-            file.write(held[known].astype("<f4").tobytes())
+            file.write(_unit(held[known]).tobytes())
             for id in ids[known].tolist():
                 writer.writerows(_lines(count, images[id]))
                 count += 1
@@ -68,9 +70,26 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
     return count
 
 
+def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(n, D) of unit length to the rounding of float32: as they are stored it is 2e-4 off."""
+    exact = vectors.astype(np.float64)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    return exact.astype("<f4")
+
+
 def _lines(row: int, image: Image) -> Iterator[tuple[object, ...]]:
     shot = image.shot or Shot()
-    taken = image.taken_at.isoformat() if image.taken_at else None
-    about = (image.width, image.height, image.format, taken)
+    about = (image.width, image.height, image.format, *_date(image.taken_at))
     for path in image.paths:
         yield row, image.id, path, *about, shot.camera, shot.latitude, shot.longitude
+
+
+def _date(taken: datetime | None) -> tuple[str | None, str | None]:
+    """Return the time on the clock at the place, in one form for all, and how far it is from UTC.
+
+    A column in which some have an offset and others have none is text to pandas and DuckDB.
+    """
+    if taken is None:
+        return None, None
+    whole = taken.isoformat(timespec="seconds")  # 2023-06-01T12:30:00+02:00
+    return whole[:19], whole[19:] or None

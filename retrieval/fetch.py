@@ -1,110 +1,180 @@
-"""A picture from the network, for a search by example: bounded in size and in time."""
+"""A picture from the network, for a search by example: bounded in size and in time.
 
-import ipaddress
+The time is for all of it together: names, connecting, redirections, headers and the picture. No
+client library has such a bound, since each waits anew for every byte that drips in; so a thread
+fetches, and when its time is over its connections are cut.
+"""
+
+import queue
 import socket
-import time
+import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
 
+from retrieval.addresses import is_public
 from retrieval.errors import UnreadablePicture
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 SECONDS = 20.0  # all told
 BLOCK = 1 << 16
+MAX_REDIRECTIONS = 5
 
 
 def fetch(
-    url: str, seconds: float = SECONDS, most: int = MOST_BYTES, *, private: bool = True
+    url: str, seconds: float = SECONDS, most: int = MAX_BYTES, *, private: bool = True
 ) -> bytes:
-    """What is at an http or https address. Raises UnreadablePicture.
+    """What is at an http or https address, of at most `most` bytes. Raises UnreadablePicture.
 
     private: False refuses all but public addresses, wherever names and redirections lead, and asks
     no proxy: for a server, which must not be led to what only its machine can reach.
     """
-    end = time.monotonic() + seconds
+    connections = Connections()
+    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    run = partial(_run, url, seconds, most, private, connections, answers)
+    threading.Thread(target=run, name="fetch", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        answer = TimeoutError()
+    finally:
+        connections.cut()
+    if isinstance(answer, Exception):
+        raise UnreadablePicture(f"cannot fetch {url}: {_said(answer, seconds)}") from answer
+    return answer
+
+
+def _run(
+    url: str,
+    seconds: float,
+    most: int,
+    private: bool,
+    connections: "Connections",
+    answers: "queue.SimpleQueue[bytes | Exception]",
+) -> None:
+    try:
+        answers.put(_fetched(url, seconds, most, private, connections))
+    except Exception as error:  # whatever it is, who waits has to hear of it
+        answers.put(error)
+
+
+def _fetched(
+    url: str, seconds: float, most: int, private: bool, connections: "Connections"
+) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": "retrieve"})
     data = bytearray()
-    try:
-        with _opener(private).open(request, timeout=seconds) as answer:
-            while block := answer.read1(BLOCK):
-                data += block
-                if len(data) > most:
-                    raise UnreadablePicture(f"cannot fetch {url}: it has more than {most:,} bytes")
-                if time.monotonic() > end:
-                    raise TimeoutError
-    except TimeoutError as error:
-        raise UnreadablePicture(f"cannot fetch {url}: it takes more than {seconds:g} s") from error
-    except urllib.error.HTTPError as error:
-        with error:
-            raise UnreadablePicture(f"cannot fetch {url}: {error.code} {error.reason}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        said = getattr(error, "reason", None) or error
-        raise UnreadablePicture(f"cannot fetch {url}: {said}") from error
+    with _opener(private, connections).open(request, timeout=seconds) as answer:
+        while block := answer.read1(BLOCK):
+            data += block
+            if len(data) > most:
+                raise ValueError(f"it has more than {most:,} bytes")
     return bytes(data)
 
 
-def _opener(private: bool) -> urllib.request.OpenerDirector:
+def _said(error: Exception, seconds: float) -> str:
+    reason = getattr(error, "reason", None) or error
+    if isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
+        return f"it takes more than {seconds:g} s"
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"{error.code} {error.reason}"
+    if isinstance(error, OSError | HTTPException | ValueError):
+        return " ".join(str(reason).split()) or type(reason).__name__
+    raise error
+
+
+class Connections:
+    """The connections of one fetch, so that another thread can cut them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_cut = False
+        self._held: list[socket.socket] = []
+
+    def hold(self, connected: socket.socket) -> None:
+        """Keep a handle of our own: TLS takes the socket itself away. Raises TimeoutError."""
+        with self._lock:
+            if self._is_cut:
+                raise TimeoutError
+            self._held.append(connected.dup())
+
+    def cut(self) -> None:
+        """End whatever still goes on."""
+        with self._lock:
+            self._is_cut = True
+            for held in self._held:
+                with suppress(OSError):  # it may have ended by itself
+                    held.shutdown(socket.SHUT_RDWR)
+                held.close()
+            self._held.clear()
+
+
+class Connection(HTTPConnection):
+    """Can be cut, and connects to public addresses alone where it has to."""
+
+    def __init__(self, *args: Any, connections: Connections, private: bool, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._connections = connections
+        self._is_private = private
+        self._create_connection = self._connected  # what http.client calls
+
+    def _connected(self, address: tuple[str, int], timeout: float, *more: object) -> socket.socket:
+        """Connect to the very address that was looked at: a name may have another next."""
+        host, port = address
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failed: OSError = OSError(f"{host} has no address")
+        for family, kind, protocol, _, place in found:
+            if not self._is_private and not is_public(str(place[0])):
+                raise OSError(f"{place[0]} is not a public address")
+            connected = socket.socket(family, kind, protocol)
+            try:
+                connected.settimeout(timeout)
+                self._connections.hold(connected)
+                connected.connect(place)
+                return connected
+            except OSError as error:
+                connected.close()
+                failed = error
+        raise failed
+
+
+class TLSConnection(Connection, HTTPSConnection):
+    """The same, encrypted."""
+
+
+class Redirections(urllib.request.HTTPRedirectHandler):
+    max_redirections = MAX_REDIRECTIONS
+
+
+class Handler(urllib.request.HTTPSHandler):
+    """http and https by connections that can be cut."""
+
+    def __init__(self, connections: Connections, private: bool) -> None:
+        super().__init__()
+        self._options = {"connections": connections, "private": private}
+
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(Connection, **self._options), request)  # type: ignore[arg-type]
+
+    http_request = urllib.request.AbstractHTTPHandler.do_request_
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(TLSConnection, **self._options), request)  # type: ignore[arg-type]
+
+
+def _opener(private: bool, connections: Connections) -> urllib.request.OpenerDirector:
     """For http and https alone, wherever a redirection leads: not to files of this machine."""
     opener = urllib.request.OpenerDirector()
-    anywhere = urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler
     for handler in (
-        *([each() for each in anywhere] if private else [PublicHandler(), PublicTLSHandler()]),
+        *([urllib.request.ProxyHandler()] if private else []),
+        Handler(connections, private),
         urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
+        Redirections(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
     return opener
-
-
-# -- public addresses only -----------------------------------------------------------------------
-
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # its last 32 bits are an IPv4 address
-
-
-class PublicConnection(HTTPConnection):
-    """Connects to the very address that was found to be public: a name may have another next."""
-
-    def connect(self) -> None:
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in found:
-            if not is_public(str(address[0])):
-                raise OSError(f"{address[0]} is not a public address")
-            self.sock = socket.socket(family, kind, protocol)
-            try:
-                self.sock.settimeout(self.timeout)
-                self.sock.connect(address)
-                return
-            except OSError:
-                self.sock.close()
-        raise OSError(f"{self.host} does not answer")
-
-
-class PublicTLSConnection(HTTPSConnection, PublicConnection):
-    """The same, encrypted."""
-
-
-class PublicHandler(urllib.request.HTTPHandler):
-    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(PublicConnection, request)
-
-
-class PublicTLSHandler(urllib.request.HTTPSHandler):
-    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(PublicTLSConnection, request)
-
-
-def is_public(address: str) -> bool:
-    """Also of the IPv4 address that an IPv6 one may stand for."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        within = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in NAT64:
-            within.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if not all(each is None or is_public(str(each)) for each in within):
-            return False
-        if ip.ipv4_mapped:
-            return True
-    return ip.is_global and not ip.is_multicast

@@ -52,6 +52,8 @@ class Filters:
     orientation: Literal["landscape", "portrait", "square"] | None = None
 
     def __post_init__(self) -> None:
+        if self.folder is not None and not os.fspath(self.folder):
+            raise InvalidQuery("the folder is empty; give its path or its name")
         for each in (self.after, self.before):
             if each is not None:
                 first_moment(each)

@@ -26,11 +26,12 @@ from retrieval.catalog import Catalog
 from retrieval.intake import Intake, Outcome
 from retrieval.lock import Tell, write_lock
 from retrieval.recorder import ROWS, Encoder, QuickStart, Recorder
-from retrieval.records import FileState, Progress, Shot, Summary
+from retrieval.records import NEVER, FileState, Progress, Shot, Summary
 from retrieval.refill import reread
 from retrieval.standing import Bank, bank_digest, is_measured
 from retrieval.survey import Survey, Vanished
-from retrieval.targets import resolve
+from retrieval.targets import follow_links, resolve
+from retrieval.whereabouts import Moved, likely_place, missing_note, moved
 from retrieval.workers import InProcess, Pool, WorkerPool
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 AHEAD = 64  # files that are decoded while a batch is encoded, beside two for each worker
 MOST_WORKERS = 16
-TRY_AGAIN = -1  # in place of a file's time, where it was the disk that failed: it never matches
 
 
 def index(
@@ -48,6 +48,7 @@ def index(
     encoder: Callable[[], Encoder],
     *,
     exclude: Sequence[str] = (),
+    again: bool = False,
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -57,7 +58,9 @@ def index(
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder: called once, in a thread, only if there is something to encode; `quick` is in its place
-    as long as that is little. exclude: globs for names and paths relative to a root. workers:
+    as long as that is little. exclude: globs for names, and for paths relative to a folder, that
+    are left out from now on; "none" drops earlier ones. again: files are read whatever their size
+    and time say, and decoded where their content differs. workers:
     processes that decode (None: by the number of processors; 0: none, decode here). bank: measures
     pictures (standing.py), also those that were not yet; called as `encoder` is. A model that is
     not the current one encodes all that is known, too, and becomes current when it is done.
@@ -73,7 +76,7 @@ def index(
     with write_lock(catalog.folder) as tell:
         run = IndexRun(catalog, model, pool, recorder, max_pixels, AHEAD + 2 * count, tell)
         try:
-            yield from run.look_through(paths, exclude)
+            yield from run.look_through(paths, exclude, again)
             run.prune()
             yield from run.refill()
             yield from run.describe()
@@ -83,6 +86,7 @@ def index(
         except KeyboardInterrupt:
             run.interrupted = True
             recorder.rescue()
+            run.leave_out_what_was_dropped()
         except GeneratorExit:  # the caller stopped listening; there is no summary then
             recorder.rescue()
             raise
@@ -124,18 +128,25 @@ class IndexRun:
         self._survey = Survey(catalog, ())
         self._counts: Counter[str] = Counter()
         self._linked: Counter[bytes] = Counter()  # digest -> new places of it
+        self._arrived: list[tuple[int, bytes, bytes]] = []  # those: root id, path, digest
+        self._moved: list[Moved] = []  # folders that the user has to tell of
+        self._dropped = 0  # files
         self._unread: list[str] = []  # images that could not be encoded again
         self._refilled = 0
         self._measured = False
         self._problems: list[str] = []
 
-    def look_through(self, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Progress]:
+    def look_through(
+        self, paths: Sequence[Path], exclude: Sequence[str], again: bool
+    ) -> Iterator[Progress]:
         """Everything that is new or changed at `paths` goes to the encoder and into the catalog."""
-        targets = resolve(self._catalog, paths)
+        self._tell(Progress(0, 0, 0))
+        self._problems += follow_links(self._catalog)
+        targets = resolve(self._catalog, paths, exclude)
         if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
             targets = resolve(self._catalog, ())
         self._retry_too_large()
-        self._survey = Survey(self._catalog, targets, exclude)
+        self._survey = Survey(self._catalog, targets, again)
         recorder = self._recorder
         intake = Intake(
             self._pool,
@@ -208,12 +219,17 @@ class IndexRun:
     def prune(self) -> None:
         """Drop what vanished; only now that all was seen, so that no image is lost by a move."""
         self._count_moves()
+        if self._survey.unidentified:  # an older version indexed them
+            from retrieval import transactions
+
+            transactions.identify(self._catalog, self._survey.unidentified)
         vanished = [(file.root.id, file.path) for file in self._survey.vanished]
         if vanished or self._catalog.has_orphans():
             from retrieval import transactions  # SQLAlchemy, which a run without news spares
 
             transactions.remove_files(self._catalog, vanished)
             transactions.sweep(self._catalog)
+        self._moved = moved(self._catalog, self._arrived) if self._arrived else []
 
     def finish(self) -> None:
         """Make the model current, and bring the vector index up to date."""
@@ -240,15 +256,36 @@ class IndexRun:
             encoded=self._recorder.encoded,
             seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,
-            problems=(*self._survey.problems, *self._problems),
+            dropped=self._dropped,
+            problems=(*self._survey.problems, *self._notes_of_missing(), *self._problems),
         )
+
+    def leave_out_what_was_dropped(self) -> None:
+        """Files of pictures that wait for the encoder were counted, and are not kept."""
+        for files in self._recorder.dropped():
+            for number, file in enumerate(files):
+                self._dropped += 1
+                if self._catalog.has_files(file.root_id, file.path):
+                    self._counts["changed"] -= 1
+                elif number == 0:
+                    self._counts["new"] -= 1
+                elif file.digest:
+                    self._linked[file.digest] -= 1
+
+    def _notes_of_missing(self) -> Iterator[str]:
+        known = {each.old for each in self._moved}
+        for target, files in self._survey.missing.items():
+            if target.path not in known:
+                likely = likely_place(self._catalog, target.root, target.inside)
+                yield missing_note(target.path, files, likely)
+        yield from map(str, self._moved)
 
     # -- one file --------------------------------------------------------------------------------
 
     def _retry_too_large(self) -> None:
         """Pictures that had too many pixels for a run that allowed fewer are new to this one."""
         again = [
-            replace(file, mtime_ns=TRY_AGAIN)
+            replace(file, mtime_ns=NEVER)
             for file in self._catalog.too_large()
             if file.failure and 0 < allowed_in(file.failure) < self._max_pixels
         ]
@@ -265,7 +302,10 @@ class IndexRun:
             if look.known:
                 self._survey.vanished.append(Vanished(look.root, look.found.path, look.image_id))
         elif failure:
-            self._counts["failed"] += 1
+            as_it_was = look.is_alike and failure == self._catalog.failure_at(
+                look.root.id, look.found.path
+            )
+            self._counts["unchanged" if as_it_was else "failed"] += 1
             self._recorder.add_file(self._state(outcome, None, failure))
         elif outcome.decoded and digest:
             self._counts["changed" if look.known else "new"] += 1
@@ -273,8 +313,10 @@ class IndexRun:
         elif digest:
             if not look.known:
                 self._linked[digest] += 1
+                self._arrived.append((look.root.id, look.found.path, digest))
             else:
-                same = self._catalog.image_of_digest(digest) == look.image_id
+                image_id = self._catalog.image_of_digest(digest)
+                same = image_id is not None and image_id == look.image_id
                 self._counts["unchanged" if same else "changed"] += 1
             self._recorder.add_file(self._state(outcome, digest))
 
@@ -283,8 +325,9 @@ class IndexRun:
     ) -> FileState:
         """The file's row, with size and time as scanned: if it grew since, it will be changed."""
         root, found = outcome.look.root, outcome.look.found
-        mtime_ns = found.mtime_ns if outcome.lasting else TRY_AGAIN
-        return FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
+        mtime_ns = found.mtime_ns if outcome.lasting else NEVER  # where it was the disk that failed
+        state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
+        return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)
 
     def _progress(self) -> Progress:
         done = self._survey.unchanged + self._counts["gone"] + self._recorder.recorded

@@ -23,7 +23,7 @@ from typing import Literal
 
 from retrieval.errors import InvalidQuery, PathNotFound
 from retrieval.filters import FIELDS, Filters, written
-from retrieval.paths import is_file
+from retrieval.paths import given, is_file
 from retrieval.records import Address, ImageId, Prepared
 from retrieval.scan import picture_extensions
 
@@ -79,7 +79,7 @@ class Files:
                     "a picture on the network is fetched only with --allow-url (allow_url=True)"
                 )
             return Address(word)
-        return Path(word).expanduser() if self._is_path(word) else None
+        return given(word) if self._is_path(word) else None
 
     def _is_path(self, word: str) -> bool:
         if self._in_shell and is_file(word):
@@ -153,10 +153,11 @@ class Line:
         """A file, or a folder after "in:", whose name may have blanks: the shell kept it whole."""
         weight, rest = self._weight(argument, 0)
         if argument not in SIGNS and is_file(argument[rest:]):
-            self._pieces.append(Piece("picture", Path(argument[rest:]), start, weight))
+            self._pieces.append(Piece("picture", given(argument[rest:]), start, weight))
             return True
-        if argument.startswith("in:") and os.path.isdir(os.path.expanduser(argument[3:])):
-            self._filter("in", argument[3:], start)
+        folder = argument[3:] if argument.startswith("in:") else ""
+        if folder and os.path.isdir(given(folder)):
+            self._filter("in", folder, start)
             return True
         return False
 

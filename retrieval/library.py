@@ -26,6 +26,7 @@ from retrieval.errors import (
 )
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
+from retrieval.paths import StrPath, given, relative, spellings
 from retrieval.query import Example, Question, parse
 from retrieval.records import Failed, ImageId, Match, ModelRecord, Progress, Summary
 from retrieval.search import Searcher
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from retrieval.status import Status
     from retrieval.tags import Tagged
 
-StrPath = str | os.PathLike[str]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -111,6 +111,7 @@ class Library:
         *,
         model: StrPath | None = None,
         exclude: Sequence[str] = (),
+        again: bool = False,
         workers: int | None = None,
         batch_size: int | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -121,8 +122,10 @@ class Library:
         """Bring the library up to date with folders and files; without any, with all it knows.
 
         model: a name or a path; another than the library's encodes everything again and takes over
-        when that is done. exclude: globs for names and for paths below a folder. workers: processes
-        that decode (0: none). max_pixels: of a picture, larger ones are recorded as failures; it
+        when that is done. exclude: globs for names and for paths below a folder, which are left
+        out from now on; "none" drops the earlier ones of a folder. again: read files
+        anew even if size and time say that they did not change. workers: processes that decode (0:
+        none). max_pixels: of a picture, larger ones are recorded as failures; it
         bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
         encoder, chosen by the machine if not given; a few pictures are encoded in NumPy then.
         progress: called often, in this thread.
@@ -151,6 +154,7 @@ class Library:
             partial(in_torch, folder, device, precision),
             quick=None if asks_for_torch else quick,
             exclude=exclude,
+            again=again,
             workers=workers,
             batch_size=batch_size,
             max_pixels=max_pixels,
@@ -163,9 +167,9 @@ class Library:
 
     def _named(self, paths: StrPath | Iterable[StrPath]) -> list[Path]:
         several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-        named = [Path(path).expanduser() for path in several]
+        named = [given(path) for path in several]
         for path in named:  # before a model is fetched and a library made for nothing
-            if not path.exists() and not self._knew(path):
+            if not os.path.exists(path) and not self._knew(path):
                 raise PathNotFound(f"no such file or folder: {path}")
         if not named and not (self._exists() and self._catalog().roots()):
             raise PathNotFound("nothing to index yet: name a folder of pictures")
@@ -176,7 +180,12 @@ class Library:
         if not self._exists():
             return False
         catalog = self._catalog()
-        return any(catalog.has_files(*place) for place in catalog.places(path))
+        is_above = any(
+            relative(each, root.path) is not None
+            for each in spellings(path)
+            for root in catalog.around(each)
+        )
+        return is_above or any(catalog.has_files(*place) for place in catalog.places(path))
 
     def _model_to_index(self, asked: StrPath | None) -> "ModelFolder":
         if asked := asked or self._asked_model:
@@ -275,7 +284,7 @@ class Library:
         """The pictures most like the one in this file, or like one of the library by its number;
         copies of its bytes left out. The file need not be in the library. Raises as `search` does.
         """
-        place = ImageId(picture) if isinstance(picture, int) else Path(picture).expanduser()
+        place = ImageId(picture) if isinstance(picture, int) else given(picture)
         matches = self.search(Question(Example(place)), limit + 1, filters=filters)
         own = self._catalog().image_in(place) if isinstance(place, Path) else place.id
         return [match for match in matches if match.image.id != own][:limit]
@@ -326,7 +335,7 @@ class Library:
             raise InvalidQuery("there are no labels; give a list of two or more")
         catalog, model = self._encoded()
         several = [pictures] if isinstance(pictures, (str, os.PathLike)) else pictures
-        paths = [path for each in several for path in _files(catalog, Path(each).expanduser())]
+        paths = [path for each in several for path in _files(catalog, given(each))]
         embedder = self._embedder_of(catalog, model)
         vectors = embedder.embed([Example(path) for path in paths])
         shares = embedder.shares(vectors, labels, expanded(_several(templates)))
@@ -338,7 +347,7 @@ class Library:
         """
         from retrieval.export import export
 
-        return export(*self._encoded(), Path(folder).expanduser())
+        return export(*self._encoded(), given(folder))
 
     def _encoded(self) -> tuple[Catalog, ModelRecord]:
         catalog = self._catalog()
@@ -365,6 +374,14 @@ class Library:
             return self._embedder
 
     def _nothing_in_it(self) -> str:
+        from retrieval.lock import underway
+
+        if run := underway(self.folder):
+            so_far = f" ({run.done:,} of {run.total:,} files so far)" if run.total else ""
+            return (
+                f"the library {self.folder} holds no pictures yet: indexing is under way{so_far}; "
+                "try again in a moment"
+            )
         return f"the library {self.folder} holds no pictures; run `retrieve index FOLDER`"
 
     # -- looking after it ------------------------------------------------------------------------
@@ -393,15 +410,16 @@ class Library:
 
     def forget(self, path: StrPath) -> int:
         """Drop what is known of a folder or file; returns how many files that were. Touches no
-        picture. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        picture. What lies in a folder that stays is left out of it from now on, until it is named
+        to `index`. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        return self._catalog().forget(Path(path).expanduser())
+        return self._catalog().forget(given(path))
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing
         is read or encoded. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        return self._catalog().relocate(Path(old).expanduser(), Path(new).expanduser())
+        return self._catalog().relocate(given(old), given(new))
 
     # -- the catalog -----------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class Holder:
     def __init__(self, folder: Path, is_brief: bool) -> None:
         self._path = folder / HOLDER
         self._new = folder / f"{HOLDER}.new"  # takes its place, so that nobody reads half of it
-        self._began = self._told = time.time()
+        self._began, self._told = time.time(), 0.0  # the first note is written at once
         since = datetime.fromtimestamp(self._began).isoformat(" ", "seconds")
         self._said: dict[str, Any] = {"pid": os.getpid(), "since": since, "brief": is_brief}
 

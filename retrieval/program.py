@@ -43,6 +43,15 @@ class Settings:
         return self.open()
 
 
+class PathType(click.Path):
+    """A path; not an empty one, as a variable of the shell that is not set leaves."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; name a folder or a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Failure(click.ClickException):
     """One line on standard error."""
 
@@ -115,7 +124,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 
     library = click.option(
         "--library",
-        type=click.Path(),
+        type=PathType(),
         metavar="DIR",
         expose_value=False,
         callback=remember,

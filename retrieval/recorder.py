@@ -161,6 +161,10 @@ class Recorder:
             self._wait()
         self._commit([], None)
 
+    def dropped(self) -> list[list[FileState]]:
+        """After `rescue`: the files of each content that was not encoded, the one read first."""
+        return list(self._in_flight.values())
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 

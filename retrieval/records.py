@@ -1,5 +1,6 @@
 """The nouns of the application, in the order in which a picture meets them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.exclusions import Exclusions
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -17,6 +20,7 @@ class Root:
     id: int
     path: Path  # absolute, links followed
     entire: bool  # False: only the files that were named, one by one
+    exclusions: Exclusions = field(default=Exclusions())
 
 
 class Found(NamedTuple):
@@ -28,6 +32,27 @@ class Found(NamedTuple):
     path: bytes
     size: int
     mtime_ns: int
+    ctime_ns: int  # of the inode's last change, which no program can set
+    inode: int
+
+
+MOST = (1 << 63) - 1  # the largest integer of a catalog
+LEAST = -MOST
+NEVER = LEAST - 1  # in place of a file's time: no file has it, so it counts as changed
+
+
+def found_at(path: bytes, status: os.stat_result) -> Found:
+    """A file as the system describes it, every number such as a catalog can hold.
+
+    File systems have times far beyond the year 2262, where 64 bits of nanoseconds end, and inode
+    numbers of 64 bits without a sign, or of 128.
+    """
+    mtime_ns, ctime_ns, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    if not (LEAST <= mtime_ns <= MOST and LEAST <= ctime_ns <= MOST and inode <= MOST):
+        mtime_ns = min(max(mtime_ns, LEAST), MOST)
+        ctime_ns = min(max(ctime_ns, LEAST), MOST)
+        inode = (inode - NEVER) % (1 << 64) + NEVER  # the same 64 bits, with a sign
+    return Found(path, status.st_size, mtime_ns, ctime_ns, inode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +123,8 @@ class FileState:
     mtime_ns: int
     digest: bytes | None
     failure: str | None
+    ctime_ns: int | None = None  # None: not known
+    inode: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +197,7 @@ class Summary:
     failed: int = 0
     unchanged: int = 0
     encoded: int = 0  # images that went through the model
+    dropped: int = 0  # read, but not kept as they were not encoded yet; counted nowhere else
     seconds: float = 0.0
     interrupted: bool = False
     problems: tuple[str, ...] = ()  # what was left as it was, and what to do about it

@@ -15,7 +15,8 @@ from retrieval.tags import Tagged
 if TYPE_CHECKING:
     from retrieval.check import Problem
 
-COUNTED = ("new", "changed", "moved", "copied", "removed", "failed", "unchanged")
+CHANGES = ("new", "changed", "moved", "copied", "removed", "failed")
+COUNTED = (*CHANGES, "unchanged")
 
 
 def of_run(summary: Summary) -> str:
@@ -33,14 +34,18 @@ def of_run(summary: Summary) -> str:
         lines.append(
             f"{_many(summary.failed, 'file')} could not be read; see `retrieve status --failures`"
         )
+    if summary.dropped:
+        lines.append(f"not kept: {_many(summary.dropped, 'file')} read but not encoded yet")
     if summary.interrupted:
-        lines.append("what was done is kept; the same command goes on from there")
+        is_kept = summary.encoded or any(getattr(summary, name) for name in CHANGES)
+        kept = "what was done is kept; the same command goes on from there"
+        lines.append(kept if is_kept else "nothing was encoded yet; the same command starts again")
     return "\n".join(lines) + "\n"
 
 
 def of_change(summary: Summary) -> str | None:
     """One line of what a run did; None where that was nothing."""
-    counts = [(name, getattr(summary, name)) for name in COUNTED if name != "unchanged"]
+    counts = [(name, getattr(summary, name)) for name in CHANGES]
     said = [f"{count:,} {name}" for name, count in counts if count]
     said += [f"note: {printable(problem)}" for problem in summary.problems]
     return ", ".join(said) or None
@@ -94,7 +99,12 @@ def status_object(status: Status) -> dict[str, Any]:
         "bytes": status.bytes,
         "indexing": status.underway._asdict() if status.underway else None,
         "roots": [
-            {"path": os.fspath(root.path), "files": root.files, "present": root.is_present}
+            {
+                "path": os.fspath(root.path),
+                "files": root.files,
+                "present": root.is_present,
+                "excluded": list(root.excluded),
+            }
             for root in status.roots
         ],
     }
@@ -177,6 +187,8 @@ def _root(root: RootStatus) -> str:
     said += "" if root.is_entire else ", named one by one"
     if not root.is_present:
         said += "; missing: if it moved, run `retrieve relocate OLD NEW`"
+    if root.excluded:
+        said += f"; excluded: {printable(', '.join(root.excluded))}"
     return said + ")"
 
 

@@ -1,15 +1,14 @@
 """Which files there are: a walk over a root that stats each picture once and opens none."""
 
-import fnmatch
 import importlib.util
 import os
-import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from retrieval.records import Found
+from retrieval.exclusions import Excluded, is_excluded
+from retrieval.records import Found, found_at
 
 # The raster formats that Pillow opens (a test compares), less the extensions that mostly mean
 # something else: .fit (sports watches), .im, .vst and .vda, and what decode.NOT_PICTURES names.
@@ -37,18 +36,18 @@ class Unlisted:
     reason: str
 
 
-Excluded = Callable[[bytes, bytes], bool]  # (name, path of its folder with a slash, or b"")
-
-
 def scan(
-    root: bytes, inside: bytes = b"", exclude: Sequence[str] = (), library: bytes | None = None
+    root: bytes,
+    inside: bytes = b"",
+    excluded: Excluded | None = None,
+    library: bytes | None = None,
 ) -> Iterator[Found | Unlisted]:
     """Every picture under `root`/`inside`, its path relative to `root`; skips the library's folder.
 
     Links are followed, but no folder is entered twice, so that cycles end; real folders go first,
     so that a link never takes the place of what it points to. Never recurses: depth costs nothing.
     """
-    excluded, extensions = excluding(exclude), picture_extensions()
+    extensions = picture_extensions()
     seen = {_identity(os.stat(library))} if library and os.path.isdir(library) else set()
     folders, links = [inside], list[bytes]()
     while folders or links:
@@ -63,13 +62,12 @@ def scan(
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name
-                    if name.startswith(b".") or excluded(name, prefix):
+                    if name.startswith(b".") or (excluded and excluded(name, prefix)):
                         continue
                     try:
                         if entry.is_file():
                             if name[name.rfind(b".") :].lower() in extensions:
-                                status = entry.stat()
-                                yield Found(prefix + name, status.st_size, status.st_mtime_ns)
+                                yield found_at(prefix + name, entry.stat())
                         elif name in SKIPPED:
                             continue
                         elif entry.is_dir():
@@ -90,21 +88,13 @@ def lists(path: bytes, excluded: Excluded) -> bool:
     return not hidden and not is_excluded(path, excluded)
 
 
-def is_excluded(path: bytes, excluded: Excluded) -> bool:
-    """Whether a glob matches the file, or one of the folders above it."""
-    parts = path.split(b"/")
-    folders = (b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts)))
-    return any(excluded(part, folder) for part, folder in zip(parts, folders, strict=True))
-
-
 def look_at(root: bytes, path: bytes) -> Found | None:
     """One file that was named: tried whatever its name is; None unless it is a regular file."""
     try:
         status = os.stat(os.path.join(root, path))
     except OSError:
         return None
-    regular = stat.S_ISREG(status.st_mode)
-    return Found(path, status.st_size, status.st_mtime_ns) if regular else None
+    return found_at(path, status) if stat.S_ISREG(status.st_mode) else None
 
 
 @cache
@@ -116,12 +106,3 @@ def picture_extensions() -> frozenset[bytes]:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def excluding(patterns: Sequence[str]) -> Excluded:
-    """Whether a name, or its path relative to the root, matches one of the user's globs."""
-    if not patterns:
-        return lambda name, prefix: False
-    globs = (fnmatch.translate(pattern.rstrip("/")) for pattern in patterns)
-    match = re.compile("|".join(f"(?:{glob})" for glob in globs)).match
-    return lambda name, prefix: bool(match(os.fsdecode(name)) or match(os.fsdecode(prefix + name)))

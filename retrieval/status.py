@@ -18,6 +18,7 @@ class RootStatus:
     files: int
     is_entire: bool  # False: only files in it that were named
     is_present: bool  # False: not mounted, or moved
+    excluded: tuple[str, ...] = ()  # globs, and places in it that were forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,13 @@ class Status:
 def status_of(catalog: Catalog) -> Status:
     counts, model = catalog.counts(), catalog.current_model()
     roots = tuple(
-        RootStatus(root.path, counts.per_root.get(root.id, 0), root.entire, root.path.is_dir())
+        RootStatus(
+            root.path,
+            counts.per_root.get(root.id, 0),
+            root.entire,
+            root.path.is_dir(),
+            tuple(root.exclusions.described()),
+        )
         for root in catalog.roots()
     )
     index = _index_status(catalog, model) if model else None

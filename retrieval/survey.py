@@ -2,16 +2,20 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from retrieval.catalog import Catalog
+from retrieval.catalog import Catalog, Known
+from retrieval.exclusions import is_excluded
 from retrieval.records import Found, Root
-from retrieval.scan import DANGLING, Unlisted, excluding, is_excluded, look_at, scan
+from retrieval.scan import DANGLING, Unlisted, look_at, scan
 from retrieval.targets import Target
+from retrieval.whereabouts import is_missing_or_empty
 
 TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
 
-Known = dict[bytes, tuple[bytes, int, int, int | None]]  # path -> path, size, mtime_ns, image id
+FEW = 32  # files whose inodes alone differ: so many are read in any case
+
+ByPath = dict[bytes, Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +24,9 @@ class Look:
 
     root: Root
     found: Found
-    known: bool  # the catalog has it, with another size or time
+    known: bool  # the catalog has it, with another size, time or inode
     image_id: int | None  # what was in it
+    is_alike: bool = False  # its size and time are as they were
 
     @property
     def path(self) -> bytes:
@@ -42,73 +47,119 @@ class Survey:
     """Iterate over `looks` to the end; then the other attributes say what else there was."""
 
     def __init__(
-        self, catalog: Catalog, targets: Sequence[Target], exclude: Sequence[str] = ()
+        self,
+        catalog: Catalog,
+        targets: Sequence[Target],
+        again: bool = False,
     ) -> None:
+        """again: every file is to be looked into, whatever its size and time."""
         self.seen = 0  # files, so far
         self.unchanged = 0
+        self.unidentified: list[tuple[int, Found]] = []  # root id; unchanged, of no known inode
         self.vanished: list[Vanished] = []
+        self.missing: dict[Target, int] = {}  # folders that are not there: files known there
         self.problems: list[str] = []
         self._catalog = catalog
         self._targets = targets
-        self._exclude = exclude
+        self._again = again
+        self._renumbered: list[Look] = []  # of one target: only the inode is another
 
     def looks(self) -> Iterator[Look | None]:
         """The new and changed files; None now and then, where there were others only."""
         for target in self._targets:
             known = self._known(target)
             unlisted = list[Unlisted]()
-            if known and _is_missing_or_empty(target) and not _is_deleted(target, known):
-                self.problems.append(
-                    f"{target.path} is missing or empty; the {len(known):,} files known there are "
-                    f"kept (`retrieve forget` drops them)"
-                )
+            if known and is_missing_or_empty(target.path) and not _is_deleted(target, known):
+                self.missing[target] = len(known)
                 continue
-            for found in self._find(target, known):
-                if isinstance(found, Unlisted):
-                    unlisted.append(found)
-                elif (look := self._compare(target, found, known)) or self.seen % TICK == 0:
-                    yield look
+            self._renumbered, before = [], self.seen
+            yield from self._walk(target, known, unlisted)
             yield from self._left_over(target, known, unlisted)
+            yield from self._of_other_inodes(self.seen - before)
 
-    def _known(self, target: Target) -> Known:
+    def _known(self, target: Target) -> ByPath:
         return {row[0]: row for row in self._catalog.files(target.root.id, target.inside)}
 
-    def _find(self, target: Target, known: Known) -> Iterator[Found | Unlisted]:
+    def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
         root = os.fsencode(target.root.path)
         if target.path.is_dir() and target.root.entire:
-            library = os.fsencode(self._catalog.folder)
-            yield from scan(root, target.inside, self._exclude, library)
+            exclusions, library = target.root.exclusions, os.fsencode(self._catalog.folder)
+            excluded = exclusions.excluded() if exclusions else None
+            yield from scan(root, target.inside, excluded, library)
         else:
             for path in [target.inside] if target.inside else list(known):
                 if found := look_at(root, path):
                     yield found
 
-    def _compare(self, target: Target, found: Found, known: Known) -> Look | None:
+    def _walk(
+        self, target: Target, known: ByPath, unlisted: list[Unlisted]
+    ) -> Iterator[Look | None]:
         """The heart of a rescan: one look into a dictionary, and no more for a file as it was."""
+        take, reads_all = known.pop, self._again
+        for found in self._find(target, known):
+            if isinstance(found, Unlisted):
+                unlisted.append(found)
+                continue
+            before = take(found[0], None)
+            if before is not None and before[:5] == found and not reads_all:
+                self.unchanged += 1
+                self.seen += 1
+                if not self.seen % TICK:
+                    yield None
+            elif look := self._compare(target, found, before):
+                yield look
+
+    def _compare(self, target: Target, found: Found, before: Known | None) -> Look | None:
         self.seen += 1
-        before = known.pop(found[0], None)
         if before is None:
             return Look(target.root, found, False, None)
-        if before[1] != found[1] or before[2] != found[2]:
-            return Look(target.root, found, True, before[3])
-        self.unchanged += 1
+        if before[:5] == found and not self._again:
+            self.unchanged += 1
+            return None
+        return self._look_closer(Look(target.root, found, True, before[5]), before)
+
+    def _look_closer(self, look: Look, before: Known) -> Look | None:
+        """Same size and time say little: programs put times back, and files swap names."""
+        found = look.found
+        if before[1:3] != found[1:3]:
+            return look
+        look = replace(look, is_alike=True)
+        if self._again:
+            return look
+        if before[3] is None or before[4] is None:
+            self.unidentified.append((look.root.id, found))
+            self.unchanged += 1
+            return None
+        if before[3] != found.ctime_ns:
+            return look
+        self._renumbered.append(look)
         return None
 
+    def _of_other_inodes(self, files: int) -> Iterator[Look]:
+        """Files of the same size and times in other inodes. If most of the target's are, its file
+        system numbers them anew each time that it is mounted (exFAT, many network disks): reading
+        all of it each time would find nothing.
+        """
+        if len(self._renumbered) > max(FEW, files // 2):
+            self.unchanged += len(self._renumbered)
+        else:
+            yield from self._renumbered
+
     def _left_over(
-        self, target: Target, known: Known, unlisted: Sequence[Unlisted]
+        self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]
     ) -> Iterator[Look]:
         """What the scan did not come across: vanished, unless it is there, or may be."""
         self._keep(target, known, unlisted)
-        root, excluded = os.fsencode(target.root.path), excluding(self._exclude)
-        for path, _, _, image_id in list(known.values()):
+        root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
+        for path, *_, image_id in list(known.values()):
             # What was named is looked at although no scan lists it: in a hidden folder, say.
             found = None if is_excluded(path, excluded) else look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
-            elif look := self._compare(target, found, known):
+            elif look := self._compare(target, found, known[path]):
                 yield look
 
-    def _keep(self, target: Target, known: Known, unlisted: Sequence[Unlisted]) -> None:
+    def _keep(self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]) -> None:
         """Take out of `known` what lies in folders that could not be looked into, and say so."""
         for folder in unlisted:
             prefix = folder.path + b"/" if folder.path else b""
@@ -122,20 +173,6 @@ class Survey:
                 )
 
 
-def _is_missing_or_empty(target: Target) -> bool:
-    """As a disk that is not mounted: nothing is there, or a folder with nothing in it."""
-    try:
-        with os.scandir(target.path) as entries:
-            return next(entries, None) is None
-    except NotADirectoryError:
-        return False
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False  # it is there; the scan will say what is wrong with it
-
-
-def _is_deleted(target: Target, known: Known) -> bool:
+def _is_deleted(target: Target, known: ByPath) -> bool:
     """Whether it is a file that was named and is no more, while its root is there."""
-    whole = Target(target.root, b"")
-    return target.inside in known and not _is_missing_or_empty(whole)
+    return target.inside in known and not is_missing_or_empty(target.root.path)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from retrieval.catalog import Catalog
 from retrieval.errors import PathNotFound
+from retrieval.exclusions import Exclusions
 from retrieval.paths import relative, spellings
 from retrieval.records import Root
 
@@ -28,18 +29,56 @@ class Target:
         return self.root.path / os.fsdecode(self.inside)
 
 
-def resolve(catalog: Catalog, paths: Sequence[Path]) -> list[Target]:
-    """The targets for `paths`, or all roots where there are none. Makes roots as needed.
+def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()) -> list[Target]:
+    """The targets for `paths`, or all roots where there are none. Makes roots as needed, and
+    remembers what is excluded from the targets; what was excluded and is named comes in again.
 
     Raises PathNotFound for what neither exists nor is known.
     """
-    if not paths:
-        return [Target(root, b"") for root in catalog.roots()]
     for path in paths:
         _place(catalog, path)
-    roots = catalog.roots()  # only now: each new one may have taken in others
-    targets = {target for path in paths for target in _targets(catalog, roots, path)}
+    targets = _all_targets(catalog, paths)
+    if changed := _exclusions(targets, exclude, is_named=bool(paths)):
+        from retrieval import transactions
+
+        transactions.exclude(catalog, changed)
+        targets = _all_targets(catalog, paths)
     return sorted(_outermost(targets), key=lambda target: target.path)
+
+
+def follow_links(catalog: Catalog) -> list[str]:
+    """Roots in whose place there is a link now, as after `mv old new; ln -s new old`: where it
+    leads are the same files, so they are known there from now on. Says what was done.
+    """
+    said = []
+    for path in [root.path for root in catalog.roots()]:
+        place = Path(os.path.realpath(path))
+        if place != path and place.is_dir():
+            from retrieval import transactions
+
+            files = transactions.follow(catalog, path, place)
+            said.append(f"{path} leads to {place} now; the {files:,} files known there moved along")
+    return said
+
+
+def _all_targets(catalog: Catalog, paths: Sequence[Path]) -> set[Target]:
+    if not paths:
+        return {Target(root, b"") for root in catalog.roots()}
+    return {target for path in paths for target in _targets(catalog, path)}
+
+
+def _exclusions(
+    targets: set[Target], exclude: Sequence[str], is_named: bool
+) -> dict[int, Exclusions]:
+    """Those that become others, by the id of their root."""
+    before = {target.root.id: target.root.exclusions for target in targets}
+    after = dict(before)
+    for root, inside in sorted((t.root.id, t.inside) for t in targets if is_named):
+        after[root] = after[root].with_named(inside)
+    for target in targets:
+        if exclude and target.root.entire and target.path.is_dir():
+            after[target.root.id] = after[target.root.id].with_globs(exclude, target.inside)
+    return {root: held for root, held in after.items() if held != before[root]}
 
 
 def _place(catalog: Catalog, path: Path) -> None:
@@ -59,20 +98,25 @@ def _place(catalog: Catalog, path: Path) -> None:
         transactions.place_root(catalog, place, entire)
 
 
-def _targets(catalog: Catalog, roots: Sequence[Root], path: Path) -> list[Target]:
+def _targets(catalog: Catalog, path: Path) -> list[Target]:
     """Where `path` is (or, for one that is missing, was): one target, or roots below it."""
     exists = os.path.exists(path)
     spelled = [Path(os.path.realpath(path))] if os.path.isdir(path) else spellings(path)
     for spelling in spelled:
         found = [
-            Target(root, inside)
-            for root in sorted(roots, key=lambda root: len(root.path.parts), reverse=True)
+            Target(root, known)
+            for root in catalog.around(spelling)
             if (inside := relative(root.path, spelling)) is not None
-            and (not inside or exists or catalog.has_files(root.id, inside))
+            for known in ([inside] if exists else catalog.known_as(root.id, inside))
+            if not inside or exists or catalog.has_files(root.id, known)
         ]
         if found:
             return found[:1]
-    below = [Target(root, b"") for root in roots if root.path.is_relative_to(spelled[0])]
+    below = [
+        Target(root, b"")
+        for root in catalog.around(spelled[0])
+        if relative(spelled[0], root.path) is not None
+    ]
     if not below:
         raise PathNotFound(f"there is no file or folder {path}")
     return below

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from retrieval.paths import database_files, drop_link
+
 FILE_NAME = "thumbnails.sqlite"
 VERSION = 1  # of how they are drawn: those of another one are dropped
 MOST_BYTES = 1_000_000_000
@@ -66,7 +68,7 @@ def _opened(path: Path) -> sqlite3.Connection | None:
     for _ in range(2):
         try:
             return _with_table(path)
-        except sqlite3.OperationalError:  # it cannot be written, or the disk is full
+        except (OSError, sqlite3.OperationalError):  # it cannot be written, or the disk is full
             return None
         except sqlite3.DatabaseError:  # damaged, or something else
             with suppress(OSError):
@@ -75,6 +77,8 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 
 
 def _with_table(path: Path) -> sqlite3.Connection:
+    for each in database_files(path):
+        drop_link(each)
     connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _make_table(connection)

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
-from retrieval import thumbnails
+from retrieval import exclusions, thumbnails
 from retrieval.catalog import LIST_LENGTH, Catalog
 from retrieval.database import explained
 from retrieval.errors import PathNotFound
+from retrieval.exclusions import Exclusions
 from retrieval.lock import write_lock
-from retrieval.paths import relative, spellings
-from retrieval.records import FileState, ModelRecord, NewImage, Root, Shot, Vectors
+from retrieval.paths import place, relative, spellings
+from retrieval.records import FileState, Found, ModelRecord, NewImage, Root, Shot, Vectors
 from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
 
 Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
@@ -53,6 +54,20 @@ def describe(catalog: Catalog, shots: Mapping[int, Shot]) -> None:
     """What the EXIF of these images (by id) says."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         _insert_shots(connection, shots)
+
+
+def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
+    """The inodes, and the times of their last change, of files (root id, as found) that are as the
+    catalog has them otherwise.
+    """
+    rows = [
+        {"root": root_id, "inside": found.path, "ctime": found.ctime_ns, "number": found.inode}
+        for root_id, found in files
+    ]
+    here = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
+    known: dict[str, Any] = {"ctime_ns": bindparam("ctime"), "inode": bindparam("number")}
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(update(FileRow).where(here).values(known), rows)
 
 
 def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
@@ -138,12 +153,19 @@ def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
         return _place_root(catalog, connection, path, entire)
 
 
+def exclude(catalog: Catalog, changed: Mapping[int, Exclusions]) -> None:
+    """What is left out of roots (by id) from now on."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        for root_id, held in changed.items():
+            _exclude(connection, root_id, held)
+
+
 def forget(catalog: Catalog, path: Path) -> int:
-    """See `Catalog.forget`."""
+    """See `Catalog.forget`. What is still in a root that stays is excluded from it."""
     with write_lock(catalog.folder), explained(catalog.folder):
         known = _known_at(catalog, path)
         with catalog.engine().begin() as connection:
-            files = sum(_forget(connection, root, inside) for root, inside in known)
+            files = sum(_forget(catalog, connection, root, inside) for root, inside in known)
             gone = _sweep(connection)
     thumbnails.forget(catalog.folder, gone)
     return files
@@ -162,12 +184,20 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
                 if inside:
                     files += _move_part(catalog, connection, root, inside, target)
                 else:
-                    origin = next(s for s in spellings(old) if root.path.is_relative_to(s))
-                    files += _move_root(
-                        catalog, connection, root, target / root.path.relative_to(origin)
-                    )
+                    below = (relative(spelling, root.path) for spelling in spellings(old))
+                    inside = next(each for each in below if each is not None)
+                    files += _move_root(catalog, connection, root, place(target, inside))
             _sweep(connection)
     return files
+
+
+def follow(catalog: Catalog, old: Path, new: Path) -> int:
+    """Write the root at `old` as one at `new`, which are the same folder; returns its files."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        for root in _roots(catalog, connection):
+            if root.path == old:
+                return _move_root(catalog, connection, root, new)
+    return 0  # another one, followed before it, took it in
 
 
 # -- within a transaction ------------------------------------------------------------------------
@@ -175,25 +205,35 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
 
 def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
     """The roots at or below `path` (with b""), or those with files at or below it, and where."""
-    known: dict[int, tuple[Root, bytes]] = {}
+    known: dict[int, tuple[Root, list[bytes]]] = {}
     for spelling in spellings(path):
-        for root in catalog.roots():
+        for root in catalog.around(spelling):
             inside = relative(root.path, spelling)
-            if inside == b"" or root.path.is_relative_to(spelling):
-                known[root.id] = (root, b"")
-            elif inside and root.id not in known and catalog.has_files(root.id, inside):
-                known[root.id] = (root, inside)
+            if not inside:
+                known[root.id] = (root, [b""])
+            elif root.id not in known:
+                spelled = catalog.known_as(root.id, inside)
+                if catalog.has_files(root.id, spelled[0]):
+                    known[root.id] = (root, spelled)
     if not known:
         raise PathNotFound(f"{path} is not in the library; `retrieve status` lists what is")
-    return list(known.values())
+    return [(root, inside) for root, places in known.values() for inside in places]
 
 
-def _forget(connection: Connection, root: Root, inside: bytes) -> int:
+def _forget(catalog: Catalog, connection: Connection, root: Root, inside: bytes) -> int:
     here, values = _at(root, inside)
     files = connection.execute(text(f"DELETE FROM files WHERE {here}"), values).rowcount
     if not inside:
         connection.execute(delete(RootRow).where(RootRow.id == root.id))
+    elif root.entire and (place(root.path, inside).exists() or not root.path.is_dir()):
+        held = _root(catalog, connection, root.id).exclusions
+        _exclude(connection, root.id, held.with_forgotten(inside))
     return files
+
+
+def _exclude(connection: Connection, root_id: int, held: Exclusions) -> None:
+    here = update(RootRow).where(RootRow.id == root_id)
+    connection.execute(here.values(exclude=held.stored()))
 
 
 def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bool) -> Root:
@@ -214,6 +254,9 @@ def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
         inside = relative(root.path, other.path)
         if other.id != root.id and (inside == b"" or root.entire and inside):
             _move(connection, (other, b""), (root, inside or b""))
+            held = _root(catalog, connection, root.id).exclusions
+            moved = other.exclusions.moved(b"", inside or b"")
+            _exclude(connection, root.id, held.and_(moved))
             connection.execute(delete(RootRow).where(RootRow.id == other.id))
 
 
@@ -223,6 +266,8 @@ def _move_root(catalog: Catalog, connection: Connection, root: Root, path: Path)
         inside = relative(other.path, path)
         if other.entire and other.id != root.id and inside is not None:
             files = _move(connection, (root, b""), (other, inside))
+            held = other.exclusions.and_(root.exclusions.moved(b"", inside))
+            _exclude(connection, other.id, held.with_named(inside))
             connection.execute(delete(RootRow).where(RootRow.id == root.id))
             return files
     moved = Root(root.id, path, root.entire)
@@ -240,10 +285,24 @@ def _move_part(
     for other in _roots(catalog, connection):
         below = relative(other.path, path)
         if other.entire and below is not None:
-            return _move(connection, (root, inside), (other, below))
+            return _move_between(catalog, connection, (root, inside), (other, below))
     folder = path if path.is_dir() else path.parent
     goal = _place_root(catalog, connection, folder, entire=path.is_dir())
-    return _move(connection, (root, inside), (goal, relative(folder, path) or b""))
+    below = relative(folder, path) or b""
+    return _move_between(catalog, connection, (root, inside), (goal, below))
+
+
+def _move_between(
+    catalog: Catalog, connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]
+) -> int:
+    """Move files, and what is excluded among them."""
+    (root, inside), (other, below) = source, goal
+    moved = root.exclusions.moved(inside, below, is_same_root=root.id == other.id)
+    _exclude(connection, root.id, root.exclusions.without(inside))
+    if other.entire:
+        held = _root(catalog, connection, other.id).exclusions.and_(moved)
+        _exclude(connection, other.id, held.with_named(below))
+    return _move(connection, source, goal)
 
 
 def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]) -> int:
@@ -270,8 +329,15 @@ def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
 
 def _roots(catalog: Catalog, connection: Connection) -> list[Root]:
     """As this transaction sees them."""
-    rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire))
-    return [Root(id, catalog.root_path(path), entire) for id, path, entire in rows]
+    rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude))
+    return [
+        Root(id, catalog.root_path(path), entire, exclusions.read(exclude))
+        for id, path, entire, exclude in rows
+    ]
+
+
+def _root(catalog: Catalog, connection: Connection, root_id: int) -> Root:
+    return next(root for root in _roots(catalog, connection) if root.id == root_id)
 
 
 def _stored(catalog: Catalog, path: Path) -> bytes:
@@ -330,11 +396,14 @@ def _upsert_files(
             "mtime_ns": file.mtime_ns,
             "image_id": ids[file.digest] if file.digest else None,
             "failure": file.failure,
+            "ctime_ns": file.ctime_ns,
+            "inode": file.inode,
         }
         for file in files
     ]
     put = insert(FileRow)
-    changed = {name: put.excluded[name] for name in ("size", "mtime_ns", "image_id", "failure")}
+    names = ("size", "mtime_ns", "image_id", "failure", "ctime_ns", "inode")
+    changed = {name: put.excluded[name] for name in names}
     connection.execute(
         put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
     )

@@ -17,11 +17,12 @@ from watchfiles import watch as changes_below
 
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryBusy, PathNotFound
+from retrieval.exclusions import Excluded
 from retrieval.language import is_named_as_picture
 from retrieval.library import Library
-from retrieval.paths import relative
+from retrieval.paths import given, relative
 from retrieval.records import Progress, Summary
-from retrieval.scan import Excluded, excluding, lists
+from retrieval.scan import lists
 from retrieval.targets import Target, resolve
 
 QUIET_MS = 200  # that pass without a change before what changed is told
@@ -51,13 +52,14 @@ def watch(
     Raises Interrupted when that happens in a run; and as `Library.index` does, but for a library
     that is busy: it is waited for.
     """
-    indexer = Patient(library, exclude, bar, say)
-    ran(indexer.index(paths))
+    paths = [given(path) for path in paths]
+    indexer = Patient(library, bar, say)
+    ran(indexer.index(paths, exclude))  # which the library remembers
     targets = resolve(library.catalog, paths)
     with watching(targets, say) as changes:
         while True:
             changed = _gathered(changes)
-            while due := what_matters(library.catalog, targets, changed, exclude):
+            while due := what_matters(library.catalog, targets, changed):
                 try:
                     ran(indexer.index(due))
                     break
@@ -68,18 +70,17 @@ def watch(
 class Patient:
     """Runs that wait for other writers."""
 
-    def __init__(self, library: Library, exclude: Sequence[str], bar: Bar, say: Say) -> None:
+    def __init__(self, library: Library, bar: Bar, say: Say) -> None:
         self._library = library
-        self._exclude = exclude
         self._bar = bar
         self._say = say
 
-    def index(self, paths: Sequence[Path]) -> Summary:
+    def index(self, paths: Sequence[Path], exclude: Sequence[str] = ()) -> Summary:
         is_told = False
         while True:
             try:
                 with self._bar() as progress:
-                    return self._library.index(paths, exclude=self._exclude, progress=progress)
+                    return self._library.index(paths, exclude=exclude, progress=progress)
             except LibraryBusy as error:
                 if not is_told:
                     self._say(str(error))
@@ -88,15 +89,16 @@ class Patient:
 
 
 def what_matters(
-    catalog: Catalog, targets: Sequence[Target], changed: Iterable[Path], exclude: Sequence[str]
+    catalog: Catalog, targets: Sequence[Target], changed: Iterable[Path]
 ) -> list[Path]:
     """The files and folders that have to be looked at, of those that changed."""
-    excluded = excluding(exclude)
+    excluded = {root.id: root.exclusions.excluded() for root in catalog.roots()}
     due = {
         place: target.root.path
         for path in changed
         for target in targets
-        if (place := _place(catalog, target, path, excluded)) is not None
+        if target.root.id in excluded  # else it was forgotten meanwhile
+        if (place := _place(catalog, target, path, excluded[target.root.id])) is not None
     }
     if len(due) > MANY:
         return sorted({_folder(place, root) for place, root in due.items()})

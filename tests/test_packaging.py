@@ -12,35 +12,69 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests import licences
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("clipmodel", "indexes", "retrieval")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def requirements() -> list[Requirement]:
-    """All that pyproject.toml names, extras included, but for the extras' names of each other."""
-    extras = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
-    wanted = map(Requirement, [*PROJECT["dependencies"], *extras])
+def requirements(extra: str | None) -> list[Requirement]:
+    """What pyproject.toml names, with an extra's, but for the extras' names of each other."""
+    more = PROJECT["optional-dependencies"].get(extra, [])
+    wanted = map(Requirement, [*PROJECT["dependencies"], *more])
     return [each for each in wanted if each.name != PROJECT["name"]]
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(name): version for name, version in pins}
+LOCKS = {
+    "requirements.lock": None,  # what everybody installs
+    "requirements-dev.lock": "dev",
+    "requirements-training.lock": "training",
+}
 
 
-def test_the_lock_pins_all_that_is_asked_for_and_allows_it() -> None:
-    pins = locked()
-    for requirement in requirements():
+def locked(name: str = "requirements.lock") -> dict[str, str]:
+    pins = licences.locked(ROOT / name)
+    return {canonicalize_name(package): version for package, version in pins.items()}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_pins_all_that_is_asked_for_and_allows_it(name: str) -> None:
+    pins = locked(name)
+    for requirement in requirements(LOCKS[name]):
         version = pins.get(canonicalize_name(requirement.name))
-        assert version is not None, f"{requirement.name} is not in requirements.lock: make lock"
+        assert version is not None, f"{requirement.name} is not in {name}: make lock"
         assert requirement.specifier.contains(version), f"{requirement} is locked at {version}"
 
 
-def test_the_lock_names_versions_and_no_places() -> None:
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
-        assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.+!]+", line), line
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_a_sum_for_every_version_and_names_no_places(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        if not entry.startswith("#"):
+            assert re.match(r"[\w.-]+==[\w.+!]+( ;[^\n]*)? \\\n", entry), entry
+            assert re.fullmatch(
+                r"( +--hash=sha256:[0-9a-f]{64}( \\)?\n?)+", entry.partition("\n")[2]
+            )
+
+
+def test_what_develops_has_the_versions_of_what_runs() -> None:
+    core = locked()
+    for name in LOCKS:
+        assert core.items() <= locked(name).items(), name
+
+
+def test_notice_lists_the_licence_of_every_dependency() -> None:
+    listed, found = licences.listed(), licences.found()
+    assert listed.keys() == licences.locked(licences.LOCK).keys(), "make licences"
+    assert all(listed[name] == licence for name, licence in found.items()), "make licences"
+
+
+def test_the_terms_of_the_weights_are_in_the_package() -> None:
+    assert PROJECT["license"] == "MIT AND LicenseRef-Research-Weights"
+    terms = (ROOT / "LICENSE-WEIGHTS").read_text()
+    assert "LICENSE-WEIGHTS" in PROJECT["license-files"] and "research and education" in terms
 
 
 def test_torch_and_torchvision_are_the_ordinary_pair() -> None:

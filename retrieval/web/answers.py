@@ -102,6 +102,7 @@ class Root(TypedDict):
     path: str
     files: int
     mounted: bool
+    excluded: list[str]
 
 
 class Run(TypedDict):

@@ -2,7 +2,6 @@
 
 import os
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Body, Query, Request
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 import retrieval
 from retrieval import browse, lock
 from retrieval.errors import LibraryBusy, LibraryNotFound, PathNotFound
+from retrieval.paths import given
 from retrieval.records import Counts
 from retrieval.report import failure_object
 from retrieval.web import answers
@@ -79,12 +79,12 @@ def start_index(
 ) -> JSON:
     """Bring folders and files into the library; without any, all that it knows up to date."""
     check_owner(request, "indexing")
+    named = [given(path) for path in paths]
+    for path in named:
+        if not os.path.exists(path):
+            raise PathNotFound(f"no such file or folder: {path}")
     if lock.underway(site.library.folder):
         raise LibraryBusy("an index run goes on already; wait until it is done")
-    named = [Path(path).expanduser() for path in paths]
-    for path in named:
-        if not path.exists():
-            raise PathNotFound(f"no such file or folder: {path}")
     site.runs.start(named)
     return JSON({}, 202)
 
@@ -105,7 +105,12 @@ def standing(site: Site, request: Request) -> answers.Standing:
     counts = held.counts if held else Counts(0, 0, 0, 0, {})
     underway = held.underway if held else None
     roots = [
-        answers.Root(path=os.fspath(root.path), files=root.files, mounted=root.is_present)
+        answers.Root(
+            path=os.fspath(root.path),
+            files=root.files,
+            mounted=root.is_present,
+            excluded=list(root.excluded),
+        )
         for root in (held.roots if held else ())
     ]
     return answers.Standing(

@@ -31,13 +31,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "vit gelu": {"vision_cfg": VIT},
     "narrow heads": {"vision_cfg": NARROW, "quick_gelu": True, "text_heads": 4},
     "resnet": {"vision_cfg": RESNET, "quick_gelu": True},
+    "whole vocabulary": {"vision_cfg": VIT, "quick_gelu": True, "vocab_size": 49408},
 }
 
 
 def model_cfg(family: str) -> dict[str, Any]:
     """As open_clip_config.json holds it."""
     held = dict(FAMILIES[family])
-    text = TEXT | {"heads": held.pop("text_heads", 1)}
+    vocab_size = held.pop("vocab_size", VOCABULARY)
+    text = TEXT | {"heads": held.pop("text_heads", 1), "vocab_size": vocab_size}
     return {"embed_dim": 24, "text_cfg": text} | held
 
 

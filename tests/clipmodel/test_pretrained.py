@@ -89,13 +89,13 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def checkpoint(tmp_path: Path, openclip: Build) -> Path:
     """An OpenCLIP checkpoint in float16 with its config."""
     config = {
-        "model_cfg": model_cfg("vit quick_gelu"),
+        "model_cfg": model_cfg("whole vocabulary"),
         "preprocess_cfg": {"mean": MEAN, "std": STD},
     }
     folder = tmp_path / "given"
     folder.mkdir()
     (folder / "open_clip_config.json").write_text(json.dumps(config))
-    weights = openclip("vit quick_gelu").state_dict()
+    weights = openclip("whole vocabulary").state_dict()
     save_file({name: t.half() for name, t in weights.items()}, folder / "a.safetensors")
     return folder / "a.safetensors"
 

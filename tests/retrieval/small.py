@@ -82,6 +82,7 @@ def run_index(
     workers: int = 0,
     exclude: Sequence[str] = (),
     bank: Callable[[], Bank] | None = None,
+    again: bool = False,
 ) -> Summary:
     """One run to its end; the progress must be sound on the way."""
     encoder = encoder or SmallEncoder()
@@ -92,6 +93,7 @@ def run_index(
         lambda: encoder,
         workers=workers,
         exclude=exclude,
+        again=again,
         bank=bank,
     )
     *steps, summary = run

@@ -175,7 +175,7 @@ def test_status(indexed: Path, models: Models) -> None:
         assert said in text
     held = json.loads(ok("status", "--json", "--library", indexed))
     assert held["images"] == held["embedded"] == 12 and held["files"] == 14
-    assert held["roots"] == [{"path": str(indexed), "files": 14, "present": True}]
+    assert held["roots"] == [{"path": str(indexed), "files": 14, "present": True, "excluded": []}]
     assert held["model"] == str(models.small) and held["dim"] == 24 and held["bytes"] > 0
     path, reason = ok("status", "--failures", "--library", indexed).rstrip("\n").split("\t")
     assert path == str(indexed / "notes.jpg") and reason

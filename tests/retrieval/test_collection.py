@@ -17,6 +17,7 @@ from retrieval.catalog import Catalog
 from retrieval.cli import cli
 from retrieval.embed import Embedder
 from retrieval.tags import probabilities, read_labels
+from tests.retrieval.conftest import paint
 from tests.retrieval.test_search import DIM, Filled, unit
 
 
@@ -210,7 +211,7 @@ def test_export(indexed: Path) -> None:
     assert said.startswith("12 vectors in out/vectors/vectors.npy")
     vectors = np.load("out/vectors/vectors.npy")
     assert vectors.shape == (12, 24) and vectors.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-6)
     with open("out/vectors/images.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 13  # a copy has a line of its own, and the same vector
@@ -222,3 +223,25 @@ def test_export(indexed: Path) -> None:
     assert done.vectors.read_bytes() == Path("out/vectors/vectors.npy").read_bytes()
     assert done.table.read_bytes() == Path("out/vectors/images.csv").read_bytes()
     assert sorted(path.name for path in Path("again").iterdir()) == ["images.csv", "vectors.npy"]
+
+
+def test_exported_dates_are_of_one_form(home: Path) -> None:
+    """A column of dates, for programs that take one form or none."""
+    dates = {"zone": ("2023:06:01 12:30:00", "+02:00"), "plain": ("1999:12:31 23:59:59", None)}
+    for seed, (name, (taken, offset)) in enumerate(dates.items()):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769).update({0x9003: taken} | ({0x9011: offset} if offset else {}))
+        paint(home / f"photos/{name}.png", "red", seed)
+        with Image.open(home / f"photos/{name}.png") as picture:
+            picture.save(home / f"photos/{name}.png", exif=exif)
+    paint(home / "photos/none.png", "red", 9)
+    with Library.open("library") as library:
+        library.index("photos", workers=0)
+        library.export("out")
+    with open("out/images.csv", encoding="utf-8", newline="") as file:
+        said = {Path(row["path"]).stem: row for row in csv.DictReader(file)}
+    assert {name: (row["taken_at"], row["utc_offset"]) for name, row in said.items()} == {
+        "zone": ("2023-06-01T12:30:00", "+02:00"),
+        "plain": ("1999-12-31T23:59:59", ""),
+        "none": ("", ""),
+    }

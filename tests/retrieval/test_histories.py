@@ -37,6 +37,8 @@ from tests.retrieval.test_search import Filled, unit
 
 NAMES = st.sampled_from(["a", "b/c", "b/d", "e\nf", "\udcff", "B/C", "deep/er/g", "%_"])
 SEEDS = st.integers(0, 5)  # few, so that contents come again
+# In seconds, further than 64 bits of nanoseconds: a file system takes of it what it can.
+TIMES = st.integers(-(1 << 40), 1 << 40) | st.sampled_from([0, -1, 9_223_372_036, 9_223_372_037])
 
 
 class Histories(RuleBasedStateMachine):
@@ -75,6 +77,26 @@ class Histories(RuleBasedStateMachine):
         if file in self.held:
             file.write_bytes(b"no picture" + bytes([self.times % 256]))
             self._is_there(file)
+
+    @rule(file=files, seconds=TIMES)
+    def set_time(self, file: Path, seconds: int) -> None:
+        if file in self.held:
+            os.utime(file, ns=(seconds * 10**9 + self.times, seconds * 10**9 + self.times))
+
+    @rule(file=files, seed=SEEDS)
+    def rewrite_and_put_the_time_back(self, file: Path, seed: int) -> None:
+        if file in self.held:
+            before = file.stat()
+            self.add(file.relative_to(self.photos).as_posix().removesuffix(".png"), seed)
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    @rule(file=files, other=files)
+    def swap(self, file: Path, other: Path) -> None:
+        if file in self.held and other in self.held and file != other:
+            os.replace(file, self.base / "third")
+            os.replace(other, file)
+            os.replace(self.base / "third", other)
+            self.held[file], self.held[other] = self.held[other], self.held[file]
 
     @rule(target=files, file=consumes(files), name=NAMES)
     def move(self, file: Path, name: str) -> Path:

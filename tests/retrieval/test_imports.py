@@ -12,12 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths relevance malloc",
-    "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
+    "errors bounds records paths exclusions relevance malloc",
+    "standing scan exif decode lock database locate filters templates addresses fetch tags fonts",
+    "graphics",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
     "encoders",
+    "whereabouts",
     "survey targets task worker_main worker workers intake recorder refill index_file models",
     "selection duplicates export",
     "browse",

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from retrieval.decode import NOT_PICTURES
+from retrieval.exclusions import of
 from retrieval.scan import DANGLING, EXTENSIONS, HEIF_EXTENSIONS, Unlisted, look_at, scan
 
 AMBIGUOUS = {".fit", ".fits", ".im", ".vst", ".vda", ".icb", ".palm"}
@@ -20,7 +21,7 @@ def touch(path: Path, data: bytes = b"x") -> Path:
 
 
 def found(root: Path, inside: str = "", exclude: tuple[str, ...] = ()) -> list[str]:
-    items = list(scan(os.fsencode(root), os.fsencode(inside), exclude))
+    items = list(scan(os.fsencode(root), os.fsencode(inside), of(exclude).excluded()))
     assert not [item for item in items if isinstance(item, Unlisted)]
     paths = [os.fsdecode(item.path) for item in items]
     assert len(set(paths)) == len(paths)
@@ -48,7 +49,9 @@ def test_pictures_are_found_with_size_and_time(tmp_path: Path) -> None:
     touch(tmp_path / "a/notes.txt")
     touch(tmp_path / "jpg")
     [item] = scan(os.fsencode(tmp_path))
-    assert item == (b"a/b/PHOTO.JpG", 5, file.stat().st_mtime_ns)
+    status = file.stat()
+    expected = (b"a/b/PHOTO.JpG", 5, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    assert item == expected
 
 
 def test_only_the_part_that_was_asked_for(tmp_path: Path) -> None:

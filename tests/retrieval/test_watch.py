@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from retrieval import Library
+from retrieval import Library, transactions
 from retrieval.catalog import Catalog
+from retrieval.exclusions import of
 from retrieval.lock import write_lock
 from retrieval.records import Root
 from retrieval.targets import Target
@@ -142,10 +143,11 @@ def test_only_what_a_scan_would_look_at_matters(catalog: Catalog, indexed: Path)
     shutil.rmtree(indexed / "small")
     changed = [path for path in indexed.rglob("*") if path.is_file()]
     changed += [indexed / "large/red.png", indexed / "never.png", indexed.parent / "a.png"]
-    due = what_matters(catalog, targets, [*changed, indexed / "small"], ["*.jpg"])
+    transactions.exclude(catalog, {root.id: of(["*.jpg"])})
+    due = what_matters(catalog, targets, [*changed, indexed / "small"])
     pictures = [path for path in indexed.glob("large/*.png")]
     assert set(due) == {*pictures, indexed / "large/red.png", indexed}
-    inside = what_matters(catalog, [Target(root, b"large")], changed, [])
+    inside = what_matters(catalog, [Target(root, b"large")], changed)
     assert set(inside) == {*pictures, indexed / "large/red.png"}
 
 
@@ -154,7 +156,7 @@ def test_of_files_that_were_named_only_those_matter(catalog: Catalog, indexed: P
     named = [Target(Root(root.id, root.path, entire=False), b"")]
     paint(indexed / "new.png", "red", 99)
     changed = [indexed / "new.png", indexed / "large/red.png"]
-    assert what_matters(catalog, named, changed, []) == [indexed / "large/red.png"]
+    assert what_matters(catalog, named, changed) == [indexed / "large/red.png"]
 
 
 def test_of_many_changes_the_folders_are_looked_through(catalog: Catalog, indexed: Path) -> None:
@@ -162,14 +164,14 @@ def test_of_many_changes_the_folders_are_looked_through(catalog: Catalog, indexe
     new = [indexed / f"large/{number}.png" for number in range(MANY + 1)]
     for path in new:
         path.touch()
-    assert what_matters(catalog, [Target(root, b"")], new, []) == [indexed / "large"]
+    assert what_matters(catalog, [Target(root, b"")], new) == [indexed / "large"]
 
 
 def test_nothing_matters_while_a_root_is_away(catalog: Catalog, indexed: Path) -> None:
     [root] = catalog.roots()
     known = [indexed / "large/red.png", indexed]
     indexed.rename(indexed.with_name("away"))
-    assert what_matters(catalog, [Target(root, b"")], known, []) == []
+    assert what_matters(catalog, [Target(root, b"")], known) == []
 
 
 # -- removed files that are named ----------------------------------------------------------------

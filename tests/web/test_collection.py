@@ -82,3 +82,11 @@ def test_what_a_killed_run_left_is_no_run(client: TestClient, site: Site) -> Non
     holder.write_text(json.dumps({"pid": 1, "progress": [1, 2, 1, 5.0]}))
     assert client.get("/api/status").json()["indexing"] is None
     assert not holder.exists()
+
+
+def test_an_empty_path_is_no_folder_to_index(client: TestClient) -> None:
+    for paths in ([""], ["photos", ""]):
+        answer = client.post("/api/index", json={"paths": paths})
+        assert answer.status_code == 400 and "the path is empty" in answer.json()["error"]
+    assert client.get("/api/search", params={"q": "red", "in": ""}).status_code == 400
+    assert client.get("/api/status").json()["last_run"] is None

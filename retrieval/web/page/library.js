@@ -44,12 +44,13 @@ export class LibraryView {
     );
     const lacking = status.images - status.embedded;
     this.roots.replaceChildren(
-      ...status.roots.map(({ path, files, mounted }) =>
+      ...status.roots.map(({ path, files, mounted, excluded }) =>
         el(
           "li",
           {},
           el("span", { class: "path" }, path),
           el("span", { class: "quiet" }, count(files, "file")),
+          excluded.length > 0 && el("span", { class: "quiet" }, `without ${excluded.join(", ")}`),
           !mounted && el("span", { class: "tag" }, "not mounted"),
         ),
       ),

@@ -1,6 +1,7 @@
 /** What is said in place of pictures, or above them: each says what can be done. */
 
 import { el, icon } from "./dom.js";
+import { number } from "./words.js";
 
 /** A calm page of its own: a drawing, a title, and what to do. */
 export function notice(drawing, title, ...rest) {
@@ -68,6 +69,16 @@ export function emptyLibrary(start) {
       start && "Or in a terminal: ",
       el("code", {}, "retrieve index ~/Pictures"),
     ),
+  );
+}
+
+/** A library whose first run has not encoded any picture yet. */
+export function firstRun({ done, total }) {
+  return notice(
+    "pictures",
+    "Indexing is under way",
+    el("p", {}, "The first pictures can be searched as soon as they are encoded."),
+    total ? el("p", { class: "quiet" }, `${number(done)} of ${number(total)} files so far`) : "",
   );
 }
 

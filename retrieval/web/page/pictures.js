@@ -4,7 +4,7 @@ import { connection } from "./connection.js";
 import { el, find } from "./dom.js";
 import { Grid } from "./grid.js";
 import { justify, rowHeight } from "./layout.js";
-import { emptyLibrary, errorNotice, notice, queryNotice, sentence } from "./notices.js";
+import { emptyLibrary, errorNotice, firstRun, notice, queryNotice, sentence } from "./notices.js";
 import { parse, withoutFilters } from "./query.js";
 import { DEEPEST, resultsFor } from "./results.js";
 import { go, state } from "./state.js";
@@ -109,13 +109,18 @@ export class Pictures {
   /** What the library's standing changes here. */
   stands() {
     if (!this.results || this.results.next === 0) return;
-    if (this.results.empty && !find("form", this.notice))
+    const waits = Boolean(connection.status?.indexing);
+    if (this.results.empty && (waits !== this.waits || !find("form", this.notice)))
       this.notice.replaceChildren(...this.inPlace());
     if (!this.results.q) this.say();
   }
 
   inPlace() {
-    if (this.results.empty) return [emptyLibrary(this.on.start())];
+    if (this.results.empty) {
+      const run = connection.status?.indexing;
+      this.waits = Boolean(run);
+      return [run ? firstRun(run) : emptyLibrary(this.on.start())];
+    }
     if (this.results.items.length) return [];
     const { filters } = parse(this.results.q);
     const widen = el(

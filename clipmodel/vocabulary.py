@@ -1,0 +1,41 @@
+"""Whether texts for a model are cut into tokens as `tokenizer.py` does: other ids, other words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clipmodel.config import ModelConfig
+from clipmodel.errors import CheckpointError
+from clipmodel.json_values import part, read_json
+from clipmodel.tokenizer import vocabulary
+
+
+def check_vocabulary(config: ModelConfig, beside: Mapping[str, Path]) -> None:
+    """Hold a model against CLIP's vocabulary, and so the files of a tokenizer beside its weights.
+
+    beside: as `sources.beside_of` names them. Raises CheckpointError.
+    """
+    ours = vocabulary()
+    if config.text.vocab_size != len(ours):
+        raise CheckpointError(
+            f"layout not supported: its vocabulary has {config.text.vocab_size:,} tokens, not the "
+            f"{len(ours):,} of CLIP's tokenizer"
+        )
+    for file, held in _written(beside):
+        if held != ours:
+            raise CheckpointError(f"layout not supported: {file} is not CLIP's vocabulary")
+
+
+def _written(beside: Mapping[str, Path]) -> list[tuple[Path, Mapping[str, Any]]]:
+    """The vocabularies that are beside the weights, token -> id."""
+    found: list[tuple[Path, Mapping[str, Any]]] = []
+    if (file := beside["vocabulary"]).is_file():
+        found.append((file, read_json(file)))
+    if (file := beside["tokenizer"]).is_file():
+        held = read_json(file)
+        added = held.get("added_tokens") or []
+        if not isinstance(added, list) or not all(isinstance(each, dict) for each in added):
+            raise CheckpointError(f"{file}: added_tokens is not a list of objects")
+        known = part(file, part(file, held, "model"), "vocab")
+        found.append((file, known | {each.get("content"): each.get("id") for each in added}))
+    return found
