@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
-
 from retrieval.errors import PathNotFound
 
 StrPath = str | os.PathLike[str]
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
 def given(path: StrPath) -> Path:
