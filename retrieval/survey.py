@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from retrieval.catalog import Catalog
 from retrieval.records import Found, Root
 from retrieval.scan import DANGLING, Unlisted, excluding, is_excluded, look_at, scan
+from retrieval.spelling import Listings
 from retrieval.targets import Target
 
 TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
@@ -51,6 +52,7 @@ class Survey:
         self._catalog = catalog
         self._targets = targets
         self._exclude = exclude
+        self._listings = Listings()
 
     def looks(self) -> Iterator[Look | None]:
         """The new and changed files; None now and then, where there were others only."""
@@ -80,7 +82,7 @@ class Survey:
             yield from scan(root, target.inside, self._exclude, library)
         else:
             for path in [target.inside] if target.inside else list(known):
-                if found := look_at(root, path):
+                if found := self._look_at(root, path):
                     yield found
 
     def _compare(self, target: Target, found: Found, known: Known) -> Look | None:
@@ -102,11 +104,16 @@ class Survey:
         root, excluded = os.fsencode(target.root.path), excluding(self._exclude)
         for path, _, _, image_id in list(known.values()):
             # What was named is looked at although no scan lists it: in a hidden folder, say.
-            found = None if is_excluded(path, excluded) else look_at(root, path)
+            found = None if is_excluded(path, excluded) else self._look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
             elif look := self._compare(target, found, known):
                 yield look
+
+    def _look_at(self, root: bytes, path: bytes) -> Found | None:
+        """A file by its name; None where a case-blind file system finds it by an old spelling."""
+        found = look_at(root, path)
+        return None if found and self._listings.is_alias(root, path) else found
 
     def _keep(self, target: Target, known: Known, unlisted: Sequence[Unlisted]) -> None:
         """Take out of `known` what lies in folders that could not be looked into, and say so."""

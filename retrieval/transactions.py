@@ -49,10 +49,14 @@ def record(
             _upsert_files(connection, files, ids)
 
 
-def describe(catalog: Catalog, shots: Mapping[int, Shot]) -> None:
-    """What the EXIF of these images (by id) says."""
+def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, bytes]) -> None:
+    """What the EXIF of these images (by id) says, and their difference hashes."""
+    rows = [{"image": id, "hash": hash} for id, hash in hashes.items()]
+    hashed = update(ImageRow).where(ImageRow.id == bindparam("image"))
     with explained(catalog.folder), catalog.engine().begin() as connection:
         _insert_shots(connection, shots)
+        if rows:
+            connection.execute(hashed.values({"difference_hash": bindparam("hash")}), rows)
 
 
 def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:

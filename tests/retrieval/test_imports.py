@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths relevance malloc",
-    "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
+    "errors bounds records paths spelling copy_names presence relevance malloc",
+    "standing scan exif decode lock database locate filters templates fetch tags fonts graphics "
+    "difference_hash nearness stars",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",

@@ -1,0 +1,137 @@
+"""Which of the files that a catalog knows are there now, as they were when they were indexed, and
+which of their names are names of one file.
+
+Advice on what is redundant stands on this: whoever follows it deletes files. A link is no copy, nor
+is a second way to the same file: a hard link, a folder reached through a link or a second mount,
+another spelling on a case-blind file system. What a changed file holds is not known.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from retrieval.copy_names import is_copy_name
+from retrieval.records import KnownFile
+from retrieval.spelling import Listings, folded
+
+Identity = tuple[int, ...]
+
+
+class Present(NamedTuple):
+    """A regular file that is there."""
+
+    path: Path
+    modified_ns: int
+    identities: frozenset[Identity]  # another file shares none of these
+
+
+class Presence(NamedTuple):
+    """What is there of some images."""
+
+    files: Mapping[int, Sequence[Present]]  # image id -> each file once, the best to keep first
+    left_out: int  # files that are missing, or changed since they were indexed
+
+
+def present(known: Mapping[int, Iterable[KnownFile]]) -> Presence:
+    """Look at the files of these images (by id), all of them now."""
+    found: dict[int, list[Present]] = {}
+    owners: dict[Identity, set[int]] = {}
+    left_out = 0
+    for id, files in known.items():
+        for file in files:
+            status = _status(file.path)
+            if status is None or stat.S_ISREG(status.st_mode) and not _is_as_known(status, file):
+                left_out += 1
+            elif stat.S_ISREG(status.st_mode):
+                one = Present(file.path, status.st_mtime_ns, _identities(status))
+                found.setdefault(id, []).append(one)
+                for identity in one.identities:
+                    owners.setdefault(identity, set()).add(id)
+    # One file under two contents: the catalog is not up to date, and cannot say which is right.
+    torn = {identity for identity, ids in owners.items() if len(ids) > 1}
+    whole = {id: [f for f in files if not f.identities & torn] for id, files in found.items()}
+    real = cache(os.path.realpath)
+    return Presence({id: _each_once(files, real) for id, files in whole.items() if files}, left_out)
+
+
+def living(paths: Sequence[Path]) -> Sequence[Path]:
+    """Those that are regular files now, links to such last; all of them where none is."""
+    if len(paths) < 2:
+        return paths
+    statuses = [(path, _status(path)) for path in paths]
+    real = [path for path, status in statuses if status and stat.S_ISREG(status.st_mode)]
+    links = [path for path, status in statuses if status and stat.S_ISLNK(status.st_mode)]
+    return real + [path for path in links if os.path.isfile(path)] or paths
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of the name itself, not of what a link leads to."""
+    try:
+        return os.lstat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_as_known(status: os.stat_result, file: KnownFile) -> bool:
+    return (
+        (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+        and file.ctime_ns in (None, status.st_ctime_ns)
+        and file.inode in (None, _signed(status.st_ino))
+    )
+
+
+def _signed(inode: int) -> int:
+    """As SQLite holds 64 bits."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
+
+
+def _identities(status: os.stat_result) -> frozenset[Identity]:
+    """Device and inode; and, as a second mount has a device of its own, the inode and its times."""
+    inode = status.st_ino
+    times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return frozenset([(status.st_dev, inode), (inode, *times)])
+
+
+def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequence[Present]:
+    """One name of each file of an image, the best to keep first: one that no link leads to, then
+    one that does not look like a copy's, then the older, then the shorter path.
+    """
+    if len(files) < 2:
+        return files
+
+    def worth(file: Present) -> tuple[bool, bool, int, int, Path]:
+        path = file.path
+        behind_link = real(path.parent) != os.fspath(path.parent)
+        copy = is_copy_name(path.name)
+        return behind_link, copy, file.modified_ns, len(os.fspath(path)), path
+
+    seen: set[Identity] = set()
+    chosen = []
+    for file in sorted(_spelled(files), key=worth):
+        if not file.identities & seen:
+            chosen.append(file)
+        seen |= file.identities
+    return chosen
+
+
+def _spelled(files: Sequence[Present]) -> Sequence[Present]:
+    """Without those of which another is only another spelling."""
+    spellings: dict[str, list[Present]] = {}
+    for file in files:
+        spellings.setdefault(folded(os.fsencode(file.path)), []).append(file)
+    if len(spellings) == len(files):
+        return files
+    listings = Listings()
+    kept = []
+    for same in spellings.values():
+        true = [file for file in same if not _is_alias(listings, file.path)]
+        kept += same if len(same) == 1 else true or same[:1]
+    return kept
+
+
+def _is_alias(listings: Listings, path: Path) -> bool:
+    anchor = os.fsencode(path.anchor)
+    return listings.is_alias(anchor, os.fsencode(path)[len(anchor) :])
