@@ -123,16 +123,18 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
         return np.asarray(crop(small, size), np.uint8)
 
 
-def describe(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Shot, bytes | None]:
-    """What a picture's EXIF says, and its difference hash, None where its pixels cannot be decoded.
-    Raises UnreadablePicture.
-    """
+def describe(data: bytes) -> Shot:
+    """What a picture's EXIF says; its pixels are not decoded. Raises UnreadablePicture."""
     with _explained(), _open(data) as image:
-        shot = shot_of(image)
+        return shot_of(image)
+
+
+def hashed(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
+    """A picture's difference hash; None where its pixels cannot be decoded."""
     try:
-        return shot, decode(data, SMALL_SIDE, max_pixels).difference_hash
+        return decode(data, SMALL_SIDE, max_pixels).difference_hash
     except UnreadablePicture:
-        return shot, None
+        return None
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def work(task: Task) -> Answer:
         digest = decode.digest_of(data)
         with decode.allowing(task.max_pixels):
             if task.describe:
-                shot, hash = decode.describe(data, task.max_pixels)
+                shot, hash = decode.describe(data), decode.hashed(data, task.max_pixels)
                 return Answer(task.key, digest, shot=shot, difference_hash=hash)
             decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
             small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
