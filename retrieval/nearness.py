@@ -18,7 +18,7 @@ from retrieval.difference_hash import SIDE
 
 MEASURED = Path(__file__).with_name("near.json")
 SAME = 2  # bits in which the hashes of a picture and of a smaller or worse copy of it differ
-ALIKE = 14  # … of a picture and one that is cut at its edges; of strangers half of 64 do
+ALIKE = 15  # … of a picture and one that is cut at its edges; of strangers half of 64 do
 PARTS = ((0, 21), (21, 21), (42, 22))  # bits from, and how many: SAME changes leave one part whole
 MOST = 1 << 20  # pairs that are looked at together
 
@@ -79,38 +79,44 @@ def distances(ones: Hashes, others: Hashes) -> NDArray[np.uint8]:
 
 
 class Twins:
-    """Finds the hashes that differ in at most SAME bits, without comparing each with each: such a
-    pair has one of three parts in common.
-    """
+    """Finds the rows whose hashes differ from one's own in at most SAME bits."""
 
     def __init__(self, hashes: Hashes) -> None:
-        self._hashes = hashes
-        self._mirrored = mirrored(hashes)
-        self._telling = np.flatnonzero(hashes)
-        self._parts = [
-            (order := np.argsort(part, kind="stable"), part[order])
-            for part in (_part(hashes[self._telling], *bits) for bits in PARTS)
-        ]
+        values, self._value = np.unique(hashes, return_inverse=True)
+        self._rows = np.argsort(self._value, kind="stable")  # those of a value follow each other
+        self._bounds = np.searchsorted(self._value[self._rows], np.arange(len(values) + 1))
+        ones, self._others = _near_values(values)
+        self._near = np.searchsorted(ones, np.arange(len(values) + 1))
+        several = np.diff(self._bounds) > 1
+        self._has_any = (values != 0) & (several | (np.diff(self._near) > 0))
 
-    def near(self, start: int, stop: int, free: NDArray[np.bool_]) -> Pairs:
-        """The pairs of a row from `start` up to `stop` with a later one, both of them free."""
-        rows = start + np.flatnonzero(free[start:stop] & (self._hashes[start:stop] != 0))
-        found = [np.empty((0, 2), np.int64)]
-        for asked in (self._hashes, self._mirrored):
-            for bits, (order, parts) in zip(PARTS, self._parts, strict=True):
-                wanted = _part(asked[rows], *bits)
-                low, high = (np.searchsorted(parts, wanted, side) for side in ("left", "right"))
-                for few, places in _spread(low, high):
-                    ones, others = rows[few], self._telling[order[places]]
-                    may_be = (others > ones) & free[others]
-                    found.append(self._of_same(ones[may_be], others[may_be]))
-        pairs = np.unique(np.concatenate(found), axis=0)
-        return pairs[:, 0], pairs[:, 1]
+    def of(self, row: int) -> NDArray[np.int64]:
+        """In any order, the row itself among them; none where it is alone, or says nothing."""
+        value = self._value[row]
+        if not self._has_any[value]:
+            return np.empty(0, np.int64)
+        near = self._others[self._near[value] : self._near[value + 1]].tolist()
+        parts = [self._rows[self._bounds[at] : self._bounds[at + 1]] for at in (value, *near)]
+        return np.concatenate(parts)
 
-    def _of_same(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(P, 2), of these pairs those that differ in at most SAME bits."""
-        is_near = distances(self._hashes[ones], self._hashes[others]) <= SAME
-        return np.stack([ones[is_near], others[is_near]], axis=1)
+
+def _near_values(values: Hashes) -> Pairs:
+    """Both ways, the pairs of different values that are near, by the first ones. Not each is
+    compared with each: a pair that differs in at most SAME bits has one of three parts in common.
+    """
+    found = [np.empty((0, 2), np.int64)]
+    for first, count in PARTS:
+        parts = _part(values, first, count)
+        order = np.argsort(parts, kind="stable")
+        for asked in (values, mirrored(values)):
+            wanted = _part(asked, first, count)
+            low, high = (np.searchsorted(parts[order], wanted, side) for side in ("left", "right"))
+            for ones, places in _spread(low, high):
+                others = order[places]
+                near = (distances(values[ones], values[others]) <= SAME) & (ones != others)
+                found.append(np.stack([ones[near], others[near]], axis=1))
+    pairs = np.unique(np.concatenate(found), axis=0)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _part(hashes: Hashes, first: int, count: int) -> NDArray[np.uint32]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from retrieval.copy_names import is_copy_name
 from retrieval.records import KnownFile
-from retrieval.spelling import Listings, folded
+from retrieval.spelling import Listings, folded, is_alias
 
 Identity = tuple[int, ...]
 
@@ -127,11 +127,6 @@ def _spelled(files: Sequence[Present]) -> Sequence[Present]:
     listings = Listings()
     kept = []
     for same in spellings.values():
-        true = [file for file in same if not _is_alias(listings, file.path)]
+        true = [file for file in same if not is_alias(file.path, listings)]
         kept += same if len(same) == 1 else true or same[:1]
     return kept
-
-
-def _is_alias(listings: Listings, path: Path) -> bool:
-    anchor = os.fsencode(path.anchor)
-    return listings.is_alias(anchor, os.fsencode(path)[len(anchor) :])

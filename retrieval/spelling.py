@@ -4,11 +4,29 @@ by spellings that no folder lists; such an alias is no file of its own.
 
 import os
 import unicodedata
+from pathlib import Path
 
 
 def folded(path: bytes) -> str:
     """The same for every spelling that a case-blind file system may take for this one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())
+
+
+def respelled(path: Path, like: Path) -> Path:
+    """`path`, spelled as `like` where it lies at or below that and is listed under that name alone.
+    """
+    head, rest = Path(*path.parts[: len(like.parts)]), path.parts[len(like.parts) :]
+    if head == like or folded(os.fsencode(head)) != folded(os.fsencode(like)):
+        return path
+    if not os.path.exists(head) or not is_alias(head, Listings()):
+        return path
+    return like.joinpath(*rest)
+
+
+def is_alias(path: Path, listings: "Listings") -> bool:
+    """Whether folders list an absolute path under another spelling alone."""
+    anchor = os.fsencode(path.anchor)
+    return listings.is_alias(anchor, os.fsencode(path)[len(anchor) :])
 
 
 class Listings:

@@ -42,9 +42,6 @@ def stars(vectors: NDArray[np.float16], hashes: Hashes, nearness: Nearness) -> I
             _agreeing(_facing(vectors, short, start, other, nearness.least), hashes, nearness)
             for other in range(start, len(vectors), BLOCK)
         ]
-        if nearness.floor < nearness.least:
-            rows, columns = twins.near(start, stop, free)
-            parts.append(_between(vectors, rows, columns, nearness.floor, nearness.least))
         rows, columns, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
         order = np.argsort(rows, kind="stable")
         bounds = np.searchsorted(rows[order], np.arange(start, stop + 1))
@@ -52,9 +49,13 @@ def stars(vectors: NDArray[np.float16], hashes: Hashes, nearness: Nearness) -> I
             if free[row]:
                 free[row] = False
                 mine = order[bounds[row - start] : bounds[row - start + 1]]
-                mine = mine[free[columns[mine]]]
-                free[columns[mine]] = False
-                yield [(row, 1.0), *zip(columns[mine].tolist(), scores[mine].tolist(), strict=True)]
+                near = columns[mine], scores[mine]
+                star = [(row, 1.0)]
+                for others, cosines in (near, _alike(vectors, row, twins.of(row), free, nearness)):
+                    left = free[others]
+                    free[others[left]] = False
+                    star += zip(others[left].tolist(), cosines[left].tolist(), strict=True)
+                yield star
 
 
 def _facing(
@@ -81,24 +82,18 @@ def _agreeing(near: Near, hashes: Hashes, nearness: Nearness) -> Near:
     return Near(near.rows[kept], near.columns[kept], near.cosines[kept])
 
 
-def _between(
+def _alike(
     vectors: NDArray[np.float16],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    floor: float,
-    least: float,
-) -> Near:
-    """The pairs whose cosine is at least `floor`; from `least` on they are found without hashes."""
-    cosines = _cosines(vectors[rows], vectors[columns])
-    kept = (cosines >= floor) & (cosines < least)
-    return Near(rows[kept], columns[kept], cosines[kept])
-
-
-def _cosines(ones: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(P, D) and (P, D) -> (P,)"""
-    whole = ones.astype(np.float32), others.astype(np.float32)
-    cosines: NDArray[np.float32] = np.einsum("pd,pd->p", *whole)
-    return cosines
+    row: int,
+    twins: NDArray[np.int64],
+    free: NDArray[np.bool_],
+    nearness: Nearness,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Those of a row's twins that are free and near enough to it, with their cosines."""
+    twins = twins[free[twins]]
+    cosines = vectors[twins].astype(np.float32) @ vectors[row].astype(np.float32)  # (n,)
+    near = cosines >= nearness.floor
+    return twins[near], np.minimum(cosines[near], 1.0)
 
 
 def _shortened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -130,7 +125,7 @@ def _near(
         rows, columns = np.nonzero(whole >= threshold)
         cosines = whole[rows, columns]
     else:
-        cosines = _cosines(block[rows], others[columns])
+        cosines = np.einsum("pd,pd->p", block[rows], others[columns].astype(np.float32))
         is_near = cosines >= threshold
         rows, columns, cosines = rows[is_near], columns[is_near], cosines[is_near]
     return rows, columns, np.minimum(cosines, 1.0)

@@ -22,6 +22,7 @@ from retrieval.lock import write_lock
 from retrieval.paths import relative, spellings
 from retrieval.records import FileState, ModelRecord, NewImage, Root, Shot, Vectors
 from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
+from retrieval.spelling import respelled
 
 Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
@@ -215,7 +216,8 @@ def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bo
 def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
     """Make the roots at or below the path of `root` part of it."""
     for other in _roots(catalog, connection):
-        inside = relative(root.path, other.path)
+        # Where case is all one, a root that was renamed in case alone is found by its old name.
+        inside = relative(root.path, respelled(other.path, root.path))
         if other.id != root.id and (inside == b"" or root.entire and inside):
             _move(connection, (other, b""), (root, inside or b""))
             connection.execute(delete(RootRow).where(RootRow.id == other.id))

@@ -277,6 +277,35 @@ def test_a_rename_in_case_alone_is_a_move(
         assert as_counts(run_index(catalog, [])) == {"unchanged": 3}
 
 
+def test_a_root_renamed_in_case_alone_is_one(tmp_path: Path, case_blind: None) -> None:
+    base = Path(os.path.realpath(tmp_path))
+    old, new = base / "PIter.2023", base / "Piter.2023"
+    for seed in range(3):
+        paint(old / f"{seed}.png", seed)
+    with closing(Catalog.open(base / "library", create=True)) as catalog:
+        run_index(catalog, [old])
+        assert as_counts(run_index(catalog, [base / "piter.2023"])) == {"unchanged": 3}
+        old.rename(base / "aside")
+        (base / "aside").rename(new)
+        assert as_counts(run_index(catalog, [new])) == {"unchanged": 3}
+        assert sorted(contents(catalog)) == [str(new / f"{seed}.png") for seed in range(3)]
+        assert [root.path for root in catalog.roots()] == [new]
+        assert as_counts(run_index(catalog, [])) == {"unchanged": 3}
+
+
+def test_a_disk_that_is_gone_is_not_one_of_another_spelling(tmp_path: Path) -> None:
+    base = Path(os.path.realpath(tmp_path))
+    paint(base / "Disk/0.png", 0)
+    paint(base / "disk/1.png", 1)
+    if os.path.samefile(base / "Disk", base / "disk"):
+        pytest.skip("case is all one here")
+    with closing(Catalog.open(base / "library", create=True)) as catalog:
+        run_index(catalog, [base / "Disk"])
+        (base / "Disk").rename(base / "unmounted")
+        run_index(catalog, [base / "disk"])
+        assert sorted(contents(catalog)) == [str(base / "Disk/0.png"), str(base / "disk/1.png")]
+
+
 def test_a_named_file_renamed_in_case_alone(tmp_path: Path, case_blind: None) -> None:
     folder = Path(os.path.realpath(tmp_path)) / "photos"
     paint(folder / "ONE.png", 1)
@@ -426,8 +455,7 @@ def test_what_has_no_pattern_is_like_nothing() -> None:
     assert {difference_hash(each.convert("RGB")) for each in plain + drawn} == {NOTHING}
     nothing = packed([NOTHING, NOTHING])
     assert (distances(nothing, nothing) == 64).all()
-    rows, _ = Twins(nothing).near(0, 2, np.ones(2, bool))
-    assert not len(rows)
+    assert not len(Twins(nothing).of(0))
 
 
 def test_twins_are_found_as_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,13 +466,11 @@ def test_twins_are_found_as_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
     for row in range(60, 180):
         for bit in generator.choice(64, row % 5, replace=False):
             hashes[row] ^= np.uint64(1) << np.uint64(bit)
-    free = generator.random(200) < 0.9
-    ones, others = np.triu_indices(200, 1)
-    near = distances(hashes[ones], hashes[others]) <= SAME
-    near &= free[ones] & free[others] & (ones >= 20) & (ones < 150)
-    rows, columns = Twins(hashes).near(20, 150, free)
-    assert list(zip(rows, columns, strict=True)) == list(zip(ones[near], others[near], strict=True))
-    assert near.sum() > 50
+    twins = Twins(hashes)
+    for row in range(200):
+        near = np.flatnonzero(distances(hashes[row : row + 1].repeat(200), hashes) <= SAME)
+        assert sorted(twins.of(row)) == (near.tolist() if len(near) > 1 else [])
+    assert sum(len(twins.of(row)) > 1 for row in range(200)) > 100
 
 
 def test_a_grey_copy_is_found_where_vectors_are_far(
