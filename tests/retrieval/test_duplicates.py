@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import unicodedata
@@ -132,6 +133,26 @@ def one_that_changed_since(base: Path) -> None:
     paint(base / "photos/one.png", 77)
 
 
+def two_that_swapped_their_names(base: Path) -> None:
+    """Of one size and time, so that only the inode, or its last change, tells."""
+    one, old, other = (base / f"photos/{name}.bmp" for name in ("x", "x (1)", "y"))
+    Image.new("RGB", (20, 10), "red").save(one)
+    Image.new("RGB", (20, 10), "blue").save(other)
+    copied(one, old)
+    for file in (one, old, other):
+        os.utime(file, (1e9, 1e9))
+    index(base)
+    with closing(sqlite3.connect(Path(LIBRARY, "catalog.sqlite"))) as catalog:
+        for file in base.rglob("*.*"):
+            known = os.stat(file).st_ctime_ns, os.stat(file).st_ino
+            at = os.fsencode(file.relative_to(base))
+            catalog.execute("UPDATE files SET ctime_ns = ?, inode = ? WHERE path = ?", (*known, at))
+        catalog.commit()
+    one.rename(base / "aside")
+    other.rename(one)
+    (base / "aside").rename(other)
+
+
 def one_that_shrank_to_nothing(base: Path) -> None:
     copied(base / "photos/one.png", base / "photos/old.png", base / "photos/older.png")
     index(base)
@@ -149,6 +170,7 @@ SITUATIONS: list[Callable[[Path], None]] = [
     a_folder_that_became_a_link,
     the_one_to_keep_on_a_disk_that_is_gone,
     one_that_changed_since,
+    two_that_swapped_their_names,
     one_that_shrank_to_nothing,
 ]
 
