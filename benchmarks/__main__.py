@@ -11,7 +11,9 @@ import click
 
 from benchmarks import peers, report
 
-NAMES = tuple("encode decode indexes search serve rescan news index memory relevance".split())
+NAMES = tuple(
+    "encode decode indexes search serve rescan news index memory relevance duplicates".split()
+)
 
 
 @click.command()

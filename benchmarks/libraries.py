@@ -98,9 +98,11 @@ def _insert(
     packed = (vector.tobytes() for vector in vectors)
     embeddings = zip(numbers, packed, *standings.T.tolist(), strict=True)
     database.executemany(
-        "INSERT INTO images (id, digest, width, height, format) VALUES (?, ?, 640, 480, 'JPEG')",
-        ((number, digest) for number, _, _, _, digest in some),
+        "INSERT INTO images (id, digest, width, height, format, difference_hash) "
+        "VALUES (?, ?, 640, 480, 'JPEG', ?)",
+        ((number, digest, digest[:8]) for number, _, _, _, digest in some),
     )
+    database.executemany("INSERT INTO shots (image_id) VALUES (?)", ((each,) for each in numbers))
     database.executemany(
         "INSERT INTO files (root_id, image_id, path, size, mtime_ns) VALUES (1, ?, ?, ?, ?)",
         (place for *place, _ in some),

@@ -1,7 +1,7 @@
 """Questions → matches: what was asked becomes vectors and sets of ids, what was found an answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -132,7 +132,7 @@ def _answer(hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: Ask
             "`retrieve index` has brought it up to date"
         )
     least = -np.inf if how.min_score is None else how.min_score
-    matches = [_match(hit, filters, judge) for hit in hits if hit.score >= least]
+    matches = [_match(hit, judge) for hit in hits if hit.score >= least]
     if how.min_relevance is not None:
         matches = _relevant(matches, how.min_relevance)
     if how.sort == "date":
@@ -140,15 +140,18 @@ def _answer(hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: Ask
     matches = matches[how.offset : how.offset + how.limit]
     if how.sort == "date":
         matches.sort(key=lambda match: match.image.date, reverse=True)
-    return matches
+    return [_located(match, filters) for match in matches]
 
 
 def _relevant(matches: Sequence[Match], least: float) -> list[Match]:
     return [match for match in matches if match.relevance is None or match.relevance >= least]
 
 
-def _match(hit: Hit, filters: Filters, judge: Judge | None) -> Match:
-    """With the first of the image's copies, or of those that lie in the folder asked for."""
-    paths = hit.image.paths
-    path = paths[0] if filters.folder is None else first_in(paths, filters.folder)
+def _match(hit: Hit, judge: Judge | None) -> Match:
+    path = hit.image.paths[0]
     return Match(path, hit.score, hit.image, judge.relevance(hit) if judge else None)
+
+
+def _located(match: Match, filters: Filters) -> Match:
+    """With the copy to show: only now, as it takes a look at each of them."""
+    return replace(match, path=first_in(match.image.paths, filters.folder))

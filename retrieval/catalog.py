@@ -24,7 +24,17 @@ from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
 from retrieval.filters import kilometres
 from retrieval.paths import composed, place, relative, spellings, under
-from retrieval.records import Counts, Failed, FileState, Image, ModelRecord, Root, Shot, found_at
+from retrieval.records import (
+    Counts,
+    Failed,
+    FileState,
+    Image,
+    KnownFile,
+    ModelRecord,
+    Root,
+    Shot,
+    found_at,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -226,6 +236,33 @@ class Catalog:
                 )
         return images
 
+    def known_files(self, ids: Sequence[int]) -> dict[int, list[KnownFile]]:
+        """The files of each of these images, as they were when they were indexed."""
+        roots = {root.id: root.path for root in self.roots()}
+        columns = "image_id, root_id, path, size, mtime_ns, ctime_ns, inode"
+        files: dict[int, list[KnownFile]] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(chunk)})"
+            for image_id, root_id, path, *status in self.rows(found, chunk):
+                file = KnownFile(place(roots[root_id], path), *status)
+                files.setdefault(image_id, []).append(file)
+        return files
+
+    def copied(self) -> NDArray[np.int64]:
+        """The images that several files hold, sorted."""
+        return self.ids(
+            "SELECT image_id FROM files WHERE image_id IS NOT NULL "
+            "GROUP BY image_id HAVING count(*) > 1 ORDER BY image_id"
+        )
+
+    def difference_hashes(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Of those among these images of which it is known."""
+        hashes: dict[int, bytes] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT id, difference_hash FROM images WHERE id IN ({marks(chunk)})"
+            hashes.update(self.rows(found + " AND difference_hash IS NOT NULL", chunk))
+        return hashes
+
     def digest_of(self, image_id: int) -> bytes | None:
         rows = self.rows("SELECT digest FROM images WHERE id = ?", (image_id,))
         return rows[0][0] if rows else None
@@ -257,11 +294,15 @@ class Catalog:
         return self.rows(missing + held, (model_id,))
 
     def undescribed(self) -> list[tuple[int, bytes]]:
-        """(id, digest) of the images whose EXIF was not read: those of an older catalog."""
-        if self._number("SELECT count(*) FROM shots") == self.image_count():
+        """(id, digest) of the images whose EXIF was not read, or that have no difference hash:
+        those of an older catalog.
+        """
+        unhashed = "SELECT EXISTS (SELECT 1 FROM images WHERE difference_hash IS NULL)"
+        described = self._number("SELECT count(*) FROM shots")
+        if described == self.image_count() and not self._number(unhashed):
             return []  # as nearly always; two counts, not a comparison of two lists
-        missing = "SELECT id, digest FROM images WHERE id NOT IN (SELECT image_id FROM shots)"
-        return self.rows(missing + " ORDER BY id")
+        missing = "id NOT IN (SELECT image_id FROM shots) OR difference_hash IS NULL"
+        return self.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
 
     def image_of_path(self, path: Path) -> int | None:
         """The image in a known file that has not changed since; else None."""
@@ -280,13 +321,13 @@ class Catalog:
         return None
 
     def is_as_indexed(self, path: Path, status: os.stat_result) -> bool:
-        """Whether a file, by its size, time and (where known) inode, is the one that was read."""
-        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?"
-        told = (status.st_size, status.st_mtime_ns, signed(status.st_ino))
-        if any(abs(number) >= 1 << 63 for number in told):
-            return False
+        """Whether a file, by its size and times, is the one that was read there."""
+        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE {same})"
-        return any(self._number(found, (*at, *told)) for at in self.places(path))
+        return any(
+            self._number(found, (root_id, *found_at(inside, status)[:4]))
+            for root_id, inside in self.places(path)
+        )
 
     def image_at(self, path: Path) -> int | None:
         """The image known at an absolute place, whatever is there now: no file is looked at."""
@@ -483,11 +524,6 @@ def moment(mtime_ns: int) -> datetime:
         return datetime.fromtimestamp(mtime_ns // 1_000_000_000)
     except (ValueError, OverflowError, OSError):
         return datetime.min
-
-
-def signed(inode: int) -> int:
-    """An inode's number as SQLite holds it, in 64 bits with a sign."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 def marks(values: Sequence[Any]) -> str:

@@ -14,7 +14,11 @@ from retrieval.program import PathType, Settings, common
 
 @click.command(cls=Picturing, short_help="List copies and near copies in groups.")
 @click.option(
-    "--threshold", type=float, metavar="S", help="Cosine from which on two are near (0.97)."
+    "--threshold",
+    type=float,
+    metavar="S",
+    help="Least cosine of near copies (default: as measured for the model, else 0.97); "
+    "1: only files of the same bytes.",
 )
 @filtering
 @in_form
@@ -26,9 +30,14 @@ def duplicates(
 ) -> None:
     """List copies and near copies in groups, in each the one to keep first.
 
-    Files of the same bytes are "same"; of others the cosine to the first is shown. The first has
-    the most pixels, else it is the oldest. --paths and --null list all but the first of each group,
-    for a pipe. Nothing is ever deleted.
+    Files of the same bytes are "same"; others show their cosine to the first, or "alike" where
+    their difference hashes (64 bits of how brightness changes) agree instead. The first has the
+    most pixels; among equals it is not named as a copy ("x (1)", "Copy of x"), else it is the
+    oldest, else it has the shortest path.
+
+    --paths and --null list all but the first of each group, for a pipe. A file is listed only if it
+    is there and unchanged since it was indexed. Links to a file and other names of it are not
+    copies. Nothing is ever deleted.
 
     \b
     retrieve duplicates --in ~/Pictures/2023
@@ -41,6 +50,8 @@ def duplicates(
 
     with context.ensure_object(Settings).open() as library:
         found = library.duplicates(threshold, filters=chosen_filters(context))
+    if found.left_out:
+        click.echo(report.of_left_out(found.left_out), err=True)
     text: str | bytes
     if null or form == "paths":
         text = paths_of(paths_to_spare(found), end=b"\0" if null else b"\n")

@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from clipmodel.bicubic import Box
 from clipmodel.preprocess import crop, resize
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
+from retrieval.difference_hash import difference_hash
 from retrieval.errors import UnreadablePicture
 from retrieval.exif import orientation_of, shot_of, taken_at
 from retrieval.records import Decoded, Shot
@@ -50,6 +51,7 @@ UPRIGHT = {
 QUARTER_TURNS = (5, 6, 7, 8)
 
 WEBP_QUALITY = 80
+SMALL_SIDE = 96  # pixels that a difference hash is taken from, where no model asks for more
 
 DIGEST_BYTES = 16
 NO_MEMORY = "it takes more memory than there is"
@@ -118,13 +120,22 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
     with _explained():
         image.load()
-        return _pixels(image, orientation_of(image), size)
+        small = _small(image, orientation_of(image), size)
+        return np.asarray(crop(small, size), np.uint8)
 
 
 def describe(data: bytes) -> Shot:
     """What a picture's EXIF says; its pixels are not decoded. Raises UnreadablePicture."""
     with _explained(), _open(data) as image:
         return shot_of(image)
+
+
+def hashed(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
+    """A picture's difference hash; None where its pixels cannot be decoded."""
+    try:
+        return decode(data, SMALL_SIDE, max_pixels).difference_hash
+    except UnreadablePicture:
+        return None
 
 
 @contextmanager
@@ -146,10 +157,11 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
         drafted = image.draft(None, (least, least))
         image.load()
         orientation, taken, shot = orientation_of(image), taken_at(image), shot_of(image)
-        pixels = _pixels(image, orientation, size, drafted and drafted[1])
+        small = _small(image, orientation, size, drafted and drafted[1])
     if orientation in QUARTER_TURNS:
         width, height = height, width
-    return Decoded(pixels, width, height, format, taken, shot)
+    pixels = np.asarray(crop(small, size), np.uint8)
+    return Decoded(pixels, width, height, format, taken, shot, difference_hash(small))
 
 
 def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
@@ -167,12 +179,9 @@ def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _pixels(
-    image: Image.Image, orientation: int, size: int, box: Box | None = None
-) -> NDArray[np.uint8]:
-    """(size, size, 3), upright; turned when it is small. `box`: see `preprocess.resize`."""
-    resized = resize(_rgb(image), size, box, quick=True)
-    return np.asarray(crop(_upright(resized, orientation), size), np.uint8)
+def _small(image: Image.Image, orientation: int, size: int, box: Box | None = None) -> Image.Image:
+    """RGB, upright, `size` on the shorter side; turned when small. `box`: `preprocess.resize`."""
+    return _upright(resize(_rgb(image), size, box, quick=True), orientation)
 
 
 @contextmanager

@@ -1,26 +1,33 @@
 """Copies and near copies among the pictures of a library: groups, the best of each first.
 
 Files of the same bytes are one image with several paths. Near copies (resized, saved again, the
-next of a burst) are images whose vectors are nearly the same. A group is what is near to its best,
-not what is near to any of it: a chain of small steps does not end in a group of strangers.
+next of a burst) are images that nearness.py calls near, grouped around their best (stars.py). Only
+files that are there and as they were indexed take part, each once, whatever it is called
+(presence.py): whoever deletes all but the first of each group loses the content of none.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.catalog import Catalog
+from retrieval.catalog import Catalog, moment
+from retrieval.copy_names import is_copy_name
+from retrieval.difference_hash import NOTHING
+from retrieval.nearness import Nearness, packed
+from retrieval.presence import Presence, Present, present
 from retrieval.records import Image, Match, ModelRecord
+from retrieval.stars import stars
 
-BLOCK = 2_048  # images compared at a time with as many others
-SHORT = 64  # dimensions that rule out nearly all that is not near, in a seventh of the time
-SAMPLE = 20_000  # vectors whose main directions those are
-SLACK = 1e-3  # of rounding; what is not ruled out is compared in full
-FEW = 1 / 128  # of the pairs of two blocks: more are compared sooner all at once
-NEAR = 0.97  # cosine from which on pictures are nearly the same
+By = Literal["bytes", "vectors", "hash"]
+Ids = NDArray[np.int64]
+Files = Sequence[Present]
+Member = tuple[int, float]  # the id of an image, and its cosine to the best
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +36,66 @@ class Group:
 
     kept: Match
     others: tuple[Match, ...]  # copies of the same bytes first, then by falling score
+    least: float = 0.0  # cosine from which on vectors were compared; below it hashes tell
 
     def is_exact(self, other: Match) -> bool:
         """Whether it has the very bytes of the one that is kept."""
         return other.image.id == self.kept.image.id
 
+    def by(self, other: Match) -> By:
+        """What it has in common with the one that is kept."""
+        if self.is_exact(other):
+            return "bytes"
+        return "vectors" if other.score >= self.least else "hash"
+
+
+class Groups(list[Group]):
+    """In the order of the paths of those to keep."""
+
+    def __init__(self, groups: Iterable[Group], left_out: int) -> None:
+        super().__init__(sorted(groups, key=lambda group: group.kept.path))
+        self.left_out = left_out  # files that are missing, or changed since they were indexed
+
 
 def groups(
-    catalog: Catalog, model: ModelRecord, threshold: float, allowed: NDArray[np.int64] | None = None
-) -> Iterator[Group]:
-    """The groups of two files or more among the images `allowed` (sorted ids), or all.
+    catalog: Catalog, model: ModelRecord, nearness: Nearness, allowed: Ids | None = None
+) -> Groups:
+    """Copies and near copies among the images `allowed` (sorted ids), or all.
 
-    In the order of the paths of those to keep. Every image is compared with every other: 15 s for
-    100,000 of 512 dimensions on two cores, and a hundred times as long for a million.
+    Every image is compared with every other: 15 s for 100,000 of 512 dimensions on two cores, and a
+    hundred times as long for a million.
     """
     ids, vectors = _vectors(catalog, model, allowed)
-    held = catalog.images(ids.tolist())
-    images = {id: image for id, image in held.items() if image.paths}
-    known = np.array([id in images for id in ids.tolist()], bool)
-    ids, vectors = ids[known], vectors[known]
-    order = np.array(sorted(range(len(ids)), key=lambda row: _worth(images[int(ids[row])])), int)
-    found = [
-        _group([(images[int(ids[row])], score) for row, score in rows])
-        for rows in _stars(vectors[order], threshold, order)
-    ]
-    yield from sorted((group for group in found if group.others), key=lambda g: g.kept.path)
+    there = present(catalog.known_files(ids.tolist()))
+    images = catalog.images(list(there.files))
+    order = [row for row, id in enumerate(ids.tolist()) if id in images]
+    order.sort(key=lambda row: _worth(images[int(ids[row])], there.files[int(ids[row])]))
+    names = ids[order].tolist()
+    held = catalog.difference_hashes(names)
+    hashes = packed([held.get(id, NOTHING) for id in names])
+    found = (
+        [(names[row], score) for row, score in star]
+        for star in stars(vectors[order], hashes, nearness)
+    )
+    return _groups(catalog, found, there, nearness.least)
+
+
+def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
+    """Files of the same bytes."""
+    ids = catalog.copied()
+    ids = ids if allowed is None else ids[np.isin(ids, allowed)]
+    there = present(catalog.known_files(ids.tolist()))
+    return _groups(catalog, [[(id, 1.0)] for id in there.files], there)
+
+
+def paths_to_spare(found: Sequence[Group]) -> list[Path]:
+    """All but the one to keep of each group."""
+    return [match.path for group in found for match in group.others]
 
 
 def _vectors(
-    catalog: Catalog, model: ModelRecord, allowed: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    catalog: Catalog, model: ModelRecord, allowed: Ids | None
+) -> tuple[Ids, NDArray[np.float16]]:
     ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float16)]
     for some, held in catalog.vectors(model.id):
         chosen = np.ones(len(some), bool) if allowed is None else np.isin(some, allowed)
@@ -67,84 +104,38 @@ def _vectors(
     return np.concatenate(ids), np.concatenate(vectors)
 
 
-def _worth(image: Image) -> tuple[int, object, str]:
-    """What is worth keeping first: more pixels, then the older, then the shorter path."""
-    return -image.width * image.height, image.date, str(min(image.paths, default=""))
-
-
-def _stars(
-    vectors: NDArray[np.float16], threshold: float, names: NDArray[np.int64]
-) -> Iterator[list[tuple[int, float]]]:
-    """(N, D), the most worthy first: each that is in no group yet, with those near to it that are
-    in none either; by their names, with their cosines.
+def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, Path]:
+    """What is worth keeping first: more pixels, then what is not named as a copy, then the older,
+    by the date taken or else the file's, then the shorter path.
     """
-    free = np.ones(len(vectors), bool)
-    short = _shortened(vectors)
-    for start in range(0, len(vectors), BLOCK):
-        block = vectors[start : start + BLOCK].astype(np.float32)
-        near = []
-        for other in range(start, len(vectors), BLOCK):
-            facing = vectors[other : other + BLOCK]
-            most = short[start : start + BLOCK] @ short[other : other + BLOCK].T  # (B, b)
-            rows, columns, cosines = _near(block, facing, most, threshold)
-            near.append((rows, columns + other, cosines))
-        rows, columns, scores = (np.concatenate(parts) for parts in zip(*near, strict=True))
-        order = np.argsort(rows, kind="stable")
-        bounds = np.searchsorted(rows[order], np.arange(len(block) + 1))
-        for row in range(len(block)):
-            if not free[start + row]:
-                continue
-            free[start + row] = False
-            mine = order[bounds[row] : bounds[row + 1]]
-            mine = mine[free[columns[mine]]]
-            free[columns[mine]] = False
-            others = zip(names[columns[mine]].tolist(), scores[mine].tolist(), strict=True)
-            yield [(int(names[start + row]), 1.0), *others]
+    path, modified_ns, _ = files[0]
+    date = image.taken_at or moment(modified_ns)
+    copy = is_copy_name(path.name)
+    pixels = image.width * image.height
+    return -pixels, copy, date.replace(tzinfo=None), modified_ns, len(os.fspath(path)), path
 
 
-def _shortened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(N, D) -> (N, SHORT + 1), of which inner products are no less than those of the vectors: by
-    Cauchy and Schwarz what is left out adds no more than the product of its lengths.
-    """
-    sample = vectors[:: len(vectors) // SAMPLE + 1].astype(np.float32)
-    main = np.linalg.eigh(sample.T @ sample)[1][:, -SHORT:]  # (D, SHORT)
-    short = np.empty((len(vectors), main.shape[1] + 1), np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        whole = vectors[start : start + BLOCK].astype(np.float32)
-        kept = short[start : start + BLOCK]
-        kept[:, :-1] = whole @ main
-        left = (whole**2).sum(axis=1) - (kept[:, :-1] ** 2).sum(axis=1)
-        kept[:, -1] = np.sqrt(np.maximum(left, 0))
-    return short
+def _groups(
+    catalog: Catalog, found: Iterable[Sequence[Member]], there: Presence, least: float = 0.0
+) -> Groups:
+    """Of two files or more, which are looked at once more: comparing vectors may take long."""
+    several = [some for some in found if len(some) > 1 or len(there.files[some[0][0]]) > 1]
+    ids = [id for members in several for id, _ in members]
+    images = catalog.images(ids)
+    now = present(catalog.known_files(ids), catalog.digest_of)
+    files = {id: [f for f in now.files.get(id, ()) if f in there.files[id]] for id in ids}
+    built = [_group([(images[id], score) for id, score in some], files, least) for some in several]
+    left_out = there.left_out + sum(len(there.files[id]) - len(files[id]) for id in {*ids})
+    return Groups((group for group in built if group and group.others), left_out)
 
 
-def _near(
-    block: NDArray[np.float32],
-    others: NDArray[np.float16],
-    most: NDArray[np.float32],
-    threshold: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `block` and `others` that are near, and their cosines, of which `most` are bounds."""
-    rows, columns = np.nonzero(most >= threshold - SLACK)
-    if len(rows) > FEW * most.size:
-        whole = block @ others.astype(np.float32).T  # (B, D) @ (D, b) -> (B, b)
-        rows, columns = np.nonzero(whole >= threshold)
-        cosines = whole[rows, columns]
-    else:
-        cosines = np.einsum("pd,pd->p", block[rows], others[columns].astype(np.float32))
-        is_near = cosines >= threshold
-        rows, columns, cosines = rows[is_near], columns[is_near], cosines[is_near]
-    return rows, columns, np.minimum(cosines, 1.0)
-
-
-def _group(members: Sequence[tuple[Image, float]]) -> Group:
+def _group(
+    members: Sequence[tuple[Image, float]], files: Mapping[int, Files], least: float
+) -> Group | None:
     (best, _), *near = members
-    copies = [Match(path, 1.0, best) for path in best.paths]
+    if not files[best.id]:
+        return None
+    copies = [Match(file.path, 1.0, best) for file in files[best.id]]
     near.sort(key=lambda member: (-member[1], member[0].id))
-    others = [Match(path, score, image) for image, score in near for path in image.paths]
-    return Group(copies[0], (*copies[1:], *others))
-
-
-def paths_to_spare(found: Sequence[Group]) -> list[Path]:
-    """All but the one to keep of each group."""
-    return [match.path for group in found for match in group.others]
+    others = [Match(file.path, score, image) for image, score in near for file in files[image.id]]
+    return Group(copies[0], (*copies[1:], *others), least)

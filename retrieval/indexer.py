@@ -5,7 +5,7 @@
     recorder  batches through the encoder and into the catalog (recorder.py, transactions.py)
     prune     what vanished leaves the catalog
     refill    known images that this model has not encoded: a change of model (refill.py)
-    describe  the EXIF of images that an older version indexed (refill.py)
+    describe  EXIF and difference hash of images that an older version indexed (refill.py)
     measure   how their vectors stand to the bank of sentences (standing.py)
     finish    the model becomes current, the vector index is renewed (index_file.py)
 
@@ -184,22 +184,27 @@ class IndexRun:
         yield self._progress()
 
     def describe(self) -> Iterator[Progress]:
-        """Read the EXIF of images that were indexed when it was not kept; encode nothing."""
+        """Read the EXIF, and take the difference hash, of images that were indexed when these were
+        not kept; encode nothing.
+        """
         if not (missing := self._catalog.undescribed()):
             return
         from retrieval import transactions
 
         shots: dict[int, Shot] = {}
+        hashes: dict[int, bytes] = {}
         for image in reread(
             self._catalog, missing, self._pool, None, self._max_pixels, self._window
         ):
             if image.shot:
                 shots[image.image_id] = image.shot
+            if image.difference_hash:
+                hashes[image.image_id] = image.difference_hash
             if len(shots) >= ROWS:
-                transactions.describe(self._catalog, shots)
-                shots = {}
+                transactions.describe(self._catalog, shots, hashes)
+                shots, hashes = {}, {}
             yield self._progress()
-        transactions.describe(self._catalog, shots)
+        transactions.describe(self._catalog, shots, hashes)
 
     def measure(self, load: Callable[[], Bank]) -> Iterator[Progress]:
         """Vectors that no bank, or another one, has measured: all of the model's, once."""

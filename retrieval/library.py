@@ -36,7 +36,7 @@ from retrieval.templates import expanded
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from retrieval.check import Problem
-    from retrieval.duplicates import Group
+    from retrieval.duplicates import Groups
     from retrieval.export import Exported
     from retrieval.query import Asked
     from retrieval.standing import Bank
@@ -306,18 +306,30 @@ class Library:
 
     def duplicates(
         self, threshold: float | None = None, *, filters: Filters | None = None
-    ) -> list["Group"]:
-        """Files of the same bytes, and pictures whose cosine is at least `threshold` (0.97): in
-        groups, of each the one to keep first. Nothing is deleted. Raises InvalidQuery,
-        LibraryNotFound, LibraryEmpty, PathNotFound.
-        """
-        from retrieval.duplicates import NEAR, groups
+    ) -> "Groups":
+        """Files of the same bytes, and pictures that are nearly the same: in groups, the one to
+        keep first. It has the most pixels; among equals it is not named as a copy is ("x (1)",
+        "Copy of x"), else it is the oldest, else it has the shortest path.
 
-        least = NEAR if threshold is None else threshold
-        if not 0 < least <= 1:
+        threshold: least cosine of pictures that are nearly the same; 1: only files of the same
+        bytes. Without it the model decides, and a difference hash: see `nearness.py`. A model that
+        was not measured takes 0.97.
+
+        Every file in a group is there and as it was indexed: links to a file, and other names of
+        it, are no copies. `left_out` of the answer is the number of the files that are not.
+        Nothing is deleted. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
+        """
+        from retrieval.duplicates import exact_groups, groups
+        from retrieval.nearness import Nearness
+
+        if threshold is not None and not 0 < threshold <= 1:
             raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
         catalog, model = self._encoded()
-        return list(groups(catalog, model, least, chosen(catalog, filters or Filters())))
+        allowed = chosen(catalog, filters or Filters())
+        if threshold == 1:
+            return exact_groups(catalog, allowed)
+        near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)
+        return groups(catalog, model, near, allowed)
 
     def tag(
         self,

@@ -39,10 +39,9 @@ def answer(title: str, matches: "Sequence[Match]") -> Section:
 
 def copies(group: "Group") -> Section:
     """The one to keep first, by whose path the others go."""
-    others = [
-        Shown(other.path, "same" if group.is_exact(other) else f"{other.score:.3f}")
-        for other in group.others
-    ]
+    from retrieval.report import likeness
+
+    others = [Shown(other.path, likeness(group, other)) for other in group.others]
     kept = group.kept.path
     return Section(printable(str(kept)), [Shown(kept, "keep"), *others])
 

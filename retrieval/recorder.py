@@ -130,7 +130,8 @@ class Recorder:
             self._choose(self._quick.encoder)
         taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
         size = decoded.width, decoded.height
-        image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot)
+        hash = decoded.difference_hash
+        image = NewImage(digest, *size, decoded.format, taken_at, decoded.shot, hash)
         self._in_flight[digest] = [file] if file else []
         self._pictures.append((image, decoded))
         self.advance()

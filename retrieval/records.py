@@ -55,6 +55,16 @@ def found_at(path: bytes, status: os.stat_result) -> Found:
     return Found(path, status.st_size, mtime_ns, ctime_ns, inode)
 
 
+class KnownFile(NamedTuple):
+    """A file as it was when it was indexed."""
+
+    path: Path  # absolute
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None  # None: not kept then
+    inode: int | None  # as a signed integer of 64 bits
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     """How and where a picture was taken, as its EXIF says; None for what it does not say."""
@@ -79,6 +89,7 @@ class Decoded:
     format: str  # Pillow's name: "JPEG", "PNG", ...
     taken_at: datetime | None
     shot: Shot = field(default_factory=Shot)
+    difference_hash: bytes | None = None  # of the whole picture (difference_hash.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,7 @@ class NewImage:
     format: str
     taken_at: str | None  # ISO 8601
     shot: Shot | None = None  # None: not looked for
+    difference_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +239,7 @@ class Prepared:
 class Match:
     """One answer of a search."""
 
-    path: Path  # the first of the image's copies
+    path: Path  # a copy that is there, or the first that is known where none is
     score: float  # cosine similarity
     image: Image
     relevance: float | None = None  # how likely it is what the words say; None: not known

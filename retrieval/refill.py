@@ -1,4 +1,6 @@
-"""What is missing of known images, from any of their files: the vector of a model, or the EXIF."""
+"""What is missing of known images, from any of their files: the vector of a model, or what the EXIF
+and the pixels say whatever the model.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ class Reread:
     digest: bytes
     decoded: Decoded | None = None
     shot: Shot | None = None
+    difference_hash: bytes | None = None
 
 
 def reread(
@@ -28,7 +31,7 @@ def reread(
     max_pixels: int,
     window: int,
 ) -> Iterator[Reread]:
-    """Decode each of these (image id, digest) for a model of `side` pixels (None: read its EXIF),
+    """Decode each of these (image id, digest) for a model of `side` pixels (None: describe it),
     in any order.
     """
     waiting = _places(catalog, missing)
@@ -52,7 +55,9 @@ def reread(
         if flights and (answer := pool.collect()):
             digest, paths = flights.pop(answer.key)
             if answer.digest == digest and (answer.decoded or answer.shot):
-                yield Reread(answer.key, digest, answer.decoded, answer.shot)
+                yield Reread(
+                    answer.key, digest, answer.decoded, answer.shot, answer.difference_hash
+                )
             elif paths:  # this file changed, or cannot be read: there are copies
                 flights[answer.key] = (digest, paths)
                 submit(answer.key, paths)

@@ -126,10 +126,24 @@ def of_groups(groups: Sequence[Group]) -> str:
     blocks = []
     for group in groups:
         lines = [("keep", group.kept)]
-        for other in group.others:
-            lines.append(("same" if group.is_exact(other) else f"{other.score:.3f}", other))
+        lines += [(likeness(group, other), other) for other in group.others]
         blocks.append("".join(_file(said, match) for said, match in lines))
     return "\n".join(blocks)
+
+
+def likeness(group: Group, other: Match) -> str:
+    """What a file has in common with the one to keep, in a word."""
+    said = {"bytes": "same", "vectors": f"{other.score:.3f}", "hash": "alike"}
+    return said[group.by(other)]
+
+
+def of_left_out(files: int) -> str:
+    """One line about files that are not where, or not as, they were indexed."""
+    verb = "is" if files == 1 else "are"
+    return (
+        f"note: {_many(files, 'file')} {verb} missing or changed, and left out; "
+        "run `retrieve index` to bring the library up to date"
+    )
 
 
 def group_object(group: Group) -> dict[str, Any]:
@@ -138,6 +152,7 @@ def group_object(group: Group) -> dict[str, Any]:
             "path": os.fspath(other.path),
             "score": round(other.score, DIGITS),
             "same": group.is_exact(other),
+            "by": group.by(other),
         }
         for other in group.others
     ]

@@ -47,15 +47,18 @@ class ImageRow(Base):
     """One distinct content. Ids ascend and are never used again: the vector index relies on it."""
 
     __tablename__ = "images"
-    __table_args__ = {"sqlite_autoincrement": True}
-
     id: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[bytes] = mapped_column(unique=True)  # blake2b-128 of the file's bytes
     width: Mapped[int]
     height: Mapped[int]
     format: Mapped[str]
     taken_at: Mapped[str | None]  # ISO 8601
-    difference_hash: Mapped[bytes | None]  # 64 bits of how brightness changes; NULL: not known yet
+    difference_hash: Mapped[bytes | None]  # see difference_hash.py; NULL: not known yet
+
+    __table_args__ = (
+        Index("unhashed_images", "id", sqlite_where=text("difference_hash IS NULL")),
+        {"sqlite_autoincrement": True},
+    )
 
 
 class ShotRow(Base):
@@ -132,6 +135,9 @@ def to_3(connection: Connection) -> None:
     """Room for what tells a changed file, a near copy, and what a root leaves out."""
     connection.execute(text("ALTER TABLE roots ADD COLUMN exclude VARCHAR"))
     connection.execute(text("ALTER TABLE images ADD COLUMN difference_hash BLOB"))
+    connection.execute(
+        text("CREATE INDEX unhashed_images ON images (id) WHERE difference_hash IS NULL")
+    )
     connection.execute(text("ALTER TABLE files ADD COLUMN ctime_ns INTEGER"))
     connection.execute(text("ALTER TABLE files ADD COLUMN inode INTEGER"))
 

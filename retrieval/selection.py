@@ -14,6 +14,7 @@ from retrieval.catalog import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
 from retrieval.paths import composed, folded, place, relative, spellings
+from retrieval.presence import living
 
 NEAR = 0.6  # of two names, by difflib
 
@@ -50,8 +51,13 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
     return ids
 
 
-def first_in(paths: Sequence[Path], folder: Folder) -> Path:
-    """The first of an image's copies that lies in what `ids_in` takes this folder to be."""
+def first_in(paths: Sequence[Path], folder: Folder | None = None) -> Path:
+    """The copy of an image to show: of those that are there, or of all where none is, the first
+    that lies in what `ids_in` takes this folder to be.
+    """
+    paths = living(paths)
+    if folder is None:
+        return paths[0]
     spelled = spellings(_path(folder))
     exact = [path for path in paths if any(path.is_relative_to(one) for one in spelled)]
     within = [path for path in paths if any(relative(one, path) is not None for one in spelled)]

@@ -8,6 +8,7 @@ from retrieval.catalog import Catalog, Known
 from retrieval.exclusions import is_excluded
 from retrieval.records import Found, Root
 from retrieval.scan import DANGLING, Unlisted, look_at, scan
+from retrieval.spelling import Listings
 from retrieval.targets import Target
 from retrieval.whereabouts import is_missing_or_empty
 
@@ -63,6 +64,7 @@ class Survey:
         self._targets = targets
         self._again = again
         self._renumbered: list[Look] = []  # of one target: only the inode is another
+        self._listings = Listings()
 
     def looks(self) -> Iterator[Look | None]:
         """The new and changed files; None now and then, where there were others only."""
@@ -88,7 +90,7 @@ class Survey:
             yield from scan(root, target.inside, excluded, library)
         else:
             for path in [target.inside] if target.inside else list(known):
-                if found := look_at(root, path):
+                if found := self._look_at(root, path):
                     yield found
 
     def _walk(
@@ -153,11 +155,16 @@ class Survey:
         root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
         for path, *_, image_id in list(known.values()):
             # What was named is looked at although no scan lists it: in a hidden folder, say.
-            found = None if is_excluded(path, excluded) else look_at(root, path)
+            found = None if is_excluded(path, excluded) else self._look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
             elif look := self._compare(target, found, known[path]):
                 yield look
+
+    def _look_at(self, root: bytes, path: bytes) -> Found | None:
+        """A file by its name; None where a case-blind file system finds it by an old spelling."""
+        found = look_at(root, path)
+        return None if found and self._listings.is_alias(root, path) else found
 
     def _keep(self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]) -> None:
         """Take out of `known` what lies in folders that could not be looked into, and say so."""

@@ -15,6 +15,7 @@ from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
 from retrieval.paths import relative, spellings
 from retrieval.records import Root
+from retrieval.spelling import respelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,16 @@ def _exclusions(
 
 def _place(catalog: Catalog, path: Path) -> None:
     """Make a root for `path` if no root holds it."""
+    roots = catalog.roots()
     if os.path.isdir(path):
-        place, entire = Path(os.path.realpath(path)), True
+        place, entire = _real(roots, path), True
     elif os.path.isfile(path):
-        place, entire = Path(os.path.realpath(path.parent)), False
+        place, entire = _real(roots, path.parent), False
     elif os.path.lexists(path):
         raise PathNotFound(f"{path} is neither a folder nor a regular file")
     else:
         return
-    held = any(root.entire and place.is_relative_to(root.path) for root in catalog.roots())
+    held = any(root.entire and place.is_relative_to(root.path) for root in roots)
     if not held:
         from retrieval import transactions  # SQLAlchemy, which a rescan does without
 
@@ -101,7 +103,7 @@ def _place(catalog: Catalog, path: Path) -> None:
 def _targets(catalog: Catalog, path: Path) -> list[Target]:
     """Where `path` is (or, for one that is missing, was): one target, or roots below it."""
     exists = os.path.exists(path)
-    spelled = [Path(os.path.realpath(path))] if os.path.isdir(path) else spellings(path)
+    spelled = [_real(catalog.roots(), path)] if os.path.isdir(path) else spellings(path)
     for spelling in spelled:
         found = [
             Target(root, known)
@@ -120,6 +122,16 @@ def _targets(catalog: Catalog, path: Path) -> list[Target]:
     if not below:
         raise PathNotFound(f"there is no file or folder {path}")
     return below
+
+
+def _real(roots: Sequence[Root], path: Path) -> Path:
+    """With its links followed, and spelled as the root that it is, or lies in, where case is all
+    one to the file system.
+    """
+    real = Path(os.path.realpath(path))
+    for root in roots:
+        real = respelled(real, root.path)
+    return real
 
 
 def _outermost(targets: set[Target]) -> list[Target]:

@@ -9,7 +9,7 @@ from retrieval.records import Decoded, Shot
 @dataclass(frozen=True, slots=True)
 class Task:
     """Read a file and hash it; then decode it where `size` is given, draw it small where `box` is,
-    or only read its EXIF.
+    or only describe it: its EXIF and its difference hash.
     """
 
     key: int  # the caller's, returned with the answer
@@ -28,6 +28,7 @@ class Answer:
     digest: bytes | None = None
     decoded: Decoded | None = None
     shot: Shot | None = None
+    difference_hash: bytes | None = None
     thumbnail: bytes | None = None  # WebP
     failure: str | None = None
     lasting: bool = True  # False: what went wrong is not in the file's bytes; it is worth a retry
@@ -42,9 +43,10 @@ def work(task: Task) -> Answer:
     try:
         data = decode.read(task.path)
         digest = decode.digest_of(data)
-        if task.describe:
-            return Answer(task.key, digest, shot=decode.describe(data))
         with decode.allowing(task.max_pixels):
+            if task.describe:
+                shot, hash = decode.describe(data), decode.hashed(data, task.max_pixels)
+                return Answer(task.key, digest, shot=shot, difference_hash=hash)
             decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
             small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
         return Answer(task.key, digest, decoded, thumbnail=decode.webp(small) if small else None)

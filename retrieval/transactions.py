@@ -23,6 +23,7 @@ from retrieval.lock import write_lock
 from retrieval.paths import place, relative, spellings
 from retrieval.records import FileState, Found, ModelRecord, NewImage, Root, Shot, Vectors
 from retrieval.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
+from retrieval.spelling import respelled
 
 Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
@@ -50,10 +51,14 @@ def record(
             _upsert_files(connection, files, ids)
 
 
-def describe(catalog: Catalog, shots: Mapping[int, Shot]) -> None:
-    """What the EXIF of these images (by id) says."""
+def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, bytes]) -> None:
+    """What the EXIF of these images (by id) says, and their difference hashes."""
+    rows = [{"image": id, "hash": hash} for id, hash in hashes.items()]
+    hashed = update(ImageRow).where(ImageRow.id == bindparam("image"))
     with explained(catalog.folder), catalog.engine().begin() as connection:
         _insert_shots(connection, shots)
+        if rows:
+            connection.execute(hashed.values({"difference_hash": bindparam("hash")}), rows)
 
 
 def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
@@ -251,7 +256,8 @@ def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bo
 def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
     """Make the roots at or below the path of `root` part of it."""
     for other in _roots(catalog, connection):
-        inside = relative(root.path, other.path)
+        # Where case is all one, a root that was renamed in case alone is found by its old name.
+        inside = relative(root.path, respelled(other.path, root.path))
         if other.id != root.id and (inside == b"" or root.entire and inside):
             _move(connection, (other, b""), (root, inside or b""))
             held = _root(catalog, connection, root.id).exclusions

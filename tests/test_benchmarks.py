@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import limits, page_cache, peers, report
+from benchmarks import duplicates, limits, page_cache, peers, report
 from benchmarks.decode import encoded, plain
 from benchmarks.inputs import PictureLike, photos, small_photos
 from benchmarks.libraries import SMALL, filled, filled_from, random_model
@@ -149,6 +149,17 @@ def test_vectors_lie_as_those_of_pictures_do() -> None:
 def test_photos_are_distinct(tmp_path: Path) -> None:
     photos(tmp_path, 3, (64, 48))
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 3
+
+
+def test_pairs_are_counted_once_and_edits_are_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "BLOCK", 3)
+    bits = np.eye(8, 64, dtype=bool)
+    bits[5] = bits[2]
+    assert duplicates.false_pairs(duplicates.by_bits(bits, 0), 8) == 1
+    assert duplicates.false_pairs(duplicates.by_bits(bits, 2), 8) == 28
+    photo = Image.new("RGB", (60, 40), "red")
+    edited = {name: edit(photo).size for name, edit in duplicates.EDITS.items()}
+    assert edited["crop"] == (54, 36) and edited["resize"] == (30, 20)
 
 
 def test_a_library_that_is_filled_directly_is_one(tmp_path: Path) -> None:

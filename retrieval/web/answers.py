@@ -76,7 +76,9 @@ class Uploaded(TypedDict):
 
 
 class Double(TypedDict):
-    """A file of a group of copies; `cosine` is to the first. `same`: it has the same bytes."""
+    """A file of a group of copies; `cosine` is to the first. `same`: it has the same bytes. `by`:
+    what it has in common with the first; null for the first itself.
+    """
 
     id: int
     path: str
@@ -86,6 +88,7 @@ class Double(TypedDict):
     size: int | None
     cosine: float | None
     same: bool
+    by: Literal["bytes", "vectors", "hash"] | None
     date: str
 
 
@@ -96,6 +99,7 @@ class DoubleGroup(TypedDict):
 class Doubles(TypedDict):
     groups: list[DoubleGroup]
     files_to_spare: int
+    files_left_out: int  # missing, or changed since they were indexed
 
 
 class Root(TypedDict):
@@ -192,5 +196,5 @@ def shown(match: Match) -> Shown:
 def listed(image: Image, filters: Filters | None = None) -> Shown:
     """A picture that nothing was compared with."""
     folder = filters.folder if filters else None
-    path = image.paths[0] if folder is None else first_in(image.paths, folder)
+    path = first_in(image.paths, folder)
     return {**shown(Match(path, 0.0, image)), "score": None}

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Depends, Query
 
 from retrieval.ask import Rank, Sort
-from retrieval.duplicates import NEAR, Group, paths_to_spare
+from retrieval.duplicates import Group, paths_to_spare
 from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound
 from retrieval.filters import Filters, written
 from retrieval.language import Line
@@ -126,19 +126,24 @@ async def similar(
 
 @router.get("/duplicates", response_model=Doubles, responses=errors(400, 503))
 async def duplicates(
-    site: Here, filters: Filtered, threshold: Annotated[float, Query(gt=0, le=1)] = NEAR
+    site: Here, filters: Filtered, threshold: Annotated[float | None, Query(gt=0, le=1)] = None
 ) -> JSON:
-    """Copies and near copies in groups, in each the one to keep first. Nothing is deleted."""
+    """Copies and near copies in groups, in each the one to keep first. Nothing is deleted.
+
+    `threshold`: least cosine of near copies (default: as measured for the model); 1: only files of
+    the same bytes. Every file listed is there and unchanged since it was indexed.
+    """
 
     def answer() -> Doubles:
         try:
             found = site.library.duplicates(threshold, filters=filters)
         except (LibraryEmpty, LibraryNotFound):
-            return Doubles(groups=[], files_to_spare=0)
+            return Doubles(groups=[], files_to_spare=0, files_left_out=0)
         every = {match.image.id for group in found for match in (group.kept, *group.others)}
         sizes = site.library.catalog.bytes_of(sorted(every))
         groups = [DoubleGroup(pictures=doubles(group, sizes)) for group in found]
-        return Doubles(groups=groups, files_to_spare=len(paths_to_spare(found)))
+        spare = len(paths_to_spare(found))
+        return Doubles(groups=groups, files_to_spare=spare, files_left_out=found.left_out)
 
     return JSON(await site.in_turn(answer))
 
@@ -201,6 +206,7 @@ def doubles(group: Group, sizes: Mapping[int, int]) -> list[Double]:
             size=sizes.get(match.image.id),
             cosine=None if match is group.kept else round(match.score, DIGITS),
             same=match is not group.kept and group.is_exact(match),
+            by=None if match is group.kept else group.by(match),
             date=match.image.date.isoformat(),
         )
         for match in (group.kept, *group.others)

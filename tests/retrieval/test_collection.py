@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks.inputs import PictureLike
-from retrieval import Filters, InvalidQuery, Library, PathNotFound, duplicates
+from retrieval import Filters, InvalidQuery, Library, PathNotFound, duplicates, stars
 from retrieval.catalog import Catalog
 from retrieval.cli import cli
 from retrieval.embed import Embedder
+from retrieval.nearness import Nearness
 from retrieval.tags import probabilities, read_labels
 from tests.retrieval.conftest import paint
 from tests.retrieval.test_search import DIM, Filled, unit
@@ -82,7 +83,7 @@ def test_the_command_says_the_same_and_deletes_nothing(doubled: Path) -> None:
 def test_groups_are_stars_as_by_brute_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", block)
+    monkeypatch.setattr(stars, "BLOCK", block)
     (tmp_path / "pictures").mkdir()
     filled = Filled(Path(os.path.realpath(tmp_path)) / "library")
     generator = np.random.default_rng(1)
@@ -90,6 +91,10 @@ def test_groups_are_stars_as_by_brute_force(
     filled.put(
         unit(centres[generator.integers(0, 20, 60)] + 0.1 * generator.normal(size=(60, DIM)))
     )
+    for number in range(60):
+        place = filled.root.path / f"{number:06}.jpg"
+        place.write_bytes(b"x")
+        os.utime(place, ns=(1, 1))
     held = list(filled.by_id)
     expected, free = {}, set(held)
     for id in held:  # all of one size and time: the shorter path, which is the lower number, first
@@ -99,7 +104,7 @@ def test_groups_are_stars_as_by_brute_force(
             ]
             expected[id] = {other for other in near if other in free}
             free -= {id, *expected[id]}
-    found = list(duplicates.groups(filled.catalog, filled.model, 0.95))
+    found = duplicates.groups(filled.catalog, filled.model, Nearness.of_cosines(0.95))
     groups = {g.kept.image.id: {m.image.id for m in g.others} for g in found}
     assert groups == {id: others for id, others in expected.items() if others}
     filled.catalog.close()
@@ -109,7 +114,7 @@ def test_groups_are_stars_as_by_brute_force(
 def test_no_pair_is_ruled_out_that_is_near(
     monkeypatch: pytest.MonkeyPatch, threshold: float
 ) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", 300)
+    monkeypatch.setattr(stars, "BLOCK", 300)
     vectors = PictureLike(128).draw(1_000, seed=1)
     generator = np.random.default_rng(2)
     vectors[500:] = unit(vectors[:500] + 0.02 * generator.normal(size=(500, 128)))
@@ -121,15 +126,17 @@ def test_no_pair_is_ruled_out_that_is_near(
             star = np.flatnonzero(free & (cosines[row] >= threshold) & (np.arange(1_000) > row))
             expected.append([row, *star.tolist()])
             free[[row, *star]] = False
-    stars = duplicates._stars(halves, threshold, np.arange(1_000))
-    assert [[name for name, _ in star] for star in stars] == expected
+    none = np.zeros(1_000, np.uint64)
+    found = stars.stars(halves, none, Nearness.of_cosines(threshold))
+    assert [[name for name, _ in star] for star in found] == expected
     assert any(len(star) > 1 for star in expected)
 
 
 def test_none_among_none(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     filled = Filled(Path(os.path.realpath(tmp_path)) / "library")
-    assert list(duplicates.groups(filled.catalog, filled.model, 0.9)) == []
+    assert list(duplicates.groups(filled.catalog, filled.model, Nearness())) == []
+    assert list(duplicates.exact_groups(filled.catalog)) == []
     filled.catalog.close()
 
 
@@ -231,9 +238,9 @@ def test_exported_dates_are_of_one_form(home: Path) -> None:
     for seed, (name, (taken, offset)) in enumerate(dates.items()):
         exif = Image.Exif()
         exif.get_ifd(0x8769).update({0x9003: taken} | ({0x9011: offset} if offset else {}))
-        paint(home / f"photos/{name}.png", "red", seed)
-        with Image.open(home / f"photos/{name}.png") as picture:
-            picture.save(home / f"photos/{name}.png", exif=exif)
+        with Image.open(paint(home / f"{name}.png", "red", seed)) as picture:
+            (home / "photos").mkdir(exist_ok=True)
+            picture.save(home / f"photos/{name}.jpg", exif=exif)
     paint(home / "photos/none.png", "red", 9)
     with Library.open("library") as library:
         library.index("photos", workers=0)

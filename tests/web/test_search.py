@@ -136,7 +136,7 @@ def test_duplicates_are_as_on_the_command_line(client: TestClient) -> None:
     pictures = [group["pictures"] for group in found["groups"]]
     assert [first["path"] for first, *_ in pictures] == [group["keep"] for group in expected]
     others = [
-        [{"path": p["path"], "score": p["cosine"], "same": p["same"]} for p in rest]
+        [{"path": p["path"], "score": p["cosine"], "same": p["same"], "by": p["by"]} for p in rest]
         for _, *rest in pictures
     ]
     for shown, group in zip(others, expected, strict=True):
@@ -243,7 +243,11 @@ def test_an_empty_library_is_no_error(home: Path) -> None:
         for at in ("/api/search", "/api/search?q=a+car", "/api/search?q=id:1", "/api/similar/1"):
             found = client.get(at).json()
             assert found["empty"] and found["matches"] == [], at
-        assert client.get("/api/duplicates").json() == {"groups": [], "files_to_spare": 0}
+        assert client.get("/api/duplicates").json() == {
+            "groups": [],
+            "files_to_spare": 0,
+            "files_left_out": 0,
+        }
         assert client.get("/api/status").json()["model"] is None
         assert client.get("/api/folders").json() == []
         assert client.get("/api/failures").json() == {"failures": [], "total": 0}

@@ -27,8 +27,7 @@ export class Duplicates {
     this.view.setAttribute("aria-busy", true);
     try {
       const query = { ...Object.fromEntries(parse(q).filters), threshold: this.nearness.value };
-      const { groups, files_to_spare } = await api.duplicates(query, signal);
-      this.draw(groups, files_to_spare);
+      this.draw(await api.duplicates(query, signal));
     } catch (error) {
       if (error.name === "AbortError") return;
       this.said.textContent = "";
@@ -53,12 +52,15 @@ export class Duplicates {
     find(`a[data-id="${id}"]`, this.list)?.focus();
   }
 
-  draw(groups, spared) {
+  draw({ groups, files_to_spare, files_left_out }) {
     this.groups = groups;
     this.all.hidden = !groups.length;
-    this.said.textContent = groups.length
-      ? `${count(groups.length, "group")}, ${count(spared, "file")} to spare`
-      : "";
+    this.said.textContent = [
+      groups.length && `${count(groups.length, "group")}, ${count(files_to_spare, "file")} to spare`,
+      files_left_out && `${count(files_left_out, "missing or changed file")} left out`,
+    ]
+      .filter(Boolean)
+      .join("; ");
     this.list.replaceChildren(
       ...(groups.length
         ? groups.map(group)
@@ -106,7 +108,11 @@ function member(picture, best, i) {
     event.preventDefault();
     go({ picture: picture.id });
   };
-  const alike = picture.same ? "Same content" : `${Math.round(picture.cosine * 1000) / 10} % alike`;
+  const alike = {
+    bytes: "Same content",
+    hash: "Looks the same",
+    vectors: `${Math.round(picture.cosine * 1000) / 10} % alike`,
+  }[picture.by];
   return el(
     "li",
     {},

@@ -1,0 +1,60 @@
+"""How names are spelled. A file system that is blind to case, or to Unicode's forms, finds a file
+by spellings that no folder lists; such an alias is no file of its own.
+"""
+
+import os
+import unicodedata
+from pathlib import Path
+
+
+def folded(path: bytes) -> str:
+    """The same for every spelling that a case-blind file system may take for this one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())
+
+
+def respelled(path: Path, like: Path) -> Path:
+    """`path`, spelled as `like` where it lies at or below it and only that name is listed."""
+    head, rest = Path(*path.parts[: len(like.parts)]), path.parts[len(like.parts) :]
+    if head == like or folded(os.fsencode(head)) != folded(os.fsencode(like)):
+        return path
+    if not os.path.exists(head) or not is_alias(head, Listings()):
+        return path
+    return like.joinpath(*rest)
+
+
+def is_alias(path: Path, listings: "Listings") -> bool:
+    """Whether folders list an absolute path under another spelling alone."""
+    anchor = os.fsencode(path.anchor)
+    return listings.is_alias(anchor, os.fsencode(path)[len(anchor) :])
+
+
+class Listings:
+    """What folders list, each read once."""
+
+    def __init__(self) -> None:
+        self._listed: dict[bytes, frozenset[bytes]] = {}
+        self._folded: dict[bytes, frozenset[str]] = {}
+
+    def is_alias(self, root: bytes, path: bytes) -> bool:
+        """Whether a part of `path`, which is relative to `root`, is listed in its folder under
+        another spelling alone. A folder that cannot be listed tells nothing.
+        """
+        folder = root
+        for name in path.split(b"/"):
+            if name not in self._names(folder) and folded(name) in self._folded_names(folder):
+                return True
+            folder = os.path.join(folder, name)
+        return False
+
+    def _names(self, folder: bytes) -> frozenset[bytes]:
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._listed[folder] = frozenset()
+        return self._listed[folder]
+
+    def _folded_names(self, folder: bytes) -> frozenset[str]:
+        if folder not in self._folded:
+            self._folded[folder] = frozenset(map(folded, self._names(folder)))
+        return self._folded[folder]
