@@ -403,6 +403,13 @@ class Library:
         """
         return self._catalog().relocate(Path(old).expanduser(), Path(new).expanduser())
 
+    def rest(self) -> None:
+        """Let go of the catalog's file if nothing was asked for a while. To be called now and then
+        by whoever keeps a library open: then the file is whole without the ones beside it.
+        """
+        if opened := self._opened:
+            opened[0].rest()
+
     # -- the catalog -----------------------------------------------------------------------------
 
     @property
@@ -411,7 +418,7 @@ class Library:
         return self._catalog()
 
     def _exists(self) -> bool:
-        return self._opened is not None or (self.folder / FILE_NAME).is_file()
+        return (self.folder / FILE_NAME).is_file()
 
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
@@ -421,9 +428,13 @@ class Library:
 
     def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
         with self._opening:
-            if self._opened is None:
-                if not create and not self._exists():
+            if not self._exists():
+                if not create:
                     raise LibraryNotFound(self._none_yet())
+                if self._opened:  # it was there, and was removed
+                    self._opened[0].close()
+                    self._opened = None
+            if self._opened is None:
                 catalog = Catalog.open(self.folder, create=create)
                 self._opened = catalog, Searcher(catalog)
             return self._opened

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths relevance malloc",
-    "standing scan exif decode lock database locate filters templates fetch tags fonts graphics",
+    "errors bounds records paths relevance malloc medium pool",
+    "standing scan exif decode lock database onlooker locate filters templates fetch tags fonts graphics",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
