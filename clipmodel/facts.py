@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from clipmodel.config import Activation, ModelConfig, ResNetConfig
-from clipmodel.errors import CheckpointError
+from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 
 Triple = tuple[float, float, float]
@@ -57,7 +57,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; CheckpointError where the file holds something else."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(held, dict):
         raise CheckpointError(f"{path} is not a JSON object")

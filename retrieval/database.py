@@ -19,7 +19,7 @@ from retrieval.errors import (
 FILE_NAME = "catalog.sqlite"
 PAGE_SIZE = 8192  # seven 1 KB vectors a page, in 1.37 KB an image all told; 4096: three, in 1.57 KB
 BUSY_SECONDS = 30.0  # how long a statement waits for another process's transaction
-SOON = 1.0  # second, after which a new connection that still waits asks what is missing
+SOON = 0.25  # second, after which a new connection that still waits asks what is missing
 CHECKPOINT_SECONDS = 1.0  # how long one waits for those who read
 MOST_AT_ONCE = 4  # files that SQLite may want to open for one connection
 

@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from clipmodel.bicubic import Box
 from clipmodel.preprocess import crop, resize
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
-from retrieval.errors import UnreadablePicture
+from retrieval.errors import UnreadablePicture, reason
 from retrieval.exif import orientation_of, shot_of, taken_at
 from retrieval.records import Decoded, Shot
 
@@ -76,7 +76,7 @@ def read(path: Path | bytes) -> bytes:
     except MemoryError as error:
         raise UnreadablePicture(NO_MEMORY) from error
     except OSError as error:
-        raise UnreadablePicture(f"it cannot be read: {error.strerror}") from error
+        raise UnreadablePicture(f"it cannot be read: {reason(error)}") from error
 
 
 def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.errors import RetrieveError
+from retrieval.errors import SPENT, RetrieveError, is_spent
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -100,6 +100,8 @@ def explained(error: Exception) -> str:
 
     if isinstance(error, (RetrieveError, ClipModelError)):
         return str(error)
+    if is_spent(error):  # also where a library or a module could not be opened
+        return SPENT
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}"
     kind = type(error).__name__

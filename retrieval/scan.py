@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from retrieval.errors import reason
 from retrieval.records import Found
 
 # The raster formats that Pillow opens (a test compares), less the extensions that mostly mean
@@ -79,9 +80,9 @@ def scan(
                     except FileNotFoundError:
                         continue  # it vanished meanwhile
                     except OSError as error:
-                        yield Unlisted(prefix + name, error.strerror or str(error))
+                        yield Unlisted(prefix + name, reason(error))
         except OSError as error:
-            yield Unlisted(folder, error.strerror or str(error))
+            yield Unlisted(folder, reason(error))
 
 
 def lists(path: bytes, excluded: Excluded) -> bool:

@@ -20,6 +20,7 @@ from retrieval.errors import (
     PathNotFound,
     RetrieveError,
     UnreadablePicture,
+    is_spent,
 )
 from retrieval.program import explained
 from retrieval.web import collection, pictures, searching, uploads
@@ -80,6 +81,8 @@ async def _failed(_: Request, failure: Exception) -> Response:
         case LibraryBusy():
             status = 409
         case RetrieveError() | ClipModelError():
+            status = 503
+        case _ if is_spent(failure):
             status = 503
         case _:
             status = 500

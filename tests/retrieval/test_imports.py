@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
     "errors bounds records paths relevance malloc medium pool",
-    "standing scan exif decode lock database onlooker locate filters templates fetch tags fonts graphics",
+    "standing scan exif decode lock database onlooker locate filters templates fetch tags fonts",
+    "graphics",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
@@ -35,7 +36,7 @@ STAGES = [
 OUTSIDE = {
     "clipmodel": {
         "completion", "decode", "embed", "encoders", "indexer", "library", "models", "program",
-        "demo", "recorder", "refill", "standing",
+        "demo", "lock", "recorder", "refill", "standing",
     },
     "indexes": {"check", "index_file", "program", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},
