@@ -17,7 +17,7 @@ from retrieval.cli_search import search, similar
 from retrieval.cli_server import serve, watch
 from retrieval.completion import NAME, completion, model_names
 from retrieval.errors import Interrupted, PathNotFound
-from retrieval.program import INTERRUPTED, Program, Settings, common, progress_bar
+from retrieval.program import INTERRUPTED, Program, Settings, common, open_streams, progress_bar
 
 if TYPE_CHECKING:
     from retrieval.library import Library, Precision
@@ -293,6 +293,7 @@ def _files(count: int) -> str:
 def main() -> None:
     # With looking through what it imports for garbage, torch takes 1.5 s in place of 1.1.
     gc.set_threshold(CREATED)
+    open_streams()
     try:
         cli(prog_name=NAME)
     finally:
