@@ -333,7 +333,9 @@ class Catalog:
         """
         from retrieval import transactions  # SQLAlchemy, which a search does without
 
-        return transactions.forget(self, path)
+        files = transactions.forget(self, path)
+        self.checkpoint()
+        return files
 
     def relocate(self, old: Path, new: Path) -> int:
         """Say that what was at `old` is now at `new`; returns the number of files concerned.
@@ -342,7 +344,9 @@ class Catalog:
         """
         from retrieval import transactions
 
-        return transactions.relocate(self, old, new)
+        files = transactions.relocate(self, old, new)
+        self.checkpoint()
+        return files
 
     # -- SQLite ----------------------------------------------------------------------------------
 

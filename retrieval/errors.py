@@ -54,6 +54,10 @@ class PathNotFound(RetrieveError):
     """A folder or file that the user named does not exist, or is not known to the library."""
 
 
+class PathTaken(RetrieveError):
+    """A file that is to be written exists already."""
+
+
 class UnreadablePicture(RetrieveError):
     """A file could not be decoded as a picture."""
 

@@ -89,6 +89,7 @@ def index(
         finally:
             pool.close()
             recorder.close()
+        catalog.checkpoint()
     yield run.summary()
 
 

@@ -391,6 +391,15 @@ class Library:
         self.close()  # a catalog may be put in the place of the one that is open
         return check(self.folder, repair)
 
+    def backup(self, file: StrPath, *, force: bool = False) -> int:
+        """Copy the catalog into one file, checked, while others may use it; returns its size in
+        bytes. force: replace a file that exists. Raises PathTaken, PathNotFound, LibraryNotFound,
+        LibraryReadOnly, CatalogDamaged.
+        """
+        from retrieval.backup import backup
+
+        return backup(self._catalog(), Path(file).expanduser(), replace=force)
+
     def forget(self, path: StrPath) -> int:
         """Drop what is known of a folder or file; returns how many files that were. Touches no
         picture. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.

@@ -56,7 +56,7 @@ def watch(
     targets = resolve(library.catalog, paths)
     with watching(targets, say) as changes:
         while True:
-            changed = _gathered(changes)
+            changed = _gathered(changes, library.rest)
             while due := what_matters(library.catalog, targets, changed, exclude):
                 try:
                     ran(indexer.index(due))
@@ -149,14 +149,14 @@ def watching(targets: Sequence[Target], say: Say) -> Iterator[Changes]:
             thread.join()
 
 
-def _gathered(changes: Changes) -> set[Path]:
-    """All that is known to have changed; waits for the first."""
+def _gathered(changes: Changes, wait: Callable[[], None]) -> set[Path]:
+    """All that is known to have changed; waits for the first, and calls `wait` now and then."""
     while True:
         try:
             changed = changes.get(timeout=AGAIN_SECONDS)  # without one, Windows hears no Ctrl-C
             break
         except queue.Empty:
-            continue
+            wait()
     while not changes.empty():
         changed |= changes.get()
     return changed

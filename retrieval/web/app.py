@@ -1,5 +1,6 @@
 """The application: routes, errors as JSON, the files of the page."""
 
+import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,7 +40,9 @@ def application(site: Site) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         site.prepare()
+        resting = asyncio.create_task(site.rest())
         yield
+        resting.cancel()
         site.close()
 
     app = FastAPI(

@@ -24,7 +24,7 @@ STAGES = [
     "browse",
     "indexer embed search",
     "salvage",
-    "status check ask",
+    "status check ask backup",
     "library",
     "output report pictures page sheet preview watch",
     "program demo",
