@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from retrieval.catalog import Catalog
-from retrieval.database import FILE_NAME
+from retrieval.database import FILE_NAME, cause
 from retrieval.errors import CatalogDamaged, LibraryReadOnly, PathNotFound, PathTaken, because
 
 PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C is heeded in between
@@ -33,7 +33,7 @@ def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
             _verify(part, counts, catalog)
             _put(part, file, replace)
     except sqlite3.Error as error:
-        raise LibraryReadOnly(f"cannot write {file}: {error}") from error
+        raise LibraryReadOnly(f"cannot write {file}: {cause(error)}") from error
     except OSError as error:
         raise because(LibraryReadOnly, f"cannot write {file}", error) from error
     return file.stat().st_size
@@ -79,6 +79,8 @@ def _copied(source: sqlite3.Connection, part: Path) -> list[int]:
         try:
             counts = _counts(source)
             source.backup(copy, pages=PAGES, progress=lambda *_: None)
+        except sqlite3.OperationalError as error:  # as a full disk; the source is only read
+            raise LibraryReadOnly(f"cannot write {part.parent}: {cause(error)}") from error
         finally:
             source.execute("ROLLBACK")
     return counts

@@ -132,6 +132,11 @@ def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None
     return None
 
 
+def cause(error: sqlite3.Error) -> str:
+    """What SQLite says, or what it does not say."""
+    return SPENT if _no_more_files() else str(error)
+
+
 def _code(error: sqlite3.DatabaseError) -> int:
     """Of SQLite's, without the extended part."""
     code: int = getattr(error, "sqlite_errorcode", 0)

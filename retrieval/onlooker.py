@@ -50,6 +50,11 @@ class Stamp(NamedTuple):
         """Whether there are signs of a process that writes, with which SQLite reads in step."""
         return bool((self.wal and self.memory) or self.journal)
 
+    @property
+    def is_half_written(self) -> bool:
+        """Whether the file may hold a part of a change; with a WAL it never does."""
+        return bool(self.journal and self.journal.size)
+
 
 class Onlooker:
     """As a `Pool`, of connections that only read. What they read is right, or LibraryBusy."""
@@ -72,17 +77,14 @@ class Onlooker:
                     return self._in_step.read(work)
                 except sqlite3.OperationalError:
                     stamp = self._stamp()
-            if self._is_settled(stamp):
+            if self._is_settled(stamp) and not stamp.is_half_written:
                 result = self._read_alone(stamp, work)
                 if self._stamp() == stamp:
                     if isinstance(result, sqlite3.Error):
                         raise result
                     return result
             if time.monotonic() > until:
-                raise LibraryBusy(
-                    f"{self._path.parent} is being written to by its owner and cannot be read "
-                    "from here meanwhile; try again"
-                )
+                raise LibraryBusy(_told(self._path.parent, stamp))
             time.sleep(PAUSE)
 
     def rest(self) -> None:
@@ -147,6 +149,15 @@ class Onlooker:
         )
         self._prepare(connection)
         return connection
+
+
+def _told(folder: Path, stamp: Stamp) -> str:
+    if stamp.is_half_written:
+        return (
+            f"the library {folder} is in the middle of a change; try again, or open it once where "
+            "it can be written to"
+        )
+    return f"the library {folder} is being written to by its owner; try again when that is done"
 
 
 def _file(path: Path) -> File | None:

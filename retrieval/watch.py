@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from watchfiles import Change
@@ -192,6 +193,7 @@ class Watchers:
         """As long as they are wanted. One that cannot be watched is kept apart from the others."""
         gone = set[Path]()
         while not self._stopped.is_set():
+            seen = _identities(folders)  # first of all: what changes from here on is noticed
             there = [folder for folder in folders if folder.is_dir()]
             for folder in sorted(set(folders) - set(there) - gone):
                 self._say(
@@ -199,7 +201,7 @@ class Watchers:
                 )
             gone = set(folders) - set(there)
             try:
-                self._pass_on(there, folders, is_deep)
+                self._pass_on(there, is_deep, partial(_are, folders, seen))
             except (OSError, RuntimeError) as error:  # RuntimeError: other complaints of the system
                 if not all(folder.is_dir() for folder in there):
                     continue
@@ -209,13 +211,13 @@ class Watchers:
                     return self._watch(folders[half:], is_deep)
                 self._do_without(there, error)
 
-    def _pass_on(self, there: list[Path], folders: list[Path], is_deep: bool) -> None:
+    def _pass_on(self, there: list[Path], is_deep: bool, are_same: Callable[[], bool]) -> None:
         """Until one of the folders is gone or comes back, or another one has its name. What came to
         pass before the system began to tell of changes is found by looking through them once.
         """
-        identities, is_first = _identities(folders), True
+        is_first = True
         if not there:
-            while _identities(folders) == identities and not self._stopped.wait(AGAIN_SECONDS):
+            while are_same() and not self._stopped.wait(AGAIN_SECONDS):
                 pass
             return
         for told in changes_below(
@@ -233,7 +235,7 @@ class Watchers:
                 is_first = False
             if told:
                 self.changes.put({Path(path) for kind, path in told if _tells(kind, path)})
-            elif _identities(folders) != identities:
+            elif not are_same():
                 return
 
     def _do_without(self, there: list[Path], error: Exception) -> None:
@@ -259,6 +261,10 @@ def _limit() -> str:
 def _tells(kind: Change, path: str) -> bool:
     """A folder is told of when something in it is, too; a new one has to be looked through."""
     return kind != Change.modified or not os.path.isdir(path)
+
+
+def _are(folders: Sequence[Path], identities: Sequence[tuple[int, int] | None]) -> bool:
+    return _identities(folders) == identities
 
 
 def _identities(folders: Iterable[Path]) -> list[tuple[int, int] | None]:
