@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 MOST = 8  # open at a time; more at once than there are processors would only wait for each other
-REST_SECONDS = 5.0  # that nobody asked for anything, until they are closed
+REST_SECONDS = 2.0  # that nobody asked for anything, until they are closed
 
 T = TypeVar("T")
 
