@@ -16,7 +16,7 @@ import pytest
 
 from retrieval.database import FILE_NAME
 from retrieval.lock import HOLDER, LOCK, write_lock
-from tests.retrieval.conftest import paint
+from tests.retrieval.conftest import Models, paint
 
 ROOT = Path(__file__).parents[2]
 
@@ -196,3 +196,46 @@ def test_a_library_with_a_wal_can_be_carried_there(indexed: Path, no_shared_memo
     carried = shutil.copytree(indexed / ".retrieve", no_shared_memory / "carried")
     found = retrieve("--library", carried, "search", "red", "--json")
     assert {match["width"] for match in json.loads(found.stdout)} == {7}, found.stderr
+
+
+def test_weights_need_no_shared_memory(
+    photos: Path, models: Models, no_shared_memory: Path
+) -> None:
+    """NumPy's towers, and torch's."""
+    weights = shutil.copytree(models.small, no_shared_memory / "small")
+    library = no_shared_memory / "library"
+    index = ["--library", library, "index", photos, "--model", weights, "--device", "cpu"]
+    done = retrieve(*index)
+    assert "12 new" in done.stdout, done.stderr
+    assert retrieve("--library", library, "search", "red", "--paths").stdout.count("\n") == 10
+
+
+LOCKING = """
+import sys
+from pathlib import Path
+from filelock import Timeout
+from clipmodel.file_lock import acquired
+try:
+    lock = acquired(Path(sys.argv[1]), 0)
+except Timeout:
+    sys.exit("held")
+print("acquired", flush=True)
+sys.stdin.readline()
+lock.release()
+"""
+
+
+def test_models_are_made_by_one_process_at_a_time_there_too(tmp_path: Path, shim: Path) -> None:
+    mount = Mount(tmp_path, shim, flock=errno.ENOLCK)
+    environment, pipe = {**os.environ, **mount.environment}, subprocess.PIPE
+    command = [sys.executable, "-c", LOCKING, str(tmp_path / "model.lock")]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True
+    ) as holder:
+        assert holder.stdout and holder.stdout.readline() == "acquired\n"
+        other = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert (other.returncode, other.stderr) == (1, "held\n")
+        holder.kill()
+    after = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, input=b"\n")
+    assert after.stdout == b"acquired\n"
+    assert not (tmp_path / "model.mark").exists()
