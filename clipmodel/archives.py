@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from clipmodel.errors import CheckpointError
+from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.pickles import TensorUnpickler, check_pickle
 
 _LARGEST_PICKLE = 64 * 2**20  # bytes; those of real models have a few hundred thousand
@@ -49,17 +49,20 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             return _load_safetensors(path)
         if start.startswith(b"\x80"):
             return _load_legacy(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except zipfile.BadZipFile as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     raise CheckpointError(f"{path} is no checkpoint: neither a torch archive nor safetensors")
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+
+    from clipmodel.safetensors_file import load_safetensors
 
     try:
-        return load_file(path)
+        return load_safetensors(path)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 

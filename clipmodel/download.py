@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from clipmodel.errors import DownloadError
+from clipmodel.errors import DownloadError, TooManyOpenFiles, is_spent
 
 CONNECT_SECONDS = 5.0  # an offline machine should know it soon
 READ_SECONDS = 30.0  # between two pieces of the body
@@ -32,6 +32,8 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
         _fill(url, part, label or target.name, progress)
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if is_spent(error):
+            raise TooManyOpenFiles(url) from error
         raise DownloadError(
             f"could not fetch {url}: {_reason(error)}; {_remedy(target, part)}"
         ) from error

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clipmodel.errors import CheckpointError
+from clipmodel.errors import CheckpointError, cannot_read
 
 Triple = tuple[float, float, float]
 
@@ -14,7 +14,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; CheckpointError where the file holds something else."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(held, dict):
         raise CheckpointError(f"{path} is not a JSON object")

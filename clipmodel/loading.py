@@ -2,13 +2,14 @@
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from clipmodel.config import ResNetConfig
+from clipmodel.errors import cannot_read
 from clipmodel.model import CLIP, VisionTransformer, in_dtype
 from clipmodel.model_folder import ModelFolder
 from clipmodel.resnet import ModifiedResNet
+from clipmodel.safetensors_file import load_safetensors
 from clipmodel.shapes import COUNTER, check, damaged
 
 
@@ -47,9 +48,12 @@ def load_image_tower(folder: ModelFolder) -> nn.Module:
 
 
 def _read(folder: ModelFolder, tower: str) -> dict[str, torch.Tensor]:
+    file = folder.path / f"{tower}.safetensors"
     try:
-        return load_file(folder.path / f"{tower}.safetensors")
-    except (OSError, SafetensorError) as error:
+        return load_safetensors(file)
+    except OSError as error:
+        raise cannot_read(file, error) from error
+    except SafetensorError as error:
         raise damaged(folder.path, error) from error
 
 

@@ -3,6 +3,7 @@
 The towers lie apart so that a text search maps the text tower alone; nothing here imports torch.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipmodel.config import ModelConfig
-from clipmodel.errors import CheckpointError
+from clipmodel.errors import CheckpointError, cannot_read
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,9 @@ class ModelFolder:
         try:
             held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
             return cls(path, str(held["name"]), str(held["digest"]), ModelConfig.from_dict(held))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise cannot_read(path / CONFIG, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
 
     @property
@@ -120,11 +123,25 @@ def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         header, start = _header(file)
-        data = np.asarray(np.memmap(file, np.uint8, "r"))[start:]
+        data = _mapped(file)[start:]
         _check_places(header, len(data))
         return {name: _tensor(data, entry) for name, entry in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except OSError as error:
+        raise cannot_read(file, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise CheckpointError(f"{file} is damaged: {error}") from error
+
+
+def _mapped(file: Path) -> NDArray[np.uint8]:
+    """Shared with whoever maps it as well; not every file system has that."""
+    try:
+        return np.asarray(np.memmap(file, np.uint8, "r"))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    own = np.asarray(np.memmap(file, np.uint8, "c"))
+    own.flags.writeable = False
+    return own
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int]:

@@ -3,19 +3,22 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clipmodel.config import ModelConfig
-from clipmodel.errors import CheckpointError, ClipModelError, ModelNotFound
+from clipmodel.errors import (
+    CheckpointError,
+    ClipModelError,
+    ModelNotFound,
+    TooManyOpenFiles,
+    is_spent,
+)
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
 from clipmodel.sources import beside_of, files_of
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 __all__ = [
     "ModelFolder",
@@ -126,14 +129,19 @@ def _is_model_folder(path: Path) -> bool:
     return (path / "config.json").is_file() and (path / "vision.safetensors").is_file()
 
 
-def _lock(models: Path, name: str) -> "FileLock":
-    from filelock import FileLock
+@contextmanager
+def _lock(models: Path, name: str) -> Iterator[None]:
+    from clipmodel.file_lock import acquired
 
     try:
         models.mkdir(parents=True, exist_ok=True)
+        lock = acquired(models / f"{name}.lock")
     except OSError as error:
         raise _unwritable(models, error) from error
-    return FileLock(models / f"{name}.lock")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
@@ -167,6 +175,8 @@ def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | No
 
 
 def _unwritable(folder: Path, error: OSError) -> ClipModelError:
+    if is_spent(error):
+        return TooManyOpenFiles(folder)
     return ClipModelError(
         f"{folder} cannot be written: {error.strerror or error}; "
         "RETRIEVE_MODELS may name another folder for models"

@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.layout import Footer, ivf_head, map_index
+from indexes.layout import Footer, array_in, ivf_head, map_index
 from indexes.recall import text_like
 from indexes.spec import IndexSpec
 
@@ -33,8 +33,8 @@ class FlatFile:
         assert footer.kind == "flat"
         shape = (footer.count, footer.dim)
         self.file, self.footer = file, footer
-        self.codes = np.memmap(file, "<f2", "r", footer.body_start, shape)
-        self.ids = np.memmap(file, "<i8", "r", footer.body_end + 8, shape[:1])
+        self.codes = array_in(file, "<f2", footer.body_start, shape)
+        self.ids = array_in(file, "<i8", footer.body_end + 8, shape[:1])
 
     def sample(self, count: int) -> NDArray[np.float32]:
         """`count` vectors (or all there are) from anywhere in the file, float32."""

@@ -9,6 +9,8 @@ known size) is covered by a checksum, and the file's length by the footer.
              `- checked ---------------^     ^- not checked at open (see `verify`); flat: ids are
 """
 
+import errno
+import mmap
 import os
 import struct
 import zlib
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
@@ -108,6 +110,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
+        if error.errno == errno.EMFILE:  # nothing is wrong with the file
+            raise
         raise DamagedIndex(f"{path}: {error.strerror}") from error
     except DamagedIndex as error:
         raise DamagedIndex(f"{path} is damaged: {error}") from error.__cause__
@@ -139,9 +143,27 @@ def map_index(file: BinaryIO) -> faiss.Index:
     # By number: the path may name another file by now, and FAISS takes no name that is not UTF-8.
     name = f"/dev/fd/{file.fileno()}" if os.path.isdir("/dev/fd") else file.name
     try:
-        return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if _can_be_mapped(file) else 0)
     except RuntimeError as error:
+        if os.strerror(errno.EMFILE) in str(error):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), file.name) from error
         raise DamagedIndex("FAISS cannot read it") from error
+
+
+def _can_be_mapped(file: BinaryIO) -> bool:
+    """Not on every file system: it is read into memory there."""
+    try:
+        mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ).close()
+    except OSError as error:
+        return error.errno != errno.ENODEV
+    return True
+
+
+def array_in(file: BinaryIO, dtype: str, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """A part of an open file as an array: mapped, where that can be."""
+    if _can_be_mapped(file):
+        return np.memmap(file, dtype, "r", offset, shape)
+    return np.memmap(file, dtype, "c", offset, shape)
 
 
 def chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:

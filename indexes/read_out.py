@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.layout import opened, read_footer
+from indexes.layout import array_in, opened, read_footer
 
 BLOCK = 10_000  # vectors at a time, of a flat file
 
@@ -16,8 +16,8 @@ def contents(path: Path) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16
     with opened(path) as file:
         footer = read_footer(file)
         if footer.kind == "flat":
-            ids = np.memmap(file, "<i8", "r", footer.body_end + 8, (footer.count,))
-            codes = np.memmap(file, "<f2", "r", footer.body_start, (footer.count, footer.dim))
+            ids = array_in(file, "<i8", footer.body_end + 8, (footer.count,))
+            codes = array_in(file, "<f2", footer.body_start, (footer.count, footer.dim))
             for start in range(0, footer.count, BLOCK):
                 yield np.array(ids[start : start + BLOCK]), codes[start : start + BLOCK]
         else:

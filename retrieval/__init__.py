@@ -29,7 +29,9 @@ if TYPE_CHECKING:
         ModelMismatch,
         ModelUnavailable,
         PathNotFound,
+        PathTaken,
         RetrieveError,
+        TooManyOpenFiles,
         UnreadablePicture,
     )
     from retrieval.export import Exported
@@ -60,6 +62,7 @@ __all__ = [
     "ModelMismatch",
     "ModelUnavailable",
     "PathNotFound",
+    "PathTaken",
     "Problem",
     "Progress",
     "RetrieveError",
@@ -67,6 +70,7 @@ __all__ = [
     "Status",
     "Summary",
     "Tagged",
+    "TooManyOpenFiles",
     "UnreadablePicture",
     "__version__",
 ]

@@ -2,28 +2,30 @@
 
 All reading is here (filters apart: `selection.py`), with the standard library's sqlite3 (see
 `schema.py` for why); every change is a function of `transactions.py`. A `Catalog` may be used from
-any number of threads: each has its own connection, and WAL lets all of them read while a writer
-writes.
+any number of threads: each statement borrows a connection, and WAL lets all of them read while a
+writer writes.
 """
 
 import os
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval import exclusions
+from retrieval import exclusions, medium
 from retrieval.bounds import TOO_LARGE
-from retrieval.database import FILE_NAME, connect, explained
-from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew
+from retrieval.database import FILE_NAME, NoLocks, checkpoint, connect, explained
+from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew, because
 from retrieval.filters import kilometres
+from retrieval.onlooker import Onlooker
 from retrieval.paths import composed, place, relative, spellings, under
+from retrieval.pool import Pool
 from retrieval.records import (
     Counts,
     Failed,
@@ -49,6 +51,7 @@ LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 # A file: the fields of a `Found`, and its image's id. The two before it are None where an older
 # version wrote them.
 Known = tuple[bytes, int, int, int | None, int | None, int | None]
+T = TypeVar("T")
 
 
 class Catalog:
@@ -57,8 +60,7 @@ class Catalog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder  # absolute
         self.path = folder / FILE_NAME
-        self._mine = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections = self._source()
         self._engine: Engine | None = None
 
     @classmethod
@@ -68,7 +70,7 @@ class Catalog:
         if not catalog.path.is_file():
             if not create:
                 raise LibraryNotFound(f"no library at {folder}; run `retrieve index PATH` first")
-            catalog._make_folder()
+            catalog._make()
         try:
             catalog._be_of_this_version()
         except BaseException:
@@ -77,10 +79,7 @@ class Catalog:
         return catalog
 
     def close(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
-        self._mine = threading.local()
+        self._connections.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -425,7 +424,9 @@ class Catalog:
         """
         from retrieval import transactions  # SQLAlchemy, which a search does without
 
-        return transactions.forget(self, path)
+        files = transactions.forget(self, path)
+        self.checkpoint()
+        return files
 
     def relocate(self, old: Path, new: Path) -> int:
         """Say that what was at `old` is now at `new`; returns the number of files concerned.
@@ -434,12 +435,14 @@ class Catalog:
         """
         from retrieval import transactions
 
-        return transactions.relocate(self, old, new)
+        files = transactions.relocate(self, old, new)
+        self.checkpoint()
+        return files
 
     # -- SQLite ----------------------------------------------------------------------------------
 
     def _be_of_this_version(self) -> None:
-        [(version,)] = self.rows("PRAGMA user_version")
+        [(version,)] = self._first("PRAGMA user_version")
         if version > SCHEMA_VERSION:
             raise LibraryTooNew(
                 f"{self.path} is of version {version}, this program knows {SCHEMA_VERSION}; "
@@ -448,10 +451,30 @@ class Catalog:
         if version < SCHEMA_VERSION:
             self._upgrade()
 
+    def _first(self, statement: str) -> list[Any]:
+        """Of a catalog that is there already, on a medium without locks, there is reading."""
+        try:
+            return self.rows(statement)
+        except NoLocks:
+            if not self.path.stat().st_size:  # we have just made it
+                self.path.unlink()
+                raise
+            self._connections = Onlooker(self.path, prepare)
+            return self.rows(statement)
+
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Every row of one SELECT, as tuples."""
+        return self.read(lambda connection: connection.execute(statement, parameters).fetchall())
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` reads with a connection; it may be called more than once."""
         with explained(self.folder):
-            return self._connection().execute(statement, parameters).fetchall()
+            try:
+                return self._connections.read(work)
+            except FileNotFoundError as error:
+                raise LibraryNotFound(f"the library at {self.folder} is gone") from error
+            except OSError as error:
+                raise because(LibraryReadOnly, f"cannot read {self.path}", error) from error
 
     def ids(self, statement: str, parameters: Sequence[Any] = ()) -> NDArray[np.int64]:
         """The one column of every row of a SELECT."""
@@ -478,24 +501,39 @@ class Catalog:
         found = f"SELECT image_id FROM files WHERE root_id = ? AND {condition}"
         return self.ids(found + " AND image_id IS NOT NULL", (root_id, *values))
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
-        if connection is None:
-            connection = connect(self.path)
-            connection.create_function("kilometres", 4, kilometres, deterministic=True)
-            self._mine.connection = connection
-            self._connections.append(connection)
+    def checkpoint(self) -> None:
+        """Make the file whole without its WAL, as far as others let us."""
+        checkpoint(self.path)
+
+    def rest(self) -> None:
+        """Let go of the file if nothing was asked for a while, so that it is whole by itself."""
+        self._connections.rest()
+
+    def _source(self) -> Pool | Onlooker:
+        if self.path.exists() and not medium.is_writable(self.path):
+            return Onlooker(self.path, prepare)
+        return Pool(self.path, self._connected)
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = connect(self.path)
+        prepare(connection)
         return connection
 
-    def _make_folder(self) -> None:
+    def _make(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # another process was quicker
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
         except OSError as error:
-            raise LibraryReadOnly(
-                f"cannot make a library at {self.folder}: {error.strerror}"
-            ) from error
+            said = f"cannot make a library at {self.folder}"
+            raise because(LibraryReadOnly, said, error) from error
 
     def _upgrade(self) -> None:
+        if isinstance(self._connections, Onlooker):
+            raise LibraryReadOnly(
+                f"{self.path} is of an older version and cannot be written to here; "
+                "open it once where it can"
+            )
         from retrieval import schema
 
         with explained(self.folder), self.engine().begin() as connection:
@@ -516,6 +554,11 @@ class Catalog:
                 self._engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE")
             )
         return self._engine
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """What our statements call."""
+    connection.create_function("kilometres", 4, kilometres, deterministic=True)
 
 
 def moment(mtime_ns: int) -> datetime:

@@ -17,7 +17,15 @@ from retrieval.cli_search import search, similar
 from retrieval.cli_server import serve, watch
 from retrieval.completion import NAME, completion, model_names
 from retrieval.errors import Interrupted, PathNotFound
-from retrieval.program import INTERRUPTED, PathType, Program, Settings, common, progress_bar
+from retrieval.program import (
+    INTERRUPTED,
+    PathType,
+    Program,
+    Settings,
+    common,
+    open_streams,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from retrieval.library import Library, Precision
@@ -200,6 +208,28 @@ def check(context: click.Context, repair: bool) -> None:
             context.exit(1)
 
 
+@cli.command(short_help="Copy the catalog into a file.")
+@click.argument("file", type=PathType())
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@common
+@click.pass_obj
+def backup(settings: Settings, file: str, force: bool) -> None:
+    """Copy the catalog into one FILE, checked, even while the library is in use. It holds all that
+    is known of the pictures, with their vectors; everything else is made from it.
+
+    \b
+    retrieve backup /mnt/backup/photos-$(date +%F).sqlite
+
+    To restore it, put it into an empty folder as catalog.sqlite, and name that folder with
+    --library, or put the folder in the library's place.
+    """
+    from retrieval.report import size_of
+
+    with settings.open() as library:
+        size = library.backup(file, force=force)
+    click.echo(f"wrote {file} ({size_of(size)})")
+
+
 @cli.command(short_help="Drop what is known of a folder or file.")
 @click.argument("path", type=PathType())
 @common
@@ -308,6 +338,7 @@ def _files(count: int) -> str:
 def main() -> None:
     # With looking through what it imports for garbage, torch takes 1.5 s in place of 1.1.
     gc.set_threshold(CREATED)
+    open_streams()
     try:
         cli(prog_name=NAME)
     finally:

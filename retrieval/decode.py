@@ -24,7 +24,7 @@ from clipmodel.bicubic import Box
 from clipmodel.preprocess import crop, resize
 from retrieval.bounds import MAX_BYTES, MAX_PIXELS, TOO_LARGE
 from retrieval.difference_hash import difference_hash
-from retrieval.errors import UnreadablePicture
+from retrieval.errors import UnreadablePicture, reason
 from retrieval.exif import orientation_of, shot_of, taken_at
 from retrieval.records import Decoded, Shot
 
@@ -79,7 +79,7 @@ def read(path: Path | bytes) -> bytes:
     except MemoryError as error:
         raise UnreadablePicture(NO_MEMORY) from error
     except OSError as error:
-        raise UnreadablePicture(f"it cannot be read: {error.strerror}") from error
+        raise UnreadablePicture(f"it cannot be read: {reason(error)}") from error
 
 
 def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:

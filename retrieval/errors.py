@@ -1,5 +1,7 @@
 """Every error that `retrieval` raises on purpose: what, which value, and the remedy."""
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ class CatalogDamaged(RetrieveError):
     """SQLite cannot read the catalog."""
 
 
+class TooManyOpenFiles(RetrieveError):
+    """The system gives this process no more files. Nothing is wrong with those that it has."""
+
+
 class ModelMismatch(RetrieveError):
     """The library holds embeddings of another model than the one asked for."""
 
@@ -46,6 +52,10 @@ class ModelUnavailable(RetrieveError):
 
 class PathNotFound(RetrieveError):
     """A folder or file that the user named does not exist, or is not known to the library."""
+
+
+class PathTaken(RetrieveError):
+    """A file that is to be written exists already."""
 
 
 class UnreadablePicture(RetrieveError):
@@ -67,3 +77,24 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, summary: "Summary") -> None:
         super().__init__("interrupted; what was done is kept")
         self.summary = summary
+
+
+# -- what the system says ------------------------------------------------------------------------
+
+SPENT = "too many open files; raise `ulimit -n`"
+
+
+def is_spent(error: BaseException) -> bool:
+    """Whether there were no more files to be had. Not everybody passes the number on."""
+    has_number = isinstance(error, OSError) and error.errno == errno.EMFILE
+    return has_number or os.strerror(errno.EMFILE) in str(error)
+
+
+def reason(error: OSError) -> str:
+    """What the system says, with the remedy where there is one."""
+    return SPENT if is_spent(error) else error.strerror or str(error)
+
+
+def because(kind: type[RetrieveError], said: str, error: OSError) -> RetrieveError:
+    """An error of this kind, with the reason; of another kind where it is about this process."""
+    return (TooManyOpenFiles if is_spent(error) else kind)(f"{said}: {reason(error)}")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryReadOnly
+from retrieval.errors import LibraryReadOnly, because
 from retrieval.paths import replacing
 from retrieval.records import Image, ModelRecord, Shot
 
@@ -41,7 +41,7 @@ def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
         with replacing(table) as new_table, replacing(vectors) as new_vectors:
             count = _write(catalog, model, new_vectors, new_table)
     except OSError as error:
-        raise LibraryReadOnly(f"cannot write to {folder}: {error.strerror or error}") from error
+        raise because(LibraryReadOnly, f"cannot write to {folder}", error) from error
     return Exported(vectors, table, count)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryReadOnly
+from retrieval.errors import LibraryReadOnly, because
 from retrieval.locate import INDEX_FILE
 from retrieval.records import ModelRecord
 from retrieval.standing import PADDING, SUFFIX, is_measured, with_pulls
@@ -47,7 +47,7 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
         spec = choose_spec(count, dim, SUFFIX if dim > model.dim else ())
         return VectorIndex.build(path, _batches(catalog, model), spec, dim)
     except OSError as error:
-        raise LibraryReadOnly(f"cannot write {path}: {error.strerror or error}") from error
+        raise because(LibraryReadOnly, f"cannot write {path}", error) from error
 
 
 def outdate(catalog: Catalog, digest: str) -> None:

@@ -93,6 +93,7 @@ def index(
         finally:
             pool.close()
             recorder.close()
+        catalog.checkpoint()
     yield run.summary()
 
 

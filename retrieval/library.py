@@ -420,6 +420,15 @@ class Library:
         self.close()  # a catalog may be put in the place of the one that is open
         return check(self.folder, repair)
 
+    def backup(self, file: StrPath, *, force: bool = False) -> int:
+        """Copy the catalog into one file, checked, while others may use it; returns its size in
+        bytes. force: replace a file that exists. Raises PathTaken, PathNotFound, LibraryNotFound,
+        LibraryReadOnly, CatalogDamaged.
+        """
+        from retrieval.backup import backup
+
+        return backup(self._catalog(), Path(file).expanduser(), replace=force)
+
     def forget(self, path: StrPath) -> int:
         """Drop what is known of a folder or file; returns how many files that were. Touches no
         picture. What lies in a folder that stays is left out of it from now on, until it is named
@@ -433,6 +442,13 @@ class Library:
         """
         return self._catalog().relocate(given(old), given(new))
 
+    def rest(self) -> None:
+        """Let go of the catalog's file if nothing was asked for a while. To be called now and then
+        by whoever keeps a library open: then the file is whole without the ones beside it.
+        """
+        if opened := self._opened:
+            opened[0].rest()
+
     # -- the catalog -----------------------------------------------------------------------------
 
     @property
@@ -441,7 +457,7 @@ class Library:
         return self._catalog()
 
     def _exists(self) -> bool:
-        return self._opened is not None or (self.folder / FILE_NAME).is_file()
+        return (self.folder / FILE_NAME).is_file()
 
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
@@ -451,9 +467,13 @@ class Library:
 
     def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
         with self._opening:
-            if self._opened is None:
-                if not create and not self._exists():
+            if not self._exists():
+                if not create:
                     raise LibraryNotFound(self._none_yet())
+                if self._opened:  # it was there, and was removed
+                    self._opened[0].close()
+                    self._opened = None
+            if self._opened is None:
                 catalog = Catalog.open(self.folder, create=create)
                 self._opened = catalog, Searcher(catalog)
             return self._opened

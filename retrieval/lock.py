@@ -1,5 +1,6 @@
 """One writer at a time, across processes; the others are told who, and how far it has come."""
 
+import errno
 import json
 import os
 import time
@@ -9,9 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, SoftFileLock, Timeout
 
-from retrieval.errors import LibraryBusy, LibraryReadOnly
+from clipmodel.file_lock import acquired, is_mark, mark_of
+from retrieval import medium
+from retrieval.database import no_locks
+from retrieval.errors import LibraryBusy, LibraryReadOnly, because
+from retrieval.paths import create, drop_link
 from retrieval.records import Progress, Underway
 
 # The lock file itself is emptied by whoever tries it, so the holder's name is beside it.
@@ -28,24 +33,43 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
 
     Yields what tells others how far it has come, to be called as often as one likes. is_brief: so
     that they wait until it is done. The system lets go of the lock when a process dies, so it is
-    never left behind.
+    never left behind; where it has no locks, see `clipmodel.file_lock`.
     """
-    lock = FileLock(folder / LOCK, timeout=0, is_singleton=False)
     try:
-        _acquire(lock, folder)
+        lock = _acquire(folder)
     except Timeout as error:
         raise LibraryBusy(f"the library {folder} is being written{_holder(folder)}") from error
     except OSError as error:
-        raise LibraryReadOnly(
-            f"cannot write to the library {folder}: {error.strerror or error}"
-        ) from error
-    holder = Holder(folder, is_brief)
+        raise because(LibraryReadOnly, f"cannot write to the library {folder}", error) from error
     try:
-        holder.write()
-        yield holder.tell
+        if is_mark(lock) and not medium.has_locks(folder):  # SQLite does not go without
+            raise no_locks(folder)
+        before = _said(folder)
+        holder = Holder(folder, is_brief)
+        try:
+            holder.write()
+            _beware_of_other_mounts(folder, lock, before)
+            yield holder.tell
+        finally:
+            holder.remove()
     finally:
-        holder.remove()
         lock.release()
+
+
+def _beware_of_other_mounts(folder: Path, lock: BaseFileLock, left: dict[str, Any]) -> None:
+    """One mount of a folder may have locks, and another none: then neither keeps the other out."""
+    if not is_mark(lock):
+        if (mark := mark_of(folder / LOCK)).exists():
+            try:
+                SoftFileLock(mark, timeout=0, is_singleton=False).acquire().lock.release()
+            except Timeout as error:
+                said = f"the library {folder} is being written{_marker(mark)}"
+                raise LibraryBusy(said) from error
+    elif left and not _is_of_the_dead(left):
+        raise LibraryBusy(
+            f"the library {folder} is being written{_by(left)}; "
+            f"if that process is gone, remove {folder / HOLDER}"
+        )
 
 
 class Holder:
@@ -56,7 +80,12 @@ class Holder:
         self._new = folder / f"{HOLDER}.new"  # takes its place, so that nobody reads half of it
         self._began, self._told = time.time(), 0.0  # the first note is written at once
         since = datetime.fromtimestamp(self._began).isoformat(" ", "seconds")
-        self._said: dict[str, Any] = {"pid": os.getpid(), "since": since, "brief": is_brief}
+        self._said: dict[str, Any] = {
+            "pid": os.getpid(),
+            "host": _host(),
+            "since": since,
+            "brief": is_brief,
+        }
 
     def tell(self, progress: Progress) -> None:
         if (now := time.time()) >= self._told + TELL_SECONDS:
@@ -66,6 +95,7 @@ class Holder:
 
     def write(self, **more: Any) -> None:
         with suppress(OSError):  # a courtesy; a full disk will be complained of by the catalog
+            create(self._new)
             self._new.write_text(json.dumps(self._said | more))
             self._new.replace(self._path)
 
@@ -88,24 +118,42 @@ def underway(folder: Path) -> Underway | None:
 
 def _is_held(folder: Path) -> bool:
     """Asked only where a holder's file is there; one that was killed has left it behind."""
-    lock = FileLock(folder / LOCK, timeout=0, is_singleton=False)
     try:
-        with lock:
-            (folder / HOLDER).unlink(missing_ok=True)
+        lock = acquired(folder / LOCK, timeout=0)
     except Timeout:
+        return True
+    except PermissionError:
+        return _is_locked(folder / LOCK)
+    except OSError as error:
+        return error.errno == errno.EROFS and _is_locked(folder / LOCK)
+    with suppress(OSError):
+        (folder / HOLDER).unlink(missing_ok=True)
+    lock.release()
+    return False
+
+
+def _is_locked(path: Path) -> bool:
+    """Of a file that this process can only read."""
+    import fcntl  # there is no such file elsewhere: Windows lets anybody lock
+
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
     except OSError:
         pass
     return False
 
 
-def _acquire(lock: FileLock, folder: Path) -> None:
+def _acquire(folder: Path) -> BaseFileLock:
+    drop_link(folder / LOCK)  # it would be emptied, whatever it leads to
     try:
-        lock.acquire()
+        return acquired(folder / LOCK, timeout=0)
     except Timeout:
         if not _is_brief(folder):
             raise
-        lock.acquire(timeout=BRIEF_SECONDS)
+        return acquired(folder / LOCK, BRIEF_SECONDS)
 
 
 def _is_brief(folder: Path) -> bool:
@@ -113,10 +161,41 @@ def _is_brief(folder: Path) -> bool:
 
 
 def _holder(folder: Path) -> str:
-    said = _said(folder)
-    if {"pid", "since"} <= said.keys():
-        return f" by process {said['pid']} since {said['since']}; wait until it is done"
-    return " by another process; wait until it is done"
+    if (mark := mark_of(folder / LOCK)).exists():
+        return _marker(mark)
+    return f"{_by(_said(folder))}; wait until it is done"
+
+
+def _by(said: dict[str, Any]) -> str:
+    if not {"pid", "since"} <= said.keys():
+        return " by another process"
+    where = f" on {said['host']}" if said.get("host", _host()) != _host() else ""
+    return f" by process {said['pid']}{where} since {said['since']}"
+
+
+def _marker(mark: Path) -> str:
+    """Who made a mark that cannot be taken over, and what to do if that is all that is left."""
+    with suppress(OSError, ValueError):
+        pid, host, *_ = mark.read_text().split("\n")
+        if host and host != _host():
+            return f" by process {pid} on {host}; if that is gone, remove {mark}"
+        if pid:
+            return f" by process {pid}; wait until it is done"
+    return f" by another process; if there is none, remove {mark}"
+
+
+def _is_of_the_dead(said: dict[str, Any]) -> bool:
+    """Whether it was this machine's, and is no more."""
+    if said.get("host") != _host() or os.name != "posix":
+        return False
+    with suppress(OSError, ValueError, TypeError, OverflowError):
+        os.kill(int(said["pid"]), 0)
+        return int(said["pid"]) == os.getpid()
+    return True
+
+
+def _host() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
 def _said(folder: Path) -> dict[str, Any]:

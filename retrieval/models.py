@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from clipmodel import pretrained
+from clipmodel import errors, pretrained
 from clipmodel.errors import ClipModelError, DownloadError
-from retrieval.errors import ModelMismatch, ModelUnavailable
+from retrieval.errors import ModelMismatch, ModelUnavailable, TooManyOpenFiles
 from retrieval.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ def known(current: ModelRecord | None) -> list[KnownModel]:
 
 
 def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
-    model = pretrained.resolve(os.fspath(name), download=download)
+    try:
+        model = pretrained.resolve(os.fspath(name), download=download)
+    except errors.TooManyOpenFiles as error:  # which says nothing about the model
+        raise TooManyOpenFiles(str(error)) from error
     if _is_named(name):
         return model
     # A path: a library that holds the model finds it again by that, from wherever it is asked.

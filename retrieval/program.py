@@ -1,6 +1,7 @@
 """What every command shares: the options before and after its name, and errors as one line."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.errors import RetrieveError
+from retrieval.errors import SPENT, RetrieveError, is_spent
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -41,6 +42,24 @@ class Settings:
         if len(index_files) == 1:
             read_ahead(index_files[0])
         return self.open()
+
+
+def open_streams() -> None:
+    """Lead the standard streams that this process was started without nowhere. Else a file of the
+    library gets the number of one, and all that is printed.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere == number:
+                os.set_inheritable(number, True)
+            else:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, 1, "utf-8", "backslashreplace", closefd=False))
 
 
 class PathType(click.Path):
@@ -109,6 +128,8 @@ def explained(error: Exception) -> str:
 
     if isinstance(error, (RetrieveError, ClipModelError)):
         return str(error)
+    if is_spent(error):  # also where a library or a module could not be opened
+        return SPENT
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}"
     kind = type(error).__name__

@@ -76,7 +76,7 @@ def of_status(status: Status) -> str:
         ("pictures", pictures),
         ("failures", f"{counts.failures:,}{failures}"),
         ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
-        ("on disk", _bytes(status.bytes)),
+        ("on disk", size_of(status.bytes)),
         *((("indexing", _underway(status.underway)),) if status.underway else ()),
         *(("folder", _root(root)) for root in status.roots),
     ]
@@ -211,7 +211,8 @@ def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _bytes(count: float) -> str:
+def size_of(count: float) -> str:
+    """Bytes, in a unit that people read."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from retrieval.errors import reason
 from retrieval.exclusions import Excluded, is_excluded
 from retrieval.records import Found, found_at
 
@@ -77,9 +78,9 @@ def scan(
                     except FileNotFoundError:
                         continue  # it vanished meanwhile
                     except OSError as error:
-                        yield Unlisted(prefix + name, error.strerror or str(error))
+                        yield Unlisted(prefix + name, reason(error))
         except OSError as error:
-            yield Unlisted(folder, error.strerror or str(error))
+            yield Unlisted(folder, reason(error))
 
 
 def lists(path: bytes, excluded: Excluded) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.errors import InvalidQuery, PathNotFound
+from retrieval.errors import InvalidQuery, PathNotFound, because
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ def read_labels(file: Path) -> list[str]:
         lines = file.read_text("utf-8").splitlines()
     except FileNotFoundError as error:
         raise PathNotFound(f"no such file of labels: {file}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise because(InvalidQuery, f"{file} cannot be read", error) from error
+    except UnicodeDecodeError as error:
         raise InvalidQuery(f"{file} is no file of labels, one a line in UTF-8: {error}") from error
     named = (line.strip() for line in lines)
     return list(dict.fromkeys(line for line in named if line and not line.startswith("#")))

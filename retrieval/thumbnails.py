@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.paths import database_files, drop_link
+from retrieval.pool import Pool
 
 FILE_NAME = "thumbnails.sqlite"
 VERSION = 1  # of how they are drawn: those of another one are dropped
@@ -25,29 +26,42 @@ class ThumbnailCache:
     """Digest of a picture's file -> WebP. May be used from any number of threads."""
 
     def __init__(self, folder: Path, most: int = MOST_BYTES) -> None:
+        self._path = folder / FILE_NAME
         self._most = most
         self._one_at_a_time = threading.Lock()
-        self._connection = _opened(folder / FILE_NAME)
+        self._connections = Pool(self._path, lambda: _with_table(self._path))
+        self._is_closed = False
+        self._make()
 
     def get(self, digest: bytes) -> bytes | None:
-        with self._one_at_a_time, suppress(sqlite3.Error):
-            if self._connection:
-                return _get(self._connection, digest)
+        with self._one_at_a_time, suppress(sqlite3.Error, OSError):
+            if self._is_closed:
+                return None
+            with self._connections.lent() as connection:
+                return _get(connection, digest)
         return None
 
     def put(self, digest: bytes, webp: bytes) -> None:
-        with self._one_at_a_time, suppress(sqlite3.Error):
-            if self._connection:
+        with self._one_at_a_time, suppress(sqlite3.Error, OSError):
+            if self._is_closed:
+                return
+            if not self._path.exists():  # it may be deleted at any time
+                self._make()
+            with self._connections.lent() as connection:
                 row = (digest, time.time(), webp)
-                self._connection.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", row)
-                if (held := _bytes(self._connection)) > self._most:
-                    _drop_oldest(self._connection, int(held - SPARED * self._most))
+                connection.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", row)
+                if (held := _bytes(connection)) > self._most:
+                    _drop_oldest(connection, int(held - SPARED * self._most))
 
     def close(self) -> None:
         with self._one_at_a_time:
-            if self._connection:
-                self._connection.close()
-            self._connection = None
+            self._is_closed = True
+        self._connections.close()
+
+    def _make(self) -> None:
+        """The file, if it is not there or damaged, and can be."""
+        if connection := _opened(self._path):
+            connection.close()
 
 
 def forget(folder: Path, digests: Iterable[bytes]) -> None:

@@ -1,7 +1,7 @@
 """What changes on disk comes into the library by itself: `retrieve watch`.
 
-A thread for each folder passes on what the system tells of it; this one gathers that, finds out
-which of it matters, and runs the indexer over exactly those files and folders.
+Some threads, each for some folders, pass on what the system tells of them; this one gathers that,
+finds out which of it matters, and runs the indexer over exactly those files and folders.
 """
 
 import os
@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from watchfiles import Change
 from watchfiles import watch as changes_below
 
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryBusy, PathNotFound
+from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
 from retrieval.language import is_named_as_picture
 from retrieval.library import Library
@@ -30,6 +31,7 @@ WAIT_MS = 2_000  # at most, while changes go on
 CHECK_MS = 1_000  # between two looks whether a folder is still there
 AGAIN_SECONDS = 1.0  # between two looks for one that is not, or two tries for a busy library
 UNWATCHED_SECONDS = 300.0  # between two runs over a folder that the system cannot watch
+WATCHERS = 16  # at most: the system has three files for each, and 128 of them for a user
 MANY = 100  # files, of which rather the folders are looked through
 
 Say = Callable[[str], None]
@@ -58,7 +60,7 @@ def watch(
     targets = resolve(library.catalog, paths)
     with watching(targets, say) as changes:
         while True:
-            changed = _gathered(changes)
+            changed = _gathered(changes, library.rest)
             while due := what_matters(library.catalog, targets, changed):
                 try:
                     ran(indexer.index(due))
@@ -136,78 +138,139 @@ Changes = queue.SimpleQueue[set[Path]]
 @contextmanager
 def watching(targets: Sequence[Target], say: Say) -> Iterator[Changes]:
     """What changes at or below the targets, a set at a time."""
-    changes, stop = Changes(), threading.Event()
-    threads = [
-        threading.Thread(target=_watch, args=(target, changes, stop, say), daemon=True)
-        for target in targets
-    ]
-    for thread in threads:
-        thread.start()
+    watchers = Watchers(say)
+    for is_deep in (True, False):
+        folders = {_folder_of(target) for target in targets if target.root.entire == is_deep}
+        for share in _shares(sorted(folders)):
+            watchers.start(share, is_deep)
     try:
-        yield changes
+        yield watchers.changes
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+        watchers.stop()
 
 
-def _gathered(changes: Changes) -> set[Path]:
-    """All that is known to have changed; waits for the first."""
+def _folder_of(target: Target) -> Path:
+    return target.path if target.path.is_dir() else target.path.parent
+
+
+def _shares(folders: list[Path]) -> Iterator[list[Path]]:
+    """In as many parts as may be watched apart from each other."""
+    size = -(-len(folders) // WATCHERS) or 1
+    return (folders[start : start + size] for start in range(0, len(folders), size))
+
+
+def _gathered(changes: Changes, wait: Callable[[], None]) -> set[Path]:
+    """All that is known to have changed; waits for the first, and calls `wait` now and then."""
     while True:
         try:
             changed = changes.get(timeout=AGAIN_SECONDS)  # without one, Windows hears no Ctrl-C
             break
         except queue.Empty:
-            continue
+            wait()
     while not changes.empty():
         changed |= changes.get()
     return changed
 
 
-def _watch(target: Target, changes: Changes, stop: threading.Event, say: Say) -> None:
-    """One target, as long as it is wanted."""
-    folder = target.path if target.path.is_dir() else target.path.parent
-    while not stop.is_set():
-        try:
-            _pass_on(folder, target.root.entire, changes, stop)
-        except (OSError, RuntimeError) as error:  # RuntimeError: other complaints of the system
-            if folder.is_dir():
-                say(f"{folder} cannot be watched ({error}); it is looked through now and then")
-                stop.wait(UNWATCHED_SECONDS)
-                changes.put({folder})
-        if not stop.is_set() and not folder.is_dir():
-            say(f"{folder} is gone; what is known there is kept (`retrieve forget` drops it)")
-            while not folder.is_dir() and not stop.wait(AGAIN_SECONDS):
+class Watchers:
+    """Threads that pass on what the system tells, each of some folders."""
+
+    def __init__(self, say: Say) -> None:
+        self.changes = Changes()
+        self._say = say
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, folders: list[Path], is_deep: bool) -> None:
+        thread = threading.Thread(target=self._watch, args=(folders, is_deep), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:  # one that is split up has added others
+            thread.join()
+
+    def _watch(self, folders: list[Path], is_deep: bool) -> None:
+        """As long as they are wanted. One that cannot be watched is kept apart from the others."""
+        gone = set[Path]()
+        while not self._stopped.is_set():
+            seen = _identities(folders)  # first of all: what changes from here on is noticed
+            there = [folder for folder in folders if folder.is_dir()]
+            for folder in sorted(set(folders) - set(there) - gone):
+                self._say(
+                    f"{folder} is gone; what is known there is kept (`retrieve forget` drops it)"
+                )
+            gone = set(folders) - set(there)
+            try:
+                self._pass_on(there, is_deep, partial(_are, folders, seen))
+            except (OSError, RuntimeError) as error:  # RuntimeError: other complaints of the system
+                if not all(folder.is_dir() for folder in there):
+                    continue
+                if len(folders) > 1 and not is_spent(error):
+                    half = len(folders) // 2
+                    self.start(folders[:half], is_deep)
+                    return self._watch(folders[half:], is_deep)
+                self._do_without(there, error)
+
+    def _pass_on(self, there: list[Path], is_deep: bool, are_same: Callable[[], bool]) -> None:
+        """Until one of the folders is gone or comes back, or another one has its name. What came to
+        pass before the system began to tell of changes is found by looking through them once.
+        """
+        is_first = True
+        if not there:
+            while are_same() and not self._stopped.wait(AGAIN_SECONDS):
                 pass
-
-
-def _pass_on(folder: Path, is_deep: bool, changes: Changes, stop: threading.Event) -> None:
-    """Until the folder is gone, or another one has its name. What came to pass before the system
-    began to tell of changes is found by looking through it once.
-    """
-    identity, is_first = _identity(folder), True
-    for told in changes_below(
-        folder,
-        watch_filter=None,
-        debounce=WAIT_MS,
-        step=QUIET_MS,
-        rust_timeout=CHECK_MS,
-        yield_on_timeout=True,
-        stop_event=stop,
-        recursive=is_deep,
-    ):
-        if is_first:
-            changes.put({folder})
-            is_first = False
-        if told:
-            changes.put({Path(path) for kind, path in told if _tells(kind, path)})
-        elif _identity(folder) != identity:
             return
+        for told in changes_below(
+            *there,
+            watch_filter=None,
+            debounce=WAIT_MS,
+            step=QUIET_MS,
+            rust_timeout=CHECK_MS,
+            yield_on_timeout=True,
+            stop_event=self._stopped,
+            recursive=is_deep,
+        ):
+            if is_first:
+                self.changes.put(set(there))
+                is_first = False
+            if told:
+                self.changes.put({Path(path) for kind, path in told if _tells(kind, path)})
+            elif not are_same():
+                return
+
+    def _do_without(self, there: list[Path], error: Exception) -> None:
+        """Look through them now and then."""
+        several = f" and {len(there) - 1:,} others" if len(there) > 1 else ""
+        why = _limit() if is_spent(error) else error
+        self._say(
+            f"{there[0]}{several} cannot be watched ({why}); looking through now and then instead"
+        )
+        self._stopped.wait(UNWATCHED_SECONDS)
+        self.changes.put(set(there))
+
+
+def _limit() -> str:
+    """Which one was reached: the system answers the same for both."""
+    try:
+        with open(os.devnull, "rb"), open(os.devnull, "rb"), open(os.devnull, "rb"):
+            return "too many watchers; raise the sysctl fs.inotify.max_user_instances"
+    except OSError:
+        return SPENT
 
 
 def _tells(kind: Change, path: str) -> bool:
     """A folder is told of when something in it is, too; a new one has to be looked through."""
     return kind != Change.modified or not os.path.isdir(path)
+
+
+def _are(folders: Sequence[Path], identities: Sequence[tuple[int, int] | None]) -> bool:
+    return _identities(folders) == identities
+
+
+def _identities(folders: Iterable[Path]) -> list[tuple[int, int] | None]:
+    return [_identity(folder) for folder in folders]
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from retrieval.errors import RetrieveError
+from retrieval.errors import RetrieveError, reason
 from retrieval.task import Answer, Task
 
 PIPE_BYTES = 1 << 18  # an answer of 224 × 224 pixels fits, so that a worker goes on at once
@@ -62,7 +62,7 @@ class Worker:
         try:
             self._process = processes.start()
         except OSError as error:
-            raise WorkersFailed(f"no worker process can be started: {error.strerror}") from error
+            raise WorkersFailed(f"no worker process can be started: {reason(error)}") from error
         try:
             self._send((sys.path, processes.seconds))
             self._receive()

@@ -16,6 +16,8 @@ from retrieval import malloc
 from retrieval.bounds import memory_for
 from retrieval.task import work
 
+STANDARD_ERROR = 2  # by number: a process that was started without has no sys.stderr
+
 
 def serve(seconds: float) -> None:
     """Answer tasks from standard input on standard output, until there are no more."""
@@ -31,7 +33,7 @@ def serve(seconds: float) -> None:
             return
         memory.allow(memory_for(task.max_pixels))
         # Ends the process from outside the interpreter, so that a loop in C ends as well.
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
         answer = work(task)
         faulthandler.cancel_dump_traceback_later()
         _reply(answers, answer)

@@ -1,5 +1,6 @@
 """The application: routes, errors as JSON, the files of the page."""
 
+import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from retrieval.errors import (
     PathNotFound,
     RetrieveError,
     UnreadablePicture,
+    is_spent,
 )
 from retrieval.program import explained
 from retrieval.web import collection, pictures, searching, uploads
@@ -38,7 +40,9 @@ def application(site: Site) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         site.prepare()
+        resting = asyncio.create_task(site.rest())
         yield
+        resting.cancel()
         site.close()
 
     app = FastAPI(
@@ -80,6 +84,8 @@ async def _failed(_: Request, failure: Exception) -> Response:
         case LibraryBusy():
             status = 409
         case RetrieveError() | ClipModelError():
+            status = 503
+        case _ if is_spent(failure):
             status = 503
         case _:
             status = 500

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from retrieval.errors import CannotServe
+from retrieval.errors import CannotServe, reason
 from retrieval.library import Library
 from retrieval.web.app import application
 from retrieval.web.connections import Connection, log_sparsely
@@ -90,7 +90,7 @@ def listen(host: str, port: int | None) -> socket.socket:
             return _bound(host, each)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                said = error.strerror or error
+                said = reason(error)
                 raise CannotServe(f"cannot listen at {host}, port {each}: {said}") from error
     if port is None:
         raise CannotServe(f"none of the ports from {PORT} on is free; name one with --port")

@@ -1,5 +1,6 @@
 """What the routes of one server share: its library, its settings, and what it keeps in memory."""
 
+import asyncio
 import ipaddress
 import os
 import secrets
@@ -22,6 +23,7 @@ from retrieval.bounds import MAX_PIXELS
 from retrieval.errors import RetrieveError
 from retrieval.filters import Filters
 from retrieval.library import Library
+from retrieval.pool import REST_SECONDS
 from retrieval.task import Answer, Task
 from retrieval.web.decoders import Decoders
 from retrieval.web.drawing import SMALL, Thumbnails
@@ -109,6 +111,12 @@ class Site:
     def _prepare(self) -> None:
         with suppress(RetrieveError):  # the first who asks is told
             self.library.prepare()
+
+    async def rest(self) -> None:
+        """Let go of the catalog's file whenever nobody asks for a while, so that it is whole."""
+        while True:
+            await asyncio.sleep(REST_SECONDS)
+            await run_sync(self.library.rest)
 
     def close(self) -> None:
         self._preparing.join()

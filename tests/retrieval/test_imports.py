@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths exclusions spelling copy_names relevance malloc",
-    "standing scan exif decode lock database locate filters templates addresses fetch tags fonts "
-    "graphics difference_hash nearness stars presence",
+    "errors bounds records paths exclusions spelling copy_names relevance malloc medium pool",
+    "standing scan exif decode lock database onlooker locate filters templates addresses fetch",
+    "tags fonts graphics difference_hash nearness stars presence",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
@@ -25,7 +25,7 @@ STAGES = [
     "browse",
     "indexer embed search",
     "salvage",
-    "status check ask",
+    "status check ask backup",
     "library",
     "output report pictures page sheet preview watch",
     "program demo",
@@ -37,7 +37,7 @@ STAGES = [
 OUTSIDE = {
     "clipmodel": {
         "completion", "decode", "embed", "encoders", "indexer", "library", "models", "program",
-        "demo", "recorder", "refill", "standing",
+        "demo", "lock", "recorder", "refill", "standing",
     },
     "indexes": {"check", "index_file", "program", "search", "status"},
     "sqlalchemy": {"catalog", "schema", "transactions"},

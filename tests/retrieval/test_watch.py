@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shlex
 import shutil
 import signal
 import subprocess
@@ -184,3 +185,30 @@ def test_a_named_file_that_is_gone_is_removed(indexed: Path) -> None:
         shutil.move(indexed, indexed.with_name("away"))
     with Library.open(indexed.with_name("away")) as library:
         assert library.status().counts.files == 13
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit, inotify")
+def test_more_folders_than_files_may_be_open(home: Path) -> None:
+    """A few watchers are enough for all of them; what comes into the last one is noticed."""
+    folders = [home / "photos" / f"{number:03d}" for number in range(80)]
+    for number, folder in enumerate(folders):
+        paint(folder / "one.png", "red", number)
+    command = [sys.executable, "-m", "retrieval.cli", "watch", *map(str, folders)]
+    with subprocess.Popen(
+        ["sh", "-c", f"ulimit -n 100; exec {shlex.join(command)} --library {home / 'library'}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline().endswith("  80 new\n")
+        paint(folders[-1] / "two.png", "blue", 100)
+        assert process.stdout.readline().endswith("  1 new\n")
+        shutil.rmtree(folders[40])
+        assert f"{folders[40]} is gone" in process.stdout.readline()
+        paint(folders[40] / "three.png", "blue", 101)
+        said = process.stdout.readline()
+        assert said.endswith("  1 new, 1 removed\n"), said
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0

@@ -10,7 +10,7 @@ import click
 
 from tests.torture.tally import Tally, table
 
-SECTIONS = ("kills", "disk", "damage", "pictures", "readers")
+SECTIONS = ("kills", "disk", "damage", "pictures", "readers", "soak")
 
 
 @click.command()

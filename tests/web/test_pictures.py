@@ -3,10 +3,12 @@
 import io
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +289,17 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_a_cache_that_is_deleted_is_made_again(tmp_path: Path) -> None:
+    cache = ThumbnailCache(tmp_path)
+    cache.put(b"one", b"thumbnail")
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    assert cache.get(b"one") is None
+    cache.put(b"two", b"thumbnail")
+    assert cache.get(b"two") == b"thumbnail" and (tmp_path / FILE_NAME).exists()
+    cache.close()
+
+
 def test_where_nothing_can_be_kept_they_are_made_again(indexed: Path) -> None:
     library = Library.open(indexed)
     (library.folder / FILE_NAME).mkdir()  # as a folder that cannot be written to, for root as well
@@ -299,8 +312,7 @@ def test_a_forgotten_picture_leaves_no_thumbnail(client: TestClient, indexed: Pa
         thumbnail(client, path)
     with Library.open(indexed) as library:
         library.forget(indexed / "large")
-        [[left]] = ThumbnailCache(library.folder)._connection.execute(  # type: ignore[union-attr]
-            "SELECT count(*) FROM thumbnails"
-        )
+        with closing(sqlite3.connect(library.folder / FILE_NAME)) as cache:
+            [[left]] = cache.execute("SELECT count(*) FROM thumbnails")
         assert left == 1 and library.check() == []
         assert library.status().thumbnail_bytes > 0
