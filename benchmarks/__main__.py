@@ -14,11 +14,13 @@ from benchmarks import peers, report
 NAMES = tuple(
     "encode decode indexes search serve rescan news index memory relevance duplicates".split()
 )
+LONG = ("soak",)  # only when it is named
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG))
 @click.option("--quick", is_flag=True, help="Smaller inputs: to see that it runs.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Duration of `soak` (default: 60).")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -26,22 +28,24 @@ NAMES = tuple(
     show_default=True,
     help="Folder for NAME.json.",
 )
-def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
+def main(names: tuple[str, ...], quick: bool, minutes: float | None, out: Path) -> None:
     """Measure, with inputs made on the spot, and print a table for each NAME."""
     if len(names) == 1:
-        return measure(names[0], quick, out)
+        return measure(names[0], quick, minutes, out)
     for name in names or NAMES:  # each in a process of its own, as they change what it does
         options = ["--quick"] if quick else []
+        options += ["--minutes", str(minutes)] if minutes and name in LONG else []
         command = [sys.executable, "-m", "benchmarks", name, "--out", str(out), *options]
         subprocess.run(command, check=True)
 
 
-def measure(name: str, quick: bool, out: Path) -> None:
+def measure(name: str, quick: bool, minutes: float | None, out: Path) -> None:
     benchmark = import_module(f"benchmarks.{name}")
     click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
     with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
         os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own
-        rows = list(benchmark.run(Path(folder), quick))
+        length = {"minutes": minutes} if minutes and name in LONG else {}
+        rows = list(benchmark.run(Path(folder), quick, **length))
     click.echo(report.table(rows))
     if peers.absent:
         click.echo(f"\nNot here, so left out: {', '.join(peers.absent)} (benchmarks/README.md)")

@@ -1,6 +1,7 @@
 """The benchmarks' own parts: what a figure is made of had better be right."""
 
 import os
+import random
 import sqlite3
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import duplicates, limits, page_cache, peers, report
+from benchmarks import duplicates, limits, page_cache, peers, report, soak
 from benchmarks.decode import encoded, plain
 from benchmarks.inputs import PictureLike, photos, small_photos
 from benchmarks.libraries import SMALL, filled, filled_from, random_model
@@ -39,7 +40,10 @@ def test_percentiles() -> None:
     assert (times.p50, times.p99) == (0.5, 0.99)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+
+
+@LINUX
 def test_the_memory_of_a_process_and_its_children_is_seen() -> None:
     hold = "import time; held = b'x' * {}; time.sleep(0.5)"
     child = (
@@ -47,6 +51,24 @@ def test_the_memory_of_a_process_and_its_children_is_seen() -> None:
     )
     ran = run([sys.executable, "-c", child])
     assert ran.own is not None and 40 << 20 < ran.own < 120 << 20
+
+
+@LINUX
+def test_a_soak_under_every_kind_of_request(tmp_path: Path) -> None:
+    with soak.serving(tmp_path, 60) as load:
+        chance = random.Random(0)
+        for kind in soak.KINDS:
+            soak.together(load, [(chance.random(), [kind])] * 2)
+        row = soak.held(load, tmp_path, 0.0)
+    assert load.failed.total() == 0, load.failed
+    assert int(row["requests"] or 0) >= 2 * len(soak.KINDS) and row["temporary files"] == 0
+
+
+@LINUX
+def test_a_soak_counts_what_failed(tmp_path: Path) -> None:
+    load = soak.Load(os.getpid(), 0, "secret", tmp_path)  # nobody listens at port 0
+    soak.together(load, [(0.0, [soak.by_words])])
+    assert load.requests == load.failed.total() == 1
 
 
 def test_a_program_that_fails_is_heard() -> None:
