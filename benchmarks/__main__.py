@@ -20,7 +20,11 @@ LONG = ("soak",)  # only when it is named
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG))
 @click.option("--quick", is_flag=True, help="Smaller inputs: to see that it runs.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Duration of `soak` (default: 60).")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Duration of `soak` (default: 60).",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
