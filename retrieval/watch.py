@@ -10,16 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from watchfiles import Change
 from watchfiles import watch as changes_below
 
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryBusy, PathNotFound
+from retrieval.errors import Interrupted, LibraryBusy, PathNotFound
 from retrieval.exclusions import Excluded
 from retrieval.language import is_named_as_picture
 from retrieval.library import Library
+from retrieval.notices import Notices
 from retrieval.paths import given, relative
 from retrieval.records import Progress, Summary
 from retrieval.scan import lists
@@ -46,8 +48,8 @@ def watch(
     say: Say,
 ) -> None:
     """Bring the library up to date with `paths` (none: all that it knows), and keep it so until it
-    is interrupted. bar: gives what is told of the progress of one run. ran: told what each run did.
-    say: told of what stands in the way.
+    is interrupted. bar: gives what is told of the progress of one run. ran: told what each run did,
+    without the problems that it has been told of. say: told of what stands in the way.
 
     Raises Interrupted when that happens in a run; and as `Library.index` does, but for a library
     that is busy: it is waited for.
@@ -68,24 +70,31 @@ def watch(
 
 
 class Patient:
-    """Runs that wait for other writers."""
+    """Runs that wait for other writers, and say once what was left as it was."""
 
     def __init__(self, library: Library, bar: Bar, say: Say) -> None:
         self._library = library
         self._bar = bar
         self._say = say
+        self._notices = Notices()
 
     def index(self, paths: Sequence[Path], exclude: Sequence[str] = ()) -> Summary:
         is_told = False
         while True:
             try:
                 with self._bar() as progress:
-                    return self._library.index(paths, exclude=exclude, progress=progress)
+                    summary = self._library.index(paths, exclude=exclude, progress=progress)
+                return self._brief(summary, paths)
+            except Interrupted as interrupt:
+                raise Interrupted(self._brief(interrupt.summary, paths)) from None
             except LibraryBusy as error:
                 if not is_told:
                     self._say(str(error))
                 is_told = True
                 time.sleep(AGAIN_SECONDS)
+
+    def _brief(self, summary: Summary, paths: Sequence[Path]) -> Summary:
+        return replace(summary, problems=self._notices.fresh(summary.problems, paths))
 
 
 def what_matters(
@@ -167,16 +176,20 @@ def _gathered(changes: Changes) -> set[Path]:
 def _watch(target: Target, changes: Changes, stop: threading.Event, say: Say) -> None:
     """One target, as long as it is wanted."""
     folder = target.path if target.path.is_dir() else target.path.parent
+    said = ""  # why it cannot be watched: once
     while not stop.is_set():
         try:
             _pass_on(folder, target.root.entire, changes, stop)
         except (OSError, RuntimeError) as error:  # RuntimeError: other complaints of the system
             if folder.is_dir():
-                say(f"{folder} cannot be watched ({error}); it is looked through now and then")
+                if said != str(error):
+                    say(f"{folder} cannot be watched ({error}); it is looked through now and then")
+                said = str(error)
                 stop.wait(UNWATCHED_SECONDS)
                 changes.put({folder})
         if not stop.is_set() and not folder.is_dir():
             say(f"{folder} is gone; what is known there is kept (`retrieve forget` drops it)")
+            said = ""
             while not folder.is_dir() and not stop.wait(AGAIN_SECONDS):
                 pass
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
-    "errors bounds records paths exclusions relevance malloc",
+    "errors bounds records paths exclusions relevance malloc notices",
     "standing scan exif decode lock database locate filters templates addresses fetch tags fonts",
     "graphics",
     "language query terminal",
