@@ -12,6 +12,7 @@ from tests import interrupts
 from tests.torture.tally import Tally, table
 
 SECTIONS = ("kills", "disk", "damage", "pictures", "readers")
+SECTIONS += ("times", "links", "descriptors", "headers", "mounts")
 
 
 @click.command()
