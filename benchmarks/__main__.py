@@ -12,11 +12,15 @@ import click
 from benchmarks import peers, report
 
 NAMES = tuple("encode decode indexes search serve rescan news index memory relevance".split())
+ALONE = ("soak",)  # run only if named: they take as long as they are told
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.argument("names", nargs=-1, type=click.Choice((*NAMES, *ALONE)))
 @click.option("--quick", is_flag=True, help="Smaller inputs: to see that it runs.")
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), metavar="M", help="For soak (60)."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -24,22 +28,26 @@ NAMES = tuple("encode decode indexes search serve rescan news index memory relev
     show_default=True,
     help="Folder for NAME.json.",
 )
-def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
+def main(names: tuple[str, ...], quick: bool, minutes: float | None, out: Path) -> None:
     """Measure, with inputs made on the spot, and print a table for each NAME."""
+    if minutes and "soak" not in names:
+        raise click.UsageError("--minutes is for soak")
     if len(names) == 1:
-        return measure(names[0], quick, out)
+        return measure(names[0], quick, minutes, out)
     for name in names or NAMES:  # each in a process of its own, as they change what it does
         options = ["--quick"] if quick else []
+        options += ["--minutes", str(minutes)] if minutes and name == "soak" else []
         command = [sys.executable, "-m", "benchmarks", name, "--out", str(out), *options]
         subprocess.run(command, check=True)
 
 
-def measure(name: str, quick: bool, out: Path) -> None:
+def measure(name: str, quick: bool, minutes: float | None, out: Path) -> None:
     benchmark = import_module(f"benchmarks.{name}")
     click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
     with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
         os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own
-        rows = list(benchmark.run(Path(folder), quick))
+        given = {"minutes": minutes} if minutes else {}
+        rows = list(benchmark.run(Path(folder), quick, **given))
     click.echo(report.table(rows))
     if peers.absent:
         click.echo(f"\nNot here, so left out: {', '.join(peers.absent)} (benchmarks/README.md)")

@@ -69,9 +69,9 @@ def photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(layers.clip(0, 255).astype(np.uint8))
 
 
-def small_photos(folder: Path, count: int) -> None:
+def small_photos(folder: Path, count: int, seed: int = 0) -> None:
     """Fill `folder` with distinct JPEGs of 64×64 pixels: many files, little to decode."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for number in range(count):
         path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

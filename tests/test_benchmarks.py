@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import limits, page_cache, peers, report
+from benchmarks import limits, page_cache, peers, report, soak
 from benchmarks.decode import encoded, plain
 from benchmarks.inputs import PictureLike, photos, small_photos
 from benchmarks.libraries import SMALL, filled, filled_from, random_model
@@ -178,3 +178,16 @@ def test_a_library_knows_the_files_it_was_filled_from(tmp_path: Path) -> None:
         change(every_so_many(tmp_path / "photos"))
         summary = index()
         assert (summary.changed, summary.unchanged, summary.encoded) == (1, 11, 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's /proc")
+def test_a_server_is_soaked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "PAUSE", 0.05)
+    monkeypatch.setattr(soak, "AWAY", 0.2)
+    rows = list(soak.run(tmp_path, quick=True, minutes=0.05))
+    assert [row["when"] for row in rows] == [
+        "start", *(f"{part} of {soak.PARTS}" for part in range(1, soak.PARTS + 1)), "end"
+    ]  # fmt: skip
+    assert all(isinstance(row["descriptors"], int) and row["log bytes"] == 0 for row in rows)
+    assert isinstance(rows[-1]["answers"], int) and rows[-1]["answers"] > soak.VISITORS
+    assert rows[-1]["refused"] == 0

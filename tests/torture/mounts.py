@@ -1,4 +1,4 @@
-"""A library on a mount that may only be read, while its owner writes: right answers, or a reason."""
+"""A library on a mount that may only be read, while its owner writes: right answers or a reason."""
 
 import subprocess
 from collections.abc import Iterator
