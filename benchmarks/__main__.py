@@ -34,6 +34,8 @@ LONG = ("soak",)  # only when it is named
 )
 def main(names: tuple[str, ...], quick: bool, minutes: float | None, out: Path) -> None:
     """Measure, with inputs made on the spot, and print a table for each NAME."""
+    if minutes and not set(LONG) & set(names):
+        raise click.UsageError("--minutes is for soak")
     if len(names) == 1:
         return measure(names[0], quick, minutes, out)
     for name in names or NAMES:  # each in a process of its own, as they change what it does

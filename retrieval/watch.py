@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from watchfiles import Change
 from watchfiles import watch as changes_below
 
 from retrieval.catalog import Catalog
-from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
+from retrieval.errors import SPENT, Interrupted, LibraryBusy, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
 from retrieval.language import is_named_as_picture
 from retrieval.library import Library
+from retrieval.notices import Notices
 from retrieval.paths import given, relative
 from retrieval.records import Progress, Summary
 from retrieval.scan import lists
@@ -48,8 +50,8 @@ def watch(
     say: Say,
 ) -> None:
     """Bring the library up to date with `paths` (none: all that it knows), and keep it so until it
-    is interrupted. bar: gives what is told of the progress of one run. ran: told what each run did.
-    say: told of what stands in the way.
+    is interrupted. bar: gives what is told of the progress of one run. ran: told what each run did,
+    without the problems that it has been told of. say: told of what stands in the way.
 
     Raises Interrupted when that happens in a run; and as `Library.index` does, but for a library
     that is busy: it is waited for.
@@ -70,24 +72,31 @@ def watch(
 
 
 class Patient:
-    """Runs that wait for other writers."""
+    """Runs that wait for other writers, and say once what was left as it was."""
 
     def __init__(self, library: Library, bar: Bar, say: Say) -> None:
         self._library = library
         self._bar = bar
         self._say = say
+        self._notices = Notices()
 
     def index(self, paths: Sequence[Path], exclude: Sequence[str] = ()) -> Summary:
         is_told = False
         while True:
             try:
                 with self._bar() as progress:
-                    return self._library.index(paths, exclude=exclude, progress=progress)
+                    summary = self._library.index(paths, exclude=exclude, progress=progress)
+                return self._brief(summary, paths)
+            except Interrupted as interrupt:
+                raise Interrupted(self._brief(interrupt.summary, paths)) from None
             except LibraryBusy as error:
                 if not is_told:
                     self._say(str(error))
                 is_told = True
                 time.sleep(AGAIN_SECONDS)
+
+    def _brief(self, summary: Summary, paths: Sequence[Path]) -> Summary:
+        return replace(summary, problems=self._notices.fresh(summary.problems, paths))
 
 
 def what_matters(
@@ -193,7 +202,7 @@ class Watchers:
 
     def _watch(self, folders: list[Path], is_deep: bool) -> None:
         """As long as they are wanted. One that cannot be watched is kept apart from the others."""
-        gone = set[Path]()
+        gone, said = set[Path](), ""
         while not self._stopped.is_set():
             seen = _identities(folders)  # first of all: what changes from here on is noticed
             there = [folder for folder in folders if folder.is_dir()]
@@ -204,6 +213,7 @@ class Watchers:
             gone = set(folders) - set(there)
             try:
                 self._pass_on(there, is_deep, partial(_are, folders, seen))
+                said = ""
             except (OSError, RuntimeError) as error:  # RuntimeError: other complaints of the system
                 if not all(folder.is_dir() for folder in there):
                     continue
@@ -211,7 +221,7 @@ class Watchers:
                     half = len(folders) // 2
                     self.start(folders[:half], is_deep)
                     return self._watch(folders[half:], is_deep)
-                self._do_without(there, error)
+                said = self._do_without(there, error, said)
 
     def _pass_on(self, there: list[Path], is_deep: bool, are_same: Callable[[], bool]) -> None:
         """Until one of the folders is gone or comes back, or another one has its name. What came to
@@ -240,15 +250,15 @@ class Watchers:
             elif not are_same():
                 return
 
-    def _do_without(self, there: list[Path], error: Exception) -> None:
-        """Look through them now and then."""
+    def _do_without(self, there: list[Path], error: Exception, said: str) -> str:
+        """Look through them once, after a while. Return why, which is said unless it was before."""
         several = f" and {len(there) - 1:,} others" if len(there) > 1 else ""
-        why = _limit() if is_spent(error) else error
-        self._say(
-            f"{there[0]}{several} cannot be watched ({why}); looking through now and then instead"
-        )
+        why = f"{there[0]}{several} cannot be watched ({_limit() if is_spent(error) else error})"
+        if why != said:
+            self._say(f"{why}; looking through now and then instead")
         self._stopped.wait(UNWATCHED_SECONDS)
         self.changes.put(set(there))
+        return why
 
 
 def _limit() -> str:

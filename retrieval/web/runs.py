@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clipmodel.errors import ClipModelError
 from retrieval.errors import Interrupted, LibraryBusy, RetrieveError
 from retrieval.library import Library
-from retrieval.records import Progress
+from retrieval.notices import Notices
+from retrieval.records import Progress, Summary
 from retrieval.report import of_run
 
 
@@ -17,6 +19,7 @@ class IndexRuns:
     def __init__(self, library: Library) -> None:
         self.last: str | None = None  # what the last one did, or why it could not
         self._library = library
+        self._notices = Notices()
         self._one_at_a_time = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -47,11 +50,19 @@ class IndexRuns:
 
     def _said(self, paths: Sequence[Path]) -> str:
         try:
-            return of_run(self._library.index(paths, progress=self._check))
+            return self._report(self._library.index(paths, progress=self._check), paths)
         except Interrupted as interrupt:
-            return of_run(interrupt.summary)
+            return self._report(interrupt.summary, paths)
         except (RetrieveError, ClipModelError) as error:
             return str(error)
+
+    def _report(self, summary: Summary, paths: Sequence[Path]) -> str:
+        """What it did, and the notes that runs before it did not have."""
+        fresh = self._notices.fresh(summary.problems, paths)
+        said = of_run(replace(summary, problems=fresh))
+        known = len(summary.problems) - len(fresh)
+        notes = "1 note" if known == 1 else f"{known:,} notes"
+        return f"{said}{notes} as before; `retrieve index` shows all\n" if known else said
 
     def _check(self, _: Progress) -> None:
         if self._stopping.is_set():

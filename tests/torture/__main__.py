@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from tests import interrupts
 from tests.torture.tally import Tally, table
 
 SECTIONS = ("kills", "disk", "damage", "pictures", "readers", "soak")
+SECTIONS += ("times", "links", "descriptors", "headers", "mounts")
 
 
 @click.command()
@@ -19,6 +21,7 @@ SECTIONS = ("kills", "disk", "damage", "pictures", "readers", "soak")
 @click.option("--quick", is_flag=True, help="A few of each, to see that it runs.")
 def main(sections: tuple[str, ...], seed: int, quick: bool) -> None:
     """Try to break it, and count."""
+    interrupts.hear()
     rows: list[tuple[str, Tally, float]] = []
     for name in sections or SECTIONS:
         section = import_module(f"tests.torture.{name}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retrieval.bounds import MAX_PIXELS
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryEmpty
+from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
 from retrieval.task import Task, work
 from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_bank
@@ -22,6 +22,7 @@ from tests.torture.library import BATCH, SHARE, model_at
 from tests.torture.tally import Tally
 
 READERS = 4
+FAILED = {"tried": 0, "refused": 0}
 PROJECT = Path(__file__).parents[2]
 
 
@@ -31,41 +32,48 @@ def run(folder: Path, seed: int, quick: bool) -> Iterator[Tally]:
     yield tally
 
 
-def search_while_writing(folder: Path, seed: int, seconds: float, tally: Tally) -> None:
-    """Readers begin when there is something to find, and end with the writer."""
+def search_while_writing(
+    folder: Path, seed: int, seconds: float, tally: Tally, seen: Path | None = None
+) -> None:
+    """Readers begin when there is something to find, and end with the writer. seen: where readers
+    find the library; there it may be refused, if what is said is true.
+    """
     model = model_at(folder / "model")
     done, stop = folder / "done", folder / "stop"
-    runs = removed = 0
-    with closing(Catalog.open(folder / "library", create=True)) as catalog:
-        for round in range(10_000):
-            for number in range(2 * BATCH):  # those that stay, and those that go in the next round
-                paint(folder / "photos" / name(round, number), pixel_seed(round, number))
-            if round:
-                for number in range(BATCH, 2 * BATCH):
-                    (folder / "photos" / name(round - 1, number)).unlink()
-                    removed += 1
+    runs = removed = refused = 0
+    for round in range(10_000):
+        for number in range(2 * BATCH):  # those that stay, and those that go in the next round
+            paint(folder / "photos" / name(round, number), pixel_seed(round, number))
+        if round:
+            for number in range(BATCH, 2 * BATCH):
+                (folder / "photos" / name(round - 1, number)).unlink()
+                removed += 1
+        with closing(Catalog.open(folder / "library", create=True)) as catalog:  # as by commands
             run_index(catalog, [folder / "photos"], model, bank=small_bank)
-            done.write_text(str(round))
-            if not runs:
-                until = time.monotonic() + seconds
-                readers = [start_reader(folder, seed + each) for each in range(READERS)]
-            runs += 1
-            began = len(list(folder.glob("began-*"))) == READERS  # or came to nothing
-            ended = any(reader.poll() is not None for reader in readers)
-            if time.monotonic() > until and (began or ended):
-                break
+        done.write_text(str(round))
+        if not runs:
+            until = time.monotonic() + seconds
+            readers = [start_reader(folder, seed + each, seen) for each in range(READERS)]
+        runs += 1
+        began = len(list(folder.glob("began-*"))) == READERS  # or came to nothing
+        ended = any(reader.poll() is not None for reader in readers)
+        if time.monotonic() > until and (began or ended):
+            break
     stop.touch()
     for reader in readers:
         said, complaint = reader.communicate(timeout=60)
-        found = json.loads(said) if reader.returncode == 0 else {"tried": 0, "lost": [complaint]}
+        found = json.loads(said) if reader.returncode == 0 else FAILED | {"lost": [complaint]}
+        refused += found["refused"]
         tally.tried += found["tried"]
         tally.lost += found["lost"]
-        tally.expect(found["tried"] > 0, "a reader searched nothing")
+        tally.expect(found["tried"] + found["refused"] > 0, "a reader searched nothing")
     tally.note = f"{runs} runs of the writer, {removed} pictures removed"
+    tally.note += f", {refused:,} refused" if seen else ""
 
 
-def start_reader(folder: Path, seed: int) -> "subprocess.Popen[str]":
+def start_reader(folder: Path, seed: int, seen: Path | None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.torture.readers", str(folder), str(seed)]
+    command += [str(seen)] if seen else []
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=PROJECT)
 
@@ -82,8 +90,9 @@ def pixel_seed(round: int, number: int) -> int:
 # -- a reader's side -----------------------------------------------------------------------------
 
 
-def read(folder: Path, seed: int) -> None:
+def read(folder: Path, seed: int, seen: Path | None = None) -> None:
     """Search until told to stop; print how many searches there were, and what was wrong."""
+    place, refused = seen or folder / "library", 0
     chance = np.random.default_rng(seed)
     tally = Tally("reader")
     vector_of = Vectors(folder / f"painted-{seed}")
@@ -93,16 +102,25 @@ def read(folder: Path, seed: int) -> None:
         only = folder / "photos/stay" if chance.random() < 0.3 else None
         limit = 10**6 if chance.random() < 0.5 else 5
         try:
-            with Library.open(folder / "library") as library:
+            with Library.open(place) as library:
                 for _ in range(5):
                     check_one(library, query, limit, only, stable, vector_of, tally)
         except LibraryEmpty as error:
             tally.lost.append(f"a search found no pictures: {error}")
+        except RetrieveError as error:
+            tally.expect(seen is not None and is_true(str(error)), f"a search failed: {error}")
+            refused += 1
         (folder / f"began-{seed}").touch()
-        with closing(Catalog.open(folder / "library")) as catalog:
-            count = catalog.counts().embedded
-            tally.expect(count % SHARE == 0, f"half a commit was seen: {count} pictures")
-    print(json.dumps({"tried": tally.tried, "lost": tally.lost[:20]}))
+        if seen is None:
+            with closing(Catalog.open(place)) as catalog:
+                count = catalog.counts().embedded
+                tally.expect(count % SHARE == 0, f"half a commit was seen: {count} pictures")
+    print(json.dumps({"tried": tally.tried, "refused": refused, "lost": tally.lost[:20]}))
+
+
+def is_true(said: str) -> bool:
+    """Whether a refusal blames what is at fault: the library that was read is whole."""
+    return not any(word in said for word in ("damaged", "malformed", "--repair", "unexpected"))
 
 
 class Vectors:
@@ -151,4 +169,4 @@ def check_one(
 
 
 if __name__ == "__main__":
-    read(Path(sys.argv[1]), int(sys.argv[2]))
+    read(Path(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))
