@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval import exclusions, medium
+from retrieval import exclusions
 from retrieval.bounds import TOO_LARGE
 from retrieval.database import FILE_NAME, NoLocks, checkpoint, connect, explained
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew, because
 from retrieval.filters import kilometres
-from retrieval.onlooker import Onlooker
+from retrieval.onlooker import Onlooker, source_of
 from retrieval.paths import composed, place, relative, spellings, under
-from retrieval.pool import Pool
 from retrieval.records import (
     Counts,
     Failed,
@@ -60,7 +59,7 @@ class Catalog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder  # absolute
         self.path = folder / FILE_NAME
-        self._connections = self._source()
+        self._connections = source_of(self.path, prepare)
         self._engine: Engine | None = None
 
     @classmethod
@@ -508,16 +507,6 @@ class Catalog:
     def rest(self) -> None:
         """Let go of the file if nothing was asked for a while, so that it is whole by itself."""
         self._connections.rest()
-
-    def _source(self) -> Pool | Onlooker:
-        if self.path.exists() and not medium.is_writable(self.path):
-            return Onlooker(self.path, prepare)
-        return Pool(self.path, self._connected)
-
-    def _connected(self) -> sqlite3.Connection:
-        connection = connect(self.path)
-        prepare(connection)
-        return connection
 
     def _make(self) -> None:
         try:

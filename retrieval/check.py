@@ -20,7 +20,7 @@ import numpy as np
 
 from retrieval import index_file
 from retrieval.catalog import Catalog, chunks, marks
-from retrieval.database import FILE_NAME, connect
+from retrieval.database import FILE_NAME, connect, explained
 from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
 from retrieval.lock import write_lock
 from retrieval.records import ModelRecord
@@ -55,7 +55,7 @@ def check(folder: Path, repair: bool) -> list[Problem]:
     if not repair:
         return [Problem(fault.what) for fault in _faults(folder, _is_ours(folder))]
     done: dict[str, str | None] = {}
-    with write_lock(folder):
+    with write_lock(folder), explained(folder):
         for _ in range(ROUNDS):
             found = list(_faults(folder, True))
             done.update({fault.what: fault.mend(folder) for fault in found})

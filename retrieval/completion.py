@@ -22,6 +22,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
+from retrieval.errors import RetrieveError
 from retrieval.paths import composed, folded
 from retrieval.program import Settings, common
 
@@ -138,13 +139,24 @@ def _with(names: Iterable[str | None], incomplete: str) -> Items:
 
 def _column(context: click.Context, statement: str) -> Iterator[Any]:
     """Of the catalog of the library that is meant, if there is one; as many rows as time allows."""
-    from retrieval.database import FILE_NAME, connect
+    from retrieval.database import FILE_NAME
     from retrieval.locate import library_folder
+    from retrieval.onlooker import source_of
 
     catalog = library_folder(context.ensure_object(Settings).library) / FILE_NAME
     if not catalog.is_file():
         return
     until = time.monotonic() + PATIENCE
-    with suppress(sqlite3.Error), closing(connect(catalog)) as connection:
+
+    def values(connection: sqlite3.Connection) -> list[Any]:
+        found = list[Any]()
         connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
-        yield from (value for (value,) in connection.execute(statement))
+        try:
+            found.extend(value for (value,) in connection.execute(statement))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+        return found  # as many as there was time for
+
+    with suppress(sqlite3.Error, OSError, RetrieveError), closing(source_of(catalog)) as source:
+        yield from source.read(values)

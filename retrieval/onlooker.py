@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from retrieval import medium
+from retrieval.database import connect
 from retrieval.errors import LibraryBusy
 from retrieval.pool import Pool
 
@@ -149,6 +150,21 @@ class Onlooker:
         )
         self._prepare(connection)
         return connection
+
+
+def source_of(
+    path: Path, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
+) -> Pool | Onlooker:
+    """Where connections to a catalog come from. prepare: called with each new one."""
+    if path.exists() and not medium.is_writable(path):
+        return Onlooker(path, prepare)
+
+    def connected() -> sqlite3.Connection:
+        connection = connect(path)
+        prepare(connection)
+        return connection
+
+    return Pool(path, connected)
 
 
 def _told(folder: Path, stamp: Stamp) -> str:

@@ -103,6 +103,9 @@ def what_matters(
     catalog: Catalog, targets: Sequence[Target], changed: Iterable[Path]
 ) -> list[Path]:
     """The files and folders that have to be looked at, of those that changed."""
+    targets = [target for target in targets if target.root.path.is_dir()]
+    if not targets:  # the library may be away with them
+        return []
     excluded = {root.id: root.exclusions.excluded() for root in catalog.roots()}
     due = {
         place: target.root.path

@@ -101,7 +101,7 @@ def burst(base: str, query: str, tally: Tally) -> None:
 
     def ask(path: str) -> None:
         try:
-            get(base + path + (("&" if "?" in path else "?") + query if query else ""))
+            get(base + path, query.removeprefix("token="))
         except OSError as error:
             wrong.put(f"{path}: {error}")
 
@@ -117,8 +117,9 @@ def burst(base: str, query: str, tally: Tally) -> None:
         tally.lost.append(wrong.get())
 
 
-def get(address: str) -> Any:
-    with OPENER.open(address, timeout=60) as answer:
+def get(address: str, token: str) -> Any:
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+    with OPENER.open(request, timeout=60) as answer:
         data = answer.read()
         return json.loads(data) if "json" in answer.headers["content-type"] else data
 
