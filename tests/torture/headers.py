@@ -29,12 +29,17 @@ KINDS: dict[str, Callable[[random.Random], bytes]] = {
 
 
 def run(folder: Path, seed: int, quick: bool) -> Iterator[Tally]:
-    paint_many(folder / "photos", 4, first=seed)
-    index(folder / "photos", folder / "library")
+    prepare(folder, seed)
     for kind in KINDS:
         tally = Tally(f"connections: {kind}")
         flood_once(folder, kind, seed, 300 if quick else 1_500, 1.0 if quick else 15.0, tally)
         yield tally
+
+
+def prepare(folder: Path, seed: int) -> None:
+    """The library of the server."""
+    paint_many(folder / "photos", 4, first=seed)
+    index(folder / "photos", folder / "library")
 
 
 def flood_once(
