@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help:
 	@echo "make demo [PHOTOS=~/Pictures]   see pictures found by words; writes demo.png"
 	@echo "make test                       all tests, offline"
-	@echo "make torture [ARGS=--quick]     try to break it, for five minutes"
+	@echo "make torture [ARGS=--quick]     try to break it, for fifteen minutes"
 	@echo "make lint                       style (ruff) and types (mypy)"
 	@echo "make bench [NAME=search]        measure; see benchmarks/README.md"
 	@echo "make lock [ARGS=--upgrade]      write requirements*.lock, with newer versions if asked"

@@ -124,7 +124,10 @@ def _groups(
     images = catalog.images(ids)
     now = present(catalog.known_files(ids), catalog.digest_of)
     files = {id: [f for f in now.files.get(id, ()) if f in there.files[id]] for id in ids}
-    built = [_group([(images[id], score) for id, score in some], files, least) for some in several]
+    alive = (  # others may have been removed meanwhile
+        [(images[id], score) for id, score in some if id in images] for some in several
+    )
+    built = [_group(members, files, least) for members in alive if members]
     left_out = there.left_out + sum(len(there.files[id]) - len(files[id]) for id in {*ids})
     return Groups((group for group in built if group and group.others), left_out)
 

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import damage, disk, kills, pictures, readers
+from tests.torture import (
+    damage,
+    descriptors,
+    disk,
+    headers,
+    kills,
+    links,
+    mounts,
+    pictures,
+    readers,
+    times,
+)
 from tests.torture.library import Scene
 from tests.torture.tally import Tally, table
 from tests.torture.victim import STAGES
@@ -68,6 +79,38 @@ def test_readers_and_a_writer(tmp_path: Path) -> None:
     tally = Tally("readers")
     readers.search_while_writing(tmp_path, 0, 2.0, tally)
     assert tally.lost == [] and tally.tried >= readers.READERS, tally
+
+
+def test_a_mount_that_may_only_be_read(tmp_path: Path) -> None:
+    tally = Tally("mounts")
+    if not mounts.read_while_writing(tmp_path, 0, 2.0, tally):
+        pytest.skip("nothing may be mounted here")
+    assert tally.lost == [] and tally.tried >= readers.READERS, tally
+
+
+def test_files_of_any_time(tmp_path: Path) -> None:
+    for tally in times.run(tmp_path, seed=0, quick=True):
+        assert tally.lost == [] and tally.tried > 0, tally
+
+
+def test_what_duplicates_lists_can_be_removed(tmp_path: Path) -> None:
+    tally = Tally("links")
+    for number in range(30):
+        links.remove_redundant(tmp_path / str(number), random.Random(number), tally)
+    assert tally.lost == [] and tally.tried > 0, tally
+
+
+def test_threads_that_end_leave_nothing_open(tmp_path: Path) -> None:
+    tally = Tally("threads")
+    descriptors.burst_upon(tmp_path, 0, 15, tally)
+    check(tally, 15)
+
+
+def test_a_flood_of_half_sent_headers(tmp_path: Path) -> None:
+    headers.prepare(tmp_path, 0)
+    tally = Tally("connections")
+    headers.flood_once(tmp_path, "half a header", 0, 300, 0.3, tally)
+    assert tally.lost == [] and tally.tried > 0, tally
 
 
 def test_what_is_lost_is_in_the_table() -> None:

@@ -17,24 +17,34 @@ PATIENCE = 30.0  # seconds until it has to answer again
 
 KINDS: dict[str, Callable[[random.Random], bytes]] = {
     "nothing at all": lambda chance: b"",
-    "half a header": lambda chance: b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Half: "
-    + b"x" * chance.randrange(100),
-    "many short headers": lambda chance: b"GET / HTTP/1.1\r\n"
-    + b"".join(b"X-%d: %d\r\n" % (each, each) for each in range(chance.randrange(2_000))),
+    "half a header": lambda chance: (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Half: " + b"x" * chance.randrange(100)
+    ),
+    "many short headers": lambda chance: (
+        b"GET / HTTP/1.1\r\n"
+        + b"".join(b"X-%d: %d\r\n" % (each, each) for each in range(chance.randrange(2_000)))
+    ),
     "a header without end": lambda chance: b"GET / HTTP/1.1\r\nX: " + b"x" * (1 << 20),
     "no HTTP": lambda chance: chance.randbytes(chance.randrange(1, 2_000)),
-    "a body that is not sent": lambda chance: b"POST /api/uploads HTTP/1.1\r\nHost: localhost\r\n"
-    b"X-Retrieve: 1\r\nContent-Length: 1000000\r\n\r\nsome",
+    "a body that is not sent": lambda chance: (
+        b"POST /api/uploads HTTP/1.1\r\nHost: localhost\r\n"
+        b"X-Retrieve: 1\r\nContent-Length: 1000000\r\n\r\nsome"
+    ),
 }
 
 
 def run(folder: Path, seed: int, quick: bool) -> Iterator[Tally]:
-    paint_many(folder / "photos", 4, first=seed)
-    index(folder / "photos", folder / "library")
+    prepare(folder, seed)
     for kind in KINDS:
         tally = Tally(f"connections: {kind}")
         flood_once(folder, kind, seed, 300 if quick else 1_500, 1.0 if quick else 15.0, tally)
         yield tally
+
+
+def prepare(folder: Path, seed: int) -> None:
+    """The library of the server."""
+    paint_many(folder / "photos", 4, first=seed)
+    index(folder / "photos", folder / "library")
 
 
 def flood_once(
