@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[2]
 # Each stage may import those above it, and its neighbours in the same line.
 STAGES = [
     "errors bounds records paths exclusions spelling copy_names relevance malloc medium pool",
+    "difference_hash",
     "standing scan exif decode lock database onlooker locate filters templates addresses fetch",
-    "tags fonts graphics difference_hash nearness stars presence",
+    "tags fonts graphics nearness stars presence hints",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",
