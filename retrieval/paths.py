@@ -34,7 +34,7 @@ def with_home(path: StrPath) -> Path:
 
 
 def is_nameable(path: StrPath) -> bool:
-    """Whether the system takes it for a path: no NUL, and nothing that is neither text nor bytes."""
+    """Whether the system takes it for a path: no NUL, and only text or bytes."""
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What is nearly right gets an answer: filters, commands, names; and no input is met with a trace."""
+"""What is nearly right gets an answer: filters, commands, names; no input leads to a trace."""
 
 import string
 from pathlib import Path
@@ -119,8 +119,8 @@ def test_a_model_in_other_letters(home: Path) -> None:
 # -- anything at all -----------------------------------------------------------------------------
 
 ODD = ["~nosuchuser", "~nosuchuser/a.jpg", "./" + "a" * 5000, "a" * 300 + ".jpg", "\0", "a\0b.jpg"]
-ODD += ["\ud800", "\udcff.jpg", "./\udcff", "/", "//", "~", "-", "+", "http://[", "https://[::1", ""]
-ODD += ["id:0", "id:999999999999999999", "1e9:x", "in:", "after:", '"', "C:\\", "\u202e", "é" * 200]
+ODD += ["\ud800", "\udcff.jpg", "./\udcff", "/", "//", "~", "-", "+", "http://[", "https://[::1"]
+ODD += ["", "id:0", "id:999999999999999999", "1e9:x", "in:", "after:", '"', "C:\\", "\u202e", "é" * 99]
 NAMES = ("in", "after", "before", "camera", "near", "min-size", "format", "orientation", "year")
 VALUES = ["0000", "9999", "10000", "2023-02-30", "nan,inf,1", "0x0", "999999999x1", "1e400,0,0"]
 WORDS = st.one_of(
@@ -133,6 +133,7 @@ WORDS = st.one_of(
 )
 OPTIONS = ["--in", "--after", "--before", "--camera", "--near", "--min-size", "--format"]
 OPTIONS += ["--orientation", "--not", "--template", "--min-score", "--min-relevance", "-n"]
+OPTION = st.tuples(st.sampled_from(OPTIONS), WORDS)
 QUICK = settings(
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -140,7 +141,7 @@ QUICK = settings(
 
 
 @QUICK
-@given(st.lists(WORDS, max_size=4), st.lists(st.tuples(st.sampled_from(OPTIONS), WORDS), max_size=2))
+@given(st.lists(WORDS, max_size=4), st.lists(OPTION, max_size=2))
 @example(["in:~nosuchuser", "x"], [])
 @example(["x"], [("--in", "a" * 5000)])
 @example(["x"], [("--in", "a\0b")])
