@@ -6,25 +6,28 @@ our curve is fitted on others and its cut-off is the default one, while the cosi
 threshold that is best for the very captions it is judged by: for those of all libraries, or for
 each library another one.
 
-`python -m benchmarks.relevance` fits the curves on all photos and writes calibration.json.
+`python -m benchmarks.claims` fits the curves on all photos and writes calibration.json.
 """
 
 import gzip
 import io
 import itertools
-import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.report import Cell, Row
-from retrieval.relevance import CROWD, FAIR, FITTED, TOGETHER, Calibration
+from retrieval.relevance import CROWD, FAIR, TOGETHER, Calibration
 from retrieval.standing import SHARE, Bank
+
+if TYPE_CHECKING:
+    from clipmodel.model_folder import ModelFolder
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TRIALS = 100
@@ -236,18 +239,23 @@ def vit() -> tuple[Floats, Floats, Numbers]:
 
 def tiny() -> Captioned:
     """The test photos of Flickr8k and their captions by the model of the package."""
-    from clipmodel.image_encoder import ImageEncoder
-    from clipmodel.preprocess import to_pixels
     from clipmodel.pretrained import resolve
     from clipmodel.text_encoder import TextEncoder
 
     model, (pictures, texts, own) = resolve("tiny"), flickr()
+    captions = TextEncoder(model).encode(texts)
+    return Captioned(encoded(model, pictures), captions, own, Bank.of(model).vectors)
+
+
+def encoded(model: "ModelFolder", pictures: Sequence[Image.Image]) -> Floats:
+    from clipmodel.image_encoder import ImageEncoder
+    from clipmodel.preprocess import to_pixels
+
     tower, side = ImageEncoder(model), model.config.vision.image_size
     pixels = [to_pixels(picture, side) for picture in pictures]
     starts = range(0, len(pixels), tower.batch_size)
-    encoded = [tower.encode(np.stack(pixels[i : i + tower.batch_size])) for i in starts]
-    captions = TextEncoder(model).encode(texts)
-    return Captioned(np.concatenate(encoded), captions, own, Bank.of(model).vectors)
+    batches = [tower.encode(np.stack(pixels[i : i + tower.batch_size])) for i in starts]
+    return np.concatenate(batches)
 
 
 def flickr() -> tuple[list[Image.Image], list[str], Numbers]:
@@ -266,9 +274,8 @@ def flickr() -> tuple[list[Image.Image], list[str], Numbers]:
     return [pictures[name] for name in names], [row[2] for row in rows], own
 
 
-def calibrate() -> None:
-    """Fit the curve of each model on all photos that there are."""
-    curves: dict[str, dict[str, Cell]] = {}
+def vit_asked() -> list[Asked]:
+    """What a curve for ViT-B/32 is fitted on: all photos that there are."""
     photos, captions, own = vit()
     asked: list[Asked] = []
     for seed in range(TRIALS):
@@ -277,18 +284,13 @@ def calibrate() -> None:
         data = Captioned(photos, captions, own, captions[np.isin(own, order[:UNSEEN])])
         data = data.among(np.sort(order[UNSEEN:]))
         asked += [half(data, generator, size) for size in sizes(len(data.photos))]
-    curves["ViT-B/32"] = rounded(fitted(asked))
-    data, generator = tiny(), np.random.default_rng(0)
-    curves["tiny"] = rounded(
-        fitted([half(data, generator, size) for size in sizes(len(data.photos))])
-    )
-    FITTED.write_text(json.dumps(curves, indent=2) + "\n")
-    print(FITTED.read_text(), end="")
+    return asked
+
+
+def tiny_asked(data: Captioned) -> list[Asked]:
+    generator = np.random.default_rng(0)
+    return [half(data, generator, size) for size in sizes(len(data.photos))]
 
 
 def rounded(curve: Calibration) -> dict[str, Cell]:
     return {name: round(value, 4) for name, value in curve._asdict().items()}
-
-
-if __name__ == "__main__":
-    calibrate()

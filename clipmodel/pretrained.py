@@ -51,7 +51,7 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
     return (
-        Path(chosen).expanduser()
+        Path(os.path.expanduser(chosen))
         if chosen
         else Path(platformdirs.user_cache_dir("retrieve")) / "models"
     )
@@ -65,7 +65,7 @@ def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool
     entry = REGISTRY.get(str(name))
     if entry is not None:
         return _is_model_folder(models / entry.folder_name)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     return _is_model_folder(path) or _remembered(models, path) is not None
 
 
@@ -89,7 +89,7 @@ def resolve(
     entry = REGISTRY.get(str(name_or_path))
     if entry is not None:
         return obtain(entry, models, download=download, progress=progress)
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if _is_model_folder(path):
         return ModelFolder.open(path)
     return _of_checkpoint(path, models)
@@ -190,14 +190,22 @@ def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
     folder = _remembered(models, path)
     if folder is None:
         if not path.exists():
-            known = ", ".join(bundled_models() + available_models())
-            raise ModelNotFound(
-                f"there is no model {str(path)!r}: neither a path nor one of {known}"
-            )
+            raise _unknown(str(path))
         folder = _converted(path, models)
         _remember(models, path, folder)
     # Its name is its path: a library that holds it finds it again by that.
     return replace(ModelFolder.open(folder), name=str(path.absolute()))
+
+
+def _unknown(name: str) -> ModelNotFound:
+    import difflib
+
+    known = [*bundled_models(), *available_models()]
+    lower = {one.lower(): one for one in known}
+    if near := difflib.get_close_matches(name.lower(), lower, 1, 0.75):
+        return ModelNotFound(f"there is no model {name!r}; did you mean {lower[near[0]]}?")
+    every = ", ".join(known)
+    return ModelNotFound(f"there is no model {name!r}: neither a path nor one of {every}")
 
 
 def _converted(path: Path, models: Path) -> Path:

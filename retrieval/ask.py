@@ -12,7 +12,7 @@ from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.query import Mix, Query, Question, Words
 from retrieval.records import Match
-from retrieval.relevance import CROWD, FAIR, TOGETHER, Calibration, calibration_of
+from retrieval.relevance import CROWD, FAIR, TOGETHER, Calibration, calibration_of, why_silent
 from retrieval.search import Hit, Searcher
 from retrieval.selection import chosen, first_in
 from retrieval.standing import SHARE, is_measured
@@ -40,10 +40,14 @@ class Asking:
             raise InvalidQuery(f"the limit must be at least 1, not {self.limit}")
         if self.offset < 0:
             raise InvalidQuery(f"the offset must be at least 0, not {self.offset}")
-        if self.min_score is not None and not np.isfinite(self.min_score):
-            raise InvalidQuery(f"the least score must be a number, not {self.min_score}")
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
+            raise InvalidQuery(
+                f"the minimum score must be a number between -1 and 1, not {self.min_score:g}"
+            )
         if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
-            raise InvalidQuery(f"the least relevance lies in 0 to 1, not at {self.min_relevance}")
+            raise InvalidQuery(
+                f"the minimum relevance must be between 0 and 1, not {self.min_relevance:g}"
+            )
         if self.rank not in ("relevance", "cosine"):
             raise InvalidQuery(f"matches are ranked by relevance or by cosine, not by {self.rank}")
         if self.sort not in ("score", "date"):
@@ -64,9 +68,13 @@ def answered(
 ) -> list[list[Match]]:
     """A list of matches for each question."""
     model = embedder.record
+    curve = calibration_of(model)
+    is_words = any(isinstance(question.query, Words) for question in questions)
+    if how.min_relevance is not None and curve is None and is_words:
+        raise InvalidQuery(f"{why_silent(model)}; search with a minimum score or without a minimum")
     vectors = embedder.embed([question.query for question in questions], how.templates)
     shares = np.array([_share(question.query, how.rank) for question in questions], np.float32)
-    curve = calibration_of(model.name) if is_measured(model) else None
+    curve = curve if is_measured(model) else None
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)

@@ -97,10 +97,11 @@ def tag(
     """
     from retrieval import report
     from retrieval.output import json_array, write
+    from retrieval.paths import with_home
     from retrieval.tags import read_labels
 
     with settings.open() as library:
-        found = library.tag(paths, read_labels(labels.expanduser()), templates=templates)
+        found = library.tag(paths, read_labels(with_home(labels)), templates=templates)
     if as_json:
         write(json_array([report.tagged_object(each) for each in found]))
     else:

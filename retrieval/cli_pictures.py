@@ -39,7 +39,7 @@ class SheetFile(PathType):
     """Where a sheet goes; how it is written is in its ending."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        file = Path(os.fsdecode(super().convert(value, param, ctx))).expanduser()
+        file = Path(os.path.expanduser(os.fsdecode(super().convert(value, param, ctx))))
         if file.suffix.lower() not in ENDINGS:
             self.fail(f"{value!r} should end in one of {', '.join(ENDINGS)}", param, ctx)
         return file

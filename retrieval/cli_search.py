@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from retrieval.ask import Rank, Sort
     from retrieval.filters import Filters
     from retrieval.query import Question
-    from retrieval.records import Match
+    from retrieval.records import Match, ModelRecord
 
 
 def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,6 +172,8 @@ def search(
 
         filters = chosen_filters(context)
         asked = typed(query, sys.stdin.buffer.read, allow_url, library.has)
+        for note in asked.notes:
+            click.echo(f"note: {note}", err=True)
 
         def found(
             limit: int, min_score: float | None = None, min_relevance: float | None = None
@@ -193,6 +195,8 @@ def search(
             _say_that_none_match(found(1))
         elif not _any_relevant(matches):
             _say_that_none_is_relevant(asked)
+        elif sys.stderr.isatty():
+            _say_that_they_are_guesses(asked, library.model)
     show(context, rendered("null" if null else form, matches), [answer(" ".join(query), matches)])
 
 
@@ -231,7 +235,7 @@ def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
 
 
 def _say_that_none_match(best: list["Match"]) -> None:
-    said = "no picture passes the filters"
+    said = "no pictures match the filters"
     if best:
         said = f"the best has a score of {best[0].score:.3f}"
         said += "" if best[0].relevance is None else f" and a relevance of {best[0].relevance:.2f}"
@@ -251,4 +255,16 @@ def _say_that_none_is_relevant(asked: "Question") -> None:
 
     assert isinstance(asked.query, Words)  # of nothing else is the relevance known
     said = printable(asked.query.text)
-    click.echo(f"nothing in this library looks like «{said}»; the nearest:", err=True)
+    click.echo(f"nothing in this library looks like “{said}”; the nearest:", err=True)
+
+
+def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord | None") -> None:
+    """Of a model that claims no relevance; with a better one, if that is known."""
+    from retrieval.models import BUNDLED, DEFAULT
+    from retrieval.query import Words
+    from retrieval.relevance import calibration_of
+
+    if model is None or calibration_of(model) or not isinstance(asked.query, Words):
+        return
+    better = f"; a better model: `retrieve index --model {DEFAULT}` (see `retrieve models`)"
+    click.echo(f"best guesses{better if model.name == BUNDLED else ''}", err=True)

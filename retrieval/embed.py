@@ -82,11 +82,11 @@ class Embedder:
         self, pictures: NDArray[np.float32], labels: Sequence[str], templates: Sequence[str]
     ) -> NDArray[np.float32]:
         """(P, D) and L labels -> (P, L): the probability of each. Raises as `embed` does."""
+        from retrieval.relevance import label_scale_of
         from retrieval.tags import probabilities
 
         vectors = self._encode_words(labels, templates)
-        with self._opening:
-            return probabilities(pictures, vectors, self._text_tower.scale)
+        return probabilities(pictures, vectors, label_scale_of(self.record))
 
     def _checked(self, query: Vector) -> NDArray[np.float32]:
         if len(query.values) != self.record.dim:

@@ -27,6 +27,7 @@ FORMATS = {
     "HEIC": ("HEIF",),
     "JP2": ("JPEG2000",),
 }
+COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "HEIF", "AVIF", "BMP")
 SHAPES = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 
 Moment = str | date | datetime
@@ -61,6 +62,8 @@ class Filters:
             _check_place(*self.near)
         if self.min_size is not None and min(self.min_size) < 0:
             raise InvalidQuery(f"a size is two numbers of pixels, not {self.min_size}")
+        if self.format is not None:
+            _check_format(self.format)
         if self.orientation is not None and self.orientation not in SHAPES:
             raise InvalidQuery(
                 f"an orientation is one of {', '.join(SHAPES)}, not {self.orientation!r}"
@@ -160,6 +163,7 @@ def _since(given: Moment, sign: str) -> Condition:
 def _camera(words: str) -> Sequence[Condition]:
     if not words.strip():
         raise InvalidQuery("the camera is empty; give a word of its name")
+    words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite takes no lone surrogates
     return [("instr(lower(camera), ?) > 0", (word,)) for word in words.lower().split()]
 
 
@@ -170,8 +174,27 @@ def _near(north: float, east: float, km: float) -> Condition:
 
 
 def _format(name: str) -> Condition:
-    names = FORMATS.get(name.strip().lstrip(".").upper(), (name.strip().lstrip(".").upper(),))
+    name = _plain(name)
+    names = FORMATS.get(name, (name,))
     return f"upper(format) IN ({','.join('?' * len(names))})", names
+
+
+def _plain(format: str) -> str:
+    return format.strip().lstrip(".").upper()
+
+
+def _check_format(name: str) -> None:
+    if _plain(name) in FORMATS or _plain(name) in COMMON_FORMATS:
+        return
+    from retrieval.decode import formats  # Pillow, which a search in words does without
+
+    known = sorted({*FORMATS, *sum(FORMATS.values(), ()), *formats()})
+    if _plain(name) not in known:
+        import difflib
+
+        near = difflib.get_close_matches(_plain(name), known, 1) or COMMON_FORMATS
+        hint = f"did you mean {', '.join(near).lower()}?"
+        raise InvalidQuery(f"{name!r} is not a known format; {hint}")
 
 
 def _check_place(north: float, east: float, km: float) -> None:

@@ -6,7 +6,7 @@
     words   = word { word }                     a word may be quoted: "not a + sign"
     picture = path | address | "id:" number | "-"    a term of its own
     filter  = name ":" value                    in, after, before, camera, near, min-size, format,
-                                                orientation; the value may be quoted
+                                                orientation, in any case; the value may be quoted
 
 A path begins with ./ ../ / or ~/; in a shell any name of an existing file is one, whatever it looks
 like, and "-" is standard input. A number is that of a picture of the library. What is none of this
@@ -29,7 +29,8 @@ from retrieval.scan import picture_extensions
 
 CHUNK = re.compile(r"\s*(\S+)")
 WEIGHT = re.compile(r"(\d+\.?\d*|\.\d+):(?=[^\s\d])")
-FILTER = re.compile(rf"({'|'.join(FIELDS)}):(?=\S)")
+FILTER = re.compile(rf"({'|'.join(FIELDS)}):(?=\S)", re.IGNORECASE | re.ASCII)
+MAYBE_FILTER = re.compile(r"([A-Za-z][A-Za-z_-]+):(.*)", re.DOTALL)
 QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
 ADDRESS = re.compile(r"https?://\S+")
 ID = re.compile(r"id:(\d{1,18})", re.ASCII)
@@ -108,7 +109,9 @@ class Line:
         self._names = names
         self._stdin = stdin
         self._in_shell = stdin is not None
+        self.notes: list[str] = []  # on what was read in one of two ways
         self._pieces: list[Piece] = []
+        self._detached: dict[int, str] = {}  # by the number of a piece: the filter that it names
         at = 0
         for argument in arguments:
             self._read(argument, at)
@@ -122,6 +125,7 @@ class Line:
     def terms(self) -> list[Parsed]:
         """At least one. Raises InvalidQuery, PathNotFound."""
         terms: list[Parsed] = []
+        self._check_detached()
         pieces = [self._or_stdin(i) for i in range(len(self._pieces))]
         start = 0
         while start < len(pieces):
@@ -155,7 +159,7 @@ class Line:
         if argument not in SIGNS and is_file(argument[rest:]):
             self._pieces.append(Piece("picture", given(argument[rest:]), start, weight))
             return True
-        folder = argument[3:] if argument.startswith("in:") else ""
+        folder = argument[3:] if argument[:3].lower() == "in:" else ""
         if folder and os.path.isdir(given(folder)):
             self._filter("in", folder, start)
             return True
@@ -169,7 +173,7 @@ class Line:
             return end
         if found := FILTER.match(text, at):
             value, end = self._value(text, found.end(), end, start)
-            self._filter(found[1], value, here)
+            self._filter(found[1].lower(), value, here)
             return end
         weight, at = self._weight(text, at) if self._begins_term() else (None, at)
         is_quoted = text[at] == '"'
@@ -177,8 +181,33 @@ class Line:
         if not is_quoted and (picture := self._named(value, here)) is not None:
             self._pieces.append(Piece("picture", picture, here, weight))
         elif value.strip():
+            if not is_quoted and (found := MAYBE_FILTER.fullmatch(value)):
+                self._check_filter(found[1], found[2].strip('"'), here)
             self._pieces.append(Piece("word", value, here, weight))
         return end
+
+    def _check_filter(self, name: str, value: str, at: int) -> None:
+        """Words are not to be what was meant as a filter."""
+        from retrieval import hints
+
+        if not value and name.lower() in FIELDS:
+            self._detached[len(self._pieces)] = name.lower()
+        elif value and (meant := hints.meant(name, value)):
+            raise self._wrong(
+                f"there is no filter “{name}:”; did you mean “{meant}”? "
+                "Put words in quotation marks",
+                at,
+            )
+
+    def _check_detached(self) -> None:
+        for i, name in self._detached.items():
+            from retrieval import hints
+
+            after = self._pieces[i + 1] if i + 1 < len(self._pieces) else None
+            said, is_wrong = hints.of_detached(name, str(after.value) if after else None)
+            if is_wrong:
+                raise self._wrong(said, self._pieces[i].at)
+            self.notes.append(said)
 
     def _weight(self, text: str, at: int) -> tuple[float | None, int]:
         found = WEIGHT.match(text, at)
@@ -255,7 +284,7 @@ class Line:
         return error
 
     def _place(self, at: int) -> str:
-        return f"(at character {at + 1}: {self.line[at : at + SHOWN]!r})"
+        return f"(at character {at + 1}: “{self.line[at : at + SHOWN]}”)"
 
 
 def _as_word(piece: Piece) -> Piece:

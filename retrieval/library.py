@@ -26,7 +26,7 @@ from retrieval.errors import (
 )
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
-from retrieval.paths import StrPath, given, relative, spellings
+from retrieval.paths import StrPath, given, relative, spellings, with_home
 from retrieval.query import Example, Question, parse
 from retrieval.records import Failed, ImageId, Match, ModelRecord, Progress, Summary
 from retrieval.search import Searcher
@@ -427,7 +427,7 @@ class Library:
         """
         from retrieval.backup import backup
 
-        return backup(self._catalog(), Path(file).expanduser(), replace=force)
+        return backup(self._catalog(), with_home(file), replace=force)
 
     def forget(self, path: StrPath) -> int:
         """Drop what is known of a folder or file; returns how many files that were. Touches no

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from retrieval.database import FILE_NAME
+from retrieval.paths import with_home
 
 VARIABLE = "RETRIEVE_LIBRARY"
 BESIDE = ".retrieve"  # the library of the folder of pictures that it lies in
@@ -15,7 +16,7 @@ def library_folder(named: str | os.PathLike[str] | None = None) -> Path:
     or above the current folder, else `retrieve` in the platform's data folder. It need not exist.
     """
     if named := named or os.environ.get(VARIABLE):
-        return _within(Path(named).expanduser())
+        return _within(with_home(named))
     return _nearest() or _own()
 
 

@@ -2,12 +2,12 @@
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clipmodel import errors, pretrained
 from clipmodel.errors import ClipModelError, DownloadError
 from retrieval.errors import ModelMismatch, ModelUnavailable, TooManyOpenFiles
+from retrieval.paths import with_home
 from retrieval.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
     if _is_named(name):
         return model
     # A path: a library that holds the model finds it again by that, from wherever it is asked.
-    return replace(model, name=os.path.abspath(Path(name).expanduser()))
+    return replace(model, name=os.path.abspath(with_home(name)))
 
 
 def _is_named(name: Name) -> bool:
@@ -111,7 +111,7 @@ def _is_named(name: Name) -> bool:
 def _state(name: str) -> State:
     if name in pretrained.bundled_models():
         return "bundled"
-    if pretrained.is_cached(name) or os.path.exists(Path(name).expanduser()):
+    if pretrained.is_cached(name) or os.path.exists(with_home(name)):
         return "cached"
     return "needs download" if _is_named(name) else "missing"
 

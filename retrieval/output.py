@@ -1,7 +1,7 @@
 """The answers of a search as text, JSON and bare paths, each stable enough to be built upon.
 
-On a terminal and in a pipe the text has the same five columns: score, relevance in a word, size,
-date, path. A terminal gets them aligned, a pipe gets them between tabs. Names may hold any byte but
+In a pipe the text has five columns between tabs: score, relevance in a word, size, date, path. A
+terminal gets them aligned, without the relevance where none is claimed. Names may hold any byte but
 "/" and NUL: in text whatever a terminal could take for a command is written as an escape (a newline
 as \\n), in JSON a byte that is not UTF-8 is written as \\udcXX, which Python's json reads back, and
 `paths` is exact.
@@ -24,8 +24,10 @@ def as_table(matches: Sequence[Match]) -> str:
     """For a terminal."""
     rows = [(*_columns(match), _copies(match)) for match in matches]
     word, size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2, 3))
+    is_known = any(match.relevance is not None for match in matches)
     return "".join(
-        f"{row[0]:>6}  {row[1]:<{word}}  {row[2]:>{size}}  {row[3]:<{date}}  {row[4]}{row[5]}\n"
+        f"{row[0]:>6}  {f'{row[1]:<{word}}  ' if is_known else ''}"
+        f"{row[2]:>{size}}  {row[3]:<{date}}  {row[4]}{row[5]}\n"
         for row in rows
     )
 

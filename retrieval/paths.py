@@ -21,7 +21,24 @@ def given(path: StrPath) -> Path:
     """
     if not os.fspath(path):
         raise PathNotFound("the path is empty; name a folder or a file")
-    return as_on_disk(Path(os.path.expanduser(path)))
+    return as_on_disk(with_home(path))
+
+
+def with_home(path: StrPath) -> Path:
+    """With `~` and `~name` as home folders; the name of nobody stays as it is. Raises PathNotFound
+    for what no file can be called.
+    """
+    if not is_nameable(path):
+        raise PathNotFound(f"no such file or folder: {os.fspath(path)!r}")
+    return Path(os.path.expanduser(path))
+
+
+def is_nameable(path: StrPath) -> bool:
+    """Whether the system takes it for a path: no NUL, and only text or bytes."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def composed(name: str) -> str:

@@ -73,10 +73,11 @@ class Question:
 
     query: Query
     filters: Filters = field(default_factory=Filters)
+    notes: tuple[str, ...] = field(default=(), compare=False)  # on what may have been meant
 
     def among(self, filters: Filters) -> "Question":
         """Only among pictures that fulfil these as well. Raises InvalidQuery."""
-        return Question(self.query, self.filters.with_(filters))
+        return Question(self.query, self.filters.with_(filters), self.notes)
 
 
 def any_number(number: int) -> bool:
@@ -153,8 +154,8 @@ def question_of(line: "Line") -> Question:
     """What a line asks for. Raises InvalidQuery, PathNotFound."""
     terms = [_term(parsed) for parsed in line.terms()]
     if len(terms) == 1 and terms[0].weight > 0:
-        return Question(terms[0].of, line.filters)
-    return Question(Mix(tuple(terms)), line.filters)
+        return Question(terms[0].of, line.filters, tuple(line.notes))
+    return Question(Mix(tuple(terms)), line.filters, tuple(line.notes))
 
 
 def _term(parsed: "Parsed") -> Term:
@@ -168,7 +169,7 @@ def _less(question: Question, without: Sequence[str]) -> Question:
     query = question.query
     terms = query.terms if isinstance(query, Mix) else (Term(1.0, query),)
     taken = tuple(Term(-1.0, _words(text)) for text in without)
-    return Question(Mix(terms + taken), question.filters)
+    return Question(Mix(terms + taken), question.filters, question.notes)
 
 
 def _words(text: str) -> Words:

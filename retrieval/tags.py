@@ -1,7 +1,8 @@
 """Zero-shot classification: which of some labels a picture shows, as probabilities.
 
-As Radford et al. 2021: the softmax over the cosines to the labels' vectors, times the scale that
-the model was trained with. The labels share out 1 whether or not any of them fits.
+As Radford et al. 2021: the softmax over the cosines to the labels' vectors, times a scale. Not the
+one that the model was trained with: a small model is far less often right than that says. The scale
+is a model's own (relevance.py). The labels share out 1 whether or not any of them fits.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = [
     "errors bounds records paths exclusions spelling copy_names relevance malloc medium pool",
     "difference_hash standing scan exif decode lock database onlooker locate filters templates",
-    "addresses fetch tags fonts graphics notices nearness stars presence",
+    "addresses fetch tags fonts graphics notices nearness stars presence hints",
     "language query terminal",
     "thumbnails",
     "catalog schema transactions",

@@ -143,7 +143,7 @@ def test_addresses_have_to_be_allowed() -> None:
     expected = mix((1, "a dog"), (1, Example(Address("https://example.org/a.png"))))
     assert parse(line, allow_url=True).query == typed([line], allow_url=True).query == expected
     for refuse in (lambda: parse(line), lambda: typed([line])):
-        with pytest.raises(InvalidQuery, match=r"--allow-url.*at character 9: 'https"):
+        with pytest.raises(InvalidQuery, match=r"--allow-url.*at character 9: “https"):
             refuse()
 
 

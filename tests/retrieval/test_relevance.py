@@ -9,11 +9,21 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import relevance as measured
+from clipmodel.pretrained import resolve
 from retrieval import InvalidQuery, Library, relevance
 from retrieval.cli import cli
 from retrieval.database import FILE_NAME
 from retrieval.locate import beside
-from retrieval.relevance import FITTED, Calibration, calibration_of, strength
+from retrieval.records import ModelRecord
+from retrieval.relevance import (
+    FITTED,
+    Calibration,
+    calibration_of,
+    label_scale_of,
+    measured_of,
+    strength,
+    why_silent,
+)
 from tests.retrieval.small import DATA
 from tests.retrieval.test_migration import as_of_version_1
 
@@ -33,10 +43,48 @@ def test_it_is_said_in_words() -> None:
     ]
 
 
-def test_every_model_has_a_curve() -> None:
-    assert calibration_of("somebody's") == calibration_of("ViT-B/32")
-    for curve in json.loads(FITTED.read_text()).values():
+def record(name: str, digest: str = "0" * 64) -> ModelRecord:
+    return ModelRecord(1, name, digest, 8, "fp32")
+
+
+def test_only_a_model_that_was_measured_on_short_queries_too_claims_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, digest = {"auroc": 0.8, "right": 0.9}, "ab" * 32
+    held = {"curve": CURVE._asdict(), "label_scale": 5.0, "captions": good, "short": good}
+    table = {
+        "known": held | {"digest": digest},
+        "named": held | {"digest": None},
+        "captions alone": held | {"digest": None, "short": None},
+        "short alone": held | {"digest": None, "captions": None},
+        "unsure": held | {"digest": None, "short": good | {"auroc": 0.79}},
+        "wrong": held | {"digest": None, "captions": good | {"right": 0.89}},
+    }
+    monkeypatch.setattr(relevance, "FITTED", tmp_path / "calibration.json")
+    relevance.FITTED.write_text(json.dumps(table))
+    relevance._measured.cache_clear()
+    try:
+        assert calibration_of(record("/any/path", digest)) == CURVE
+        assert calibration_of(record("named")) == CURVE
+        for name in ("captions alone", "short alone", "unsure", "wrong", "known", "new"):
+            assert calibration_of(record(name)) is None, name
+        assert "AUROC 0.79 on short queries" in why_silent(record("unsure"))
+        assert "was not measured on short queries" in why_silent(record("captions alone"))
+        scales = [label_scale_of(record(name)) for name in ("named", "wrong", "known", "new")]
+        assert scales == [5.0, 5.0, 8.0, 8.0]
+    finally:
+        relevance._measured.cache_clear()
+
+
+def test_what_is_in_the_table() -> None:
+    for name, held in json.loads(FITTED.read_text()).items():
+        curve = held["curve"]
         assert curve["slope"] > 0 and curve["crowd"] >= 0 and curve["sharpness"] > 0
+        assert held["captions"]["auroc"] > 0.5 and held["label_scale"] > 0, name
+    tiny = resolve("tiny")
+    assert (measured := measured_of(record("tiny", tiny.digest))) and measured.short
+    assert measured.holds or calibration_of(record("tiny", tiny.digest)) is None
+    assert label_scale_of(record("tiny", tiny.digest)) <= 8
 
 
 def test_hits_that_come_near_the_first_speak_for_it() -> None:
@@ -106,7 +154,43 @@ def half(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return [match.relevance or 0.0 for match in library.search("x", 100)]
 
 
-def test_matches_in_words_bear_it_and_others_do_not(indexed: Path) -> None:
+@pytest.fixture
+def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody measured the model."""
+    monkeypatch.setattr("retrieval.ask.calibration_of", lambda model: CURVE)
+
+
+def test_a_model_that_was_not_measured_claims_nothing(indexed: Path) -> None:
+    result = typed("a red car", "--json")
+    assert result.stderr == ""
+    assert [each["relevance"] for each in json.loads(result.stdout)] == 10 * [None]
+    assert "\t-\t" in typed("a red car").stdout
+    refused = CliRunner().invoke(
+        cli, ["search", "x", "--min-relevance", "0.5", "--library", "photos"]
+    )
+    assert refused.exit_code == 1 and "was not measured on short queries" in refused.stderr
+    with Library.open("photos") as library:
+        best = library.search("x", 4)
+        by_date = library.search("x", 4, sort="date")  # the newest first of the same
+        assert {match.path for match in best} == {match.path for match in by_date}
+
+
+def test_on_a_terminal_they_are_best_guesses(
+    indexed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from retrieval.cli_search import _say_that_they_are_guesses
+    from retrieval.query import parse
+
+    _say_that_they_are_guesses(parse("a dog"), record("tiny", resolve("tiny").digest))
+    said = capsys.readouterr().err
+    assert said.startswith("best guesses; a better model: `retrieve index --model ViT-B/32`")
+    _say_that_they_are_guesses(parse("a dog"), record("ViT-B/32"))
+    assert capsys.readouterr().err == "best guesses\n"
+    _say_that_they_are_guesses(parse("a dog - a cat"), record("ViT-B/32"))
+    assert capsys.readouterr().err == ""
+
+
+def test_matches_in_words_bear_it_and_others_do_not(indexed: Path, calibrated: None) -> None:
     with Library.open("photos") as library:
         words = library.search("a red car", 100)
         assert all(match.relevance is not None for match in words)
@@ -122,7 +206,7 @@ def test_matches_in_words_bear_it_and_others_do_not(indexed: Path) -> None:
 
 def test_nothing_looks_like_it(indexed: Path, hopeless: None) -> None:
     result = typed("a red car", "--paths", "-n", 3)
-    assert result.stderr == "nothing in this library looks like «a red car»; the nearest:\n"
+    assert result.stderr == "nothing in this library looks like “a red car”; the nearest:\n"
     assert len(result.stdout.splitlines()) == 3  # and are shown as such
     result = typed("a red car", "--min-relevance", 0.5)
     assert result.stdout == "" and result.stderr.startswith("no match: the best has a score of")
@@ -144,7 +228,7 @@ def test_something_does(indexed: Path, half: list[float]) -> None:
 
 
 def test_an_older_library_is_ranked_by_cosine_until_it_is_brought_up_to_date(
-    indexed: Path,
+    indexed: Path, calibrated: None
 ) -> None:
     as_of_version_1(beside(indexed) / FILE_NAME)
     for file in beside(indexed).glob("*.faiss"):
@@ -159,7 +243,7 @@ def test_an_older_library_is_ranked_by_cosine_until_it_is_brought_up_to_date(
         assert all(match.relevance is not None for match in library.search("x", 100))
 
 
-def test_it_does_not_depend_on_how_many_are_asked_for(indexed: Path) -> None:
+def test_it_does_not_depend_on_how_many_are_asked_for(indexed: Path, calibrated: None) -> None:
     with Library.open("photos") as library:
         many = library.search("a red car", 100)
         for limit in (1, 2, 11):
@@ -172,10 +256,10 @@ def test_it_does_not_depend_on_how_many_are_asked_for(indexed: Path) -> None:
         assert relevances == sorted(relevances, reverse=True)
 
 
-def test_what_makes_no_sense(indexed: Path) -> None:
+def test_what_makes_no_sense(indexed: Path, calibrated: None) -> None:
     with Library.open("photos") as library:
         for wrong in (-0.1, 1.1, float("nan")):
-            with pytest.raises(InvalidQuery, match="0 to 1"):
+            with pytest.raises(InvalidQuery, match="between 0 and 1"):
                 library.search("x", min_relevance=wrong)
         with pytest.raises(InvalidQuery, match="plain words"):
             library.search(indexed / "small/blue.png", min_relevance=0.5)

@@ -71,7 +71,6 @@ def are_same(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> boo
         (["a car", "--sort", "date"], {"q": "a car", "sort": "date"}),
         (["a car", "--rank", "cosine"], {"q": "a car", "rank": "cosine"}),
         (["a car", "--min-score", "0.0"], {"q": "a car", "min_score": 0}),
-        (["a car", "--min-relevance", "0.4"], {"q": "a car", "min_relevance": 0.4}),
     ],
 )  # fmt: skip
 def test_the_same_as_on_the_command_line(
@@ -195,6 +194,10 @@ def test_whether_it_looks_like_nothing(client: TestClient) -> None:
         ({"q": "id:1", "min_relevance": 0.5}, 400, "plain words alone"),
         ({"q": "a - a"}, 400, "cancel each other"),
         ({"q": "a", "min_score": "nan"}, 400, "must be a number"),
+        ({"q": "a", "min_score": 2}, 400, "between -1 and 1"),
+        ({"q": "a", "min_relevance": 0.5}, 400, "not measured"),
+        ({"q": "a format:nope"}, 400, "not a known format"),
+        ({"q": "a year:2023"}, 400, "did you mean"),
         ({"q": "a", "limit": 501}, 422, "limit"),
         ({"q": "a", "sort": "size"}, 422, "sort"),
     ],
