@@ -21,7 +21,15 @@ def given(path: StrPath) -> Path:
     """
     if not os.fspath(path):
         raise PathNotFound("the path is empty; name a folder or a file")
-    return as_on_disk(Path(os.path.expanduser(path)))
+    return as_on_disk(Path(at_home(path)))
+
+
+def at_home(path: StrPath) -> str:
+    """A path with its ~ or ~user expanded; as it is where no user can have that name."""
+    try:
+        return os.path.expanduser(os.fspath(path))
+    except ValueError:  # a NUL byte, or what no encoding can write
+        return os.fspath(path)
 
 
 def composed(name: str) -> str:

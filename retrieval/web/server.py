@@ -35,6 +35,8 @@ def serve(
         raise CannotServe(
             f"anyone who can reach {settings.host} could see every picture; give a --token as well"
         )
+    if settings.token and not _is_text(settings.token):
+        raise CannotServe("the token is not valid UTF-8; choose one of letters and digits")
     listening = listen(settings.host, port)
     config = uvicorn.Config(
         application(Site(library, settings)),
@@ -42,6 +44,7 @@ def serve(
         access_log=False,
         server_header=False,
         http=Connection,
+        ws="none",  # else whatever is installed takes a connection over, without its bounds
         timeout_graceful_shutdown=GRACE,
     )
     log_sparsely()
@@ -75,6 +78,15 @@ def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
     if settings.token:
         return own, _address(name, port, settings.token)
     return own, _address(name, port, None) if settings.is_open else None
+
+
+def _is_text(token: str) -> bool:
+    """Whether it can stand in an address and a header."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _address(host: str, port: int, token: str | None) -> str:
