@@ -20,6 +20,9 @@ from retrieval.web.site import Settings, Site
 
 PORT = 8000
 TRIED = 100  # ports from there on
+WAITING = 128  # connections that the system keeps until they are accepted
+# Accepted before there is a chance to cut others: more would take the descriptors that are spared.
+AT_ONCE = 8
 GRACE = 1  # second, in which requests that are being answered may end
 
 
@@ -44,6 +47,7 @@ def serve(
         access_log=False,
         server_header=False,
         http=Connection,
+        backlog=AT_ONCE,
         ws="none",  # else whatever is installed takes a connection over, without its bounds
         timeout_graceful_shutdown=GRACE,
     )
@@ -63,6 +67,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(WAITING)  # asyncio took AT_ONCE for both
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -118,7 +124,7 @@ def _bound(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would share the port with others
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(128)
+        listening.listen(WAITING)
     except OSError:
         listening.close()
         raise
