@@ -17,7 +17,7 @@ from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.paths import as_on_disk
 from retrieval.query import Example, Mix, Query, Term, Vector, Words
 from retrieval.records import Address, ImageId, ModelRecord, Prepared
-from retrieval.templates import filled
+from retrieval.templates import HOLE, filled
 
 if TYPE_CHECKING:
     from clipmodel.image_encoder import ImageEncoder
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from clipmodel.text_encoder import TextEncoder
 
 REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
+MAX_SENTENCES = 1_000  # of one query: its words, each in every template
+MAX_CHARACTERS = 1_000_000  # of all these sentences
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
 
@@ -49,6 +51,8 @@ class Embedder:
         Raises PathNotFound, UnreadablePicture, InvalidQuery for a vector of another dimension and
         for terms that leave nothing, ModelUnavailable, ModelMismatch.
         """
+        for query in queries:
+            _check_size(query, templates)
         sums = [q.terms if isinstance(q, Mix) else (Term(1.0, q),) for q in queries]
         parts = self._embed([term.of for terms in sums for term in terms], templates)
         vectors, start = np.empty((len(queries), self.record.dim), np.float32), 0
@@ -220,6 +224,24 @@ def _read(path: Path) -> bytes:
         raise PathNotFound(f"no such picture: {path}") from error
     except UnreadablePicture as error:
         raise _unreadable(str(path), error) from error
+
+
+def _check_size(query: Query, templates: Sequence[str]) -> None:
+    """Refuse a query that would take minutes to encode. Raises InvalidQuery."""
+    terms = query.terms if isinstance(query, Mix) else (Term(1.0, query),)
+    texts = [term.of.text for term in terms if isinstance(term.of, Words)]
+    if (sentences := len(texts) * max(1, len(templates))) > MAX_SENTENCES:
+        raise InvalidQuery(
+            f"{len(texts):,} descriptions × {len(templates) or 1:,} templates are {sentences:,} "
+            f"sentences; a query has at most {MAX_SENTENCES:,}"
+        )
+    length, fixed = sum(map(len, texts)), sum(map(len, templates or (HOLE,)))
+    holes = sum(template.count(HOLE) for template in templates or (HOLE,))
+    if (characters := length * holes + len(texts) * fixed) > MAX_CHARACTERS:
+        raise InvalidQuery(
+            f"the sentences of this query have {characters:,} characters; "
+            f"at most {MAX_CHARACTERS:,} are encoded"
+        )
 
 
 def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.float32]:

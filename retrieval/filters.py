@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from retrieval.errors import InvalidQuery
 
+MAX_CAMERA_WORDS = 100  # SQLite takes a thousand conditions at most
+
 EARTH_KM = 6371.0  # its mean radius
 DEGREE_KM = EARTH_KM * math.pi / 180  # between two parallels
 
@@ -164,7 +166,9 @@ def _camera(words: str) -> Sequence[Condition]:
     if not words.strip():
         raise InvalidQuery("the camera is empty; give a word of its name")
     words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite takes no lone surrogates
-    return [("instr(lower(camera), ?) > 0", (word,)) for word in words.lower().split()]
+    if len(each := words.lower().split()) > MAX_CAMERA_WORDS:
+        raise InvalidQuery(f"the camera has {len(each):,} words; give at most {MAX_CAMERA_WORDS}")
+    return [("instr(lower(camera), ?) > 0", (word,)) for word in each]
 
 
 def _near(north: float, east: float, km: float) -> Condition:

@@ -23,7 +23,7 @@ from typing import Literal
 
 from retrieval.errors import InvalidQuery, PathNotFound
 from retrieval.filters import FIELDS, Filters, written
-from retrieval.paths import given, is_file
+from retrieval.paths import at_home, given, is_file
 from retrieval.records import Address, ImageId, Prepared
 from retrieval.scan import picture_extensions
 
@@ -87,7 +87,7 @@ class Files:
             return True
         if not PATH.match(word):
             return False
-        return is_named_as_picture(word) or is_file(os.path.expanduser(word))
+        return is_named_as_picture(word) or is_file(at_home(word))
 
 
 def by_number(number: int, has: Has) -> ImageId:

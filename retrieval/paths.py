@@ -41,6 +41,14 @@ def is_nameable(path: StrPath) -> bool:
         return False
 
 
+def at_home(path: StrPath) -> str:
+    """A path with its ~ or ~user expanded; as it is where no user can have that name."""
+    try:
+        return os.path.expanduser(os.fspath(path))
+    except ValueError:  # a NUL byte, or what no encoding can write
+        return os.fspath(path)
+
+
 def composed(name: str) -> str:
     """The same for both forms of a name."""
     if name.isascii():

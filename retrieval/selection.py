@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from retrieval.catalog import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
-from retrieval.paths import composed, folded, place, relative, spellings
+from retrieval.paths import at_home, composed, folded, place, relative, spellings
 from retrieval.presence import living
 
 NEAR = 0.6  # of two names, by difflib
@@ -117,7 +117,7 @@ def _hint(catalog: Catalog, folder: Folder) -> str:
 
 
 def _path(folder: Folder) -> Path:
-    return Path(os.path.expanduser(folder))
+    return Path(at_home(folder))
 
 
 def _named(folder: str) -> str:

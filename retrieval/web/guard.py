@@ -97,8 +97,8 @@ class Guard:
         length = headers.get("content-length") or "0"
         if not length.isascii() or not length.isdigit():
             return error(f"{length!r} is not a valid length of a body", 400)
-        if int(length[:20]) > _most(request.url.path):
-            return error(_too_large(_most(request.url.path)), 413)
+        if int(length[:20]) > _most(request.scope["path"]):
+            return error(_too_large(_most(request.scope["path"])), 413)
         return None
 
     def _is_our_name(self, host: str) -> bool:
@@ -174,7 +174,7 @@ def _with_headers(send: Send, path: str) -> Send:
 
 def _is_visit(request: Request) -> bool:
     """Whether somebody followed a link to the page."""
-    return request.headers.get("sec-fetch-mode") == "navigate" and request.url.path == "/"
+    return request.headers.get("sec-fetch-mode") == "navigate" and request.scope["path"] == "/"
 
 
 def _is_address(name: str) -> bool:
@@ -196,12 +196,17 @@ def _too_large(most: int) -> str:
 
 def _same(given: str, expected: str) -> bool:
     """In a time that tells nothing."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+    return hmac.compare_digest(_bytes(given), _bytes(expected))
 
 
 def _forms(secret: str) -> tuple[str, str]:
     """A secret as it is given, and what a cookie holds: from that nobody can tell the secret."""
-    return secret, hashlib.sha256(b"retrieve: " + secret.encode()).hexdigest()
+    return secret, hashlib.sha256(b"retrieve: " + _bytes(secret)).hexdigest()
+
+
+def _bytes(secret: str) -> bytes:
+    """Of any text, that of $RETRIEVE_TOKEN included, which need not be UTF-8."""
+    return secret.encode("utf-8", "surrogatepass")
 
 
 def _shown(request: Request) -> list[str]:
@@ -213,7 +218,7 @@ def _shown(request: Request) -> list[str]:
 
 def _visitor_s(request: Request) -> str | None:
     """The secret in the address of somebody who comes to the page."""
-    return request.query_params.get("token") if request.url.path == "/" else None
+    return request.query_params.get("token") if request.scope["path"] == "/" else None
 
 
 def _welcome(request: Request, secret: str) -> Response:

@@ -6,6 +6,7 @@ from pathlib import Path
 from retrieval.errors import InvalidQuery, UnreadablePicture
 from retrieval.fetch import fetch
 from retrieval.language import ADDRESS, ID, PATH, Picture, by_number, is_named_as_picture
+from retrieval.paths import at_home
 from retrieval.records import ImageId, Prepared
 from retrieval.web.site import Site
 
@@ -34,7 +35,7 @@ class Names:
 
     def _known(self, word: str) -> ImageId | None:
         """By the catalog alone: the file system is not looked at."""
-        place = Path(os.path.abspath(os.path.expanduser(word)))
+        place = Path(os.path.abspath(at_home(word)))
         if (image_id := self._site.library.catalog.image_at(place)) is not None:
             return ImageId(image_id)
         if is_named_as_picture(word):

@@ -20,6 +20,9 @@ from retrieval.web.site import Settings, Site
 
 PORT = 8000
 TRIED = 100  # ports from there on
+WAITING = 128  # connections that the system keeps until they are accepted
+# Accepted before there is a chance to cut others: more would take the descriptors that are spared.
+AT_ONCE = 8
 GRACE = 1  # second, in which requests that are being answered may end
 
 
@@ -35,6 +38,8 @@ def serve(
         raise CannotServe(
             f"anyone who can reach {settings.host} could see every picture; give a --token as well"
         )
+    if settings.token and not _is_text(settings.token):
+        raise CannotServe("the token is not valid UTF-8; choose one of letters and digits")
     listening = listen(settings.host, port)
     config = uvicorn.Config(
         application(Site(library, settings)),
@@ -42,6 +47,8 @@ def serve(
         access_log=False,
         server_header=False,
         http=Connection,
+        backlog=AT_ONCE,
+        ws="none",  # else whatever is installed takes a connection over, without its bounds
         timeout_graceful_shutdown=GRACE,
     )
     log_sparsely()
@@ -60,6 +67,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(WAITING)  # asyncio took AT_ONCE for both
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -75,6 +84,15 @@ def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
     if settings.token:
         return own, _address(name, port, settings.token)
     return own, _address(name, port, None) if settings.is_open else None
+
+
+def _is_text(token: str) -> bool:
+    """Whether it can stand in an address and a header."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _address(host: str, port: int, token: str | None) -> str:
@@ -106,7 +124,7 @@ def _bound(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would share the port with others
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(128)
+        listening.listen(WAITING)
     except OSError:
         listening.close()
         raise

@@ -137,6 +137,25 @@ def test_half_sent_headers_keep_nobody_out(indexed: Path) -> None:
                 assert answer.status == 200
 
 
+@POSIX
+def test_a_flood_where_there_are_few_descriptors(indexed: Path) -> None:
+    """Connections that are accepted at once take no more than are left: nothing is logged."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, before[1]))
+    with ExitStack() as held:
+        try:
+            address = held.enter_context(serving("--library", indexed))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        port = int(address.rstrip("/").rpartition(":")[2])
+        for _ in range(400):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(b"GET / HTTP/1.1\r\nX-Half: ")
+        with OPENER.open(f"{address}api/status", timeout=30) as answer:
+            assert answer.status == 200
+
+
 def test_what_says_the_same_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("a test of the log")
     logger.addFilter(Sparsely())
