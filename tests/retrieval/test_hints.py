@@ -120,7 +120,7 @@ def test_a_model_in_other_letters(home: Path) -> None:
 
 ODD = ["~nosuchuser", "~nosuchuser/a.jpg", "./" + "a" * 5000, "a" * 300 + ".jpg", "\0", "a\0b.jpg"]
 ODD += ["\ud800", "\udcff.jpg", "./\udcff", "/", "//", "~", "-", "+", "http://[", "https://[::1"]
-ODD += ["", "id:0", "id:999999999999999999", "1e9:x", "in:", "after:", '"', "C:\\", "\u202e", "é" * 99]
+ODD += ["", "id:0", "id:999999999999999999", "1e9:x", "in:", "after:", '"', "C:\\", "\u202e"]
 NAMES = ("in", "after", "before", "camera", "near", "min-size", "format", "orientation", "year")
 VALUES = ["0000", "9999", "10000", "2023-02-30", "nan,inf,1", "0x0", "999999999x1", "1e400,0,0"]
 WORDS = st.one_of(
