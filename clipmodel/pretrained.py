@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipmodel.checkpoints.files import beside_of, files_of
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ClipModelError, ModelNotFound
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
-from clipmodel.sources import beside_of, files_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -147,8 +147,8 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
 
 def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
     """The text tower becomes float32, which NumPy maps; the image tower stays as it came."""
-    from clipmodel.checkpoints import read_checkpoint
-    from clipmodel.vocabulary import check_vocabulary
+    from clipmodel.checkpoints.read import read_checkpoint
+    from clipmodel.checkpoints.vocabulary import check_vocabulary
 
     state_dict, config = read_checkpoint(checkpoint, config)
     weights_file, _ = files_of(checkpoint)

@@ -16,8 +16,7 @@ from clipmodel.errors import CheckpointError, ModelNotFound
 from clipmodel.model import CLIP
 from clipmodel.pretrained import ModelFolder, save_folder
 from clipmodel.registry import OPENAI_MEAN, OPENAI_STD
-
-from .conftest import shake
+from tests.clipmodel.small import shake
 
 SMALL = ModelConfig(
     embed_dim=32,

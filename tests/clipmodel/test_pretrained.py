@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from clipmodel.checkpoints import read_checkpoint
+from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.errors import CheckpointError, ClipModelError, DownloadError, ModelNotFound
 from clipmodel.pretrained import (
     Pretrained,
@@ -28,8 +28,7 @@ from clipmodel.pretrained import (
     resolve,
 )
 from clipmodel.registry import REGISTRY
-
-from .conftest import MEAN, STD, model_cfg
+from tests.clipmodel.small import MEAN, STD, model_cfg
 
 Build = Callable[[str], nn.Module]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
+from clipmodel.checkpoints.preprocessors import prepared_by
 from clipmodel.config import Activation, ModelConfig, ResNetConfig
 from clipmodel.errors import CheckpointError
-from clipmodel.json_values import Triple, part, read_json, square, triple, whole
-from clipmodel.preprocessors import prepared_by
 from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 
 

@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from clipmodel.checkpoints import read_checkpoint
+from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.errors import CheckpointError
 from clipmodel.preprocess import to_pixels
-
-from .conftest import MEAN, STD
+from tests.clipmodel.small import MEAN, STD
 
 Build = Callable[[str], nn.Module]
 

@@ -15,12 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from clipmodel.checkpoints import read_checkpoint
+from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ModelNotFound, UnknownConfig
 from clipmodel.registry import OPENAI_MEAN, REGISTRY
-
-from .conftest import MEAN, STD, model_cfg
+from tests.clipmodel.small import MEAN, STD, model_cfg
 
 Build = Callable[[str], nn.Module]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.errors import CheckpointError
-from clipmodel.json_values import Triple, part, read_json, square, triple, whole
 
 # Who prepares pictures as CLIP does; others have other defaults for what is not written down.
 _PROCESSORS = (

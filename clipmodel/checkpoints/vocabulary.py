@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clipmodel.checkpoints.json_values import part, read_json
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError
-from clipmodel.json_values import part, read_json
 from clipmodel.tokenizer import vocabulary
 
 

@@ -12,8 +12,7 @@ from torch import nn
 from clipmodel.errors import CheckpointError
 from clipmodel.pretrained import resolve
 from clipmodel.tokenizer import token_ids, vocabulary
-
-from .conftest import MEAN, STD, model_cfg
+from tests.clipmodel.small import MEAN, STD, model_cfg
 
 Build = Callable[[str], nn.Module]
 

@@ -8,10 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from clipmodel.archives import load_tensors
-from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
-from clipmodel.errors import CheckpointError, UnknownConfig
-from clipmodel.facts import (
+from clipmodel.checkpoints.configs import (
     OPENAI_FACTS,
     Facts,
     facts_of_config,
@@ -19,11 +16,14 @@ from clipmodel.facts import (
     facts_of_openclip,
     facts_of_ours,
 )
-from clipmodel.json_values import Triple
-from clipmodel.layouts import Layout, layers, shape, side, translate
+from clipmodel.checkpoints.files import beside_of, files_of
+from clipmodel.checkpoints.json_values import Triple
+from clipmodel.checkpoints.layouts import Layout, layers, shape, side, translate
+from clipmodel.checkpoints.torch_zip import load_tensors
+from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.errors import CheckpointError, UnknownConfig
 from clipmodel.model import CLIP
 from clipmodel.shapes import COUNTER
-from clipmodel.sources import beside_of, files_of
 
 _EXAMPLE = (
     '{"activation": "quick_gelu" or "gelu", "head_width": 64, '

@@ -16,8 +16,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from clipmodel.checkpoints.pickles import TensorUnpickler, check_pickle
 from clipmodel.errors import CheckpointError
-from clipmodel.pickles import TensorUnpickler, check_pickle
 
 _LARGEST_PICKLE = 64 * 2**20  # bytes; those of real models have a few hundred thousand
 _DEEPEST = 32  # modules within modules
