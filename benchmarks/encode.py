@@ -113,7 +113,7 @@ class Task:
 
     def ours(self) -> Iterator[Figure]:
         from clipmodel.image_encoder import ImageEncoder
-        from clipmodel.numpy_image_encoder import NumpyImageEncoder
+        from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 
         def first(encoder: ImageEncoder | NumpyImageEncoder) -> Callable[[int], Vectors]:
             return lambda batch: encoder.encode(self.pixels[:batch])

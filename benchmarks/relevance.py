@@ -237,9 +237,9 @@ def vit() -> tuple[Floats, Floats, Numbers]:
 def tiny() -> Captioned:
     """The test photos of Flickr8k and their captions by the model of the package."""
     from clipmodel.image_encoder import ImageEncoder
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.preprocess import to_pixels
     from clipmodel.pretrained import resolve
-    from clipmodel.text_encoder import TextEncoder
 
     model, (pictures, texts, own) = resolve("tiny"), flickr()
     tower, side = ImageEncoder(model), model.config.vision.image_size

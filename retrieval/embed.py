@@ -20,9 +20,9 @@ from retrieval.templates import filled
 
 if TYPE_CHECKING:
     from clipmodel.image_encoder import ImageEncoder
-    from clipmodel.numpy_image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import ModelFolder
-    from clipmodel.text_encoder import TextEncoder
 
 REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
@@ -196,7 +196,7 @@ class Embedder:
 
     @cached_property
     def _text_tower(self) -> "TextEncoder":
-        from clipmodel.text_encoder import TextEncoder
+        from clipmodel.numpy_backend.text_encoder import TextEncoder
 
         return TextEncoder(self._model)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clipmodel.image_encoder import ImageEncoder, Precision
     from clipmodel.model_folder import ModelFolder
-    from clipmodel.numpy_image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 
 # Operations that two or three cores do in NumPy until torch has its tower:
 MEANWHILE = 200e9
@@ -24,7 +24,7 @@ def most_in_numpy(folder: "ModelFolder") -> int:
 
 
 def in_numpy(folder: "ModelFolder") -> "NumpyImageEncoder":
-    from clipmodel.numpy_image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 
     return NumpyImageEncoder(folder)
 

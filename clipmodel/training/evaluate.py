@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipmodel.image_encoder import ImageEncoder
 from clipmodel.loading import load_image_tower
 from clipmodel.model_folder import read_tensors
+from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import ModelFolder
-from clipmodel.text_encoder import TextEncoder
 from clipmodel.training.data import flickr8k, tiny_imagenet
 from clipmodel.training.painting import paint
 from clipmodel.training.scenes import imagine, queries

@@ -17,10 +17,10 @@ from clipmodel.errors import CheckpointError, ClipModelError
 from clipmodel.image_encoder import ImageEncoder
 from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
-from clipmodel.numpy_image_encoder import NumpyImageEncoder
-from clipmodel.numpy_transformer import gelu
+from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+from clipmodel.numpy_backend.text_encoder import TextEncoder
+from clipmodel.numpy_backend.transformer import gelu
 from clipmodel.registry import REGISTRY
-from clipmodel.text_encoder import TextEncoder
 from clipmodel.tokenizer import token_ids
 
 VISION = VisionConfig(32, 8, 64, 2, 4, 256, "gelu")
@@ -113,9 +113,9 @@ def test_text_and_a_picture_need_no_torch(folder: ModelFolder) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "import clipmodel, numpy\n"
-        "from clipmodel.numpy_image_encoder import NumpyImageEncoder\n"
+        "from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder\n"
         "from clipmodel.pretrained import resolve\n"
-        "from clipmodel.text_encoder import TextEncoder\n"
+        "from clipmodel.numpy_backend.text_encoder import TextEncoder\n"
         f"TextEncoder(resolve({str(folder.path)!r})).encode(['a red car'])\n"
         "pixels = numpy.zeros((1, 32, 32, 3), numpy.uint8)\n"
         f"NumpyImageEncoder(resolve({str(folder.path)!r})).encode(pixels)\n"

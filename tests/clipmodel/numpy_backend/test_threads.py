@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from clipmodel import numpy_threads
-from clipmodel.numpy_threads import shared_product
+from clipmodel.numpy_backend import threads as numpy_threads
+from clipmodel.numpy_backend.threads import shared_product
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -44,7 +44,7 @@ BEGIN = """
 import os, threading, time
 import numpy as np
 from threadpoolctl import ThreadpoolController
-from clipmodel import numpy_threads
+from clipmodel.numpy_backend import threads as numpy_threads
 numpy_threads.threads_of_blas()
 numpy_threads.threads_of_blas = lambda: 4
 x, matrix = np.ones((8, 512), np.float32), np.ones((512, 2048), np.float32)

@@ -6,8 +6,8 @@ A search imports no torch, which takes seconds: a few texts or pictures take Num
 import numpy as np
 
 from clipmodel.config import Activation
-from clipmodel.numpy_threads import shared_product
-from clipmodel.numpy_weights import Floats, Weights
+from clipmodel.numpy_backend.threads import shared_product
+from clipmodel.numpy_backend.weights import Floats, Weights
 
 
 def quick_gelu(x: Floats) -> Floats:

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from clipmodel.numpy_weights import Floats
+from clipmodel.numpy_backend.weights import Floats
 
 
 class DynamicBatching:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipmodel.batching import DynamicBatching
-from clipmodel.numpy_weights import Floats
+from clipmodel.numpy_backend.batching import DynamicBatching
+from clipmodel.numpy_backend.weights import Floats
 
 WAIT = 30.0  # seconds, for what takes none
 
@@ -73,7 +73,7 @@ def test_an_error_reaches_all_who_went_together_and_nobody_after_them() -> None:
 def test_a_process_that_is_forked_meanwhile_encodes_as_well() -> None:
     program = """
         import os, sys, threading, numpy
-        from clipmodel.batching import DynamicBatching
+        from clipmodel.numpy_backend.batching import DynamicBatching
         begun, may_go_on = threading.Event(), threading.Event()
         def encode(texts):
             if texts == ["slow"]:
@@ -93,4 +93,4 @@ def test_a_process_that_is_forked_meanwhile_encodes_as_well() -> None:
         sys.exit(status)
     """
     run = [sys.executable, "-c", textwrap.dedent(program)]
-    subprocess.run(run, check=True, timeout=WAIT, cwd=Path(__file__).parents[2])
+    subprocess.run(run, check=True, timeout=WAIT, cwd=Path(__file__).parents[3])

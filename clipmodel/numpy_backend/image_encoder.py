@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
 from clipmodel.model_folder import ModelFolder
-from clipmodel.numpy_vision import ModifiedResNet, VisionTransformer
-from clipmodel.numpy_weights import Floats, Weights
+from clipmodel.numpy_backend.vision import ModifiedResNet, VisionTransformer
+from clipmodel.numpy_backend.weights import Floats, Weights
 from clipmodel.shapes import of_image_tower
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clipmodel.batching import DynamicBatching
 from clipmodel.model_folder import ModelFolder
-from clipmodel.numpy_transformer import Transformer, layer_norm
-from clipmodel.numpy_weights import Floats, Weights
+from clipmodel.numpy_backend.batching import DynamicBatching
+from clipmodel.numpy_backend.transformer import Transformer, layer_norm
+from clipmodel.numpy_backend.weights import Floats, Weights
 from clipmodel.shapes import of_text_tower
 from clipmodel.tokenizer import token_ids
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from clipmodel.config import ResNetConfig, VisionConfig
-from clipmodel.numpy_transformer import (
+from clipmodel.numpy_backend.transformer import (
     Transformer,
     attention,
     layer_norm,
@@ -12,7 +12,7 @@ from clipmodel.numpy_transformer import (
     product,
     split_heads,
 )
-from clipmodel.numpy_weights import Floats, Weights
+from clipmodel.numpy_backend.weights import Floats, Weights
 
 
 class VisionTransformer:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from clipmodel.numpy_weights import Floats
+from clipmodel.numpy_backend.weights import Floats
 
 WORTH = 1 << 21  # multiplications that are worth a thread: 40 us
 FEW = 8  # rows: for fewer a product takes as long, since it waits for the matrix
