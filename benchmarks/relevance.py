@@ -236,10 +236,10 @@ def vit() -> tuple[Floats, Floats, Numbers]:
 
 def tiny() -> Captioned:
     """The test photos of Flickr8k and their captions by the model of the package."""
-    from clipmodel.image_encoder import ImageEncoder
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.preprocess import to_pixels
     from clipmodel.pretrained import resolve
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     model, (pictures, texts, own) = resolve("tiny"), flickr()
     tower, side = ImageEncoder(model), model.config.vision.image_size

@@ -48,9 +48,9 @@ def load(
     """
     if jit:
         raise ValueError("jit=True is not supported: no code of a checkpoint is run; leave it out")
-    from clipmodel.loading import default_device, load_model
     from clipmodel.preprocess import transform
     from clipmodel.pretrained import resolve
+    from clipmodel.torch_backend.loading import default_device, load_model
 
     folder = resolve(name, download_root=download_root)
     return load_model(folder, device or default_device()), transform(folder.config)

@@ -19,10 +19,10 @@ from retrieval.records import Address, ImageId, ModelRecord, Prepared
 from retrieval.templates import filled
 
 if TYPE_CHECKING:
-    from clipmodel.image_encoder import ImageEncoder
     from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import ModelFolder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
 REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors

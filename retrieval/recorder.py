@@ -27,7 +27,7 @@ ROWS = 1_000  # files without a picture to encode that are committed together
 
 
 class Encoder(Protocol):
-    """The image tower of a model. `clipmodel.image_encoder.ImageEncoder` is one."""
+    """The image tower of a model. `clipmodel.torch_backend.image_encoder.ImageEncoder` is one."""
 
     @property
     def precision(self) -> str:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from clipmodel.image_encoder import ImageEncoder
-from clipmodel.loading import load_image_tower
 from clipmodel.model_folder import read_tensors
 from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import ModelFolder
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import imagine, queries
+from clipmodel.torch_backend.image_encoder import ImageEncoder
+from clipmodel.torch_backend.loading import load_image_tower
 from clipmodel.training.data import flickr8k, tiny_imagenet
-from clipmodel.training.painting import paint
-from clipmodel.training.scenes import imagine, queries
 
 FEW = 100  # photos: as many as there are vectors of ViT-B/32 to compare with
 ZERO_SHOT_PROMPTS = ("a photo of a {}", "a picture of a {}", "a close-up photo of a {}", "{}")

@@ -11,14 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clipmodel.config import ModelConfig
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import captions, imagine, statements
 from clipmodel.training.augment import PHOTO, SCENE
 from clipmodel.training.batches import Sampler, Source
 from clipmodel.training.corpus import corpus
 from clipmodel.training.course import Course, Look
 from clipmodel.training.data import Collection, Split, flickr8k, tiny_imagenet
 from clipmodel.training.imitate import Lessons, principal_axes
-from clipmodel.training.painting import paint
-from clipmodel.training.scenes import captions, imagine, statements
 from clipmodel.training.teacher import teach, vocabulary_file
 
 SCENE_SIZE = 112  # pixels a side: a little more than the model sees, so that crops stay sharp

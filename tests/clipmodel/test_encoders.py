@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from clipmodel import shapes
 from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError, ClipModelError
-from clipmodel.image_encoder import ImageEncoder
 from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
@@ -22,6 +21,7 @@ from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.numpy_backend.transformer import gelu
 from clipmodel.registry import REGISTRY
 from clipmodel.tokenizer import token_ids
+from clipmodel.torch_backend.image_encoder import ImageEncoder
 
 VISION = VisionConfig(32, 8, 64, 2, 4, 256, "gelu")
 CONFIG = ModelConfig(
@@ -149,7 +149,7 @@ def test_a_picture_has_one_vector_in_any_batch(
     can: bool, folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not can:  # as on a processor that is no x86
-        monkeypatch.setattr("clipmodel.image_encoder.can_pack", lambda dtype: False)
+        monkeypatch.setattr("clipmodel.torch_backend.image_encoder.can_pack", lambda dtype: False)
     encoder = ImageEncoder(folder, device="cpu", precision="fp32")
     pixels = np.random.default_rng(0).integers(0, 256, (75, 32, 32, 3), np.uint8)
     together = encoder.encode(pixels)
@@ -250,7 +250,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 import torch
-from clipmodel.image_encoder import ImageEncoder
+from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.pretrained import resolve
 
 torch.set_num_threads(2)

@@ -126,7 +126,7 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
 
     for name, encoder in (
         ("numpy_backend.image_encoder", "NumpyImageEncoder"),
-        ("image_encoder", "ImageEncoder"),
+        ("torch_backend.image_encoder", "ImageEncoder"),
     ):
         sys.modules[f"clipmodel.{name}"] = module = types.ModuleType(name)
         setattr(module, encoder, Encoder)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from math import cos, pi, sin
 
-from clipmodel.training.pen import RGB, Pen, around, shade
+from clipmodel.scenes.pen import RGB, Pen, around, shade
 
 WINDOW: RGB = (206, 232, 246)
 TYRE: RGB = (48, 48, 54)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipmodel.training.backdrops import BEHIND, GROUNDS
-from clipmodel.training.painting import PAINTS, paint
-from clipmodel.training.scenes import (
+from clipmodel.scenes.backdrops import BEHIND, GROUNDS
+from clipmodel.scenes.painting import PAINTS, paint
+from clipmodel.scenes.scene import (
     ASKED_IN_DEMO,
     BLENDING,
     COLOURS,

@@ -7,7 +7,7 @@ from math import cos, pi, sin
 
 from PIL import Image, ImageDraw
 
-from clipmodel.training.pen import RGB, around, shade
+from clipmodel.scenes.pen import RGB, around, shade
 
 # Of each setting: the sky at its top and at the horizon, and the ground.
 GROUNDS: dict[str, tuple[RGB, RGB, RGB]] = {

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import islice
 from typing import Literal, TypeVar
 
-from clipmodel.training.things import DRAWINGS, SKY
+from clipmodel.scenes.things import DRAWINGS, SKY
 
 Option = TypeVar("Option", str, int)
 Split = Literal["train", "test"]

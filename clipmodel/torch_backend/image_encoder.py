@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
-from clipmodel.fused import fold_norms, use_silu
-from clipmodel.loading import default_device, load_image_tower
 from clipmodel.model import VisionTransformer, in_dtype
 from clipmodel.model_folder import ModelFolder
-from clipmodel.packed_tower import PackedTower, can_pack
+from clipmodel.torch_backend.fusing import fold_norms, use_silu
+from clipmodel.torch_backend.loading import default_device, load_image_tower
+from clipmodel.torch_backend.onednn_vit import PackedTower, can_pack
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,10 +6,10 @@ from functools import cache
 
 from PIL import Image, ImageDraw
 
-from clipmodel.training.backdrops import backdrop, varied, weather
-from clipmodel.training.pen import RGB, Pen, shade
-from clipmodel.training.scenes import Scene, Thing, in_the_air
-from clipmodel.training.things import DRAWINGS
+from clipmodel.scenes.backdrops import backdrop, varied, weather
+from clipmodel.scenes.pen import RGB, Pen, shade
+from clipmodel.scenes.scene import Scene, Thing, in_the_air
+from clipmodel.scenes.things import DRAWINGS
 
 PAINTS: dict[str, RGB] = {
     "red": (216, 36, 40),

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmodel.fused import use_silu
 from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
+from clipmodel.torch_backend.fusing import use_silu
 
 GREY = 128  # taken from each value, so that what is left is small, and exact in bfloat16
 
