@@ -1,17 +1,17 @@
 """Dynamic batching: texts of many threads, which come one by one, go through a tower together."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
 from queue import Empty, SimpleQueue
 
 import numpy as np
 
 from clipmodel.numpy_backend.weights import Floats
+from clipmodel.pools import Renewed, Threads
 
 
-class DynamicBatching:
+class DynamicBatching(Renewed):
     """Whoever comes while others are answered waits, and all who wait are answered together.
 
     Nobody waits for somebody to come: who is alone is answered at once.
@@ -20,6 +20,9 @@ class DynamicBatching:
     def __init__(self, encode: Callable[[Sequence[str]], Floats]) -> None:
         """encode: B texts -> (B, D), each as if it were alone."""
         self._encode = encode
+        super().__init__()
+
+    def renew(self) -> None:
         self._waiting = SimpleQueue[tuple[Sequence[str], Future[Floats]]]()
 
     def __call__(self, texts: Sequence[str]) -> Floats:
@@ -54,10 +57,6 @@ class DynamicBatching:
 
 
 @cache
-def _thread() -> ThreadPoolExecutor:
-    """One for all towers, whose products take all cores; an interrupt never reaches it."""
-    return ThreadPoolExecutor(1, "texts")
-
-
-if hasattr(os, "register_at_fork"):  # a process that was forked has no such thread
-    os.register_at_fork(after_in_child=_thread.cache_clear)
+def _thread() -> Threads:
+    """Return the one thread for all towers, whose products take all cores; no Ctrl-C reaches it."""
+    return Threads(1, "texts")

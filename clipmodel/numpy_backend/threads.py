@@ -4,9 +4,6 @@ BLAS's own spin while they wait for each other: where another program keeps a pr
 as an index run, that takes a hundred times as long. Ours sleep.
 """
 
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -15,22 +12,21 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from clipmodel.numpy_backend.weights import Floats
+from clipmodel.pools import Threads, TryLock
 
-WORTH = 1 << 21  # multiplications that are worth a thread: 40 us
-FEW = 8  # rows: for fewer a product takes as long, since it waits for the matrix
+WORTH_A_THREAD = 1 << 21  # multiplications, which take 40 us
+FEW_ROWS = 8  # a product of fewer takes as long, since it waits for the matrix
 
-_sharing = threading.Lock()
+_sharing = TryLock()
 
 
 def shared_product(x: Floats, matrix: Floats) -> Floats:
     """x (R, I) @ matrix (I, O). Of many threads that call at once, one has the help of others."""
-    parts = min(threads_of_blas(), max(len(x), FEW) * matrix.size // WORTH)
-    if parts < 2 or not _sharing.acquire(blocking=False):
+    parts = min(threads_of_blas(), max(len(x), FEW_ROWS) * matrix.size // WORTH_A_THREAD)
+    if parts < 2:
         return x @ matrix
-    try:
-        return _shared(x, matrix, parts)
-    finally:
-        _sharing.release()
+    with _sharing.tried() as is_alone:
+        return _shared(x, matrix, parts) if is_alone else x @ matrix
 
 
 @cache
@@ -71,16 +67,5 @@ def _shared(x: Floats, matrix: Floats, parts: int) -> Floats:
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads_of_blas() - 1, "product")
-
-
-def _begin_anew() -> None:
-    """In a process that was forked: it has none of the threads."""
-    global _sharing
-    _sharing = threading.Lock()
-    _threads.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+def _threads() -> Threads:
+    return Threads(threads_of_blas() - 1, "product")

@@ -1,8 +1,6 @@
 """The image tower, in batches on a device: uint8 pixels in, unit vectors out."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Literal
 
@@ -16,6 +14,7 @@ from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
 from clipmodel.model import VisionTransformer, in_dtype
 from clipmodel.model_folder import ModelFolder
+from clipmodel.pools import Threads, UnderWay
 from clipmodel.torch_backend.fusing import fold_norms, use_silu
 from clipmodel.torch_backend.loading import default_device, load_image_tower
 from clipmodel.torch_backend.onednn_vit import PackedTower, can_pack
@@ -51,10 +50,9 @@ class ImageEncoder:
         self._together = OF_A_CORE if is_cpu else OF_A_GPU
         self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
-        self._threads = ThreadPoolExecutor(self._cores, "core", use_threads, (1,))
-        self._all_cores = ThreadPoolExecutor(1, "cores", use_threads, (self._cores,))
-        self._counting = threading.Lock()
-        self._calls = 0  # under way
+        self._threads = Threads(self._cores, "core", use_threads, (1,))
+        self._all_cores = Threads(1, "cores", use_threads, (self._cores,))
+        self._calls = UnderWay()
         try:
             self._forward = self._threads.submit(self._prepared, folder).result()
         except (RuntimeError, AssertionError) as error:
@@ -75,7 +73,6 @@ class ImageEncoder:
             tower = tower.to(memory_format=torch.channels_last)
         return Normalised(tower.to(self.device), mean.to(self.device), std.to(self.device))
 
-    @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
 
@@ -85,24 +82,21 @@ class ImageEncoder:
             raise ValueError(
                 f"pixels of shape (B, {self._size}, {self._size}, 3), not {pixels.shape}"
             )
-        with self._counting:
-            self._calls += 1
-            is_alone = self._calls == len(pixels) == 1
-        try:
-            embeddings = self._embeddings(torch.from_numpy(pixels), is_alone)
-        finally:
-            with self._counting:
-                self._calls -= 1
-        vectors = F.normalize(embeddings.float(), dim=1)
-        if not torch.isfinite(vectors).all():
+        with self._calls.one_more() as calls:
+            is_alone = calls == len(pixels) == 1
+            threads = self._all_cores if is_alone and self._cores > 1 else self._threads
+            parts = torch.from_numpy(pixels).tensor_split(self._parts(len(pixels)))
+            vectors = np.concatenate([*threads.map(self._unit_vectors, parts)])
+        if not np.isfinite(vectors).all():
             raise ClipModelError("the image tower's weights give vectors that are no numbers")
-        return vectors.cpu().numpy()
+        return vectors
 
-    def _embeddings(self, pixels: Tensor, is_alone: bool) -> Tensor:
-        """(B, S, S, 3) -> (B, D). is_alone: one picture, and nobody else is at work here."""
-        threads = self._all_cores if is_alone and self._cores > 1 else self._threads
-        parts = pixels.tensor_split(self._parts(len(pixels)))
-        return torch.cat([*threads.map(torch.inference_mode()(self._fitting), parts)])
+    @torch.inference_mode()
+    def _unit_vectors(self, pixels: Tensor) -> NDArray[np.float32]:
+        """(B, S, S, 3) -> (B, D). In a thread of ours to the end: whoever calls may be the one
+        thread of a forked child, in which torch must not wait for OpenMP's others.
+        """
+        return F.normalize(self._fitting(pixels).float(), dim=1).cpu().numpy()
 
     def _parts(self, count: int) -> int:
         if count < self._together:
@@ -110,7 +104,7 @@ class ImageEncoder:
         return -(-count // self._together)
 
     def _fitting(self, pixels: Tensor) -> Tensor:
-        """As `_embeddings`, in halves where the memory of a GPU is too small for so many."""
+        """(B, S, S, 3) -> (B, D), in halves where the memory of a GPU is too small for so many."""
         try:
             return self._forward(pixels)
         except torch.cuda.OutOfMemoryError:

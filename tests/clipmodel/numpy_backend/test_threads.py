@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from clipmodel.numpy_backend import threads as numpy_threads
+from clipmodel.numpy_backend import threads as module
 from clipmodel.numpy_backend.threads import shared_product
 
 
 @pytest.fixture(params=[1, 2, 4])
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(numpy_threads, "threads_of_blas", lambda: request.param)
-    numpy_threads._threads.cache_clear()
+    monkeypatch.setattr(module, "threads_of_blas", lambda: request.param)
+    module._threads.cache_clear()
     yield
-    numpy_threads._threads.cache_clear()
+    module._threads.cache_clear()
 
 
 @pytest.mark.usefixtures("threads")
@@ -44,12 +44,12 @@ BEGIN = """
 import os, threading, time
 import numpy as np
 from threadpoolctl import ThreadpoolController
-from clipmodel.numpy_backend import threads as numpy_threads
-numpy_threads.threads_of_blas()
-numpy_threads.threads_of_blas = lambda: 4
+from clipmodel.numpy_backend import threads
+threads.threads_of_blas()
+threads.threads_of_blas = lambda: 4
 x, matrix = np.ones((8, 512), np.float32), np.ones((512, 2048), np.float32)
 def multiply():
-    assert (numpy_threads.shared_product(x, matrix) == 512).all()
+    assert (threads.shared_product(x, matrix) == 512).all()
 """
 
 
