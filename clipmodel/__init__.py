@@ -48,12 +48,13 @@ def load(
     """
     if jit:
         raise ValueError("jit=True is not supported: no code of a checkpoint is run; leave it out")
-    from clipmodel.preprocess import transform
+    from clipmodel.families import image_family
     from clipmodel.pretrained import resolve
     from clipmodel.torch_backend.loading import default_device, load_model
 
     folder = resolve(name, download_root=download_root)
-    return load_model(folder, device or default_device()), transform(folder.config)
+    transform = image_family(folder.config.vision).transform(folder.config)
+    return load_model(folder, device or default_device()), transform
 
 
 def tokenize(

@@ -1,16 +1,39 @@
-"""What a CLIP model is made of: frozen, JSON-able, built once and passed whole."""
+"""What a CLIP model is made of: frozen, JSON-able, built once and passed whole.
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+Each family of towers has a config of its own; families.py says what belongs to it.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
 
 Activation = Literal["quick_gelu", "gelu"]
 
 
 @dataclass(frozen=True)
-class VisionConfig:
-    """A vision transformer."""
+class ImageTowerConfig(ABC):
+    """What is known of an image tower of any family."""
 
     image_size: int  # pixels per side
+
+    @property
+    @abstractmethod
+    def operations(self) -> int:
+        """Multiplications and additions that the products of weights take for one picture."""
+
+
+@dataclass(frozen=True)
+class TextTowerConfig:
+    """What is known of a text tower of any family."""
+
+    context_length: int  # tokens
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class VisionConfig(ImageTowerConfig):
+    """A vision transformer."""
+
     patch_size: int  # pixels per side
     width: int
     layers: int
@@ -20,7 +43,6 @@ class VisionConfig:
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions that the products of weights take for one picture."""
         patches = (self.image_size // self.patch_size) ** 2
         of_a_block = self.width * (4 * self.width + 2 * self.mlp_width)
         of_patches = 3 * self.patch_size**2 * self.width
@@ -28,19 +50,19 @@ class VisionConfig:
 
 
 @dataclass(frozen=True)
-class ResNetConfig:
-    """A ResNet with CLIP's three-convolution stem, anti-aliased strides and attention pool."""
+class ResNetConfig(ImageTowerConfig):
+    """A ResNet with CLIP's three-convolution stem, anti-aliased strides and attention pool.
 
-    image_size: int  # pixels per side, a multiple of 32
+    Its sides are multiples of 32 pixels.
+    """
+
     width: int  # channels of the first stage; the last one has 32 times as many
     layers: tuple[int, int, int, int]  # bottleneck blocks of each stage
     heads: int  # of the attention pool
 
     @property
     def operations(self) -> int:
-        """As of a `VisionConfig`. What halves the sides doubles the channels, so that channels² ×
-        places, `unit`, is the same in all stages.
-        """
+        # What halves the sides doubles the channels, so channels² × places is the same everywhere.
         unit = (self.width * self.image_size // 4) ** 2
         of_blocks = (4 + 9 + 4) * sum(self.layers)
         of_first_blocks = 1 + 3 * 39  # beyond that: a shortcut, two convolutions before a stride
@@ -49,11 +71,9 @@ class ResNetConfig:
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class TextConfig(TextTowerConfig):
     """A causal transformer over BPE tokens."""
 
-    context_length: int
-    vocab_size: int
     width: int
     layers: int
     heads: int
@@ -66,25 +86,7 @@ class ModelConfig:
     """Both towers, the dimension they share, and how pixels in 0..1 are normalised (RGB)."""
 
     embed_dim: int
-    vision: VisionConfig | ResNetConfig
-    text: TextConfig
+    vision: ImageTowerConfig
+    text: TextTowerConfig
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, held: dict[str, Any]) -> "ModelConfig":
-        """The inverse of `to_dict`; a missing or unknown field is a TypeError or KeyError."""
-        vision = dict(held["vision"])
-        return cls(
-            embed_dim=held["embed_dim"],
-            vision=VisionConfig(**vision)
-            if "patch_size" in vision
-            else ResNetConfig(**{**vision, "layers": tuple(vision["layers"])}),
-            text=TextConfig(**held["text"]),
-            mean=tuple(held["mean"]),
-            std=tuple(held["std"]),
-        )

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import Activation, ModelConfig, TextConfig, VisionConfig
+from clipmodel.families import image_family, text_family
 from clipmodel.initial import draw, drawn
-from clipmodel.resnet import ModifiedResNet
 
 
 class QuickGELU(nn.Module):
@@ -174,18 +174,14 @@ class CLIP(nn.Module):
         self.config = config
         self.context_length = config.text.context_length
         self.vocab_size = config.text.vocab_size
-        self.visual: VisionTransformer | ModifiedResNet = (
-            ModifiedResNet(config.vision, config.embed_dim)
-            if isinstance(config.vision, ResNetConfig)
-            else VisionTransformer(config.vision, config.embed_dim)
-        )
-        self.text = TextTransformer(config.text, config.embed_dim)
+        self.visual = image_family(config.vision).module(config.vision, config.embed_dim)
+        self.text = text_family(config.text).module(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the image tower's weights."""
-        return self.visual.conv1.weight.dtype
+        """The dtype of the image tower's weights, but for its norms."""
+        return next(weight.dtype for weight in self.visual.parameters() if weight.ndim > 1)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI's."""

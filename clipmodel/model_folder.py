@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError
+from clipmodel.families import as_json, from_json
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ class ModelFolder:
                 raise CheckpointError(f"{path} is no model folder: it has no {file}")
         try:
             held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-            return cls(path, str(held["name"]), str(held["digest"]), ModelConfig.from_dict(held))
+            return cls(path, str(held["name"]), str(held["digest"]), from_json(held))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
 
@@ -97,7 +98,7 @@ def save_folder(
         for file, prefixes in towers.items():
             tower = {k: v for k, v in weights.items() if k.startswith(prefixes)}
             save_file(tower, part / file)
-        held = {"name": name, "digest": _digest(part), **config.to_dict()}
+        held = {"name": name, "digest": _digest(part), **as_json(config)}
         (part / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             os.replace(path, Path(beside) / "former")

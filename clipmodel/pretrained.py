@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clipmodel.checkpoints.files import beside_of, files_of
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ClipModelError, ModelNotFound
+from clipmodel.families import text_family
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
 
@@ -148,12 +149,11 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
 def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
     """The text tower becomes float32, which NumPy maps; the image tower stays as it came."""
     from clipmodel.checkpoints.read import read_checkpoint
-    from clipmodel.checkpoints.vocabulary import check_vocabulary
 
     state_dict, config = read_checkpoint(checkpoint, config)
     weights_file, _ = files_of(checkpoint)
     try:
-        check_vocabulary(config, beside_of(weights_file))
+        text_family(config.text).check_vocabulary(config.text, beside_of(weights_file))
     except CheckpointError as error:
         raise CheckpointError(f"{weights_file}: {error}") from error
     weights = {

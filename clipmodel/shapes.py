@@ -5,7 +5,7 @@ The names are those of model.py and resnet.py, which are the checkpoints' of Ope
 
 from pathlib import Path
 
-from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -23,26 +23,17 @@ def damaged(folder: Path, why: object) -> CheckpointError:
     return CheckpointError(f"{folder} is damaged: {why}; remove it to have it made anew")
 
 
-def of_image_tower(config: ModelConfig) -> Shapes:
-    if isinstance(config.vision, ResNetConfig):
-        return _of_resnet(config.vision, config.embed_dim)
-    return _of_vision_transformer(config.vision, config.embed_dim)
-
-
-def of_text_tower(config: ModelConfig) -> Shapes:
-    """With the scale of the logits."""
-    text = config.text
+def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
     return {
-        "logit_scale": (),
         "token_embedding.weight": (text.vocab_size, text.width),
         "positional_embedding": (text.context_length, text.width),
-        "text_projection": (text.width, config.embed_dim),
+        "text_projection": (text.width, dim),
         **_norm("ln_final", text.width),
         **_blocks(text),
     }
 
 
-def _of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
+def of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
     places = (vision.image_size // vision.patch_size) ** 2 + 1
     return {
         "conv1.weight": (vision.width, 3, vision.patch_size, vision.patch_size),
@@ -68,7 +59,7 @@ def _blocks(tower: VisionConfig | TextConfig) -> Shapes:
     return shapes
 
 
-def _of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
+def of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
     width, last = vision.width, 32 * vision.width
     shapes: Shapes = {
         "attnpool.positional_embedding": ((vision.image_size // 32) ** 2 + 1, last),

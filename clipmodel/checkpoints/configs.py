@@ -11,13 +11,13 @@ from typing import Any, cast, get_args
 
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.checkpoints.preprocessors import prepared_by
-from clipmodel.config import Activation, ModelConfig, ResNetConfig
+from clipmodel.config import Activation
 from clipmodel.errors import CheckpointError
 from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 
 
 @dataclass(frozen=True)
-class Facts:
+class Settings:
     """None: nobody said."""
 
     vision_activation: Activation | None  # of a vision transformer; a ResNet needs none
@@ -29,7 +29,7 @@ class Facts:
     image_size: int | None = None  # pixels a side that pictures are cut to; weights reveal it too
 
 
-OPENAI_FACTS = Facts(
+OPENAI_SETTINGS = Settings(
     OPENAI_ACTIVATION,
     OPENAI_ACTIVATION,
     OPENAI_HEAD_WIDTH,
@@ -39,21 +39,7 @@ OPENAI_FACTS = Facts(
 )
 
 
-def facts_of_config(config: ModelConfig) -> Facts:
-    """What a whole config says."""
-    vision, text = config.vision, config.text
-    resnet = isinstance(vision, ResNetConfig)
-    return Facts(
-        vision_activation=None if isinstance(vision, ResNetConfig) else vision.activation,
-        text_activation=text.activation,
-        vision_head_width=vision.width * (32 if resnet else 1) // vision.heads,
-        text_head_width=text.width // text.heads,
-        mean=config.mean,
-        std=config.std,
-    )
-
-
-def facts_of_ours(path: Path) -> Facts:
+def settings_of_user(path: Path) -> Settings:
     """A file that a user wrote: any of activation, head_width, mean, std, and each of the first two
     also for one tower alone, as in `text_activation`.
     """
@@ -67,7 +53,7 @@ def facts_of_ours(path: Path) -> Facts:
             f"{path} says {', '.join(sorted(held.keys() - known))}; "
             f"it may say {', '.join(sorted(known))}"
         )
-    return Facts(
+    return Settings(
         vision_activation=_activation(path, held.get("vision_activation", held.get("activation"))),
         text_activation=_activation(path, held.get("text_activation", held.get("activation"))),
         vision_head_width=whole(
@@ -129,7 +115,7 @@ _OPENCLIP_HARMLESS: dict[str, Any] = {
 _OPENCLIP_PIXELS = {"interpolation": "bicubic", "resize_mode": "shortest"}
 
 
-def facts_of_openclip(path: Path) -> Facts:
+def settings_of_openclip(path: Path) -> Settings:
     """OpenCLIP's config; what it leaves out has the default that OpenCLIP gives it."""
     held = read_json(path)
     model, pixels = part(path, held, "model_cfg"), part(path, held, "preprocess_cfg")
@@ -148,7 +134,7 @@ def facts_of_openclip(path: Path) -> Facts:
     size = pixels.get("size", vision.get("image_size"))
     activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     text_width, heads = text.get("width", 512), text.get("heads", 8)
-    return Facts(
+    return Settings(
         vision_activation=activation,
         text_activation=activation,
         vision_head_width=whole(path, "head_width", vision.get("head_width", 64)),
@@ -171,7 +157,7 @@ def _refuse(path: Path, where: str, held: Mapping[str, Any], known: set[str]) ->
 # --- Hugging Face: config.json, preprocessor_config.json and processor_config.json ---
 
 
-def facts_of_huggingface(config: Path, pixels: Path, processor: Path) -> Facts:
+def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Settings:
     """A CLIPModel's config; what it leaves out has the default of CLIPConfig.
 
     pixels, processor: where older versions of transformers, and 5, write how pictures are prepared.
@@ -194,7 +180,7 @@ def facts_of_huggingface(config: Path, pixels: Path, processor: Path) -> Facts:
             f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
         )
     prepared = prepared_by(pixels, processor)
-    return Facts(
+    return Settings(
         vision_activation=_activation(config, vision.get("hidden_act", "quick_gelu")),
         text_activation=_activation(config, text.get("hidden_act", "quick_gelu")),
         vision_head_width=_head_width(

@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from clipmodel.checkpoints.configs import (
-    OPENAI_FACTS,
-    Facts,
-    facts_of_config,
-    facts_of_huggingface,
-    facts_of_openclip,
-    facts_of_ours,
+    OPENAI_SETTINGS,
+    Settings,
+    settings_of_huggingface,
+    settings_of_openclip,
+    settings_of_user,
 )
 from clipmodel.checkpoints.files import beside_of, files_of
 from clipmodel.checkpoints.json_values import Triple
-from clipmodel.checkpoints.layouts import Layout, layers, shape, side, translate
+from clipmodel.checkpoints.layouts import Layout, shape, translate
 from clipmodel.checkpoints.torch_zip import load_tensors
-from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, UnknownConfig
+from clipmodel.families import IMAGE_FAMILIES, TEXT_FAMILIES, family_of_weights
 from clipmodel.model import CLIP
 from clipmodel.shapes import COUNTER
 
@@ -29,6 +29,14 @@ _EXAMPLE = (
     '{"activation": "quick_gelu" or "gelu", "head_width": 64, '
     '"mean": [three numbers], "std": [three numbers]}'
 )
+_NAMES = {  # of what nobody said, as an error tells it
+    "vision_activation": "the activation",
+    "text_activation": "the activation",
+    "vision_head_width": "the width of a head",
+    "text_head_width": "the width of a head",
+    "mean": "the mean of the pixels",
+    "std": "their standard deviation",
+}
 
 
 def read_checkpoint(
@@ -43,116 +51,54 @@ def read_checkpoint(
     file, _ = files_of(path)
     try:
         weights, layout = translate(load_tensors(file))
-        if config is not None and isinstance(config.vision, ResNetConfig) != _is_resnet(weights):
+        if config is None:
+            config = _complete(file, weights, _settings(file, layout))
+        elif type(config.vision) is not family_of_weights(IMAGE_FAMILIES, weights).config:
             raise CheckpointError("its image tower is of another family than it should be")
-        facts = facts_of_config(config) if config else _facts(file, layout)
-        found = _complete(file, weights, facts)
-        if config is not None and found != config:
-            raise CheckpointError(f"it holds {found}, not {config}")
-        return _checked(weights, found), found
+        return _checked(weights, config), config
     except CheckpointError as error:
         named = str(error) if str(file) in str(error) else f"{file}: {error}"
         raise type(error)(named) from error
 
 
-def _facts(file: Path, layout: Layout) -> Facts:
+def _settings(file: Path, layout: Layout) -> Settings:
     """What a user wrote for this file counts most, then the config of who wrote the weights."""
     beside = beside_of(file)
     if beside["ours"].is_file():
-        return facts_of_ours(beside["ours"])
+        return settings_of_user(beside["ours"])
     if layout == "huggingface" and beside["huggingface"].is_file():
-        return facts_of_huggingface(beside["huggingface"], beside["pixels"], beside["processor"])
+        return settings_of_huggingface(
+            beside["huggingface"], beside["pixels"], beside["processor"]
+        )
     if layout != "huggingface" and beside["openclip"].is_file():
-        return facts_of_openclip(beside["openclip"])
+        return settings_of_openclip(beside["openclip"])
     if layout == "openai":  # OpenAI's code builds one kind of model, so its layout says it
-        return OPENAI_FACTS
-    return Facts(None, None, None, None, None, None)
+        return OPENAI_SETTINGS
+    return Settings(None, None, None, None, None, None)
 
 
-# --- the config: shapes and facts together ---
-
-
-def _complete(file: Path, weights: Mapping[str, Tensor], facts: Facts) -> ModelConfig:
-    resnet = _is_resnet(weights)
-    unknown = _unknown(facts, resnet)
-    if unknown:
+def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> ModelConfig:
+    """Return the config: shapes and settings together."""
+    image = family_of_weights(IMAGE_FAMILIES, weights)
+    text = family_of_weights(TEXT_FAMILIES, weights)
+    needed = (*image.needed, *text.needed, "mean", "std")
+    if unknown := dict.fromkeys(_NAMES[key] for key in needed if not getattr(settings, key)):
         raise UnknownConfig(
             f"{file}: the weights do not reveal {', '.join(unknown)}; write what is right into "
             f"{file.name}.json beside it: {_EXAMPLE}"
         )
-    vision = _resnet(weights, facts) if resnet else _vision(weights, facts)
-    if facts.image_size not in (None, vision.image_size):
+    vision = image.read_config(weights, settings)
+    if settings.image_size not in (None, vision.image_size):
         raise CheckpointError(
-            f"layout not supported: pictures are cut to {facts.image_size} pixels a side, and the "
-            f"weights are for {vision.image_size}"
+            f"layout not supported: pictures are cut to {settings.image_size} pixels a side, and "
+            f"the weights are for {vision.image_size}"
         )
     return ModelConfig(
         embed_dim=shape(weights, "text.text_projection", 2)[1],
         vision=vision,
-        text=_text(weights, facts),
-        mean=cast(Triple, facts.mean),
-        std=cast(Triple, facts.std),
-    )
-
-
-def _is_resnet(weights: Mapping[str, Tensor]) -> bool:
-    return "visual.layer1.0.conv1.weight" in weights
-
-
-def _unknown(facts: Facts, resnet: bool) -> list[str]:
-    needed = {
-        "the activation": facts.text_activation and (resnet or facts.vision_activation),
-        "the width of a head": facts.vision_head_width and facts.text_head_width,
-        "the mean of the pixels": facts.mean,
-        "their standard deviation": facts.std,
-    }
-    return [name for name, value in needed.items() if not value]
-
-
-def _heads(tower: str, width: int, head_width: int | None) -> int:
-    if not head_width or width % head_width:
-        raise CheckpointError(
-            f"the {tower} tower's width {width} does not divide into heads of {head_width}"
-        )
-    return width // head_width
-
-
-def _vision(weights: Mapping[str, Tensor], facts: Facts) -> VisionConfig:
-    width, _, patch, _ = shape(weights, "visual.conv1.weight", 4)
-    return VisionConfig(
-        image_size=patch * side(weights, "visual.positional_embedding"),
-        patch_size=patch,
-        width=width,
-        layers=layers(weights, "visual.transformer.resblocks."),
-        heads=_heads("image", width, facts.vision_head_width),
-        mlp_width=shape(weights, "visual.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
-        activation=cast(Activation, facts.vision_activation),
-    )
-
-
-def _resnet(weights: Mapping[str, Tensor], facts: Facts) -> ResNetConfig:
-    width = shape(weights, "visual.layer1.0.conv1.weight", 4)[0]
-    first, second, third, fourth = (
-        layers(weights, f"visual.layer{number}.") for number in (1, 2, 3, 4)
-    )
-    return ResNetConfig(
-        image_size=32 * side(weights, "visual.attnpool.positional_embedding"),
-        width=width,
-        layers=(first, second, third, fourth),
-        heads=_heads("image", 32 * width, facts.vision_head_width),
-    )
-
-
-def _text(weights: Mapping[str, Tensor], facts: Facts) -> TextConfig:
-    vocab_size, width = shape(weights, "text.token_embedding.weight", 2)
-    return TextConfig(
-        context_length=shape(weights, "text.positional_embedding", 2)[0],
-        vocab_size=vocab_size,
-        width=width,
-        layers=layers(weights, "text.transformer.resblocks."),
-        heads=_heads("text", width, facts.text_head_width),
-        mlp_width=shape(weights, "text.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
-        activation=cast(Activation, facts.text_activation),
+        text=text.read_config(weights, settings),
+        mean=cast(Triple, settings.mean),
+        std=cast(Triple, settings.std),
     )
 
 

@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from clipmodel.checkpoints.json_values import part, read_json
-from clipmodel.config import ModelConfig
+from clipmodel.config import TextConfig
 from clipmodel.errors import CheckpointError
 from clipmodel.tokenizer import vocabulary
 
 
-def check_vocabulary(config: ModelConfig, beside: Mapping[str, Path]) -> None:
+def check_vocabulary(config: TextConfig, beside: Mapping[str, Path]) -> None:
     """Hold a model against CLIP's vocabulary, and so the files of a tokenizer beside its weights.
 
     beside: as `sources.beside_of` names them. Raises CheckpointError.
     """
     ours = vocabulary()
-    if config.text.vocab_size != len(ours):
+    if config.vocab_size != len(ours):
         raise CheckpointError(
-            f"layout not supported: its vocabulary has {config.text.vocab_size:,} tokens, not the "
+            f"layout not supported: its vocabulary has {config.vocab_size:,} tokens, not the "
             f"{len(ours):,} of CLIP's tokenizer"
         )
     for file, held in _written(beside):

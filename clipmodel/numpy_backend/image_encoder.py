@@ -7,12 +7,10 @@ pictures `ImageEncoder` is quicker.
 import numpy as np
 from numpy.typing import NDArray
 
-from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
+from clipmodel.families import image_family
 from clipmodel.model_folder import ModelFolder
-from clipmodel.numpy_backend.vision import ModifiedResNet, VisionTransformer
 from clipmodel.numpy_backend.weights import Floats, Weights
-from clipmodel.shapes import of_image_tower
 
 
 class NumpyImageEncoder:
@@ -25,16 +23,14 @@ class NumpyImageEncoder:
     def __init__(self, folder: ModelFolder) -> None:
         """Raises CheckpointError where the weights are not those of the folder's config."""
         config = folder.config
-        weights = Weights(folder.vision_file, "visual.", of_image_tower(config))
+        family = image_family(config.vision)
+        shapes = family.shapes(config.vision, config.embed_dim)
+        weights = Weights(folder.vision_file, "visual.", shapes)
         self.size = config.vision.image_size  # pixels a side
         self._dim = config.embed_dim
         self._mean = np.array(config.mean, np.float32) * 255
         self._std = np.array(config.std, np.float32) * 255
-        self._tower: VisionTransformer | ModifiedResNet = (
-            ModifiedResNet(weights, config.vision)
-            if isinstance(config.vision, ResNetConfig)
-            else VisionTransformer(weights, config.vision)
-        )
+        self._tower = family.numpy(weights, config.vision)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Floats:
         """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
@@ -51,5 +47,5 @@ class NumpyImageEncoder:
             vectors[some] = self._tower((pixels[some] - self._mean) / self._std)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(vectors).all():
-            raise ClipModelError("the image tower's weights give vectors that are no numbers")
+            raise ClipModelError("the image tower's weights give vectors that are not numbers")
         return vectors

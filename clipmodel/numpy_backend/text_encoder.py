@@ -1,7 +1,7 @@
-"""The text tower in NumPy, on memory-mapped weights: a search does not wait for torch.
+"""Texts to unit vectors in NumPy, on memory-mapped weights: a search does not wait for torch.
 
-Attention is causal, so what follows the end-of-text token cannot change the answer and is never
-computed: a short query is a few tokens, not 77.
+Texts of one length go together, so nothing is computed for padding: a short query is a few tokens,
+not 77.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.families import text_family
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_backend.batching import DynamicBatching
-from clipmodel.numpy_backend.transformer import Transformer, layer_norm
 from clipmodel.numpy_backend.weights import Floats, Weights
-from clipmodel.shapes import of_text_tower
-from clipmodel.tokenizer import token_ids
 
-MOST_TOKENS = 4096  # computed at a time, which bounds the memory that many texts take
-FEW = 16  # texts of one call, which may wait for others; eight take twice as long as one
+MAX_TOKENS = 4096  # computed at a time, which bounds the memory that many texts take
+FEW_TEXTS = 16  # of one call, which may wait for others; eight take twice as long as one
 
 
 class TextEncoder:
@@ -27,11 +25,13 @@ class TextEncoder:
 
     def __init__(self, folder: ModelFolder) -> None:
         """Raises CheckpointError where the weights are not those of the folder's config."""
-        self.config = config = folder.config.text
-        self._weights = Weights(folder.text_file, "text.", of_text_tower(folder.config))
-        self._transformer = Transformer(
-            self._weights, config.layers, config.heads, config.activation, causal=True
-        )
+        config = folder.config
+        self.config = config.text
+        self._dim = config.embed_dim
+        self._family = text_family(config.text)
+        shapes = self._family.shapes(config.text, config.embed_dim) | {"logit_scale": ()}
+        self._weights = Weights(folder.text_file, "text.", shapes)
+        self._tower = self._family.numpy(self._weights, config.text)
         self._together = DynamicBatching(self._encode)
 
     @property
@@ -40,32 +40,23 @@ class TextEncoder:
         return float(np.exp(self._weights.raw("logit_scale").astype(np.float32)))
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """(B, D), unit L2 norm. A text longer than the context loses its end."""
-        return self._together(texts) if len(texts) <= FEW else self._encode(texts)
+        """Return (B, D), unit L2 norm. A text longer than the context loses its end."""
+        return self._together(texts) if len(texts) <= FEW_TEXTS else self._encode(texts)
 
     def _encode(self, texts: Sequence[str]) -> Floats:
-        ids = token_ids(texts, self.config.context_length, truncate=True)
+        ids = self._family.token_ids(texts, self.config.context_length, True)
         lengths = (ids != 0).sum(axis=1)
-        projection = self._weights["text_projection"]
-        vectors = np.empty((len(ids), projection.shape[1]), np.float32)
+        vectors = np.empty((len(ids), self._dim), np.float32)
         for rows in _alike(lengths):
-            last = self._transform(ids[rows, : lengths[rows[0]]])  # (b, W)
-            vectors[rows] = last @ projection  # (b, W) @ (W, D)
+            vectors[rows] = self._tower(ids[rows, : lengths[rows[0]]])
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
-    def _transform(self, ids: NDArray[np.int64]) -> Floats:
-        """(b, L) ids, all of one length -> (b, W) what the tower makes of each at its end."""
-        embedding = self._weights.raw("token_embedding.weight")
-        x = embedding[ids].astype(np.float32)  # (b, L, W): of the table only these rows
-        x += self._weights["positional_embedding"][: ids.shape[1]]
-        return layer_norm(self._transformer(x)[:, -1], self._weights, "ln_final")
-
 
 def _alike(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Rows of one length each, no more at a time than MOST_TOKENS have room for."""
+    """Yield rows of one length each, no more at a time than MAX_TOKENS have room for."""
     for length in sorted({*lengths.tolist()}):  # np.unique imports numpy.ma: 20 ms
         rows = np.flatnonzero(lengths == length)
-        most = max(1, MOST_TOKENS // length)
+        most = max(1, MAX_TOKENS // length)
         for start in range(0, len(rows), most):
             yield rows[start : start + most]

@@ -8,29 +8,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from clipmodel.config import ResNetConfig
 from clipmodel.errors import ClipModelError
-from clipmodel.model import VisionTransformer, in_dtype
+from clipmodel.families import image_family
 from clipmodel.model_folder import ModelFolder
 from clipmodel.pools import Threads, UnderWay
-from clipmodel.torch_backend.fusing import fold_norms, use_silu
+from clipmodel.torch_backend.inference import Setup
 from clipmodel.torch_backend.loading import default_device, load_image_tower
-from clipmodel.torch_backend.onednn_vit import PackedTower, can_pack
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-OF_A_CORE, OF_A_GPU = 16, 256  # pictures that go through a tower together
+CORE_BATCH, GPU_BATCH = 16, 256  # pictures that go through a tower together
 
 
 class ImageEncoder:
     """Pictures -> unit vectors. Any number of threads may encode at once.
 
-    `lanes` of them keep the device busy, each with its share of `batch_size` pictures: on a CPU one
-    for each core, as none waits then for the others after every product; on a GPU two, so that the
-    next pictures are there when it is done with some. Fewer than a core's share are shared out, and
-    a picture alone has all cores for each product.
+    `lanes` threads keep the device busy, each with its part of `batch_size` pictures: on a CPU one
+    for each core, as then none waits for the others after every product; on a GPU two, so that the
+    next pictures are there when it is done with some. Fewer pictures than a core's part are divided
+    among the cores, and a picture alone has all cores for each product.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class ImageEncoder:
         is_cpu = self.device == "cpu"
         self._cores = cores() if is_cpu else 1
         self.lanes = self._cores if is_cpu else 2
-        self._together = OF_A_CORE if is_cpu else OF_A_GPU
+        self._together = CORE_BATCH if is_cpu else GPU_BATCH
         self.batch_size = self._together * self.lanes
         self._size = folder.config.vision.image_size
         self._threads = Threads(self._cores, "core", use_threads, (1,))
@@ -60,18 +58,11 @@ class ImageEncoder:
 
     @torch.no_grad()
     def _prepared(self, folder: ModelFolder) -> "Callable[[Tensor], Tensor]":
-        """From pixels (B, S, S, 3) to embeddings (B, D)."""
-        dtype = DTYPES[self.precision]
-        mean, std = torch.tensor(folder.config.mean), torch.tensor(folder.config.std)
-        tower = load_image_tower(folder)
-        if isinstance(tower, VisionTransformer) and self.device == "cpu" and can_pack(dtype):
-            return PackedTower(tower, dtype, mean, std)
-        use_silu(tower)
-        fold_norms(tower)
-        in_dtype(tower, dtype)
-        if isinstance(folder.config.vision, ResNetConfig):  # convolutions are quicker so
-            tower = tower.to(memory_format=torch.channels_last)
-        return Normalised(tower.to(self.device), mean.to(self.device), std.to(self.device))
+        """Return the quick tower: pixels (B, S, S, 3) -> embeddings (B, D)."""
+        config = folder.config
+        mean, std = torch.tensor(config.mean), torch.tensor(config.std)
+        setup = Setup(self.device, DTYPES[self.precision], mean, std)
+        return image_family(config.vision).quick(load_image_tower(folder), setup)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
@@ -88,8 +79,13 @@ class ImageEncoder:
             parts = torch.from_numpy(pixels).tensor_split(self._parts(len(pixels)))
             vectors = np.concatenate([*threads.map(self._unit_vectors, parts)])
         if not np.isfinite(vectors).all():
-            raise ClipModelError("the image tower's weights give vectors that are no numbers")
+            raise ClipModelError("the image tower's weights give vectors that are not numbers")
         return vectors
+
+    def _parts(self, count: int) -> int:
+        if count < self._together:
+            return max(1, min(count, self._cores))
+        return -(-count // self._together)
 
     @torch.inference_mode()
     def _unit_vectors(self, pixels: Tensor) -> NDArray[np.float32]:
@@ -97,11 +93,6 @@ class ImageEncoder:
         thread of a forked child, in which torch must not wait for OpenMP's others.
         """
         return F.normalize(self._fitting(pixels).float(), dim=1).cpu().numpy()
-
-    def _parts(self, count: int) -> int:
-        if count < self._together:
-            return max(1, min(count, self._cores))
-        return -(-count // self._together)
 
     def _fitting(self, pixels: Tensor) -> Tensor:
         """(B, S, S, 3) -> (B, D), in halves where the memory of a GPU is too small for so many."""
@@ -114,31 +105,14 @@ class ImageEncoder:
         return torch.cat([self._fitting(half) for half in pixels.tensor_split(2)])
 
 
-class Normalised:
-    """A tower that wants normalised pixels, and gets them as bytes."""
-
-    def __init__(self, tower: nn.Module, mean: Tensor, std: Tensor) -> None:
-        """mean, std: (3,), of pixels from 0 to 1."""
-        self._tower = tower
-        self._mean, self._std = mean.view(3, 1, 1) * 255, std.view(3, 1, 1) * 255
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """pixels: (B, S, S, 3) uint8, on the CPU. Returns (B, D), on the tower's device."""
-        batch = pixels.permute(0, 3, 1, 2)  # (B, 3, S, S)
-        if self._mean.is_cuda:
-            batch = batch.pin_memory()
-        batch = batch.to(self._mean.device, non_blocking=True).float()  # channels last
-        return self._tower((batch - self._mean) / self._std)  # type: ignore[no-any-return]
-
-
 @cache
 def cores() -> int:
-    """How many threads torch uses; asked once, as a new thread is told what any has set last."""
+    """Return how many threads torch uses; asked once, as a new thread is told what any set last."""
     return torch.get_num_threads()
 
 
 def use_threads(count: int) -> None:
-    """For the operations of this thread."""
+    """Give the operations of this thread so many threads."""
     torch.get_num_threads()  # or the first operation would set what another thread has set last
     torch.set_num_threads(count)
 
@@ -150,7 +124,7 @@ def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def has_native_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16 or AMX); emulated, it is slower."""
+    """Return whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX), not by emulation."""
     return any(
         bool(getattr(torch.cpu, name, bool)())
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -5,10 +5,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from clipmodel.config import ResNetConfig
-from clipmodel.model import CLIP, VisionTransformer, in_dtype
+from clipmodel.families import image_family
+from clipmodel.model import CLIP, in_dtype
 from clipmodel.model_folder import ModelFolder
-from clipmodel.resnet import ModifiedResNet
 from clipmodel.shapes import COUNTER, check, damaged
 
 
@@ -37,11 +36,7 @@ def load_image_tower(folder: ModelFolder) -> nn.Module:
     config = folder.config
     weights = _read(folder, "vision")
     with torch.device("meta"):
-        tower: nn.Module = (
-            ModifiedResNet(config.vision, config.embed_dim)
-            if isinstance(config.vision, ResNetConfig)
-            else VisionTransformer(config.vision, config.embed_dim)
-        )
+        tower = image_family(config.vision).module(config.vision, config.embed_dim)
     _fill(tower, {name.removeprefix("visual."): w for name, w in weights.items()}, folder)
     return tower.float().eval()
 

@@ -29,7 +29,7 @@ def can_pack(dtype: torch.dtype) -> bool:
     )
 
 
-class PackedTower:
+class OneDnnVit:
     """For inference alone; any number of threads may call it.
 
     Takes the blocks out of its tower, which is not to be used after.
@@ -47,12 +47,12 @@ class PackedTower:
         self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
         self._places = (places[1:] + grey).to(dtype)  # (N, W)
         self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
-        self._blocks = list[PackedBlock]()
+        self._blocks = list[OneDnnBlock]()
         blocks = tower.transformer.resblocks
         for place, block in enumerate(blocks):
             use_silu(block)
             in_dtype(block, dtype)
-            self._blocks.append(PackedBlock(block))
+            self._blocks.append(OneDnnBlock(block))
             blocks[place] = nn.Identity()  # what is made of the next block takes the same memory
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class PackedTower:
         return patches.to(self._places.dtype).sub_(GREY)
 
 
-class PackedBlock:
+class OneDnnBlock:
     """A ResidualAttentionBlock."""
 
     def __init__(self, block: nn.Module) -> None:

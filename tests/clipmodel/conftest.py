@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.clipmodel.small import CONTEXT, VOCABULARY, model_cfg, shake
+from clipmodel.model_folder import ModelFolder, save_folder
+from tests.clipmodel.small import CONTEXT, VIT_CONFIG, VOCABULARY, model_cfg, model_of, shake
 
 torch.set_num_threads(1)  # for models this small, threads would only wait for one another
 
@@ -58,3 +59,10 @@ def huggingface() -> Callable[[str], nn.Module]:
         return shake(CLIPModel(config))
 
     return build
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A vision transformer of ours, always the same."""
+    state = model_of(VIT_CONFIG).state_dict()
+    return save_folder(tmp_path_factory.mktemp("models") / "m", "m", VIT_CONFIG, state)

@@ -1,12 +1,13 @@
 """Small models: how those of the reference implementations are made, and what goes into them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clipmodel.config import ModelConfig
+from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
 from clipmodel.model import CLIP
 
 CONTEXT, VOCABULARY = 12, 60
@@ -76,3 +77,26 @@ def loaded(path: Path, config: ModelConfig | None = None) -> CLIP:
     model = CLIP(found)
     model.load_state_dict(weights)
     return model.float().eval()
+
+
+# --- models of ours, with the whole vocabulary ---
+
+VIT_CONFIG = ModelConfig(
+    embed_dim=48,
+    vision=VisionConfig(32, 8, 64, 2, 4, 256, "gelu"),
+    text=TextConfig(77, 49408, 64, 3, 4, 256, "quick_gelu"),
+    mean=(0.48, 0.46, 0.41),
+    std=(0.27, 0.26, 0.28),
+)
+RESNET_CONFIG = replace(VIT_CONFIG, vision=ResNetConfig(64, 16, (1, 1, 1, 1), 8))
+
+
+def model_of(config: ModelConfig) -> CLIP:
+    torch.manual_seed(0)
+    model = CLIP(config).eval()
+    for parameter in model.parameters():  # beyond the initial values, where many are 0 or 1
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    for name, statistic in model.named_buffers():
+        if "running" in name:
+            statistic += 0.3 * torch.rand_like(statistic)
+    return model

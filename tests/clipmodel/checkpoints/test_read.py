@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clipmodel.checkpoints.read import read_checkpoint
-from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, ModelNotFound, UnknownConfig
 from clipmodel.registry import OPENAI_MEAN, REGISTRY
 from tests.clipmodel.small import MEAN, STD, model_cfg
@@ -188,9 +188,9 @@ def test_a_config_given_takes_precedence_and_must_fit(
 ) -> None:
     path = write(tmp_path, weights)
     _, config = read_checkpoint(path)
-    given = ModelConfig.from_dict(config.to_dict() | {"mean": OPENAI_MEAN})
+    given = replace(config, mean=OPENAI_MEAN)
     assert read_checkpoint(path, given)[1].mean == OPENAI_MEAN
-    with pytest.raises(CheckpointError, match="it holds .*, not "):
+    with pytest.raises(CheckpointError, match="it lacks: "):
         read_checkpoint(path, REGISTRY["ViT-B/32"].config)
 
 
