@@ -1,6 +1,6 @@
-"""What a CLIP model is made of: frozen, JSON-able, built once and passed whole.
+"""Configurations of models: frozen, JSON-able, built once and passed whole.
 
-Each family of towers has a config of its own; families.py says what belongs to it.
+Each family of towers has a config of its own; families.py lists the families.
 """
 
 from abc import ABC, abstractmethod
@@ -12,19 +12,19 @@ Activation = Literal["quick_gelu", "gelu"]
 
 @dataclass(frozen=True)
 class ImageTowerConfig(ABC):
-    """What is known of an image tower of any family."""
+    """The part of a config that image towers of all families share."""
 
     image_size: int  # pixels per side
 
     @property
     @abstractmethod
     def operations(self) -> int:
-        """Multiplications and additions that the products of weights take for one picture."""
+        """The multiplications and additions of all products with weights, for one picture."""
 
 
 @dataclass(frozen=True)
 class TextTowerConfig:
-    """What is known of a text tower of any family."""
+    """The part of a config that text towers of all families share."""
 
     context_length: int  # tokens
     vocab_size: int
@@ -62,10 +62,10 @@ class ResNetConfig(ImageTowerConfig):
 
     @property
     def operations(self) -> int:
-        # What halves the sides doubles the channels, so channels² × places is the same everywhere.
+        # Each stage halves the sides and doubles the channels, so channels² × places is constant.
         unit = (self.width * self.image_size // 4) ** 2
         of_blocks = (4 + 9 + 4) * sum(self.layers)
-        of_first_blocks = 1 + 3 * 39  # beyond that: a shortcut, two convolutions before a stride
+        of_first_blocks = 1 + 3 * 39  # in addition: a shortcut, two convolutions before a stride
         of_stem, of_attention_pool = 9 + 18, 2 * 16
         return 2 * unit * (of_blocks + of_first_blocks + of_stem + of_attention_pool)
 
@@ -83,7 +83,7 @@ class TextConfig(TextTowerConfig):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Both towers, the dimension they share, and how pixels in 0..1 are normalised (RGB)."""
+    """Both towers, the dimension they share, and mean and deviation of pixels in 0..1 (RGB)."""
 
     embed_dim: int
     vision: ImageTowerConfig

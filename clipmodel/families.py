@@ -1,10 +1,11 @@
-"""The families of towers: all that the rest of this package asks about one, in one entry each.
+"""The families of towers: one entry holds all that the rest of this package needs of a family.
 
-A model is an image tower of one family beside a text tower of another. A new family is a config
-(in config.py), its towers, and an entry here; no other module asks which family it has.
+A model has an image tower of one family and a text tower of another. To add a family, write its
+config (in config.py) and its towers, and an entry here; no other module asks which family a model
+has.
 
-The functions of an entry are imported when they are first called: a search by words loads neither
-torch nor an image tower.
+The functions of an entry are imported when they are called: a search by words loads neither torch
+nor an image tower.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,13 +43,13 @@ Config = TypeVar("Config", bound=ImageTowerConfig | TextTowerConfig)
 
 @dataclass(frozen=True)
 class Family(Generic[Config]):
-    """What the families of both towers provide. D is the dimension that the towers share."""
+    """The parts of an entry that both kinds of towers have. D is the dimension that they share."""
 
     name: str  # in config.json
     config: type[Config]  # its fields, but for tuples, are what JSON holds
-    sign: str  # a weight, by our name, that every checkpoint of this family holds and no other
+    sign: str  # a weight, by our name, that checkpoints of this family alone hold
     needed: tuple[str, ...]  # the fields of Settings that are part of its config
-    read_config: "Callable[[Tensors, Settings], Config]"  # weights by our names -> their config
+    read_config: "Callable[[Tensors, Settings], Config]"  # from weights under our names
     shapes: "Callable[[Config, int], Shapes]"  # (config, D) -> names and shapes of its weights
     module: "Callable[[Config, int], nn.Module]"  # (config, D) -> the tower, its weights unset
 
@@ -62,9 +63,9 @@ class ImageFamily(Family[ImageTowerConfig]):
     quick: "Callable[[nn.Module, Setup], Callable[[torch.Tensor], torch.Tensor]]"
     # (weights, config) -> a function from (B, S, S, 3) normalised pixels to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[Floats], Floats]]"
-    # (RGB picture, S) -> (S, S, 3): what is cut out of a picture, and how it is made smaller
+    # (RGB picture, S) -> (S, S, 3): how pictures are resized and cropped
     to_pixels: "Callable[[Image.Image, int], NDArray[np.uint8]]"
-    # config -> the same for OpenAI's interface: picture -> (3, S, S) normalised
+    # config -> the transform of OpenAI's interface: picture -> (3, S, S) normalised
     transform: "Callable[[ModelConfig], Callable[[Image.Image], torch.Tensor]]"
 
 
@@ -74,15 +75,15 @@ class TextFamily(Family[TextTowerConfig]):
 
     # (weights, config) -> a function from (B, L) ids, none of them padding, to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[NDArray[np.int64]], Floats]]"
-    # (texts, L, whether long ones are cut) -> (B, L), zeros behind the end
+    # (texts, L, truncate) -> (B, L), zeros after the end
     token_ids: "Callable[[Sequence[str], int, bool], NDArray[np.int64]]"
-    # (config, files beside the weights) -> CheckpointError if texts are split another way
+    # (config, files beside the weights): raises CheckpointError for another tokenizer's model
     check_vocabulary: "Callable[[Any, Mapping[str, Path]], None]"
 
 
 @dataclass(frozen=True)
 class Later:
-    """A function, by `module:name`, that is imported when it is called."""
+    """A function, given as `module:name`, that is imported when it is called."""
 
     path: str
 
@@ -149,7 +150,7 @@ def text_family(config: TextTowerConfig) -> TextFamily:
 
 
 def family_of_weights(families: Sequence[AnyFamily], names: Mapping[str, object]) -> AnyFamily:
-    """Return the family whose sign is among the names of weights. Raises CheckpointError."""
+    """Return the family whose sign is among the names of the weights. Raises CheckpointError."""
     for family in families:
         if family.sign in names:
             return family
@@ -161,7 +162,7 @@ def family_of_weights(families: Sequence[AnyFamily], names: Mapping[str, object]
 
 
 def as_json(config: ModelConfig) -> dict[str, Any]:
-    """Return an object that `from_json` reads."""
+    """Return the JSON object that `from_json` reads."""
     families = {
         "image_family": image_family(config.vision).name,
         "text_family": text_family(config.text).name,
@@ -170,8 +171,8 @@ def as_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(held: Mapping[str, Any]) -> ModelConfig:
-    """Read a config. A missing or unknown field is a TypeError or KeyError, an unknown family a
-    CheckpointError.
+    """Return the config that a JSON object holds. Raises TypeError or KeyError for a missing or
+    unknown field, and CheckpointError for an unknown family.
     """
     image = _named(IMAGE_FAMILIES, held.get("image_family"), held["vision"])
     text = _named(TEXT_FAMILIES, held.get("text_family"), held["text"])
@@ -187,7 +188,7 @@ def from_json(held: Mapping[str, Any]) -> ModelConfig:
 def _named(
     families: Sequence[AnyFamily], name: str | None, held: Mapping[str, object]
 ) -> AnyFamily:
-    """Return the family of that name; without one, as older versions wrote, that of the fields."""
+    """Return the family of that name; without a name, as older versions wrote, by the fields."""
     for family in families:
         names = {field.name for field in fields(family.config)}
         if family.name == name or (name is None and names == held.keys()):
@@ -195,7 +196,7 @@ def _named(
     if name is None:
         raise TypeError(f"no family of towers has the fields {', '.join(held)}")
     raise CheckpointError(
-        f"its tower is of the family {name!r}, which this version does not know; update it"
+        f"its tower belongs to the family {name!r}, which this version does not know; update it"
     )
 
 

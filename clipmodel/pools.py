@@ -1,8 +1,8 @@
-"""Threads that a forked child starts anew: the one place for pools, and for what counts them.
+"""Pools of threads that survive a fork.
 
-A fork copies an executor and none of its threads: what is handed to such a copy is never begun,
-and a lock that another thread held is never released. Whatever keeps threads, locks or queues
-inherits from `Renewed`, and a child begins with fresh ones (`multiprocessing` forks on Linux).
+A fork copies an executor but none of its threads: work submitted to the copy never starts, and a
+lock that another thread held is never released. Classes with threads, locks or queues inherit from
+`Renewed`, so that a forked child, such as one of `multiprocessing` on Linux, begins with new ones.
 """
 
 import os
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class Renewed(ABC):
-    """An object whose `renew` is called when it is made, and again in every forked child."""
+    """An object whose `renew` runs when it is made, and again in every forked child."""
 
     def __init__(self) -> None:
         self.renew()
@@ -28,7 +28,7 @@ class Renewed(ABC):
 
     @abstractmethod
     def renew(self) -> None:
-        """Begin with fresh threads, locks and queues."""
+        """Begin with new threads, locks and queues."""
 
 
 _made: "WeakSet[Renewed]" = WeakSet()
@@ -44,7 +44,7 @@ class Threads(Renewed):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
     ) -> None:
-        """name: of the threads, as debuggers show it."""
+        """name: of the threads, for debuggers."""
         self._settings = (count, name, initializer, initargs)
         super().__init__()
 
@@ -52,7 +52,7 @@ class Threads(Renewed):
         self._executor = ThreadPoolExecutor(*self._settings)
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
-        """Raises RuntimeError where no thread can be started, or Python is about to end."""
+        """Start a call. Raises RuntimeError if no thread starts or Python is shutting down."""
         return self._executor.submit(function, *args, **kwargs)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -60,7 +60,7 @@ class Threads(Renewed):
 
 
 class UnderWay(Renewed):
-    """A count of calls that are under way."""
+    """A counter of the calls that are under way."""
 
     def renew(self) -> None:
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class UnderWay(Renewed):
 
     @contextmanager
     def one_more(self) -> Iterator[int]:
-        """Count a call while it lasts; yields how many there are with it."""
+        """Count a call while it lasts. Yields the number of calls, this one included."""
         with self._lock:
             self._count += 1
             count = self._count
@@ -80,14 +80,14 @@ class UnderWay(Renewed):
 
 
 class TryLock(Renewed):
-    """A lock that nobody waits for."""
+    """A lock that is taken or left, never waited for."""
 
     def renew(self) -> None:
         self._lock = threading.Lock()
 
     @contextmanager
     def tried(self) -> Iterator[bool]:
-        """Yields whether it was free, and is held now."""
+        """Take the lock if it is free. Yields whether it is held."""
         lock = self._lock
         is_held = lock.acquire(blocking=False)
         try:

@@ -1,6 +1,6 @@
-"""The names and shapes of all weights of a tower, as its config says; torch is not needed for that.
+"""The names and shapes of all weights of a tower, computed from its config without torch.
 
-The names are those of model.py and resnet.py, which are the checkpoints' of OpenAI.
+The names are those of model.py and resnet.py, which are those of OpenAI's checkpoints.
 """
 
 from pathlib import Path
@@ -9,18 +9,18 @@ from clipmodel.config import ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
-COUNTER = ".num_batches_tracked"  # by batch norms, while they train; a model folder may lack it
+COUNTER = ".num_batches_tracked"  # of batches in training; a model folder may lack it
 
 
 def check(held: Shapes, wanted: Shapes, folder: Path) -> None:
-    """Raises CheckpointError unless a folder holds all these weights, in these shapes, alone."""
+    """Raise CheckpointError unless a folder holds exactly these weights in these shapes."""
     different = dict(held.items() ^ wanted.items())
     if names := sorted(name for name in different if not name.endswith(COUNTER)):
-        raise damaged(folder, f"{names[0]} is not as its config has it")
+        raise damaged(folder, f"{names[0]} does not match its config")
 
 
 def damaged(folder: Path, why: object) -> CheckpointError:
-    return CheckpointError(f"{folder} is damaged: {why}; remove it to have it made anew")
+    return CheckpointError(f"{folder} is damaged: {why}; remove it to create it again")
 
 
 def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
@@ -95,7 +95,7 @@ def _norm(name: str, width: int) -> Shapes:
 
 
 def _convolution(name: str, norm: str, inside: int, outside: int, side: int) -> Shapes:
-    """And the batch norm behind it."""
+    """Return the shapes of a convolution and of the batch norm after it."""
     return {
         f"{name}.weight": (outside, inside, side, side),
         **_norm(norm, outside),

@@ -1,7 +1,7 @@
-"""What weights do not reveal of a model: activations, width of a head, mean and std of the pixels.
+"""Settings that weights do not reveal: activations, width of a head, mean and std of the pixels.
 
-Whoever wrote the weights says it in a config beside them; where nobody does, an error asks. Nothing
-is guessed.
+They are in a config beside the weights. Where they are not, an error asks for them: nothing is
+guessed.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN
 
 @dataclass(frozen=True)
 class Settings:
-    """None: nobody said."""
+    """The settings of a model; None where no config gives one."""
 
-    vision_activation: Activation | None  # of a vision transformer; a ResNet needs none
+    vision_activation: Activation | None  # a ResNet needs none
     text_activation: Activation | None
     vision_head_width: int | None  # channels
     text_head_width: int | None
     mean: Triple | None  # of pixels in 0..1, per RGB channel
     std: Triple | None
-    image_size: int | None = None  # pixels a side that pictures are cut to; weights reveal it too
+    image_size: int | None = None  # pixels a side; the weights reveal it too
 
 
 OPENAI_SETTINGS = Settings(
@@ -40,8 +40,8 @@ OPENAI_SETTINGS = Settings(
 
 
 def settings_of_user(path: Path) -> Settings:
-    """A file that a user wrote: any of activation, head_width, mean, std, and each of the first two
-    also for one tower alone, as in `text_activation`.
+    """Read a file that a user wrote: any of activation, head_width, mean and std; the first two
+    also for one tower, as in `text_activation`.
     """
     held = read_json(path)
     known = {"activation", "head_width", "mean", "std"}
@@ -50,8 +50,8 @@ def settings_of_user(path: Path) -> Settings:
     }
     if held.keys() - known:
         raise CheckpointError(
-            f"{path} says {', '.join(sorted(held.keys() - known))}; "
-            f"it may say {', '.join(sorted(known))}"
+            f"{path} sets {', '.join(sorted(held.keys() - known))}; "
+            f"it may set {', '.join(sorted(known))}"
         )
     return Settings(
         vision_activation=_activation(path, held.get("vision_activation", held.get("activation"))),
@@ -69,7 +69,7 @@ def settings_of_user(path: Path) -> Settings:
 
 # --- OpenCLIP: open_clip_config.json ---
 
-# What changes only shapes, or only the training; whatever else is set changes what is computed.
+# These change only shapes or the training; any other setting changes the computation.
 _OPENCLIP_VISION = {
     "image_size",
     "layers",
@@ -91,12 +91,12 @@ _OPENCLIP_TEXT = {
 }
 _OPENCLIP_HARMLESS: dict[str, Any] = {
     "mode": ("RGB",),
-    "fill_color": None,  # of a border, which no picture has that is resized by its shorter side
+    "fill_color": None,  # of a border, which pictures resized by their shorter side do not have
     "pool_type": ("tok", "argmax"),
     "pos_embed_type": ("learnable",),
     "proj_type": ("linear",),
     "block_type": ("default",),
-    "hf_tokenizer_name": None,  # None: any value; a name of this very tokenizer, or unused
+    "hf_tokenizer_name": None,  # None: any value; it names this tokenizer, or is unused
     "tokenizer_kwargs": (),
     "pad_id": None,
     "eos_id": None,
@@ -116,7 +116,7 @@ _OPENCLIP_PIXELS = {"interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 def settings_of_openclip(path: Path) -> Settings:
-    """OpenCLIP's config; what it leaves out has the default that OpenCLIP gives it."""
+    """Read OpenCLIP's config, with OpenCLIP's defaults for missing settings."""
     held = read_json(path)
     model, pixels = part(path, held, "model_cfg"), part(path, held, "preprocess_cfg")
     vision, text = part(path, model, "vision_cfg"), part(path, model, "text_cfg")
@@ -128,7 +128,7 @@ def settings_of_openclip(path: Path) -> Settings:
     for key, expected in _OPENCLIP_PIXELS.items():
         if pixels.get(key, expected) != expected:
             raise CheckpointError(
-                f"layout not supported: {path} resizes pictures otherwise ({key}={pixels[key]!r})"
+                f"layout not supported: {path} resizes pictures another way ({key}={pixels[key]!r})"
             )
     _refuse(path, "preprocess_cfg", pixels, {"size", "mean", "std", *_OPENCLIP_PIXELS})
     size = pixels.get("size", vision.get("image_size"))
@@ -158,14 +158,14 @@ def _refuse(path: Path, where: str, held: Mapping[str, Any], known: set[str]) ->
 
 
 def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Settings:
-    """A CLIPModel's config; what it leaves out has the default of CLIPConfig.
+    """Read a CLIPModel's config, with CLIPConfig's defaults for missing settings.
 
-    pixels, processor: where older versions of transformers, and 5, write how pictures are prepared.
+    pixels, processor: the files in which transformers before 5, and 5, describe preprocessing.
     """
     held = read_json(config)
     if held.get("model_type") != "clip":
         raise CheckpointError(
-            f"layout not supported: {config} is of a {held.get('model_type')!r}, not of a 'clip'"
+            f"layout not supported: {config} describes a {held.get('model_type')!r}, not a 'clip'"
         )
     vision, text = _tower(config, held, "vision_config"), _tower(config, held, "text_config")
     for where, tower in (("vision_config", vision), ("text_config", text)):
@@ -175,7 +175,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
     if end not in (
         2,
         vocabulary - 1,
-    ):  # 2: a mistake of the first versions, which took the highest token as well
+    ):  # 2: a mistake of early versions, which used the highest token as well
         raise CheckpointError(
             f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
         )
@@ -196,7 +196,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
 
 
 def _tower(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """`text_config_dict` is what older versions wrote; where both speak, it counts."""
+    """Return a tower's config. Older versions wrote `text_config_dict`, which takes precedence."""
     return part(path, held, key) | part(path, held, f"{key}_dict")
 
 

@@ -1,10 +1,10 @@
-"""Which files make up a checkpoint. No torch here: a cached one is found again without it."""
+"""The files of a checkpoint. Nothing here imports torch: a cached model is found without it."""
 
 from pathlib import Path
 
 from clipmodel.errors import CheckpointError, ModelNotFound
 
-# What a folder may hold, the safest first.
+# The files with weights that a folder may hold, the safest first.
 _IN_FOLDERS = (
     "model.safetensors",
     "open_clip_model.safetensors",
@@ -15,11 +15,11 @@ _IN_FOLDERS = (
 
 
 def files_of(path: Path) -> tuple[Path, list[Path]]:
-    """The file with the weights, and the files beside it that say what weights do not."""
+    """Return the file with the weights, and the files beside it that describe the model."""
     if path.is_dir():
         found = next((path / name for name in _IN_FOLDERS if (path / name).is_file()), None)
         if found is None:
-            raise CheckpointError(f"{path} holds no checkpoint: none of {', '.join(_IN_FOLDERS)}")
+            raise CheckpointError(f"{path} holds none of {', '.join(_IN_FOLDERS)}")
         path = found
     if not path.is_file():
         raise ModelNotFound(f"there is no checkpoint {path}")
@@ -27,7 +27,7 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
 
 
 def beside_of(file: Path) -> dict[str, Path]:
-    """Where what weights do not say would be: a user's own, OpenCLIP's, Hugging Face's."""
+    """Return where such descriptions may be: a user's own file, OpenCLIP's, Hugging Face's."""
     return {
         "ours": file.with_name(file.name + ".json"),
         "openclip": file.with_name("open_clip_config.json"),

@@ -1,4 +1,4 @@
-"""Values from JSON files that others wrote: of the right type, or a CheckpointError."""
+"""Values from other people's JSON files: of the right type, or a CheckpointError."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ Triple = tuple[float, float, float]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; CheckpointError where the file holds something else."""
+    """Read a JSON object. Raises CheckpointError for anything else."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -49,7 +49,7 @@ def triple(path: Path, key: str, value: object) -> Triple | None:
 
 
 def square(path: Path, key: str, size: object) -> int | None:
-    """The side of a square, written as one number or two; None where none is said."""
+    """Return the side of a square, written as one number or two; None where there is none."""
     if isinstance(size, dict) and set(size) == {"height", "width"}:
         size = [size["height"], size["width"]]
     if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:

@@ -1,4 +1,4 @@
-"""Foreign names of weights -> ours, told apart by the names themselves; what their shapes say."""
+"""Other layouts' names of weights -> ours, recognised by the names; what their shapes reveal."""
 
 import math
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from clipmodel.errors import CheckpointError
 
 Layout = Literal["openai", "openclip", "huggingface"]
 
-# Scalars that only OpenAI's own code puts beside the weights.
+# Scalars that only OpenAI's own code stores beside the weights.
 _OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
-# Signs of models that look like CLIP and compute something else.
+# Signs of models that resemble CLIP but compute something else.
 _OTHERS = {
     "visual.trunk.": "an image tower of timm's",
     "visual.attn_pool.": "an attentional pool",
@@ -53,9 +53,9 @@ _HF_TOWERS = {"vision_model.encoder.layers.": "visual", "text_model.encoder.laye
 
 
 def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]:
-    """The same weights under our names, and whose names they had.
+    """Return the same weights under our names, and the layout they came in.
 
-    Raises CheckpointError where they are no CLIP's, or one's that is not supported.
+    Raises CheckpointError for weights of another model, or of a CLIP that is not supported.
     """
     tensors = _unwrapped(tensors)
     for sign, what in _OTHERS.items():
@@ -65,7 +65,7 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
         return _from_huggingface(tensors), "huggingface"
     if not any(name.startswith("visual.") for name in tensors):
         raise CheckpointError(
-            f"these are no weights of a CLIP; they are named {_some(tensors) or 'nothing'}"
+            f"these are not the weights of a CLIP; their names are {_some(tensors) or 'missing'}"
         )
     layout: Layout = "openai" if tensors.keys() >= _OPENAI_MARKS else "openclip"
     weights = {
@@ -75,12 +75,12 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
 
 
 def layers(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbers follow `prefix` in the names."""
+    """Count the numbers that follow `prefix` in the names."""
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
 
 
 def shape(weights: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    """The shape of one of our weights; CheckpointError where it is missing or has others."""
+    """Return the shape of a weight. Raises CheckpointError for other dimensions, or if missing."""
     if name not in weights:
         raise CheckpointError(f"the weights lack {name}")
     found = tuple(weights[name].shape)
@@ -90,7 +90,7 @@ def shape(weights: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[in
 
 
 def side(weights: Mapping[str, Tensor], name: str) -> int:
-    """Places along a side of the square that the position embedding `name` covers."""
+    """Return the side of the square of places that the position embedding `name` covers."""
     places = shape(weights, name, 2)[0] - 1
     if math.isqrt(places) ** 2 != places:
         raise CheckpointError(f"layout not supported: {name} is for pictures that are not square")
@@ -98,21 +98,21 @@ def side(weights: Mapping[str, Tensor], name: str) -> int:
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Without the prefix that DistributedDataParallel puts before every name."""
+    """Remove the prefix that DistributedDataParallel adds to every name."""
     if tensors and all(name.startswith("module.") for name in tensors):
         return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors
 
 
 def _our_name(name: str) -> str:
-    """The text tower's names stand alone in OpenAI's model, and under `text.` in ours."""
+    """Add `text.` to the text tower's names, which have no prefix in OpenAI's model."""
     ours = name == "logit_scale" or name.startswith(("visual.", "text."))
     return name if ours else f"text.{name}"
 
 
 def _with_scalar_scale(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     scale = weights.get("logit_scale")
-    if scale is not None and scale.numel() == 1:  # some keep it as a vector of one
+    if scale is not None and scale.numel() == 1:  # some store it as a vector of one
         weights["logit_scale"] = scale.reshape(())
     return weights
 
@@ -124,7 +124,7 @@ def _from_huggingface(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue  # 0, 1, 2 …: a buffer of older versions
         ours = _HF_TOP.get(name) or _block_name(name)
         if ours is None:
-            continue  # a part of q, k, v, which are joined below, or unknown
+            continue  # q, k or v, which are joined below, or unknown
         projects = name in ("visual_projection.weight", "text_projection.weight")
         weights[ours] = (
             tensor.T.contiguous() if projects and tensor.ndim == 2 else tensor
@@ -146,7 +146,7 @@ def _is_known(name: str) -> bool:
 
 
 def _block_name(name: str) -> str | None:
-    """text_model.encoder.layers.3.mlp.fc1.bias -> text.transformer.resblocks.3.mlp.c_fc.bias"""
+    """Translate text_model.encoder.layers.3.mlp.fc1.bias to text.….resblocks.3.mlp.c_fc.bias."""
     for prefix, tower in _HF_TOWERS.items():
         if name.startswith(prefix):
             number, _, rest = name.removeprefix(prefix).partition(".")
@@ -157,7 +157,7 @@ def _block_name(name: str) -> str | None:
 
 
 def _part(name: str) -> tuple[str, str] | None:
-    """…layers.3.self_attn.q_proj.bias -> (text.transformer.resblocks.3.attn.in_proj_bias, q)"""
+    """Split …layers.3.self_attn.q_proj.bias into (text…3.attn.in_proj_bias, q_proj)."""
     for prefix, tower in _HF_TOWERS.items():
         number, _, rest = name.removeprefix(prefix).partition(".")
         pieces = rest.split(".")
@@ -175,7 +175,7 @@ _QKV = ("q_proj", "k_proj", "v_proj")
 
 
 def _joined(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Three projections -> the one of our attention."""
+    """Join three projections into the one of our attention."""
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         part = _part(name)

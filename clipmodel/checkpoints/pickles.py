@@ -1,8 +1,8 @@
-"""The pickles inside torch's archives, read without running what they name.
+"""The pickles inside torch's archives, read without running anything they name.
 
-A pickle is a program that may call anything it can import. The ones here can import a few names,
-and each means something of ours: a tensor becomes a note of where it lies, a TorchScript module the
-attributes that it was given.
+A pickle is a program that may call whatever it can import. Here it can import a few names, each of
+which stands for something harmless: a tensor becomes a note of where it is stored, a TorchScript
+module a holder of its attributes.
 """
 
 import pickle
@@ -29,9 +29,9 @@ _NEVER = {
 
 
 def check_pickle(file: IO[bytes], path: Path, largest: int) -> None:
-    """Walks over one pickle without executing it, and stands behind it.
+    """Walk over one pickle without executing it, and leave the file at its end.
 
-    Refuses what torch never writes: a pickle can ask for a table of 2³² notes in five bytes, or for
+    Refuses what torch never writes: five bytes can ask for a table of 2³² entries, or for
     `bytearray(10**12)`.
     """
     start, most = file.tell(), 0
@@ -53,7 +53,7 @@ def check_pickle(file: IO[bytes], path: Path, largest: int) -> None:
 
 
 class ScriptModule:
-    """What a TorchScript module was given: tensors, and further modules."""
+    """The attributes of a TorchScript module: tensors, and further modules."""
 
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
@@ -64,7 +64,7 @@ class ScriptModule:
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Builds dicts, lists, numbers, strings, tensors and TorchScript modules, and nothing else."""
+    """An unpickler of dicts, lists, numbers, strings, tensors and TorchScript modules alone."""
 
     def __init__(
         self,
@@ -72,8 +72,9 @@ class TensorUnpickler(pickle.Unpickler):
         storage: Callable[[str, object], Any],
         tensor: Callable[[Any, int, tuple[int, ...], tuple[int, ...]], Any],
     ) -> None:
-        """`storage` makes what stands for a storage from its kind and key; `tensor` what stands for
-        a tensor from its storage, offset, shape and strides."""
+        """storage: from kind and key to what represents a storage. tensor: from such a storage,
+        offset, shape and strides to what represents a tensor.
+        """
         super().__init__(file)
         self.storage = storage
         self.tensor = tensor
@@ -97,16 +98,16 @@ class TensorUnpickler(pickle.Unpickler):
         }
         if (module, name) not in known:
             raise CheckpointError(
-                f"it asks for {module}.{name}, which is no tensor; nothing of it was run"
+                f"it asks for {module}.{name}, which is not a tensor; nothing in it was run"
             )
         return known[module, name]
 
     def persistent_load(self, saved: Any) -> Any:
-        """saved: ("storage", its kind, its key, the device it was on, how many elements it has)."""
+        """Resolve a reference to a storage. saved: ("storage", kind, key, device, elements)."""
         match saved:
             case ("storage", _StorageKind(name=kind), str() as key, *_):
                 return self.storage(kind, key)
-        raise CheckpointError("it refers to something that is no storage")
+        raise CheckpointError("it refers to something that is not a storage")
 
     def _tensor(
         self,

@@ -1,4 +1,4 @@
-"""How Hugging Face's image processors prepare pictures; refused where it is not CLIP's way."""
+"""The configs of Hugging Face's image processors; any but CLIP's preprocessing is refused."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.errors import CheckpointError
 
-# Who prepares pictures as CLIP does; others have other defaults for what is not written down.
+# Processors that prepare pictures as CLIP does; others have other defaults.
 _PROCESSORS = (
     "CLIPImageProcessor",
     "CLIPImageProcessorFast",
@@ -21,7 +21,7 @@ _BYTE = 255  # the greatest value of a pixel, which a rescale factor makes 1
 
 
 class Prepared(NamedTuple):
-    """How pictures become pixels; None where nobody said."""
+    """The preprocessing of pictures; None where no config gives a setting."""
 
     size: int | None = None  # pixels a side
     mean: Triple | None = None
@@ -29,8 +29,8 @@ class Prepared(NamedTuple):
 
 
 def prepared_by(pixels: Path, processor: Path) -> Prepared:
-    """As an image processor does it, whose config is in a file of its own or, since transformers 5,
-    in the one of the whole processor, which counts more.
+    """Read an image processor's config: in a file of its own or, since transformers 5, in the whole
+    processor's, which takes precedence.
     """
     if processor.exists() and (held := part(processor, read_json(processor), "image_processor")):
         return _of_processor(processor, held)
@@ -38,10 +38,10 @@ def prepared_by(pixels: Path, processor: Path) -> Prepared:
 
 
 def _of_processor(path: Path, held: Mapping[str, Any]) -> Prepared:
-    """Refuses what is not a resize to the model's side, the middle cut out, and a normalisation."""
+    """Read one config; refuse all but a resize to the model's side, centre crop, normalisation."""
     kind = held.get("image_processor_type") or held.get("feature_extractor_type") or _PROCESSORS[0]
     if kind not in _PROCESSORS:
-        raise CheckpointError(f"layout not supported: {path} is of a {kind!r}, not of CLIP's")
+        raise CheckpointError(f"layout not supported: {path} describes a {kind!r}, not CLIP's")
     for key, value in (("do_resize", True), ("do_center_crop", True), ("resample", _BICUBIC)):
         if held.get(key) not in (None, value):
             raise CheckpointError(f"layout not supported: {path} sets {key} = {held[key]!r}")
@@ -51,14 +51,14 @@ def _of_processor(path: Path, held: Mapping[str, Any]) -> Prepared:
     cut = square(path, "crop_size", held.get("crop_size")) or _DEFAULT_SIZE
     if side != cut:
         raise CheckpointError(
-            f"layout not supported: {path} resizes the shorter side to {side} pixels and cuts out "
-            f"{cut}; only the same for both is"
+            f"layout not supported: {path} resizes the shorter side to {side} pixels and crops to "
+            f"{cut}; they must be equal"
         )
     return Prepared(cut, *_normalised(path, held))
 
 
 def _normalised(path: Path, held: Mapping[str, Any]) -> tuple[Triple | None, Triple | None]:
-    """Mean and deviation of pixels in 0..1, whatever range they were rescaled to."""
+    """Return mean and deviation of pixels in 0..1, whatever range they are rescaled to."""
     mean = triple(path, "image_mean", held.get("image_mean"))
     std = triple(path, "image_std", held.get("image_std"))
     if held.get("do_normalize") is False:
@@ -80,9 +80,9 @@ def _divided(values: Triple, scale: float) -> Triple:
 
 
 def _shortest(path: Path, size: object) -> int:
-    """The side that the shorter one of a picture is resized to; CLIP's default where none is said.
+    """Return the length that the shorter side of a picture is resized to, by default CLIP's.
 
-    {"height", "width"} is another thing: it squashes pictures.
+    {"height", "width"} is refused, as it distorts pictures.
     """
     if isinstance(size, dict):
         if set(size) != {"shortest_edge"}:

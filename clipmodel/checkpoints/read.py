@@ -1,4 +1,4 @@
-"""A checkpoint of any layout -> weights under our names, and the config of their model."""
+"""Checkpoints of any layout -> weights under our names, and the config of their model."""
 
 import math
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _EXAMPLE = (
     '{"activation": "quick_gelu" or "gelu", "head_width": 64, '
     '"mean": [three numbers], "std": [three numbers]}'
 )
-_NAMES = {  # of what nobody said, as an error tells it
+_NAMES = {  # of settings that are missing, as an error tells them
     "vision_activation": "the activation",
     "text_activation": "the activation",
     "vision_head_width": "the width of a head",
@@ -42,11 +42,11 @@ _NAMES = {  # of what nobody said, as an error tells it
 def read_checkpoint(
     path: Path, config: ModelConfig | None = None
 ) -> tuple[dict[str, Tensor], ModelConfig]:
-    """path: a file (OpenAI's, OpenCLIP's, Hugging Face's) or a folder that holds one, its config
-    beside it. config: of the model that it must be, where that is known; it takes precedence.
+    """Read a checkpoint: a file (OpenAI's, OpenCLIP's, Hugging Face's) or a folder that holds one,
+    its config beside it. config: of the model that it must be, if known; it takes precedence.
 
-    Returns what `CLIP(config).load_state_dict` takes. Raises CheckpointError, UnknownConfig or
-    ModelNotFound.
+    Returns weights for `CLIP(config).load_state_dict`, and the config. Raises
+    CheckpointError, UnknownConfig or ModelNotFound.
     """
     file, _ = files_of(path)
     try:
@@ -54,7 +54,7 @@ def read_checkpoint(
         if config is None:
             config = _complete(file, weights, _settings(file, layout))
         elif type(config.vision) is not family_of_weights(IMAGE_FAMILIES, weights).config:
-            raise CheckpointError("its image tower is of another family than it should be")
+            raise CheckpointError("its image tower is not of the expected family")
         return _checked(weights, config), config
     except CheckpointError as error:
         named = str(error) if str(file) in str(error) else f"{file}: {error}"
@@ -62,7 +62,7 @@ def read_checkpoint(
 
 
 def _settings(file: Path, layout: Layout) -> Settings:
-    """What a user wrote for this file counts most, then the config of who wrote the weights."""
+    """Return what a user wrote for this file, else what the author of the weights wrote."""
     beside = beside_of(file)
     if beside["ours"].is_file():
         return settings_of_user(beside["ours"])
@@ -84,7 +84,7 @@ def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> 
     needed = (*image.needed, *text.needed, "mean", "std")
     if unknown := dict.fromkeys(_NAMES[key] for key in needed if not getattr(settings, key)):
         raise UnknownConfig(
-            f"{file}: the weights do not reveal {', '.join(unknown)}; write what is right into "
+            f"{file}: the weights do not reveal {', '.join(unknown)}; put the right values into "
             f"{file.name}.json beside it: {_EXAMPLE}"
         )
     vision = image.read_config(weights, settings)
@@ -111,11 +111,11 @@ def _checked(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Te
     counters = {name: torch.tensor(0) for name in expected if name.endswith(COUNTER)}
     given = {name: tensor for name, tensor in weights.items() if name not in counters}
     wanted = {name: tensor for name, tensor in expected.items() if name not in counters}
-    _same_names(given.keys() - wanted.keys(), "holds weights that its model has not")
+    _same_names(given.keys() - wanted.keys(), "holds weights that its model does not have")
     _same_names(wanted.keys() - given.keys(), "lacks")
     for name, tensor in given.items():
         _check(name, tensor, wanted[name])
-    # In the model's order; the counts of batches matter to a training alone.
+    # In the model's order. Only training uses the counts of batches.
     return {name: counters[name] if name in counters else _plain(given[name]) for name in expected}
 
 

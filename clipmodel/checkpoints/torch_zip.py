@@ -1,8 +1,8 @@
-"""Tensors out of a checkpoint file, whoever wrote it: nothing in it is run, nothing is believed.
+"""Tensors from a checkpoint file that nobody vouches for: nothing in it is run or trusted.
 
 torch's zip archives (`torch.save`, TorchScript) are read here, not by torch: their pickle may only
-name tensors, and every tensor must lie within the file. What torch wrote before it used zip goes
-through `torch.load(weights_only=True)`.
+name tensors, and every tensor must lie within the file. Older files of torch's go through
+`torch.load(weights_only=True)`.
 """
 
 import math
@@ -19,8 +19,8 @@ from torch import Tensor
 from clipmodel.checkpoints.pickles import TensorUnpickler, check_pickle
 from clipmodel.errors import CheckpointError
 
-_LARGEST_PICKLE = 64 * 2**20  # bytes; those of real models have a few hundred thousand
-_DEEPEST = 32  # modules within modules
+_MAX_PICKLE_BYTES = 64 * 2**20  # bytes; those of real models have a few hundred thousand
+_MAX_DEPTH = 32  # modules within modules
 _DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -36,9 +36,9 @@ _DTYPES = {
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by their dotted names; of a dict that holds a `state_dict`, its.
+    """Return all tensors of a checkpoint, or of the `state_dict` in it, by their dotted names.
 
-    Raises CheckpointError for whatever is no checkpoint, or does not look harmless.
+    Raises CheckpointError for a file that is not a checkpoint, or does not look harmless.
     """
     try:
         with path.open("rb") as file:
@@ -51,7 +51,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             return _load_legacy(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    raise CheckpointError(f"{path} is no checkpoint: neither a torch archive nor safetensors")
+    raise CheckpointError(f"{path} is not a checkpoint: neither a torch archive nor safetensors")
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
@@ -69,10 +69,10 @@ def _load_legacy(path: Path) -> dict[str, Tensor]:
         for _ in range(
             5
         ):  # a magic number, the version, the machine, the objects, the storages' names
-            check_pickle(file, path, _LARGEST_PICKLE)
+            check_pickle(file, path, _MAX_PICKLE_BYTES)
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile file provokes in torch
+    except Exception as error:  # anything that a hostile file may provoke in torch
         raise CheckpointError(
             f"{path} cannot be read as weights alone: {_first_line(error)}"
         ) from error
@@ -82,7 +82,7 @@ def _load_legacy(path: Path) -> dict[str, Tensor]:
 
 
 def _check_bounds(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A view may repeat one byte a billion times; a copy of it would fill the memory."""
+    """Refuse views that repeat bytes: a copy of one could fill the memory."""
     if (
         sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         > path.stat().st_size
@@ -99,7 +99,7 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies: in which storage, and how it is laid out there, in elements."""
+    """The place of a tensor: its storage, and its layout there in elements."""
 
     storage: "Storage"
     offset: int
@@ -109,7 +109,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Storage:
-    """An entry of the archive and its type, by torch's name for it."""
+    """An entry of the archive, and torch's name for its type."""
 
     kind: str
     key: str
@@ -118,7 +118,7 @@ class Storage:
 def _load_zip(path: Path) -> dict[str, Tensor]:
     with zipfile.ZipFile(path) as archive:
         root = _root(path, archive)
-        with archive.open(_entry(path, archive, f"{root}/data.pkl", _LARGEST_PICKLE)) as file:
+        with archive.open(_entry(path, archive, f"{root}/data.pkl", _MAX_PICKLE_BYTES)) as file:
             held = _unpickle(path, file)
         order = f"{root}/byteorder"
         if (
@@ -136,16 +136,16 @@ def _root(path: Path, archive: zipfile.ZipFile) -> str:
         name.removesuffix("/data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")
     ]
     if len(roots) != 1:
-        raise CheckpointError(f"{path} is a zip file, but no archive of torch's")
+        raise CheckpointError(f"{path} is a zip file, but not an archive of torch's")
     return roots[0]
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, name: str, largest: int) -> zipfile.ZipInfo:
-    """torch compresses no data, so an entry is as large as its place in the file."""
+    """Return an entry, refusing compressed ones: torch writes none, and they may be bombs."""
     try:
         info = archive.getinfo(name)
     except KeyError as error:
-        raise CheckpointError(f"{path} lacks its part {name!r}") from error
+        raise CheckpointError(f"{path} lacks the entry {name!r}") from error
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise CheckpointError(f"{path} holds {name!r} compressed, which torch never does")
     if info.file_size > min(largest, path.stat().st_size):
@@ -154,7 +154,7 @@ def _entry(path: Path, archive: zipfile.ZipFile, name: str, largest: int) -> zip
 
 
 def _unpickle(path: Path, file: IO[bytes]) -> object:
-    check_pickle(file, path, _LARGEST_PICKLE)
+    check_pickle(file, path, _MAX_PICKLE_BYTES)
     file.seek(0)
     try:
         return TensorUnpickler(file, _storage, _stored_tensor).load()
@@ -182,7 +182,7 @@ def _stored_tensor(
 
 
 class _Reader:
-    """Tensors out of the entries of an archive."""
+    """A reader of tensors from the entries of an archive."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, folder: str) -> None:
         self.path = path
@@ -206,7 +206,7 @@ class _Reader:
         return elements.as_strided(tensor.shape, tensor.strides, tensor.offset)
 
     def _elements(self, storage: Storage) -> Tensor:
-        """A storage as a flat tensor, read once."""
+        """Return a storage as a flat tensor, read once."""
         if storage not in self.held:
             info = _entry(
                 self.path, self.archive, f"{self.folder}/{storage.key}", self.path.stat().st_size
@@ -225,15 +225,15 @@ class _Reader:
             return _DTYPES[storage.kind]
         except KeyError as error:
             raise CheckpointError(
-                f"{self.path} holds a {storage.kind}, which no CLIP has"
+                f"{self.path} holds a {storage.kind}, which CLIP does not use"
             ) from error
 
 
-# --- what a pickle held, as one flat dict ---
+# --- the contents of a pickle as one flat dict ---
 
 
 def _tensors(held: object) -> Iterator[tuple[str, Any]]:
-    """Every tensor in dicts and modules by its dotted name; each dict is visited once."""
+    """Yield every tensor in dicts and modules by its dotted name, visiting each dict once."""
     if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
         held = held["state_dict"]
     yield from _walk(held, "", set(), 0)
@@ -246,7 +246,7 @@ def _walk(held: object, prefix: str, seen: set[int], depth: int) -> Iterator[tup
     attributes = (
         held if isinstance(held, Mapping | OrderedDict) else getattr(held, "attributes", None)
     )
-    if not isinstance(attributes, Mapping) or id(attributes) in seen or depth > _DEEPEST:
+    if not isinstance(attributes, Mapping) or id(attributes) in seen or depth > _MAX_DEPTH:
         return
     seen.add(id(attributes))
     for name, value in attributes.items():

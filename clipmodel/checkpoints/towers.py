@@ -1,6 +1,6 @@
-"""Configs of towers, from the shapes of their weights and from what only their configs reveal.
+"""Configs of towers, from the shapes of their weights and the settings that shapes do not reveal.
 
-One function a family, as families.py names them.
+Each family has one function, which families.py names.
 """
 
 from collections.abc import Mapping

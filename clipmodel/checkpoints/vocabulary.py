@@ -1,4 +1,4 @@
-"""Whether texts for a model are cut into tokens as `tokenizer.py` does: other ids, other words."""
+"""The check that a model was trained with the tokens of tokenizer.py: other ids are other words."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from clipmodel.tokenizer import vocabulary
 
 
 def check_vocabulary(config: TextConfig, beside: Mapping[str, Path]) -> None:
-    """Hold a model against CLIP's vocabulary, and so the files of a tokenizer beside its weights.
+    """Compare CLIP's vocabulary with a model's, and with a tokenizer's files beside its weights.
 
-    beside: as `sources.beside_of` names them. Raises CheckpointError.
+    beside: as `files.beside_of` names them. Raises CheckpointError.
     """
     ours = vocabulary()
     if config.vocab_size != len(ours):
@@ -27,7 +27,7 @@ def check_vocabulary(config: TextConfig, beside: Mapping[str, Path]) -> None:
 
 
 def _written(beside: Mapping[str, Path]) -> list[tuple[Path, Mapping[str, Any]]]:
-    """The vocabularies that are beside the weights, token -> id."""
+    """Return the vocabularies beside the weights, token -> id."""
     found: list[tuple[Path, Mapping[str, Any]]] = []
     if (file := beside["vocabulary"]).is_file():
         found.append((file, read_json(file)))

@@ -1,4 +1,4 @@
-"""Dynamic batching: texts of many threads, which come one by one, go through a tower together."""
+"""Dynamic batching: texts that come one by one, from many threads, go through a tower together."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -12,13 +12,13 @@ from clipmodel.pools import Renewed, Threads
 
 
 class DynamicBatching(Renewed):
-    """Whoever comes while others are answered waits, and all who wait are answered together.
+    """A queue of calls: those that come while others are computed wait, and are computed together.
 
-    Nobody waits for somebody to come: who is alone is answered at once.
+    No call waits for more to come: a single one is computed at once.
     """
 
     def __init__(self, encode: Callable[[Sequence[str]], Floats]) -> None:
-        """encode: B texts -> (B, D), each as if it were alone."""
+        """encode: B texts -> (B, D), each independent of the others."""
         self._encode = encode
         super().__init__()
 
@@ -26,17 +26,17 @@ class DynamicBatching(Renewed):
         self._waiting = SimpleQueue[tuple[Sequence[str], Future[Floats]]]()
 
     def __call__(self, texts: Sequence[str]) -> Floats:
-        """What `encode` makes of these texts. Raises what it raises, be it for another's texts."""
+        """Encode these texts. Raises what `encode` raises, even for texts of another call."""
         mine = Future[Floats]()
         self._waiting.put((texts, mine))
         try:
             _thread().submit(self._answer)
-        except RuntimeError:  # no thread can be started, or Python is about to end
+        except RuntimeError:  # no thread can be started, or Python is shutting down
             self._answer()
         return mine.result()
 
     def _answer(self) -> None:
-        """All who wait; nobody does if those who came before were answered together with them."""
+        """Compute all waiting calls; there may be none, if an earlier turn included them."""
         taken = []
         try:
             while True:
@@ -58,5 +58,6 @@ class DynamicBatching(Renewed):
 
 @cache
 def _thread() -> Threads:
-    """Return the one thread for all towers, whose products take all cores; no Ctrl-C reaches it."""
+    """Return the one thread of all towers, whose products take all cores; Ctrl-C never reaches it.
+    """
     return Threads(1, "texts")

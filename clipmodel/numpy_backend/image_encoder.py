@@ -1,7 +1,7 @@
-"""The image tower in NumPy, for a few pictures: what somebody searches by, or what is new today.
+"""The image tower in NumPy, for a few pictures: an example to search by, or today's new ones.
 
-Importing torch takes more than a second, a picture through a ViT-B/32 a twentieth of one. For many
-pictures `ImageEncoder` is quicker.
+Importing torch takes more than a second; encoding a picture with ViT-B/32, a twentieth of that. For
+many pictures `ImageEncoder` is faster.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ from clipmodel.numpy_backend.weights import Floats, Weights
 class NumpyImageEncoder:
     """Pictures -> unit vectors. Any number of threads may encode at once."""
 
-    batch_size = 4  # bounds the memory; a larger one is not quicker
+    batch_size = 4  # bounds the memory; a larger one is not faster
     lanes = 1  # the cores share each product
     precision = "fp32"
 
     def __init__(self, folder: ModelFolder) -> None:
-        """Raises CheckpointError where the weights are not those of the folder's config."""
+        """Raises CheckpointError if the weights do not match the folder's config."""
         config = folder.config
         family = image_family(config.vision)
         shapes = family.shapes(config.vision, config.embed_dim)
@@ -33,9 +33,9 @@ class NumpyImageEncoder:
         self._tower = family.numpy(weights, config.vision)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Floats:
-        """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
+        """Encode pixels (B, S, S, 3) from `preprocess.to_pixels`. Returns (B, D), unit norm.
 
-        Raises ValueError for another size, ClipModelError if the weights make no finite vectors.
+        Raises ValueError for another size, ClipModelError for vectors that are not finite.
         """
         if pixels.ndim != 4 or pixels.shape[1:] != (self.size, self.size, 3):
             raise ValueError(

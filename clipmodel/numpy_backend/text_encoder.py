@@ -1,7 +1,6 @@
-"""Texts to unit vectors in NumPy, on memory-mapped weights: a search does not wait for torch.
+"""The text encoder in NumPy, on memory-mapped weights: a search does not wait for torch.
 
-Texts of one length go together, so nothing is computed for padding: a short query is a few tokens,
-not 77.
+Texts of equal length go together, so no padding is computed: a short query is a few tokens, not 77.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,16 +14,16 @@ from clipmodel.numpy_backend.batching import DynamicBatching
 from clipmodel.numpy_backend.weights import Floats, Weights
 
 MAX_TOKENS = 4096  # computed at a time, which bounds the memory that many texts take
-FEW_TEXTS = 16  # of one call, which may wait for others; eight take twice as long as one
+FEW_TEXTS = 16  # of one call, which may be batched with others; eight take twice as long as one
 
 
 class TextEncoder:
-    """Texts -> unit vectors. Any number of threads may encode at once, and are quicker so: what
-    takes time is to read the weights, whose products are the same for all their texts.
+    """Texts -> unit vectors. Any number of threads may encode at once, and gain by it: most of the
+    time is spent on reading the weights, once for all of their texts.
     """
 
     def __init__(self, folder: ModelFolder) -> None:
-        """Raises CheckpointError where the weights are not those of the folder's config."""
+        """Raises CheckpointError if the weights do not match the folder's config."""
         config = folder.config
         self.config = config.text
         self._dim = config.embed_dim
@@ -36,7 +35,7 @@ class TextEncoder:
 
     @property
     def scale(self) -> float:
-        """What the model was trained to multiply cosines by ahead of a softmax; 100 in OpenAI's."""
+        """The factor of cosines before the softmax of training; 100 in OpenAI's models."""
         return float(np.exp(self._weights.raw("logit_scale").astype(np.float32)))
 
     def encode(self, texts: Sequence[str]) -> Floats:
@@ -54,7 +53,7 @@ class TextEncoder:
 
 
 def _alike(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield rows of one length each, no more at a time than MAX_TOKENS have room for."""
+    """Yield rows of equal length, of at most MAX_TOKENS at a time."""
     for length in sorted({*lengths.tolist()}):  # np.unique imports numpy.ma: 20 ms
         rows = np.flatnonzero(lengths == length)
         most = max(1, MAX_TOKENS // length)

@@ -1,4 +1,4 @@
-"""The text tower of model.py in NumPy; it needs no padding, since no token sees a later one."""
+"""The text tower of model.py in NumPy, without padding, as no token sees a later one."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from clipmodel.numpy_backend.weights import Floats, Weights
 
 
 class TextTransformer:
-    """Token ids -> embedding, not normalised, read at the last of them."""
+    """Token ids -> embedding, not normalised, read at the last token."""
 
     def __init__(self, weights: Weights, config: TextConfig) -> None:
         self._weights = weights
@@ -18,7 +18,7 @@ class TextTransformer:
         )
 
     def __call__(self, ids: NDArray[np.int64]) -> Floats:
-        """(B, L), all of one length -> (B, D)."""
+        """Return (B, D) for token ids (B, L) that are all of one length."""
         weights = self._weights
         embedding = weights.raw("token_embedding.weight")
         x = embedding[ids].astype(np.float32)  # (B, L, W): of the table only these rows

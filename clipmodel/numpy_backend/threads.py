@@ -1,7 +1,7 @@
-"""Products on all cores, by threads of our own.
+"""Matrix products on all cores, in threads of our own.
 
-BLAS's own spin while they wait for each other: where another program keeps a processor busy, such
-as an index run, that takes a hundred times as long. Ours sleep.
+BLAS's threads spin while they wait for each other, which takes a hundred times as long when another
+program, such as an index run, keeps a core busy. Ours sleep.
 """
 
 from contextlib import suppress
@@ -15,13 +15,13 @@ from clipmodel.numpy_backend.weights import Floats
 from clipmodel.pools import Threads, TryLock
 
 WORTH_A_THREAD = 1 << 21  # multiplications, which take 40 us
-FEW_ROWS = 8  # a product of fewer takes as long, since it waits for the matrix
+FEW_ROWS = 8  # a product of fewer takes as long, as it waits for the matrix
 
 _sharing = TryLock()
 
 
 def shared_product(x: Floats, matrix: Floats) -> Floats:
-    """x (R, I) @ matrix (I, O). Of many threads that call at once, one has the help of others."""
+    """Multiply x (R, I) by matrix (I, O). Of many calls at once, one is helped by the threads."""
     parts = min(threads_of_blas(), max(len(x), FEW_ROWS) * matrix.size // WORTH_A_THREAD)
     if parts < 2:
         return x @ matrix
@@ -31,8 +31,8 @@ def shared_product(x: Floats, matrix: Floats) -> Floats:
 
 @cache
 def threads_of_blas() -> int:
-    """How many NumPy's BLAS would take. From here on it takes one: that is a setting of the
-    process, which threads cannot change for each other.
+    """Return how many threads NumPy's BLAS would use, and limit it to one for the whole process:
+    that is no setting of single threads.
     """
     held = ThreadpoolController().select(user_api="blas").lib_controllers
     numpys = [each for each in held if "faiss" not in Path(each.filepath).parent.name]  # its own

@@ -1,7 +1,4 @@
-"""The transformer of model.py in NumPy, for both towers: leaves to root.
-
-A search imports no torch, which takes seconds: a few texts or pictures take NumPy a tenth of that.
-"""
+"""The transformer of model.py in NumPy, for both towers: leaves to root."""
 
 import numpy as np
 
@@ -11,14 +8,14 @@ from clipmodel.numpy_backend.weights import Floats, Weights
 
 
 def quick_gelu(x: Floats) -> Floats:
-    """x · sigmoid(1.702 x), OpenAI's approximation of GELU."""
+    """Compute x · sigmoid(1.702 x), OpenAI's approximation of GELU."""
     with np.errstate(over="ignore"):  # far below zero the exponential is infinite, and x / inf 0
         activated: Floats = x / (1 + np.exp(np.float32(-1.702) * x))
     return activated
 
 
 def gelu(x: Floats) -> Floats:
-    """x · Φ(x), with erf as in Abramowitz and Stegun 7.1.26, off by at most 1.5e-7."""
+    """Compute x · Φ(x), with erf as in Abramowitz and Stegun 7.1.26 (error at most 1.5e-7)."""
     scaled = np.abs(x) * np.float32(0.5**0.5)
     t = 1 / (1 + np.float32(0.3275911) * scaled)
     series = t * (
@@ -30,12 +27,12 @@ def gelu(x: Floats) -> Floats:
 
 
 def linear(x: Floats, weights: Weights, name: str) -> Floats:
-    """(..., I) -> (..., O)."""
+    """Map (..., I) to (..., O)."""
     return product(x, weights[f"{name}.weight"].T) + weights[f"{name}.bias"]
 
 
 def product(x: Floats, matrix: Floats) -> Floats:
-    """x (..., I) @ matrix (I, O), as one product: NumPy would make one of each row of a batch."""
+    """Multiply x (..., I) by matrix (I, O) as one product, not one for each of the batch."""
     flat = shared_product(x.reshape(-1, x.shape[-1]), matrix)
     return flat.reshape(*x.shape[:-1], -1)
 
@@ -48,13 +45,13 @@ def layer_norm(x: Floats, weights: Weights, name: str) -> Floats:
 
 
 def split_heads(x: Floats, heads: int) -> Floats:
-    """(B, N, W) -> (B, heads, N, W / heads)."""
+    """Reshape (B, N, W) to (B, heads, N, W / heads)."""
     batch, places, width = x.shape
     return x.reshape(batch, places, heads, width // heads).swapaxes(1, 2)
 
 
 def attention(q: Floats, k: Floats, v: Floats, causal: bool = False) -> Floats:
-    """q (B, heads, M, W / heads), k and v (B, heads, N, W / heads) -> (B, M, W)."""
+    """Attend with q (B, heads, M, W / heads) to k and v (B, heads, N, W / heads): (B, M, W)."""
     batch, heads, places, width = q.shape
     scores = q @ k.swapaxes(2, 3) / np.float32(width**0.5)  # (B, heads, M, N)
     if causal:

@@ -27,7 +27,7 @@ class VisionTransformer:
         )
 
     def __call__(self, x: Floats) -> Floats:
-        """(B, S, S, 3) -> (B, D)."""
+        """Return (B, D) for pixels (B, S, S, 3)."""
         weights = self._weights
         kernel = weights["conv1.weight"]
         x = product(self._patches(x), kernel.reshape(len(kernel), -1).T)  # (B, N, W)
@@ -37,7 +37,7 @@ class VisionTransformer:
         return product(layer_norm(x[:, 0], weights, "ln_post"), weights["proj"])
 
     def _patches(self, x: Floats) -> Floats:
-        """(B, S, S, 3) -> (B, N, 3 P P), in the order of the kernel's weights."""
+        """Cut (B, S, S, 3) into patches (B, N, 3 P P), in the order of the kernel's weights."""
         patch, side = self._patch, self._side
         x = x[:, : side * patch, : side * patch].reshape(len(x), side, patch, side, patch, 3)
         return x.transpose(0, 1, 3, 5, 2, 4).reshape(len(x), side * side, -1)
@@ -53,7 +53,7 @@ class ModifiedResNet:
         self._folded: dict[str, tuple[Floats, Floats]] = {}  # by the name of the convolution
 
     def __call__(self, x: Floats) -> Floats:
-        """(B, S, S, 3) -> (B, D)."""
+        """Return (B, D) for pixels (B, S, S, 3)."""
         x = relu(self._convolve(x, "conv1", "bn1", stride=2))  # (B, S / 2, S / 2, width / 2)
         x = relu(self._convolve(x, "conv2", "bn2"))
         x = relu(self._convolve(x, "conv3", "bn3"))
@@ -74,7 +74,7 @@ class ModifiedResNet:
         return relu(out + x)
 
     def _convolve(self, x: Floats, name: str, norm: str, stride: int = 1) -> Floats:
-        """A convolution of 1×1 or 3×3 and its batch norm: (B, H, W, I) -> (B, H, W, O) / stride."""
+        """Convolve (1×1 or 3×3) and apply the batch norm: (B, H, W, I) -> (B, H, W, O) / stride."""
         if name not in self._folded:
             self._folded[name] = self._fold(f"{name}.weight", norm)
         kernel, bias = self._folded[name]
@@ -86,7 +86,7 @@ class ModifiedResNet:
         return product(x, kernel) + bias
 
     def _fold(self, name: str, norm: str) -> tuple[Floats, Floats]:
-        """The convolution (O, I, k, k), scaled, as (k k I, O), and its bias (O,)."""
+        """Return the convolution (O, I, k, k), scaled, as (k k I, O), and its bias (O,)."""
         weights = self._weights
         deviation = np.sqrt(weights[f"{norm}.running_var"] + np.float32(1e-5))
         scale = weights[f"{norm}.weight"] / deviation
@@ -95,7 +95,7 @@ class ModifiedResNet:
         return kernel.reshape(-1, len(scale)), bias
 
     def _pool(self, x: Floats) -> Floats:
-        """The attention pool: (B, H, W, C) -> (B, D)."""
+        """Pool by attention: (B, H, W, C) -> (B, D)."""
         weights = self._weights
         x = x.reshape(len(x), -1, x.shape[3])  # (B, N, C)
         x = np.concatenate([x.mean(axis=1, keepdims=True), x], axis=1)  # (B, 1 + N, C)
@@ -112,7 +112,7 @@ def relu(x: Floats) -> Floats:
 
 
 def average(x: Floats, side: int) -> Floats:
-    """(B, H, W, C) -> (B, H / side, W / side, C), means of squares."""
+    """Average squares: (B, H, W, C) -> (B, H / side, W / side, C)."""
     if side == 1:
         return x
     batch, height, width, channels = x.shape

@@ -1,4 +1,4 @@
-"""The weights of one tower for NumPy, mapped into memory: only what is used is read."""
+"""The weights of one tower for NumPy, mapped into memory: only those in use are read."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ Floats = NDArray[np.float32]
 
 
 class Weights:
-    """float32 by name. Any number of threads may read at once."""
+    """Weights in float32, by name. Any number of threads may read at once."""
 
     def __init__(self, file: Path, prefix: str, shapes: Shapes) -> None:
-        """prefix: of the names in the file, left out here. shapes: what must be there, no more and
-        no less. Raises CheckpointError.
+        """prefix: of the names in the file, removed here. shapes: exactly those that the file must
+        hold. Raises CheckpointError.
         """
         try:
             tensors = read_tensors(file)
@@ -28,12 +28,12 @@ class Weights:
         check({name: held.shape for name, held in self._held.items()}, shapes, file.parent)
 
     def __getitem__(self, name: str) -> Floats:
-        """Mapped where the file has it as float32, else converted once, when first used."""
+        """Return a weight, mapped if the file has float32, else converted at its first use."""
         weight = self._held[name]
         if weight.dtype != np.float32:
             weight = self._held[name] = weight.astype(np.float32)
         return weight
 
     def raw(self, name: str) -> NDArray[Any]:
-        """In the file's own type."""
+        """Return a weight in the file's own type."""
         return self._held[name]

@@ -1,4 +1,4 @@
-"""The same towers in fewer passes over the memory, for inference."""
+"""Towers with fewer passes over the memory, for inference."""
 
 from itertools import pairwise
 
@@ -9,9 +9,9 @@ from clipmodel.model import QuickGELU, ResidualAttentionBlock
 
 
 def use_silu(tower: nn.Module) -> None:
-    """QuickGELU as torch's own SiLU: one pass, not three.
+    """Replace QuickGELU by torch's SiLU: one pass, not three.
 
-    x · sigmoid(1.702 x) is silu(1.702 x) / 1.702, and the factors go into the weights around it.
+    x · sigmoid(1.702 x) is silu(1.702 x) / 1.702; the factors go into the weights before and after.
     """
     for block in tower.modules():
         if isinstance(block, ResidualAttentionBlock) and isinstance(block.mlp.gelu, QuickGELU):
@@ -24,7 +24,7 @@ def use_silu(tower: nn.Module) -> None:
 
 
 def fold_norms(tower: nn.Module) -> None:
-    """Batch norms go into the convolutions ahead of them: a pass less for each."""
+    """Fold batch norms into the convolutions before them: one pass less for each."""
     for part in [*tower.modules()]:
         for (name, convolution), (of_norm, norm) in pairwise([*part.named_children()]):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

@@ -26,9 +26,9 @@ class ImageEncoder:
     """Pictures -> unit vectors. Any number of threads may encode at once.
 
     `lanes` threads keep the device busy, each with its part of `batch_size` pictures: on a CPU one
-    for each core, as then none waits for the others after every product; on a GPU two, so that the
-    next pictures are there when it is done with some. Fewer pictures than a core's part are divided
-    among the cores, and a picture alone has all cores for each product.
+    for each core, so that none waits for the others after every product; on a GPU two, so that the
+    next pictures are ready when it has finished some. Small batches are divided among the cores,
+    and a single picture has all cores for each product.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class ImageEncoder:
         """device: "cpu", "cuda", "cuda:1", "mps"; by default the first CUDA device if there is one.
 
         precision: "auto" is fp16 on CUDA, bf16 on a CPU that multiplies it natively, else fp32.
-        Raises CheckpointError where the weights are not those of the folder's config, and
-        ClipModelError where the machine has no such device.
+        Raises CheckpointError if the weights do not match the folder's config, and ClipModelError
+        if the machine has no such device.
         """
         self.device = device or default_device()
         self.precision = _precision(self.device) if precision == "auto" else precision
@@ -65,9 +65,9 @@ class ImageEncoder:
         return image_family(config.vision).quick(load_image_tower(folder), setup)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """pixels: (B, S, S, 3), as `preprocess.to_pixels` makes them. Returns (B, D), unit norm.
+        """Encode pixels (B, S, S, 3) from `preprocess.to_pixels`. Returns (B, D), unit norm.
 
-        Raises ValueError for another size, ClipModelError if the weights make no finite vectors.
+        Raises ValueError for another size, ClipModelError for vectors that are not finite.
         """
         if pixels.ndim != 4 or pixels.shape[1:] != (self._size, self._size, 3):
             raise ValueError(
@@ -89,13 +89,13 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def _unit_vectors(self, pixels: Tensor) -> NDArray[np.float32]:
-        """(B, S, S, 3) -> (B, D). In a thread of ours to the end: whoever calls may be the one
-        thread of a forked child, in which torch must not wait for OpenMP's others.
+        """Map (B, S, S, 3) to (B, D). All of it runs in a thread of ours: the caller may be the
+        only thread of a forked child, where torch would wait for OpenMP's others for ever.
         """
         return F.normalize(self._fitting(pixels).float(), dim=1).cpu().numpy()
 
     def _fitting(self, pixels: Tensor) -> Tensor:
-        """(B, S, S, 3) -> (B, D), in halves where the memory of a GPU is too small for so many."""
+        """Map (B, S, S, 3) to (B, D), in halves if a GPU's memory is too small for all."""
         try:
             return self._forward(pixels)
         except torch.cuda.OutOfMemoryError:
@@ -107,13 +107,13 @@ class ImageEncoder:
 
 @cache
 def cores() -> int:
-    """Return how many threads torch uses; asked once, as a new thread is told what any set last."""
+    """Return how many threads torch uses, asked once, as any thread may change the answer."""
     return torch.get_num_threads()
 
 
 def use_threads(count: int) -> None:
-    """Give the operations of this thread so many threads."""
-    torch.get_num_threads()  # or the first operation would set what another thread has set last
+    """Set the number of threads for operations of this thread."""
+    torch.get_num_threads()  # or the first operation would apply another thread's setting
     torch.set_num_threads(count)
 
 
@@ -124,7 +124,7 @@ def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def has_native_bf16() -> bool:
-    """Return whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX), not by emulation."""
+    """Return whether the CPU multiplies bfloat16 natively (AVX512-BF16, AMX)."""
     return any(
         bool(getattr(torch.cpu, name, bool)())
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -1,6 +1,6 @@
-"""Image towers made quick for inference: uint8 pixels in, embeddings out.
+"""Image towers made fast for inference: uint8 pixels in, embeddings out.
 
-One function a family, as families.py names them.
+Each family has one function, which families.py names.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from clipmodel.torch_backend.onednn_vit import OneDnnVit, can_pack
 
 @dataclass(frozen=True)
 class Setup:
-    """Where and how precisely a tower computes, and how its pixels in 0..1 are normalised."""
+    """The device and precision of a tower, and mean and deviation of its pixels in 0..1."""
 
     device: str
     dtype: torch.dtype
@@ -25,7 +25,7 @@ class Setup:
 
 
 def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
-    """Pack the weights where the processor gains by it."""
+    """Pack the weights where the processor benefits, else use torch's own activation."""
     assert isinstance(tower, VisionTransformer)
     if setup.device == "cpu" and can_pack(setup.dtype):
         return OneDnnVit(tower, setup.dtype, setup.mean, setup.std)
@@ -34,13 +34,13 @@ def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
 
 
 def quick_resnet(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
-    """Fold the batch norms into the convolutions, which are quicker with channels last."""
+    """Fold the batch norms into the convolutions, which are faster with channels last."""
     fold_norms(tower)
     return Normalised(tower.to(memory_format=torch.channels_last), setup)
 
 
 class Normalised:
-    """A tower that wants normalised pixels, and gets them as bytes."""
+    """A tower for normalised pixels that is given bytes."""
 
     def __init__(self, tower: nn.Module, setup: Setup) -> None:
         in_dtype(tower, setup.dtype)

@@ -1,4 +1,4 @@
-"""A model folder -> a CLIP on a device, ready to encode."""
+"""Models from model folders, on a device and ready to encode."""
 
 import torch
 from safetensors import SafetensorError
@@ -12,17 +12,17 @@ from clipmodel.shapes import COUNTER, check, damaged
 
 
 def default_device() -> str:
-    """The first CUDA device if there is one, else the CPU."""
+    """Return the first CUDA device if there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def load_model(folder: ModelFolder, device: str | torch.device) -> CLIP:
-    """In evaluation mode; float16 on CUDA (norms float32, as OpenAI's), float32 elsewhere.
+    """Load a model in evaluation mode: float16 on CUDA (norms float32, as OpenAI's), else float32.
 
-    Raises CheckpointError where the folder's weights are not those of its config.
+    Raises CheckpointError if the weights do not match the folder's config.
     """
     weights = _read(folder, "vision") | _read(folder, "text")
-    with torch.device("meta"):  # no memory for weights that are replaced at once
+    with torch.device("meta"):  # no memory for weights that are replaced immediately
         model = CLIP(folder.config)
     _fill(model, weights, folder)
     model = model.float().requires_grad_(True).to(device).eval()
@@ -32,7 +32,7 @@ def load_model(folder: ModelFolder, device: str | torch.device) -> CLIP:
 
 
 def load_image_tower(folder: ModelFolder) -> nn.Module:
-    """The image tower alone, in evaluation mode, float32 on the CPU. Raises CheckpointError."""
+    """Load the image tower alone: evaluation mode, float32, CPU. Raises CheckpointError."""
     config = folder.config
     weights = _read(folder, "vision")
     with torch.device("meta"):

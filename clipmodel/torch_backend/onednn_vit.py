@@ -1,9 +1,9 @@
-"""A ViT image tower as x86 processors compute it quickest; `model.py` says what it computes.
+"""The vision transformer of model.py in the form that x86 processors compute fastest.
 
-- The weights of each product lie as oneDNN reads them, which on a Zen 5 is twice as quick in
-  float32, and a sixth quicker in bfloat16.
-- Pixels go in as they are in the file: mean and deviation are in the weights of the patches.
-- The last block follows the class token alone, which is all that is read.
+- The weights of each product are packed for oneDNN, which on a Zen 5 is twice as fast in float32,
+  and a sixth faster in bfloat16.
+- Pixels are bytes: mean and deviation are folded into the weights of the patches.
+- The last block computes the class token alone, since nothing else is read.
 """
 
 import platform
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
 from clipmodel.torch_backend.fusing import use_silu
 
-GREY = 128  # taken from each value, so that what is left is small, and exact in bfloat16
+GREY = 128  # subtracted from each value; the differences are small, and exact in bfloat16
 
 
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this processor and this torch, whose operators for that are its compiler's, can."""
+    """Return whether the processor and torch have the operators (those of torch's compiler)."""
     return (
         dtype in (torch.float32, torch.bfloat16)
         and platform.machine().lower() in ("x86_64", "amd64")
@@ -30,9 +30,9 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 class OneDnnVit:
-    """For inference alone; any number of threads may call it.
+    """A tower for inference that any number of threads may call.
 
-    Takes the blocks out of its tower, which is not to be used after.
+    It takes the blocks out of the given tower, which must not be used afterwards.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class OneDnnVit:
             use_silu(block)
             in_dtype(block, dtype)
             self._blocks.append(OneDnnBlock(block))
-            blocks[place] = nn.Identity()  # what is made of the next block takes the same memory
+            blocks[place] = nn.Identity()  # the next packed block reuses the memory
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """pixels: (B, S, S, 3) uint8. Returns (B, D), not normalised."""
@@ -66,7 +66,7 @@ class OneDnnVit:
         return norm(self._after, x[:, 0]) @ self._proj  # (B, D)
 
     def _cut(self, pixels: Tensor) -> Tensor:
-        """(B, S, S, 3) uint8 -> (B, N, 3 P²), a rest beside the last patches left out."""
+        """Cut (B, S, S, 3) uint8 into patches (B, N, 3 P²), without a rest beside the last ones."""
         side = self._side
         n = pixels.shape[1] // side
         rows = pixels[:, : n * side, : n * side].reshape(-1, n, side, n, 3 * side)
@@ -75,7 +75,7 @@ class OneDnnVit:
 
 
 class OneDnnBlock:
-    """A ResidualAttentionBlock."""
+    """A ResidualAttentionBlock with packed weights."""
 
     def __init__(self, block: nn.Module) -> None:
         assert isinstance(block, ResidualAttentionBlock)
@@ -89,7 +89,7 @@ class OneDnnBlock:
         self._fc, self._proj = Product(fc.weight, fc.bias), Product(proj.weight, proj.bias)
 
     def __call__(self, x: Tensor, first: int | None = None) -> Tensor:
-        """(B, N, W) -> the same, or (B, first, W) for only so many of the places."""
+        """Map (B, N, W) to the same, or to (B, first, W) for the first places alone."""
         batch, places, width = x.shape
         qkv = self._qkv(norm(self._ln_1, x))  # (B, N, 3W)
         split = qkv.reshape(batch, places, 3, self._heads, width // self._heads)
@@ -100,7 +100,7 @@ class OneDnnBlock:
 
 
 class Product:
-    """x @ weight.T + bias, the weight packed."""
+    """The product x @ weight.T + bias, with a packed weight."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
@@ -113,12 +113,12 @@ class Product:
 
 
 def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
-    """As model.py's LayerNorm, in float32 inside, but without a copy of x."""
+    """Normalise as model.py's LayerNorm does, in float32, but without a copy of x."""
     return F.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention over some hundred places: in bfloat16 torch's own takes twice as long."""
+    """Attend to some hundred places; in bfloat16 torch's own function takes twice as long."""
     if q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v)
     weights = (q * float(q.shape[-1] ** -0.5)) @ k.transpose(-1, -2)  # (B, heads, N, N)

@@ -89,7 +89,7 @@ def test_weights_of_another_image_tower_are_refused(
 ) -> None:
     other = replace(folder, config=replace(VIT_CONFIG, vision=vision))
     for encoder in (ImageEncoder, NumpyImageEncoder):
-        with pytest.raises(CheckpointError, match="is damaged: .*; remove .* to have it made anew"):
+        with pytest.raises(CheckpointError, match="is damaged: .*; remove .* to create it again"):
             encoder(other)
 
 

@@ -64,8 +64,8 @@ def test_what_is_read_is_what_the_reference_computes(
     [
         ({"size": {"height": SIDE, "width": SIDE}}, "sets size = {'height': 24, 'width': 24}"),
         ({"size": {"longest_edge": SIDE}}, "sets size = {'longest_edge': 24}"),
-        ({"size": {"shortest_edge": 32}}, "shorter side to 32 pixels and cuts out 24"),
-        ({"size": None}, "shorter side to 224 pixels and cuts out 24"),
+        ({"size": {"shortest_edge": 32}}, "shorter side to 32 pixels and crops to 24"),
+        ({"size": None}, "shorter side to 224 pixels and crops to 24"),
         ({"size": 32, "crop_size": 32}, "cut to 32 pixels a side, and the weights are for 24"),
         ({"crop_size": {"height": 24, "width": 32}}, "sets crop_size = "),
         ({"resample": 2}, "sets resample = 2"),
@@ -73,7 +73,7 @@ def test_what_is_read_is_what_the_reference_computes(
         ({"do_center_crop": False}, "sets do_center_crop = False"),
         ({"rescale_factor": 0}, "rescale_factor is 0"),
         ({"rescale_factor": "1/255"}, "rescale_factor is '1/255'"),
-        ({"image_processor_type": "SiglipImageProcessor"}, "is of a 'SiglipImageProcessor'"),
+        ({"image_processor_type": "SiglipImageProcessor"}, "describes a 'SiglipImageProcessor'"),
     ],
 )
 def test_what_is_not_done_here_is_refused_by_name(

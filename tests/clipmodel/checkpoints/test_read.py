@@ -125,20 +125,20 @@ def test_another_way_to_resize_is_refused(tmp_path: Path, weights: dict[str, Ten
     held = json.loads((tmp_path / "open_clip_config.json").read_text())
     held["preprocess_cfg"]["resize_mode"] = "squash"
     (tmp_path / "open_clip_config.json").write_text(json.dumps(held))
-    with pytest.raises(CheckpointError, match="resizes pictures otherwise"):
+    with pytest.raises(CheckpointError, match="resizes pictures another way"):
         read_checkpoint(path)
 
 
 def test_not_a_clip(tmp_path: Path) -> None:
     save_file({"conv1.weight": torch.ones(3, 3)}, tmp_path / "resnet50.safetensors")
-    with pytest.raises(CheckpointError, match="no weights of a CLIP; they are named conv1.weight"):
+    with pytest.raises(CheckpointError, match="not the weights of a CLIP; .* conv1.weight"):
         read_checkpoint(tmp_path / "resnet50.safetensors")
 
 
 def test_not_a_checkpoint_at_all(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound):
         read_checkpoint(tmp_path / "none.pt")
-    with pytest.raises(CheckpointError, match="holds no checkpoint: none of model.safetensors"):
+    with pytest.raises(CheckpointError, match="holds none of model.safetensors"):
         read_checkpoint(tmp_path)
 
 
@@ -151,7 +151,7 @@ def test_what_is_unknown_is_asked_for(tmp_path: Path, weights: dict[str, Tensor]
         read_checkpoint(tmp_path / "a.safetensors")
     known = {"activation": "gelu", "head_width": 64, "std": STD}
     (tmp_path / "a.safetensors.json").write_text(json.dumps(known))
-    with pytest.raises(UnknownConfig, match="do not reveal the mean of the pixels; write"):
+    with pytest.raises(UnknownConfig, match="do not reveal the mean of the pixels; put"):
         read_checkpoint(tmp_path / "a.safetensors")
     (tmp_path / "a.safetensors.json").write_text(json.dumps(known | {"mean": MEAN}))
     _, config = read_checkpoint(tmp_path / "a.safetensors")
@@ -164,7 +164,7 @@ def test_what_is_unknown_is_asked_for(tmp_path: Path, weights: dict[str, Tensor]
         ({"activation": "relu"}, "'relu' is not supported, only quick_gelu and gelu"),
         ({"head_width": 0}, "head_width is 0"),
         ({"mean": [0.5]}, "not three numbers"),
-        ({"heads": 8}, "says heads; it may say activation"),
+        ({"heads": 8}, "sets heads; it may set activation"),
         ([], "not a JSON object"),
     ],
 )

@@ -73,5 +73,5 @@ def test_weights_of_another_text_tower_are_refused(
     folder: ModelFolder, change: dict[str, int]
 ) -> None:
     other = replace(folder, config=replace(VIT_CONFIG, text=replace(VIT_CONFIG.text, **change)))
-    with pytest.raises(CheckpointError, match="is damaged: .*; remove .* to have it made anew"):
+    with pytest.raises(CheckpointError, match="is damaged: .*; remove .* to create it again"):
         TextEncoder(other)
