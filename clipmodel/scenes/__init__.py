@@ -1,5 +1,5 @@
-"""Painted scenes: pictures of which all is known that is in them, for training, demo and tests.
+"""Painted scenes, whose contents are known exactly: pictures for training, the demo and tests.
 
-`scene` imagines what is in a picture and what may be said of it; `painting` paints that, things in
-front of a backdrop (`things`, `backdrops`), all drawn with a `pen`.
+`scene` imagines the contents of a picture, its captions and queries; `painting` paints them, with
+`things` in front of `backdrops`, all drawn with a `pen`.
 """

@@ -1,4 +1,4 @@
-"""Where a scene takes place: the sky, the ground, and what tells the setting at a glance."""
+"""Backdrops of scenes: the sky, the ground, and details that show the setting at a glance."""
 
 import random
 from collections.abc import Callable
@@ -27,7 +27,7 @@ GROUNDS: dict[str, tuple[RGB, RGB, RGB]] = {
 class Backdrop:
     """A picture without its things.
 
-    Positions are parts of its width and height, sizes parts of its height.
+    Positions are fractions of its width and height, sizes fractions of its height.
     """
 
     draw: ImageDraw.ImageDraw
@@ -40,7 +40,7 @@ class Backdrop:
         self.draw.polygon([(x * self.width, y * self.height) for x, y in points], fill=fill)
 
     def dot(self, fill: RGB, x: float, y: float, radius: float, squeeze: float = 1.0) -> None:
-        """A disc, or an ellipse whose height is `squeeze` times its width."""
+        """Draw a disc, or an ellipse whose height is `squeeze` times its width."""
         x, y, radius = x * self.width, y * self.height, radius * self.height
         box = (x - radius, y - radius * squeeze, x + radius, y + radius * squeeze)
         self.draw.ellipse(box, fill=fill)
@@ -50,7 +50,7 @@ class Backdrop:
         self.draw.line(at, fill=fill, width=max(1, round(thick * self.height)), joint="curve")
 
     def hills(self, ground: RGB) -> None:
-        """Two of them, the farther one darker."""
+        """Draw two hills, the farther one darker."""
         for tone, rise in ((0.88, 0.13), (0.95, 0.07)):
             top, phase = self.horizon - rise * self.rng.uniform(0.5, 1), self.rng.uniform(0, 2 * pi)
             waves = [(i / 24, top + 0.035 * sin(phase + i / 4)) for i in range(25)]
@@ -58,7 +58,7 @@ class Backdrop:
 
 
 def varied(colour: RGB, rng: random.Random, by: int) -> RGB:
-    """Lighter or darker by up to `by`, and hardly another hue: a colour must keep its name."""
+    """Make a colour lighter or darker by up to `by`, hardly changing its hue: its name must hold."""
     change = rng.randint(-by, by)
     red, green, blue = (max(0, min(255, c + change + rng.randint(-4, 4))) for c in colour)
     return red, green, blue
@@ -67,7 +67,7 @@ def varied(colour: RGB, rng: random.Random, by: int) -> RGB:
 def backdrop(
     setting: str, size: tuple[int, int], horizon: float, rng: random.Random
 ) -> Image.Image:
-    """An RGB picture of `size` pixels (width, height) that shows a setting and nothing else."""
+    """Paint a setting and nothing else: an RGB picture of `size` pixels (width, height)."""
     top, low, ground = (varied(colour, rng, 10) for colour in GROUNDS[setting])
     image = _gradient(top, low, size, horizon)
     stage = Backdrop(ImageDraw.Draw(image), *size, horizon, rng)
@@ -76,7 +76,7 @@ def backdrop(
 
 
 def weather(image: Image.Image, setting: str, rng: random.Random) -> None:
-    """Paints what falls, or rises, in front of everything."""
+    """Paint rain, snow or bubbles in front of everything."""
     stage = Backdrop(ImageDraw.Draw(image), *image.size, 0, rng)
     for _ in range({"rain": 40, "snow": 40, "water": 12}.get(setting, 0)):
         x, y = rng.random(), rng.random()
@@ -136,7 +136,7 @@ def _night(stage: Backdrop, ground: RGB) -> None:
 
 
 def _moon(stage: Backdrop, x: float, y: float) -> None:
-    """A crescent: half a circle, and back along half of a flatter ellipse."""
+    """Draw a crescent: half a circle, and back along half of a flatter ellipse."""
     half = around(0, 0, 0.07, 24)[:13]
     edge = [*half, *((px * 0.35, py) for px, py in reversed(half))]
     narrow = stage.height / stage.width

@@ -1,4 +1,4 @@
-"""Paints a scene: the backdrop first, then the things, each in a place of its own."""
+"""Painting of scenes: the backdrop first, then the things, each in a place of its own."""
 
 import random
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ PAINTS: dict[str, RGB] = {
     "black": (36, 36, 40),
     "white": (248, 248, 246),
 }
-SUPERSAMPLED = 2  # times as large while drawing, so that edges are smooth
+SUPERSAMPLED = 2  # times as large while it is drawn, so that edges are smooth
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def paint(scene: Scene, width: int, height: int, seed: int) -> Image.Image:
-    """An RGB picture of that many pixels, a function of its arguments."""
+    """Return an RGB picture of this size, which depends on the arguments alone."""
     rng = random.Random(f"paint/{seed}")
     size = (width * SUPERSAMPLED, height * SUPERSAMPLED)
     horizon = rng.uniform(0.44, 0.58)
@@ -42,10 +42,10 @@ def paint(scene: Scene, width: int, height: int, seed: int) -> Image.Image:
 
 
 def _regions(scene: Scene) -> list[Box]:
-    """The place of each of the things, in parts of the picture.
+    """Return a place for each of the things, in fractions of the picture.
 
-    What flies is above what stands; otherwise they are side by side, and more of a kind
-    have more room.
+    Flying things are above standing ones; otherwise they are side by side, and more things have
+    more room.
     """
     flying = [in_the_air(thing.kind) for thing in scene.things]
     if len(flying) == 1:
@@ -66,7 +66,7 @@ def _things(
     horizon: float,
     rng: random.Random,
 ) -> None:
-    """Paints them, the farther ones first. `region` and `horizon` are in pixels."""
+    """Paint things, the farther ones first. `region` and `horizon` are in pixels."""
     colour = varied(PAINTS[thing.colour], rng, 10)
     outline = _outline(thing.colour, colour, setting)
     flies = in_the_air(thing.kind)
@@ -83,7 +83,7 @@ def _things(
 
 
 def _cells(thing: Thing, region: Box, rng: random.Random) -> Iterator[Box]:
-    """A part of the region for each of the things, in rows and columns that let them be largest."""
+    """Yield a cell for each of the things, in the rows and columns that make them largest."""
     left, top, right, bottom = region
     box = _extent(thing.kind, mirrored=False)
 
@@ -99,14 +99,14 @@ def _cells(thing: Thing, region: Box, rng: random.Random) -> Iterator[Box]:
 
 
 def _fit(box: Box, cell: Box) -> float:
-    """The side of the largest square whose drawn part `box` is no larger than the cell."""
+    """Return the side of the largest square whose drawn part `box` fits into the cell."""
     return min((cell[2] - cell[0]) / (box[2] - box[0]), (cell[3] - cell[1]) / (box[3] - box[1]))
 
 
 def _placed(
     box: Box, side: float, cell: Box, horizon: float | None, rng: random.Random
 ) -> tuple[float, float]:
-    """Left and top of a square whose drawn part lies in the cell.
+    """Return left and top of a square whose drawn part lies in the cell.
 
     Its feet are below the horizon, if there is one and the cell allows it.
     """
@@ -121,7 +121,7 @@ def _placed(
 
 
 def _shadow(image: Image.Image, box: Box, left: float, top: float, side: float) -> None:
-    """A darker patch of whatever the thing stands on."""
+    """Darken the ground where the thing stands."""
     feet, thick = top + (box[3] - 0.01) * side, 0.035 * side
     inset = 0.06 * (box[2] - box[0])
     corners = (
@@ -140,7 +140,7 @@ def _shadow(image: Image.Image, box: Box, left: float, top: float, side: float) 
 
 
 def _outline(name: str, colour: RGB, setting: str) -> RGB:
-    """Dark as a rule; light where a dark line would not be seen."""
+    """Return the colour of an outline: dark, or light where a dark line would not be visible."""
     if name == "black":
         return 104, 104, 112
     return shade(colour, 1.35) if setting == "night" and name != "white" else shade(colour, 0.45)
@@ -148,7 +148,7 @@ def _outline(name: str, colour: RGB, setting: str) -> RGB:
 
 @cache
 def _extent(kind: str, mirrored: bool) -> Box:
-    """The part of its square that a drawing fills, found by drawing it."""
+    """Return the part of its square that a drawing fills, found by drawing it."""
     side = 200
     image = Image.new("RGB", (side, side))
     pen = Pen(ImageDraw.Draw(image), 0, 0, side, (255, 255, 255), mirrored=mirrored)

@@ -1,4 +1,4 @@
-"""A pen that draws into a square whose sides are 1, wherever it lies and however it is turned."""
+"""A pen that draws in the coordinates of a unit square, which may be anywhere and tilted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 
 def shade(colour: RGB, factor: float) -> RGB:
-    """Darker below 1, lighter (towards white) above it."""
+    """Darken a colour for factors below 1, lighten it (towards white) above."""
     if factor <= 1:
         red, green, blue = (round(c * factor) for c in colour)
     else:
@@ -20,14 +20,14 @@ def shade(colour: RGB, factor: float) -> RGB:
 
 
 def around(x: float, y: float, radius: float, count: int, turn: float = -0.25) -> list[Point]:
-    """`count` points on a circle, the first one at the top (`turn` in parts of a full circle)."""
+    """Return `count` points on a circle, the first at the top (`turn` in fractions of a circle)."""
     angles = [2 * pi * (turn + i / count) for i in range(count)]
     return [(x + radius * cos(a), y + radius * sin(a)) for a in angles]
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws outlined shapes. `left`, `top` and `side` of the square are in pixels."""
+    """A pen for outlined shapes. `left`, `top` and `side` of the square are in pixels."""
 
     draw: ImageDraw.ImageDraw
     left: float
@@ -36,10 +36,10 @@ class Pen:
     outline: RGB
     mirrored: bool = False
     tilt: float = 0.0  # radians, around the middle of the square
-    thickness: float = 0.024  # of the outline, as a part of the square's side
+    thickness: float = 0.024  # of the outline, as a fraction of the side
 
     def at(self, points: Sequence[Point]) -> list[Point]:
-        """From the square's own coordinates to the picture's pixels."""
+        """Convert the square's own coordinates to the picture's pixels."""
         turned_x, turned_y = cos(self.tilt), sin(self.tilt)
         placed = []
         for x, y in points:
@@ -55,24 +55,24 @@ class Pen:
         self.draw.line([*at, at[0], at[1]], fill=self.outline, width=width, joint="curve")
 
     def oval(self, fill: RGB, x: float, y: float, rx: float, ry: float | None = None) -> None:
-        """An ellipse around (x, y)."""
+        """Draw an ellipse around (x, y)."""
         ry = rx if ry is None else ry
         inner = max(rx - self.thickness, rx / 2), max(ry - self.thickness, ry / 2)
         self.spot(self.outline, x, y, rx, ry)
         self.spot(fill, x, y, *inner)
 
     def spot(self, fill: RGB, x: float, y: float, rx: float, ry: float | None = None) -> None:
-        """An ellipse without an outline."""
+        """Draw an ellipse without an outline."""
         ry = rx if ry is None else ry
         corners = 12 + round((max(rx, ry) * self.side) ** 0.5)
         circle = around(0, 0, 1, corners)
         self.draw.polygon(self.at([(x + px * rx, y + py * ry) for px, py in circle]), fill=fill)
 
     def box(self, fill: RGB, x0: float, y0: float, x1: float, y1: float, radius: float = 0) -> None:
-        """A rectangle, its corners rounded by `radius`."""
+        """Draw a rectangle, its corners rounded by `radius`."""
         if not radius:
             return self.polygon(fill, (x0, y0), (x1, y0), (x1, y1), (x0, y1))
-        middles = [  # of the four corners' circles, clockwise as `around` goes
+        middles = [  # of the four corners' circles, clockwise as in `around`
             (x1 - radius, y1 - radius),
             (x0 + radius, y1 - radius),
             (x0 + radius, y0 + radius),
@@ -86,6 +86,6 @@ class Pen:
         return self.polygon(fill, *corners)
 
     def line(self, colour: RGB, width: float, *points: Point) -> None:
-        """A stroke, `width` as a part of the square's side."""
+        """Draw a stroke, `width` as a fraction of the square's side."""
         thick = max(1, round(width * self.side))
         self.draw.line(self.at(points), fill=colour, width=thick, joint="curve")

@@ -1,7 +1,7 @@
-"""Painted scenes, before they are painted: what is in them, what may be said and asked of them.
+"""Scenes before they are painted: their contents, captions and queries.
 
-Some combinations (of a kind with a colour, a number or a setting) never come up in training, in no
-picture and no caption: what a model makes of them shows whether it has understood the parts.
+Some combinations (of a kind with a colour, a number or a setting) never appear in training, neither
+in pictures nor in captions: they show whether a model has understood the parts.
 """
 
 import random
@@ -15,7 +15,7 @@ from clipmodel.scenes.things import DRAWINGS, SKY
 
 Option = TypeVar("Option", str, int)
 Split = Literal["train", "test"]
-Part = tuple[str, str | int]  # a kind, and its colour, its number or the setting it is in
+Part = tuple[str, str | int]  # a kind, and its colour, its number or its setting
 
 KINDS = tuple(DRAWINGS)
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
@@ -32,28 +32,28 @@ SETTINGS = {
     "desert": ("in the desert", "on sand dunes", "in a hot desert"),
     "water": ("under water", "deep under water", "at the bottom of a lake"),
 }
-# Colours that would not stand out there; such a scene is never imagined.
+# Colours that would not stand out in a setting; such scenes are never imagined.
 BLENDING = {("black", "night"), ("white", "snow"), ("blue", "water"), ("orange", "desert")}
 ASKED_IN_DEMO = {("car", "red"), ("house", "night"), ("balloon", 3)}  # never held out
-# How many of these never go with a kind in training. One of a kind always may.
+# How many of these are held out for each kind. A single thing of a kind never is.
 HELD_OUT: tuple[tuple[Sequence[str | int], int], ...] = (
     (COLOURS, 2),
     (tuple(NUMBERS)[1:], 1),
     (tuple(SETTINGS), 1),
 )
-CROWD = 3  # as many of a kind fit beside another kind and can still be told
+CROWD = 3  # the most of a kind that can be told apart beside another kind
 
 
 @dataclass(frozen=True)
 class Thing:
-    """So many of a kind, all of one colour."""
+    """One or more things of a kind, all of one colour."""
 
     kind: str
     colour: str
     number: int
 
     def said(self, *, colour: bool = True, counted: bool = True) -> str:
-        """As English has it: "a red car", "three balloons"; not counted: "balloons"."""
+        """Return the English phrase: "a red car", "three balloons"; not counted, "balloons"."""
         words = f"{self.colour} {self.kind}" if colour else self.kind
         if self.number == 1:
             return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
@@ -63,16 +63,16 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a picture: the truth that captions and queries are held against.
+    """The contents of a picture: the truth about captions and queries.
 
-    No kind comes up twice, so that a number is the number in the picture.
+    No kind appears twice, so that a number is the number in the picture.
     """
 
     setting: str
     things: tuple[Thing, ...]
 
     def parts(self) -> Iterator[Part]:
-        """Each combination of a kind with its colour, its number, and the setting."""
+        """Yield each combination of a kind with its colour, its number and the setting."""
         for thing in self.things:
             yield thing.kind, thing.colour
             yield thing.kind, thing.number
@@ -81,7 +81,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneQuery:
-    """A question for a combination.
+    """A query for a combination.
 
     "a red car" and "a house at night" are true of every scene with such things, however many;
     "three balloons" only where there are exactly three.
@@ -96,7 +96,7 @@ class SceneQuery:
 
 @cache
 def held_out_parts() -> tuple[Part, ...]:
-    """What never comes up in training: traits dealt to the kinds, so that none is much rarer."""
+    """Return the combinations held out, dealt evenly so that no trait becomes much rarer."""
     parts: list[Part] = []
     for turn, kind in enumerate(KINDS):
         for traits, count in HELD_OUT:
@@ -117,20 +117,20 @@ def held_out(part: Part) -> bool:
 
 @cache
 def queries() -> tuple[SceneQuery, ...]:
-    """A question for every combination that is held out, in a fixed order."""
+    """Return a query for every combination that is held out, in a fixed order."""
     return tuple(SceneQuery(asked_for(part), part) for part in held_out_parts())
 
 
 @cache
 def statements() -> tuple[SceneQuery, ...]:
-    """A question for every combination that training may show, in a fixed order."""
+    """Return a query for every combination that training may show, in a fixed order."""
     traits: list[str | int] = [*COLOURS, *list(NUMBERS)[1:], *SETTINGS]
     parts: list[Part] = [(kind, trait) for kind in KINDS for trait in traits]
     return tuple(SceneQuery(asked_for(part), part) for part in parts if not held_out(part))
 
 
 def asked_for(part: Part) -> str:
-    """A combination as people ask for it: "a red car", "three balloons", "a house at night"."""
+    """Return a combination in words: "a red car", "three balloons", "a house at night"."""
     kind, what = part
     if isinstance(what, int):
         return Thing(kind, "", what).said(colour=False)
@@ -140,10 +140,10 @@ def asked_for(part: Part) -> str:
 
 
 def imagine(seed: int, split: Split, having: Part | None = None) -> Scene:
-    """A scene, a function of its seed and split; `having` this combination, if one is given.
+    """Return a scene that depends on seed and split alone; `having` a combination if given.
 
-    Training has none that is held out; every second test scene has one, in turn, so that each query
-    has something to find.
+    Training scenes have no combination that is held out; every second test scene has one, in turn,
+    so that each query has something to find.
     """
     if having is None and split == "test" and seed % 2:
         having = held_out_parts()[seed // 2 % len(held_out_parts())]
@@ -152,7 +152,7 @@ def imagine(seed: int, split: Split, having: Part | None = None) -> Scene:
 
 @dataclass(frozen=True)
 class _Imagination:
-    """Chooses evenly among what may be chosen; discarding whole scenes would favour some kinds."""
+    """An even choice among the options; discarding whole scenes would favour some kinds."""
 
     rng: random.Random
     split: Split
@@ -177,7 +177,7 @@ class _Imagination:
         return kinds[:1] if alone or self.rng.random() < 0.6 else kinds
 
     def _one_of(self, options: Sequence[Option], kinds: Sequence[str]) -> Option:
-        """The wanted one where it is an option, otherwise any that may go with all these kinds."""
+        """Return the wanted option if it is one, else any that all these kinds may have."""
         for option in options:
             if self.having == (kinds[0], option):
                 return option
@@ -187,7 +187,7 @@ class _Imagination:
 
 
 def captions(scene: Scene, seed: int) -> list[str]:
-    """Eight things that may be said of a scene, from little to much; all are true."""
+    """Return eight true captions of a scene, from brief to complete."""
     rng = random.Random(f"captions/{seed}")
     places = SETTINGS[scene.setting]
     first, where = rng.choice(scene.things), rng.choice(places)
@@ -206,7 +206,7 @@ def captions(scene: Scene, seed: int) -> list[str]:
 
 
 def _all_said(scene: Scene, rng: random.Random) -> str:
-    """Everything in it, "above" being true wherever one thing flies and the other does not."""
+    """Return everything in a scene; "above" holds if one thing flies and the other does not."""
     things = sorted(scene.things, key=lambda thing: not in_the_air(thing.kind))
     flying = [in_the_air(thing.kind) for thing in things]
     if flying == [True, False] and rng.random() < 0.5:
@@ -216,10 +216,10 @@ def _all_said(scene: Scene, rng: random.Random) -> str:
 
 
 def vocabulary() -> list[str]:
-    """The words in which scenes are spoken of."""
+    """Return all words that captions use."""
     return [*KINDS, *COLOURS, *NUMBERS.values(), *SETTINGS]
 
 
 def in_the_air(kind: str) -> bool:
-    """Whether things of this kind are painted above those that stand on the ground."""
+    """Return whether things of this kind are painted above those that stand on the ground."""
     return kind in SKY

@@ -1,4 +1,4 @@
-"""How each kind of thing is drawn, in a square whose sides are 1, in one main colour."""
+"""Drawings of each kind of thing, in a unit square and in one main colour."""
 
 from collections.abc import Callable
 from math import cos, pi, sin
