@@ -54,7 +54,7 @@ class ModelFolder:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it is installed with this package."""
+        """True for a model that is installed with this package."""
         return self.path.parent == BUNDLED
 
     @property

@@ -22,7 +22,7 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
             raise CheckpointError(f"{path} holds none of {', '.join(_IN_FOLDERS)}")
         path = found
     if not path.is_file():
-        raise ModelNotFound(f"there is no checkpoint {path}")
+        raise ModelNotFound(f"no checkpoint {path}")
     return path, [file for file in beside_of(path).values() if file.is_file()]
 
 

@@ -32,7 +32,7 @@ def shared_product(x: Floats, matrix: Floats) -> Floats:
 @cache
 def threads_of_blas() -> int:
     """Return how many threads NumPy's BLAS would use, and limit it to one for the whole process:
-    that is no setting of single threads.
+    threads cannot have settings of their own.
     """
     held = ThreadpoolController().select(user_api="blas").lib_controllers
     numpys = [each for each in held if "faiss" not in Path(each.filepath).parent.name]  # its own

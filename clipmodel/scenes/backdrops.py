@@ -58,7 +58,7 @@ class Backdrop:
 
 
 def varied(colour: RGB, rng: random.Random, by: int) -> RGB:
-    """Make a colour lighter or darker by up to `by`, hardly changing its hue: its name must hold."""
+    """Make a colour lighter or darker by up to `by`, with nearly the same hue."""
     change = rng.randint(-by, by)
     red, green, blue = (max(0, min(255, c + change + rng.randint(-4, 4))) for c in colour)
     return red, green, blue

@@ -53,7 +53,7 @@ def _train(config: ModelConfig, course: Course, material: Material, run: Path, d
     optimise(learner.model.text, course.words, words, run / "words.pt")
     for look in course.looks:
         learner = at_size(learner, config, look.size).to(device).train()
-        learner.model.visual.to(memory_format=torch.channels_last)  # which makes convolutions faster
+        learner.model.visual.to(memory_format=torch.channels_last)  # faster convolutions
         losses = picture_losses(learner, material, look, course.seed, device)
         optimise(learner, look.plan, losses, run / f"{look.plan.name}.pt")
     return learner.model.eval().cpu()

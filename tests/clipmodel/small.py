@@ -1,10 +1,12 @@
 """Small models: how those of the reference implementations are made, and what goes into them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
@@ -77,6 +79,17 @@ def loaded(path: Path, config: ModelConfig | None = None) -> CLIP:
     model = CLIP(found)
     model.load_state_dict(weights)
     return model.float().eval()
+
+
+def write_openclip(folder: Path, weights: dict[str, Tensor], **config: Any) -> Path:
+    """A checkpoint with its open_clip_config.json."""
+    held = {
+        "model_cfg": model_cfg("vit quick_gelu") | config,
+        "preprocess_cfg": {"mean": MEAN, "std": STD},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(held))
+    save_file(weights, folder / "model.safetensors")
+    return folder / "model.safetensors"
 
 
 # --- models of ours, with the whole vocabulary ---
