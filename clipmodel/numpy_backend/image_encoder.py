@@ -17,7 +17,7 @@ class NumpyImageEncoder:
     """Pictures -> unit vectors. Any number of threads may encode at once."""
 
     batch_size = 4  # bounds the memory; a larger one is not faster
-    lanes = 1  # the cores share each product
+    slots = 1  # the cores share each product
     precision = "fp32"
 
     def __init__(self, folder: ModelFolder) -> None:

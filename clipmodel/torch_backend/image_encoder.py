@@ -25,7 +25,7 @@ CORE_BATCH, GPU_BATCH = 16, 256  # pictures that go through a tower together
 class ImageEncoder:
     """Pictures -> unit vectors. Any number of threads may encode at once.
 
-    `lanes` threads keep the device busy, each with its part of `batch_size` pictures: on a CPU one
+    `slots` threads keep the device busy, each with its part of `batch_size` pictures: on a CPU one
     for each core, so that none waits for the others after every product; on a GPU two, so that the
     next pictures are ready when it has finished some. Small batches are divided among the cores,
     and a single picture has all cores for each product.
@@ -44,9 +44,9 @@ class ImageEncoder:
         self.precision = _precision(self.device) if precision == "auto" else precision
         is_cpu = self.device == "cpu"
         self._cores = cores() if is_cpu else 1
-        self.lanes = self._cores if is_cpu else 2
+        self.slots = self._cores if is_cpu else 2
         self._together = CORE_BATCH if is_cpu else GPU_BATCH
-        self.batch_size = self._together * self.lanes
+        self.batch_size = self._together * self.slots
         self._size = folder.config.vision.image_size
         self._threads = Threads(self._cores, "core", use_threads, (1,))
         self._all_cores = Threads(1, "cores", use_threads, (self._cores,))

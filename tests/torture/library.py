@@ -34,7 +34,7 @@ from tests.retrieval.small import (
 from tests.torture.tally import Tally
 
 BATCH = SmallEncoder.batch_size  # pictures
-SHARE = BATCH // SmallEncoder.lanes  # that are committed together
+SHARE = BATCH // SmallEncoder.slots  # that are committed together
 
 
 class Scene:

@@ -91,9 +91,9 @@ for _ in range(2):
     with ThreadPoolExecutor(8) as threads:
         at_once = np.concatenate([*threads.map(lambda one: encoder.encode(one[None]), pixels)])
     assert np.abs(alone - together).max() < 0.02 and np.abs(at_once - together).max() < 0.02
-    of_a_lane = encoder._threads.submit(torch.get_num_threads).result()
+    of_a_slot = encoder._threads.submit(torch.get_num_threads).result()
     of_one_picture = encoder._all_cores.submit(torch.get_num_threads).result()
-    print(encoder.lanes, of_a_lane, of_one_picture)
+    print(encoder.slots, of_a_slot, of_one_picture)
 """
 
 
