@@ -178,8 +178,8 @@ def _choice(generator: np.random.Generator, mine: int, count: int, wrong: Truths
 
 
 def of_bundled() -> dict[str, Any]:
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import resolve
-    from clipmodel.text_encoder import TextEncoder
 
     model, data = resolve("tiny"), tiny()
     texts = TextEncoder(model)
@@ -226,7 +226,7 @@ def scenes(data: Captioned, short: Queries) -> Labelled:
 def tiny_imagenet(model: "ModelFolder") -> Labelled:
     """The pictures of the test split (the model was trained on the other), the label of each, and
     the labels in the sentences that `tag` puts them into."""
-    from clipmodel.text_encoder import TextEncoder
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from retrieval.templates import expanded, filled
 
     rows = [row for row in _rows() if row[1] == "test"]

@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.inputs import photo
 from benchmarks.report import Cell, Row
 from benchmarks.timing import steady
-from clipmodel.numpy_image_encoder import NumpyImageEncoder
+from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import resolve
 from retrieval import decode

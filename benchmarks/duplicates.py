@@ -148,8 +148,8 @@ def judges(folder: Path) -> dict[str, Judge]:
 
 
 def looked_at(folder: Path) -> Seen:
-    from clipmodel.image_encoder import ImageEncoder
     from clipmodel.pretrained import resolve
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     model = resolve("tiny")
     tower, side = ImageEncoder(model), model.config.vision.image_size

@@ -67,7 +67,7 @@ def apart(call: Callable[..., Result], *given: object) -> Result:
     """In a thread that ends: OpenMP gives each thread helpers of its own, which sleep between two
     operations, and wake slowly, as soon as there are more of them than cores.
     """
-    from clipmodel.image_encoder import cores, use_threads
+    from clipmodel.torch_backend.image_encoder import cores, use_threads
 
     with ThreadPoolExecutor(1, initializer=use_threads, initargs=(cores(),)) as thread:
         return thread.submit(call, *given).result()
@@ -106,14 +106,14 @@ class Task:
 
     def machine(self) -> tuple[list[str], str]:
         """The precisions that are worth a try here, float32 first, and the device."""
-        from clipmodel.image_encoder import ImageEncoder
+        from clipmodel.torch_backend.image_encoder import ImageEncoder
 
         chosen = ImageEncoder(self.model)
         return [*dict.fromkeys(["fp32", chosen.precision])], chosen.device
 
     def ours(self) -> Iterator[Figure]:
-        from clipmodel.image_encoder import ImageEncoder
-        from clipmodel.numpy_image_encoder import NumpyImageEncoder
+        from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+        from clipmodel.torch_backend.image_encoder import ImageEncoder
 
         def first(encoder: ImageEncoder | NumpyImageEncoder) -> Callable[[int], Vectors]:
             return lambda batch: encoder.encode(self.pixels[:batch])

@@ -107,7 +107,7 @@ def row(
 
 def tower_alone(model: Path, least: float) -> float:
     """Images a second of our encoder, in the precision and batch size that it chooses."""
-    from clipmodel.image_encoder import ImageEncoder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     folder = resolve(model)
     encoder, side = ImageEncoder(folder), folder.config.vision.image_size

@@ -15,6 +15,7 @@ def products(config: ModelConfig, batch: int) -> Counter[Product]:
     """
     if isinstance(config.vision, ResNetConfig):
         return _of_resnet(config.vision, config.embed_dim, batch)
+    assert isinstance(config.vision, VisionConfig)
     return _of_transformer(config.vision, config.embed_dim, batch)
 
 

@@ -239,8 +239,8 @@ def vit() -> tuple[Floats, Floats, Numbers]:
 
 def tiny() -> Captioned:
     """The test photos of Flickr8k and their captions by the model of the package."""
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import resolve
-    from clipmodel.text_encoder import TextEncoder
 
     model, (pictures, texts, own) = resolve("tiny"), flickr()
     captions = TextEncoder(model).encode(texts)
@@ -248,8 +248,8 @@ def tiny() -> Captioned:
 
 
 def encoded(model: "ModelFolder", pictures: Sequence[Image.Image]) -> Floats:
-    from clipmodel.image_encoder import ImageEncoder
     from clipmodel.preprocess import to_pixels
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     tower, side = ImageEncoder(model), model.config.vision.image_size
     pixels = [to_pixels(picture, side) for picture in pictures]

@@ -1,4 +1,4 @@
-"""CLIP: pictures and texts into one space, with the interface of OpenAI's package.
+"""CLIP with the interface of OpenAI's package: pictures and texts in one embedding space.
 
     import clipmodel as clip
 
@@ -7,6 +7,11 @@
     text_features = model.encode_text(clip.tokenize(["a diagram", "a dog", "a cat"]))
 
 torch is imported by the first call that needs it, not by `import clipmodel`.
+
+The network itself is in model.py and resnet.py, and families.py lists the kinds of towers.
+registry.py and pretrained.py find a model and make its folder, through checkpoints/. preprocess.py
+and tokenizer.py turn pictures and texts into what a tower takes; torch_backend/ and numpy_backend/
+compute. scenes/ paints pictures, and training/ makes the bundled model.
 """
 
 from collections.abc import Callable
@@ -23,7 +28,7 @@ __all__ = ["available_models", "load", "tokenize"]
 
 
 def available_models() -> list[str]:
-    """The names of the models that `load` fetches: OpenAI's nine. "tiny" needs no fetching."""
+    """Return the names of OpenAI's nine models, which `load` downloads; "tiny" is bundled."""
     from clipmodel.pretrained import available_models
 
     return available_models()
@@ -35,34 +40,35 @@ def load(
     jit: bool = False,
     download_root: str | Path | None = None,
 ) -> "tuple[CLIP, Callable[[Image.Image], torch.Tensor]]":
-    """A model in evaluation mode, and the transform that makes its pictures: PIL image -> (3, H, W)
-    float32, normalised.
+    """Return a model in evaluation mode, and its transform: PIL image -> (3, H, W) float32,
+    normalised.
 
     name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
     first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
-    elsewhere. download_root: where models are kept, by default $RETRIEVE_MODELS or the platform's
+    elsewhere. download_root: the folder for models, by default $RETRIEVE_MODELS or the platform's
     cache folder.
 
-    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: compiled code
-    comes from the file, and none is run here.
+    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: that would run
+    code from the file.
     """
     if jit:
-        raise ValueError("jit=True is not supported: no code of a checkpoint is run; leave it out")
-    from clipmodel.loading import default_device, load_model
-    from clipmodel.preprocess import transform
+        raise ValueError("jit=True is not supported, as it runs code from the checkpoint; omit it")
+    from clipmodel.families import image_family
     from clipmodel.pretrained import resolve
+    from clipmodel.torch_backend.loading import default_device, load_model
 
     folder = resolve(name, download_root=download_root)
-    return load_model(folder, device or default_device()), transform(folder.config)
+    transform = image_family(folder.config.vision).transform(folder.config)
+    return load_model(folder, device or default_device()), transform
 
 
 def tokenize(
     texts: str | list[str], context_length: int = 77, truncate: bool = False
 ) -> "torch.Tensor":
-    """Token ids, (B, context_length) int64, zeros behind the end-of-text token; one text makes one
-    row.
+    """Return token ids, (B, context_length) int64, zeros after the end-of-text token; one row a
+    text.
 
-    Raises ValueError for a text that is too long, unless `truncate`: then its end is cut off.
+    Raises ValueError for a text that is too long, unless `truncate` cuts off its end.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""A file from the web: resumed where it stopped, verified, and only then moved into place."""
+"""Downloads: resumed where they stopped, verified, and only then moved into place."""
 
 import hashlib
 import http.client
@@ -13,19 +13,19 @@ from tqdm import tqdm
 
 from clipmodel.errors import DownloadError, TooManyOpenFiles, is_spent
 
-CONNECT_SECONDS = 5.0  # an offline machine should know it soon
+CONNECT_SECONDS = 5.0  # an offline machine should find out soon
 READ_SECONDS = 30.0  # between two pieces of the body
-LARGEST = 8 * 2**30  # bytes; twenty times what most checkpoints have
-_PIECE = 2**20  # bytes
+MAX_FILE_BYTES = 8 * 2**30  # bytes; twenty times what most checkpoints have
+_CHUNK_BYTES = 2**20  # bytes
 
 
 def download(
     url: str, sha256: str, target: Path, *, progress: bool = True, label: str = ""
 ) -> None:
-    """Fetches `url` to `target`. What an interruption leaves lies in `<target>.part`, and the next
-    call goes on from there.
+    """Fetch `url` to `target`. An interrupted download stays in `<target>.part`, and the next call
+    resumes it.
 
-    sha256: hex, of the whole file. Raises DownloadError; after a wrong sum nothing is left behind.
+    sha256: of the whole file, in hex. Raises DownloadError; after a wrong sum nothing is kept.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -35,24 +35,24 @@ def download(
         if is_spent(error):
             raise TooManyOpenFiles(url) from error
         raise DownloadError(
-            f"could not fetch {url}: {_reason(error)}; {_remedy(target, part)}"
+            f"could not download {url}: {_reason(error)}; {_remedy(target, part)}"
         ) from error
     found = _sha256(part)
     if found != sha256:
         part.unlink()
         raise DownloadError(
-            f"{url} came with the sha256 {found}, not {sha256}; what came was removed, try again"
+            f"{url} has the sha256 {found}, not {sha256}; the download was removed, try again"
         )
     part.replace(target)
 
 
 def _fill(url: str, part: Path, label: str, progress: bool) -> None:
-    """Brings `part` to the length that the server names. The bar appears once a server answers."""
+    """Bring `part` to the length that the server gives. The bar appears once a server answers."""
     have = part.stat().st_size if part.exists() else 0
     with _open(url, have) as answer:
         start, total = _extent(answer, have)
-        if total is not None and total > LARGEST:
-            raise ValueError(f"it has {total:,} bytes, more than a model")
+        if total is not None and total > MAX_FILE_BYTES:
+            raise ValueError(f"it has {total:,} bytes, more than any model")
         bar = tqdm(
             desc=label, total=total, initial=start, unit="B", unit_scale=True, disable=not progress
         )
@@ -66,16 +66,16 @@ def _fill(url: str, part: Path, label: str, progress: bool) -> None:
 
 
 def _copy(answer: IO[bytes], file: BinaryIO, bar: "tqdm[Any]") -> None:
-    while piece := answer.read(_PIECE):
+    while piece := answer.read(_CHUNK_BYTES):
         file.write(piece)
         bar.update(len(piece))
-        if file.tell() > LARGEST:
-            file.truncate(0)  # no beginning of a model
-            raise ValueError(f"it does not end after {LARGEST:,} bytes")
+        if file.tell() > MAX_FILE_BYTES:
+            file.truncate(0)  # not the beginning of a model
+            raise ValueError(f"it does not end after {MAX_FILE_BYTES:,} bytes")
 
 
 def _open(url: str, have: int) -> http.client.HTTPResponse:
-    """Asks for the bytes from `have` on; for all of them where the server has none beyond."""
+    """Request the bytes from `have` on, or all of them where the server has none beyond."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("its address is neither http nor https")
     headers = {"User-Agent": "retrieve"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -91,14 +91,14 @@ def _open(url: str, have: int) -> http.client.HTTPResponse:
 
 
 def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
-    """Where the body begins in the file and how long the file is, if the server says so."""
+    """Return where in the file the body begins, and the file's length if the server gives it."""
     length = answer.headers.get("Content-Length")
     if answer.status == http.HTTPStatus.PARTIAL_CONTENT:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != have:
-            raise ValueError("the server answered with another range than was asked for")
+            raise ValueError("the server sent another range than was requested")
         return have, have + int(length) if length else None
-    return 0, int(length) if length else None  # 200: it ignored the range, so all over again
+    return 0, int(length) if length else None  # 200: it ignored the range, so start over
 
 
 def _reason(error: Exception) -> str:
@@ -110,8 +110,8 @@ def _reason(error: Exception) -> str:
 
 def _remedy(target: Path, part: Path) -> str:
     if part.exists():
-        return f"{part.stat().st_size:,} bytes are kept, the next try goes on from there"
-    return f"try again, or put the file at {target} yourself"
+        return f"{part.stat().st_size:,} bytes are kept, and the next attempt resumes there"
+    return f"try again, or save the file as {target} yourself"
 
 
 def _sha256(path: Path) -> str:
@@ -147,7 +147,7 @@ class _HTTPS(urllib.request.HTTPSHandler):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Only to the same scheme or to https: what began safe stays safe."""
+    """Redirects to the same scheme or to https alone, never from https to http."""
 
     def redirect_request(
         self,
@@ -159,5 +159,5 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         url: str,
     ) -> urllib.request.Request | None:
         if urlsplit(url).scheme not in ("https", urlsplit(request.full_url).scheme):
-            raise urllib.error.URLError(f"it redirects to {url}, which is less safe")
+            raise urllib.error.URLError(f"it redirects to {url}, which is not https")
         return super().redirect_request(request, file, code, message, headers, url)

@@ -1,4 +1,4 @@
-"""What can go wrong with a model; a message says what, which value, and the remedy."""
+"""Errors of models. A message says what is wrong, which value, and what to do."""
 
 import errno
 import os
@@ -6,23 +6,23 @@ from pathlib import Path
 
 
 class ClipModelError(Exception):
-    """The root of this package's errors."""
+    """The base of this package's errors."""
 
 
 class ModelNotFound(ClipModelError):
-    """There is no model of that name or path here."""
+    """No model has that name or path."""
 
 
 class DownloadError(ClipModelError):
-    """A file could not be fetched, or came damaged."""
+    """A file could not be downloaded, or arrived damaged."""
 
 
 class CheckpointError(ClipModelError):
-    """A file holds no weights that can be used."""
+    """A file does not hold usable weights."""
 
 
 class UnknownConfig(CheckpointError):
-    """Weights alone do not say how their model computes."""
+    """The weights alone do not reveal how their model computes."""
 
 
 class TooManyOpenFiles(ClipModelError):

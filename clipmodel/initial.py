@@ -1,17 +1,17 @@
-"""The values that a model's parameters begin with."""
+"""The initial values of a model's parameters."""
 
 import torch
 from torch import Tensor, nn
 
 
 def drawn(*shape: int, std: float) -> nn.Parameter:
-    """A parameter from a normal distribution."""
+    """Return a parameter drawn from a normal distribution."""
     parameter = nn.Parameter(torch.empty(shape))
     draw(parameter, std)
     return parameter
 
 
 def draw(parameter: Tensor, std: float) -> None:
-    """Fill it from a normal distribution."""
-    if not parameter.is_meta:  # there torch would import half a second of code to do nothing
+    """Fill a parameter from a normal distribution."""
+    if not parameter.is_meta:  # torch would import half a second of code to do nothing
         nn.init.normal_(parameter, std=std)

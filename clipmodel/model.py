@@ -7,30 +7,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import Activation, ModelConfig, TextConfig, VisionConfig
+from clipmodel.families import image_family, text_family
 from clipmodel.initial import draw, drawn
-from clipmodel.resnet import ModifiedResNet
 
 
 class QuickGELU(nn.Module):
-    """The sigmoid approximation of GELU with which OpenAI trained."""
+    """The sigmoid approximation of GELU that OpenAI trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.sigmoid(1.702 * x)
 
 
 class LayerNorm(nn.LayerNorm):
-    """Computed in float32, also where the model is float16."""
+    """Layer normalisation in float32, even where the model is float16."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float()).type(x.dtype)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; the names of its parameters are those of nn.MultiheadAttention.
+    """Multi-head self-attention with the parameter names of nn.MultiheadAttention.
 
-    Places come first, (N, B, W), as in OpenAI's code and in all that was copied from it: for layers
-    that do not ask, the other way round is no error, but other vectors.
+    Places come first, (N, B, W), as in OpenAI's code and all copies of it: in the other order
+    nothing would fail, but the vectors would be wrong.
     """
 
     def __init__(self, width: int, heads: int, causal: bool) -> None:
@@ -52,7 +52,7 @@ class Attention(nn.Module):
 
 
 class ResidualAttentionBlock(nn.Module):
-    """Attention and a two-layer perceptron, each normalised before and added to what came in.
+    """Attention and a two-layer perceptron, each normalised first and added to its input.
 
     Takes and returns (N, B, W).
     """
@@ -80,7 +80,7 @@ class ResidualAttentionBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks over (N, B, W), as OpenAI's."""
+    """A stack of blocks over (N, B, W), as in OpenAI's code."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class TextTransformer(nn.Module):
         draw(self.token_embedding.weight, 0.02)
 
     def forward(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the end of text."""
+        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the text's end."""
         x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
         x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (L, B, W) inside
         end = text.argmax(dim=1)  # the end-of-text token has the highest id
@@ -174,29 +174,25 @@ class CLIP(nn.Module):
         self.config = config
         self.context_length = config.text.context_length
         self.vocab_size = config.text.vocab_size
-        self.visual: VisionTransformer | ModifiedResNet = (
-            ModifiedResNet(config.vision, config.embed_dim)
-            if isinstance(config.vision, ResNetConfig)
-            else VisionTransformer(config.vision, config.embed_dim)
-        )
-        self.text = TextTransformer(config.text, config.embed_dim)
+        self.visual = image_family(config.vision).module(config.vision, config.embed_dim)
+        self.text = text_family(config.text).module(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the image tower's weights."""
-        return self.visual.conv1.weight.dtype
+        """The dtype of the image tower's weights, except its norms."""
+        return next(weight.dtype for weight in self.visual.parameters() if weight.ndim > 1)
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI's."""
+        """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI does."""
         return self.visual(image)  # type: ignore[no-any-return]
 
     def encode_text(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids. Returns (B, D), not normalised, as OpenAI's does."""
+        """text: (B, L) token ids. Returns (B, D), not normalised, as OpenAI does."""
         return self.text(text)  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns logits_per_image (B, T) and logits_per_text (T, B): scaled cosines."""
+        """Return logits_per_image (B, T) and logits_per_text (T, B): scaled cosines."""
         images = F.normalize(self.encode_image(image), dim=-1)
         texts = F.normalize(self.encode_text(text), dim=-1)
         logits = self.logit_scale.exp() * images @ texts.T
@@ -204,7 +200,7 @@ class CLIP(nn.Module):
 
 
 def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
-    """Converts the weights in place, but for the norms and the scale of the logits."""
+    """Convert the weights in place, except the norms and the scale of the logits."""
     for part in module.modules():
         if isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
             continue

@@ -1,6 +1,7 @@
-"""A model folder: config.json and, as safetensors, the weights of each tower.
+"""Model folders: config.json and, as safetensors, the weights of each tower.
 
-The towers lie apart so that a text search maps the text tower alone; nothing here imports torch.
+The towers are separate files so that a text search maps the text tower alone. Nothing here imports
+torch, except to save.
 """
 
 import errno
@@ -20,19 +21,20 @@ from numpy.typing import NDArray
 
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, cannot_read
+from clipmodel.families import as_json, from_json
 
 if TYPE_CHECKING:
     import torch
 
 CONFIG, VISION, TEXT = "config.json", "vision.safetensors", "text.safetensors"
-BUNDLED = Path(__file__).parent / "weights"  # the folder of the models that are installed with us
-MOST_HEADER = 100_000_000  # bytes, as the safetensors format has it
+BUNDLED = Path(__file__).parent / "weights"  # models that are installed with this package
+MAX_HEADER_BYTES = 100_000_000  # bytes, as the safetensors format has it
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model, ready to be opened. `digest` names its weights: sha256, in hex."""
+    """A model, ready to be opened. `digest` identifies its weights: sha256, in hex."""
 
     path: Path
     name: str
@@ -41,13 +43,13 @@ class ModelFolder:
 
     @classmethod
     def open(cls, path: Path) -> "ModelFolder":
-        """Raises CheckpointError where a file is missing or config.json is none of ours."""
+        """Open a folder. Raises CheckpointError if a file is missing or config.json is not ours."""
         for file in (CONFIG, VISION, TEXT):
             if not (path / file).is_file():
-                raise CheckpointError(f"{path} is no model folder: it has no {file}")
+                raise CheckpointError(f"{path} is not a model folder: it has no {file}")
         try:
             held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-            return cls(path, str(held["name"]), str(held["digest"]), ModelConfig.from_dict(held))
+            return cls(path, str(held["name"]), str(held["digest"]), from_json(held))
         except OSError as error:
             raise cannot_read(path / CONFIG, error) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -55,7 +57,7 @@ class ModelFolder:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it is installed with this package."""
+        """True for a model that is installed with this package."""
         return self.path.parent == BUNDLED
 
     @property
@@ -74,10 +76,10 @@ def save_folder(
     state_dict: "Mapping[str, torch.Tensor]",
     dtype: Literal["float16", "float32"] | None = None,
 ) -> ModelFolder:
-    """Write a model folder in one move, in place of one that is there.
+    """Write a model folder in one move, replacing an existing one.
 
-    state_dict: of a `CLIP(config)`. dtype: of the weights (None: as they are); counters stay.
-    Other files beside the weights, such as a model card, are kept.
+    state_dict: of a `CLIP(config)`. dtype: of the stored weights (None: unchanged). Other files in
+    the folder, such as a model card, are kept.
     """
     import torch
     from safetensors.torch import save_file
@@ -100,7 +102,7 @@ def save_folder(
         for file, prefixes in towers.items():
             tower = {k: v for k, v in weights.items() if k.startswith(prefixes)}
             save_file(tower, part / file)
-        held = {"name": name, "digest": _digest(part), **config.to_dict()}
+        held = {"name": name, "digest": _digest(part), **as_json(config)}
         (part / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             os.replace(path, Path(beside) / "former")
@@ -109,7 +111,7 @@ def save_folder(
 
 
 def _digest(folder: Path) -> str:
-    """Of both files; safetensors orders its tensors, so equal weights have equal bytes."""
+    """Hash both files. safetensors sorts its tensors, so equal weights have equal bytes."""
     summed = sha256()
     for file in (VISION, TEXT):
         summed.update((folder / file).read_bytes())
@@ -117,9 +119,9 @@ def _digest(folder: Path) -> str:
 
 
 def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a safetensors file, mapped into memory and read-only; bfloat16 as float32.
+    """Map the tensors of a safetensors file into memory, read-only; bfloat16 becomes float32.
 
-    Raises CheckpointError unless every tensor lies within the file and none on another.
+    Raises CheckpointError unless every tensor lies within the file and none overlaps another.
     """
     try:
         header, start = _header(file)
@@ -147,7 +149,7 @@ def _mapped(file: Path) -> NDArray[np.uint8]:
 def _header(file: Path) -> tuple[dict[str, Any], int]:
     with file.open("rb") as opened:
         (length,) = struct.unpack("<Q", opened.read(8))
-        if length > min(MOST_HEADER, file.stat().st_size - 8):
+        if length > min(MAX_HEADER_BYTES, file.stat().st_size - 8):
             raise ValueError(f"a header of {length} bytes")
         header = json.loads(opened.read(length))
     header.pop("__metadata__", None)

@@ -1,4 +1,4 @@
-"""Pictures -> the square of pixels that an image tower sees, as OpenAI's CLIP cuts it."""
+"""Preprocessing: the square of pixels that an image tower sees, as in OpenAI's CLIP."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     import torch
 
 
-LONG = 50  # times its shorter side: of a longer picture only so much of the middle is resized
+MAX_ASPECT = 50  # long side to short side; of longer pictures only the middle is resized
 
 
 def resize(
     image: Image.Image, size: int, box: Box | None = None, *, quick: bool = False
 ) -> Image.Image:
-    """Bicubic until the shorter side of `box` (None: all) is `size`. Ends of a very long picture,
-    far from what `crop` keeps, are left out: 1 x 100,000 would become 5 gigapixels.
+    """Resize so that the shorter side of `box` (None: the whole picture) is `size`. The ends of a
+    very long picture, far from what `crop` keeps, are omitted: 1 × 100,000 pixels would become 5
+    gigapixels.
 
-    A JPEG that is decoded at an eighth has its sides rounded up; the box, which Pillow's `draft`
-    returns, is the picture without that. Not to heed it would stretch and shift the picture.
-
-    quick: of an RGB picture, see `bicubic.quick`.
+    box: the exact picture in a JPEG that was decoded at an eighth, whose sides are rounded up; it
+    comes from Pillow's `draft`. Without it the picture would be stretched and shifted.
+    quick: use `bicubic.quick`, for RGB pictures.
     """
     box = _middle(box or (0, 0, *image.size))
     width, height = box[2] - box[0], box[3] - box[1]
@@ -41,31 +41,32 @@ def resize(
 
 
 def _middle(box: Box) -> Box:
-    """As much off both ends, in whole pixels, that the rest is at most LONG or little more."""
+    """Trim both ends by whole pixels until the ratio of the sides is MAX_ASPECT or little more."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
-    across, down = max(0, (width - LONG * height) // 2), max(0, (height - LONG * width) // 2)
+    across = max(0, (width - MAX_ASPECT * height) // 2)
+    down = max(0, (height - MAX_ASPECT * width) // 2)
     return left + across, top + down, right - across, bottom - down
 
 
 def crop(image: Image.Image, size: int) -> Image.Image:
-    """The middle (size, size)."""
+    """Return the middle (size, size)."""
     left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 
 def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """Equal to torchvision's Resize and CenterCrop on the same Pillow image, bit by bit."""
+    """Resize and crop bit by bit as torchvision's Resize and CenterCrop do."""
     return crop(resize(image, size), size)
 
 
 def to_pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """(size, size, 3) RGB, 0 to 255. `image`: RGB."""
+    """Return the pixels of an RGB picture, (size, size, 3), 0 to 255."""
     return np.asarray(resize_and_crop(image, size), np.uint8)
 
 
 def transform(config: ModelConfig) -> "Callable[[Image.Image], torch.Tensor]":
-    """OpenAI's torchvision pipeline: a Pillow image of any mode -> (3, S, S) float32."""
+    """Return OpenAI's torchvision pipeline: a Pillow image of any mode -> (3, S, S) float32."""
     from torchvision.transforms import (
         CenterCrop,
         Compose,

@@ -1,4 +1,4 @@
-"""From what a user calls a model (a name, a path) to its folder: bundled, cached or made."""
+"""Models by name or path: bundled, cached, or downloaded and converted into a model folder."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from clipmodel.checkpoints.files import beside_of, files_of
 from clipmodel.config import ModelConfig
 from clipmodel.errors import (
     CheckpointError,
@@ -16,9 +17,9 @@ from clipmodel.errors import (
     TooManyOpenFiles,
     is_spent,
 )
+from clipmodel.families import text_family
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
 from clipmodel.registry import REGISTRY, Pretrained
-from clipmodel.sources import beside_of, files_of
 
 __all__ = [
     "ModelFolder",
@@ -32,21 +33,21 @@ __all__ = [
     "save_folder",
 ]
 
-READING = 2  # of foreign checkpoints: what an older version of this code read is read again
+READER_VERSION = 2  # of checkpoints/: models converted by an older version are converted again
 
 
 def available_models() -> list[str]:
-    """The names of OpenAI's models, which `resolve` fetches where they are not cached."""
+    """Return the names of OpenAI's models, which `resolve` downloads unless they are cached."""
     return list(REGISTRY)
 
 
 def bundled_models() -> list[str]:
-    """The names of the models that are installed with this package."""
+    """Return the names of the models that are installed with this package."""
     return ["tiny"]
 
 
 def models_folder(download_root: str | Path | None = None) -> Path:
-    """Where models are kept: `download_root`, $RETRIEVE_MODELS, or the platform's cache folder."""
+    """Return the folder of models: `download_root`, $RETRIEVE_MODELS or the platform's cache."""
     import platformdirs
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
@@ -58,7 +59,7 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 
 
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
-    """Whether `resolve` would answer without fetching or converting anything."""
+    """Return whether `resolve` would neither download nor convert anything."""
     if name in bundled_models():
         return _is_model_folder(BUNDLED / str(name))
     models = models_folder(download_root)
@@ -76,11 +77,11 @@ def resolve(
     download: bool = True,
     progress: bool = True,
 ) -> ModelFolder:
-    """The model folder of a name in `available_models()` or `bundled_models()`, or of a path: a
-    model folder, a checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A
-    checkpoint is converted once.
+    """Return the model folder of a name in `available_models()` or `bundled_models()`, or of a
+    path: a model folder, a checkpoint file (.pt, .bin, .safetensors) or a folder that holds one.
+    A checkpoint is converted once.
 
-    Raises ModelNotFound, also where a model is not cached and `download` is False; DownloadError;
+    Raises ModelNotFound, also if a model is not cached and `download` is False; DownloadError;
     CheckpointError.
     """
     if name_or_path in bundled_models():
@@ -98,10 +99,11 @@ def resolve(
 def obtain(
     entry: Pretrained, models: Path, *, download: bool = True, progress: bool = True
 ) -> ModelFolder:
-    """The model folder of a registry entry in the cache `models`, fetched and converted if need be.
+    """Return the model folder of a registry entry in the cache `models`; download and convert it if
+    necessary.
 
-    A file of the entry's own name that somebody put into `models` is used in place of a download,
-    and is kept.
+    A file with the entry's own name that a user put into `models` replaces the download, and is
+    kept.
     """
     folder = models / entry.folder_name
     if _is_model_folder(folder):
@@ -109,7 +111,7 @@ def obtain(
     checkpoint = models / entry.url.rpartition("/")[2]
     placed = checkpoint.exists()
     if not placed and not download:
-        raise ModelNotFound(f"{entry.name} is not in {models}, and nothing may be downloaded")
+        raise ModelNotFound(f"{entry.name} is not in {models}, and downloads are not allowed")
     with _lock(models, entry.folder_name):
         if _is_model_folder(folder):  # another process was first
             return ModelFolder.open(folder)
@@ -149,19 +151,18 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
     if found != entry.sha256:
         raise CheckpointError(
             f"{checkpoint} is not {entry.name}: its sha256 is {found}, not {entry.sha256}; "
-            "remove it to have it fetched"
+            "remove it to download it again"
         )
 
 
 def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
-    """The text tower becomes float32, which NumPy maps; the image tower stays as it came."""
-    from clipmodel.checkpoints import read_checkpoint
-    from clipmodel.vocabulary import check_vocabulary
+    """Convert a checkpoint, its text tower to float32, which NumPy maps."""
+    from clipmodel.checkpoints.read import read_checkpoint
 
     state_dict, config = read_checkpoint(checkpoint, config)
     weights_file, _ = files_of(checkpoint)
     try:
-        check_vocabulary(config, beside_of(weights_file))
+        text_family(config.text).check_vocabulary(config.text, beside_of(weights_file))
     except CheckpointError as error:
         raise CheckpointError(f"{weights_file}: {error}") from error
     weights = {
@@ -178,12 +179,12 @@ def _unwritable(folder: Path, error: OSError) -> ClipModelError:
     if is_spent(error):
         return TooManyOpenFiles(folder)
     return ClipModelError(
-        f"{folder} cannot be written: {error.strerror or error}; "
-        "RETRIEVE_MODELS may name another folder for models"
+        f"cannot write {folder}: {error.strerror or error}; "
+        "set RETRIEVE_MODELS to another folder for models"
     )
 
 
-# --- checkpoints that lie somewhere: converted once, known again by their content ---
+# --- checkpoints by path: converted once, recognised by their content ---
 
 
 def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
@@ -193,7 +194,7 @@ def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
             raise _unknown(str(path))
         folder = _converted(path, models)
         _remember(models, path, folder)
-    # Its name is its path: a library that holds it finds it again by that.
+    # Its name is its path, by which a library finds it again.
     return replace(ModelFolder.open(folder), name=str(path.absolute()))
 
 
@@ -214,8 +215,8 @@ def _converted(path: Path, models: Path) -> Path:
     entry = next((entry for entry in REGISTRY.values() if entry.sha256 == digest), None)
     key = (
         digest if entry else _sha256([weights, *beside])
-    )  # another config beside the same weights: another model
-    folder = models / f"sha256-{key[:32]}{'' if entry else f'-{READING}'}"
+    )  # another config beside the same weights makes another model
+    folder = models / f"sha256-{key[:32]}{'' if entry else f'-{READER_VERSION}'}"
     with _lock(models, folder.name):
         if not _is_model_folder(folder):
             _convert(path, folder, path.stem, entry.config if entry else None)
@@ -223,7 +224,7 @@ def _converted(path: Path, models: Path) -> Path:
 
 
 def _sha256(files: Sequence[Path]) -> str:
-    """Of one file its sha256, as published; of several the sha256 of theirs."""
+    """Return the sha256 of one file, as published, or that of the sums of several."""
     digests = []
     for path in files:
         with path.open("rb") as file:
@@ -238,26 +239,27 @@ def _note(models: Path, path: Path) -> Path:
 
 
 def _stamp(path: Path) -> list[list[int | str]]:
-    """Size and time of all that the model is made from; it changes when one of them does."""
+    """Return size and time of every file that the model is made from."""
     weights, beside = files_of(path)
     stats = [(file.name, file.stat()) for file in (weights, *beside)]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
 def _remember(models: Path, path: Path, folder: Path) -> None:
-    """So that the next call hashes nothing."""
+    """Note the folder, so that the next call need not hash anything."""
     note = _note(models, path)
     part = note.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"folder": folder.name, "files": _stamp(path), "reading": READING}))
+    held = {"folder": folder.name, "files": _stamp(path), "reading": READER_VERSION}
+    part.write_text(json.dumps(held))
     part.replace(note)
 
 
 def _remembered(models: Path, path: Path) -> Path | None:
-    """The folder that `path` was converted into, if it has not changed since, or has gone."""
+    """Return the folder that `path` was converted into, unless it has changed since."""
     try:
         held = json.loads(_note(models, path).read_text())
         folder = models / str(held["folder"])
-        is_of_now = held.get("reading") == READING
+        is_of_now = held.get("reading") == READER_VERSION
         unchanged = not path.exists() or (is_of_now and held["files"] == _stamp(path))
     except (OSError, ValueError, KeyError, TypeError, ClipModelError):
         return None

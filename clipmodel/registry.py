@@ -1,11 +1,11 @@
-"""OpenAI's nine models: where they are, how one knows them, and what they are made of."""
+"""OpenAI's nine models: their addresses, checksums and configs."""
 
 from dataclasses import dataclass
 
 from clipmodel.config import Activation, ModelConfig, ResNetConfig, TextConfig, VisionConfig
 
 HOME = "https://openaipublic.azureedge.net/clip/models"
-# Of the pixels of OpenAI's training pictures, in 0..1, per RGB channel.
+# Of the pixels of OpenAI's training pictures in 0..1, for each RGB channel.
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 OPENAI_ACTIVATION: Activation = "quick_gelu"
@@ -14,7 +14,7 @@ OPENAI_HEAD_WIDTH = 64  # channels of an attention head, in every tower of every
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model that can be fetched: where its file is, the file's hex sha256, and what it holds."""
+    """A model that can be downloaded: the address and hex sha256 of its file, and its config."""
 
     name: str
     url: str
@@ -23,7 +23,7 @@ class Pretrained:
 
     @property
     def folder_name(self) -> str:
-        """The name of its folder in the cache: one that every file system takes."""
+        """The name of its folder in the cache, valid on every file system."""
         return self.name.replace("/", "-")
 
 

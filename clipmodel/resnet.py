@@ -11,7 +11,7 @@ from clipmodel.initial import drawn
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1 convolutions around a shortcut; strides are average pools (no aliasing)."""
+    """1×1, 3×3 and 1×1 convolutions beside a shortcut; strides are average pools (no aliasing)."""
 
     expansion = 4
 
@@ -45,7 +45,7 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool2d(nn.Module):
-    """One query, the mean of all places, attends to them all and gathers the embedding."""
+    """Attention pooling: the mean of all places is the query that attends to all of them."""
 
     def __init__(self, side: int, width: int, heads: int, output_dim: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class ModifiedResNet(nn.Module):
         ):
             nn.init.normal_(linear.weight, std=std)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in stage:  # each begins as its shortcut alone
+            for block in stage:  # each block starts as its shortcut alone
                 nn.init.zeros_(block.bn3.weight)  # type: ignore[union-attr, arg-type]
 
     def forward(self, x: Tensor) -> Tensor:

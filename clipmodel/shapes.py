@@ -1,48 +1,39 @@
-"""The names and shapes of all weights of a tower, as its config says; torch is not needed for that.
+"""The names and shapes of all weights of a tower, computed from its config without torch.
 
-The names are those of model.py and resnet.py, which are the checkpoints' of OpenAI.
+The names are those of model.py and resnet.py, which are those of OpenAI's checkpoints.
 """
 
 from pathlib import Path
 
-from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
-COUNTER = ".num_batches_tracked"  # by batch norms, while they train; a model folder may lack it
+COUNTER = ".num_batches_tracked"  # of batches in training; a model folder may lack it
 
 
 def check(held: Shapes, wanted: Shapes, folder: Path) -> None:
-    """Raises CheckpointError unless a folder holds all these weights, in these shapes, alone."""
+    """Raise CheckpointError unless a folder holds exactly these weights in these shapes."""
     different = dict(held.items() ^ wanted.items())
     if names := sorted(name for name in different if not name.endswith(COUNTER)):
-        raise damaged(folder, f"{names[0]} is not as its config has it")
+        raise damaged(folder, f"{names[0]} does not match its config")
 
 
 def damaged(folder: Path, why: object) -> CheckpointError:
-    return CheckpointError(f"{folder} is damaged: {why}; remove it to have it made anew")
+    return CheckpointError(f"{folder} is damaged: {why}; remove it to create it again")
 
 
-def of_image_tower(config: ModelConfig) -> Shapes:
-    if isinstance(config.vision, ResNetConfig):
-        return _of_resnet(config.vision, config.embed_dim)
-    return _of_vision_transformer(config.vision, config.embed_dim)
-
-
-def of_text_tower(config: ModelConfig) -> Shapes:
-    """With the scale of the logits."""
-    text = config.text
+def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
     return {
-        "logit_scale": (),
         "token_embedding.weight": (text.vocab_size, text.width),
         "positional_embedding": (text.context_length, text.width),
-        "text_projection": (text.width, config.embed_dim),
+        "text_projection": (text.width, dim),
         **_norm("ln_final", text.width),
         **_blocks(text),
     }
 
 
-def _of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
+def of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
     places = (vision.image_size // vision.patch_size) ** 2 + 1
     return {
         "conv1.weight": (vision.width, 3, vision.patch_size, vision.patch_size),
@@ -68,7 +59,7 @@ def _blocks(tower: VisionConfig | TextConfig) -> Shapes:
     return shapes
 
 
-def _of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
+def of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
     width, last = vision.width, 32 * vision.width
     shapes: Shapes = {
         "attnpool.positional_embedding": ((vision.image_size // 32) ** 2 + 1, last),
@@ -104,7 +95,7 @@ def _norm(name: str, width: int) -> Shapes:
 
 
 def _convolution(name: str, norm: str, inside: int, outside: int, side: int) -> Shapes:
-    """And the batch norm behind it."""
+    """Return the shapes of a convolution and of the batch norm after it."""
     return {
         f"{name}.weight": (outside, inside, side, side),
         **_norm(norm, outside),

@@ -1,7 +1,7 @@
-"""Text -> token ids: the byte-level BPE of OpenAI's CLIP, equal to it on every text.
+"""Text -> token ids: the byte-level BPE of OpenAI's CLIP, with equal ids for every text.
 
-Part of each cold search, so little is imported or built for plain ASCII: there ftfy changes
-nothing, and the standard library's `re` splits as `regex` does (tests hold both).
+Every cold search needs it, so plain ASCII imports and builds little: ftfy would not change it, and
+the standard library's `re` splits it as `regex` does (both are tested).
 """
 
 import gzip
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MERGES = 49152 - 256 - 2  # of the table's lines, those that OpenAI's vocabulary uses
+MERGES = 49152 - 256 - 2  # lines of the table that OpenAI's vocabulary uses
 START, END = 49406, 49407
-MOST_CHARACTERS = 20_000  # of a text that is to be cut: 77 tokens of sense end long before
+MAX_CHARACTERS = 20_000  # of a text that may be cut: 77 meaningful tokens end long before
 
 _TABLE = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
 _SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
@@ -32,7 +32,7 @@ class TextTooLong(ValueError):
 
 
 class Tokenizer:
-    """Holds the table of merges; the ids are those of OpenAI's vocabulary."""
+    """A table of merges, with the ids of OpenAI's vocabulary."""
 
     def __init__(self) -> None:
         lines = gzip.decompress(_TABLE.read_bytes()).decode("utf-8").split("\n")
@@ -45,20 +45,20 @@ class Tokenizer:
         self._of_word = lru_cache(10_000)(self._merge)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, without start and end."""
+        """Return the ids of a text, without start and end."""
         return [token for word in _words(_clean(text)) for token in self._of_word(word)]
 
     def encode_start(self, text: str, most: int) -> list[int]:
-        """The first `most` ids of a text, however long it is."""
+        """Return the first `most` ids of a text of any length."""
         tokens: list[int] = []
-        for word in _words(_clean(text[:MOST_CHARACTERS])):
+        for word in _words(_clean(text[:MAX_CHARACTERS])):
             tokens += self._of_word(word)
             if len(tokens) >= most:
                 break
         return tokens[:most]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; words come out lower-case and with a space behind each."""
+        """Return the text of ids: lower-case words, each followed by a space."""
         text = "".join(self._text_of(token) for token in ids)
         bytes_of = {character: byte for byte, character in self._letters.items()}
         spelt = text.replace("</w>", " ")
@@ -67,7 +67,7 @@ class Tokenizer:
         ).decode("utf-8", errors="replace")
 
     def vocabulary(self) -> dict[str, int]:
-        """Each token, as files of other tokenizers spell it, and its id."""
+        """Return the id of each token, spelled as in other tokenizers' files."""
         merged = {pair.replace(" ", ""): 512 + rank for rank, pair in enumerate(self._merges)}
         return self._ids | merged | _SPECIAL
 
@@ -79,9 +79,9 @@ class Tokenizer:
         return list(self._ids)[token]
 
     def _merge(self, word: str) -> tuple[int, ...]:
-        """Join the pair that the table has first, again and again, until it has none.
+        """Join the pair that comes first in the table, until none is in it.
 
-        A heap and a list of neighbours: n log n, so that a word of a million letters ends as well.
+        A heap and a list of neighbours make it n log n: even a word of a million letters ends.
         """
         if word in _SPECIAL:
             return (_SPECIAL[word],)
@@ -103,7 +103,7 @@ class Tokenizer:
             rank, left, pair = heapq.heappop(heap)
             right = following[left]
             if right >= len(parts) or not parts[left] or pair != f"{parts[left]} {parts[right]}":
-                continue  # one of the two has been joined to another since
+                continue  # one of the two has been joined to another part
             parts[left], ids[left] = parts[left] + parts[right], 512 + rank
             parts[right] = ""
             following[left] = following[right]
@@ -117,10 +117,10 @@ class Tokenizer:
 def token_ids(
     texts: str | Sequence[str], context_length: int = 77, truncate: bool = False
 ) -> NDArray[np.int64]:
-    """(B, context_length): start, the text, end, zeros. One text makes one row.
+    """Return (B, context_length): start, the text, end, zeros; one row for each text.
 
-    Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate`: then it
-    loses its end.
+    Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off its
+    end.
     """
     batch = [texts] if isinstance(texts, str) else texts
     tokenizer, room = _shared(), context_length - 2
@@ -130,15 +130,15 @@ def token_ids(
         if len(tokens) > room:
             shown = text if len(text) <= 60 else text[:59] + "…"
             raise TextTooLong(
-                f"{shown!r} has {len(tokens)} tokens and {context_length} is the context, of which "
-                f"two mark start and end; shorten it, or pass truncate=True"
+                f"{shown!r} has {len(tokens)} tokens; the context has {context_length}, two of "
+                f"them for start and end; shorten it or pass truncate=True"
             )
         row[: len(tokens) + 2] = [START, *tokens, END]
     return rows
 
 
 def vocabulary() -> dict[str, int]:
-    """All tokens of CLIP's, with their ids."""
+    """Return all tokens of CLIP's vocabulary with their ids."""
     return _shared().vocabulary()
 
 
@@ -148,7 +148,7 @@ def _shared() -> Tokenizer:
 
 
 def _clean(text: str) -> str:
-    """Mend what was decoded wrongly, resolve HTML's entities, collapse white space."""
+    """Repair wrongly decoded text, resolve HTML entities and collapse white space."""
     if not _is_plain(text):
         import html
 
@@ -159,7 +159,7 @@ def _clean(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether cleaning leaves a text as it is: no control characters, no entities."""
+    """Return whether cleaning would not change a text: no control characters, no entities."""
     return text.isascii() and text.isprintable() and "&" not in text
 
 
@@ -175,7 +175,7 @@ def _words(text: str) -> Iterator[str]:
 
 @cache
 def _unicode() -> tuple[Any, Any]:
-    """White space, and words, of every script."""
+    """Return patterns of white space and of words, in every script."""
     import regex
 
     words = _WORDS.format(letters=r"[\p{L}]", number=r"[\p{N}]", other=r"\p{L}\p{N}")
@@ -183,7 +183,7 @@ def _unicode() -> tuple[Any, Any]:
 
 
 def _printable_bytes() -> dict[int, str]:
-    """Each byte as a character: itself where it prints, else one from 256 on (as GPT-2's)."""
+    """Return a character for each byte: itself if it prints, else one from 256 on (as in GPT-2)."""
     printing = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printing]
     return {b: chr(b) for b in printing} | {b: chr(256 + i) for i, b in enumerate(others)}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
-from clipmodel.training.painting import paint
-from clipmodel.training.scenes import Part, Scene, imagine
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import Part, Scene, imagine
 from retrieval import Library
 from retrieval.models import BUNDLED
 from retrieval.output import printable

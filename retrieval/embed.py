@@ -20,10 +20,10 @@ from retrieval.records import Address, ImageId, ModelRecord, Prepared
 from retrieval.templates import HOLE, filled
 
 if TYPE_CHECKING:
-    from clipmodel.image_encoder import ImageEncoder
-    from clipmodel.numpy_image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import ModelFolder
-    from clipmodel.text_encoder import TextEncoder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
 REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
 MAX_SENTENCES = 1_000  # of one query: its words, each in every template
@@ -202,7 +202,7 @@ class Embedder:
 
     @cached_property
     def _text_tower(self) -> "TextEncoder":
-        from clipmodel.text_encoder import TextEncoder
+        from clipmodel.numpy_backend.text_encoder import TextEncoder
 
         return TextEncoder(self._model)
 

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clipmodel.image_encoder import ImageEncoder, Precision
     from clipmodel.model_folder import ModelFolder
-    from clipmodel.numpy_image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder, Precision
 
 # Operations that two or three cores do in NumPy until torch has its tower:
 MEANWHILE = 200e9
@@ -24,7 +24,7 @@ def most_in_numpy(folder: "ModelFolder") -> int:
 
 
 def in_numpy(folder: "ModelFolder") -> "NumpyImageEncoder":
-    from clipmodel.numpy_image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 
     return NumpyImageEncoder(folder)
 
@@ -32,6 +32,6 @@ def in_numpy(folder: "ModelFolder") -> "NumpyImageEncoder":
 def in_torch(
     folder: "ModelFolder", device: str | None = None, precision: "Precision" = "auto"
 ) -> "ImageEncoder":
-    from clipmodel.image_encoder import ImageEncoder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     return ImageEncoder(folder, device=device, precision=precision)

@@ -1,8 +1,8 @@
 """From decoded pictures to rows: batches go through the encoder, and what comes out is committed.
 
-A batch is encoded in shares, by as many threads as the encoder has lanes, while more pictures are
+A batch is encoded in shares, by as many threads as the encoder has slots, while more pictures are
 decoded. No share waits for another: each is committed when it is encoded, and the next one takes
-its place. So a crash costs no more than a batch, and no lane is ever long without work.
+its place. So a crash costs no more than a batch, and no slot is ever long without work.
 """
 
 import importlib
@@ -21,13 +21,13 @@ from retrieval.standing import Bank, bank_digest
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-MOST_LANES = 256  # threads, started as they are needed
+MAX_SLOTS = 256  # threads, started as they are needed
 LOADING = 512  # pictures that may wait until the encoder is loaded
 ROWS = 1_000  # files without a picture to encode that are committed together
 
 
 class Encoder(Protocol):
-    """The image tower of a model. `clipmodel.image_encoder.ImageEncoder` is one."""
+    """The image tower of a model. `clipmodel.torch_backend.image_encoder.ImageEncoder` is one."""
 
     @property
     def precision(self) -> str:
@@ -35,10 +35,10 @@ class Encoder(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many pictures it likes to have at a time, in all lanes together."""
+        """How many pictures it likes to have at a time, in all slots together."""
 
     @property
-    def lanes(self) -> int:
+    def slots(self) -> int:
         """How many threads may call `encode` at once, and should, to keep it busy."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -97,10 +97,10 @@ class Recorder:
         self._chosen: Callable[[], Encoder] | None = None  # one of the two
         self._encoder: Future[Encoder] | None = None
         self._bank: Future[Bank] | None = None
-        self._threads = ThreadPoolExecutor(MOST_LANES, "encoder")
+        self._threads = ThreadPoolExecutor(MAX_SLOTS, "encoder")
         self._batch_size = batch_size
         self._nudge = nudge
-        self._pictures: list[tuple[NewImage, Decoded]] = []  # that wait for a lane
+        self._pictures: list[tuple[NewImage, Decoded]] = []  # that wait for a slot
         self._shares: list[Share] = []  # at the encoder
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
         self._rows: list[FileState] = []  # that need no encoding
@@ -149,7 +149,7 @@ class Recorder:
         """Encode and commit all that was added."""
         while self._pictures or self._shares:
             if self._pictures:
-                even = -(-len(self._pictures) // self._loaded().lanes)
+                even = -(-len(self._pictures) // self._loaded().slots)
                 self._send(min(even, self._share()))
             self._wait()
         self._commit([], None)
@@ -194,7 +194,7 @@ class Recorder:
         return self._batch_size or self._loaded().batch_size
 
     def _share(self) -> int:
-        return -(-self._batch() // self._loaded().lanes)
+        return -(-self._batch() // self._loaded().slots)
 
     def _send(self, size: int) -> None:
         """Shares of so many pictures, while there are, and the encoder has room for them."""

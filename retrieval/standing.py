@@ -45,7 +45,7 @@ class Bank(NamedTuple):
         kept = _read(file)
         if kept is not None and kept.shape == (len(sentences), model.config.embed_dim):
             return cls(kept)
-        from clipmodel.text_encoder import TextEncoder
+        from clipmodel.numpy_backend.text_encoder import TextEncoder
 
         bank = cls(TextEncoder(model).encode(sentences))
         if not model.is_bundled:  # an installed package is not ours to write to
@@ -54,7 +54,7 @@ class Bank(NamedTuple):
 
     def measure(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """(N, D) -> (N, 2): mean and deviation of each picture's cosines to the sentences."""
-        from clipmodel.numpy_threads import shared_product
+        from clipmodel.numpy_backend.threads import shared_product
 
         cosines = shared_product(vectors.astype(np.float32), self.vectors.T)  # (N, S)
         return np.stack([cosines.mean(axis=1), cosines.std(axis=1)], axis=1)

@@ -13,7 +13,7 @@ DATA = Path("../shared/data")
     type=click.Path(path_type=Path),
     default=DATA,
     show_default=True,
-    help="Where flickr8k/ and tiny_imagenet/ lie.",
+    help="The folder of flickr8k/ and tiny_imagenet/.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The model folder to write.")
 @click.option(
@@ -21,19 +21,19 @@ DATA = Path("../shared/data")
     type=click.Path(path_type=Path),
     default=Path("training-run"),
     show_default=True,
-    help="Where the state of the training is kept; the same command goes on from there.",
+    help="The folder for the state of training; the same command resumes it.",
 )
-@click.option("--device", help="cuda or cpu; by default what is there.")
+@click.option("--device", help="cuda or cpu (default: cuda if available).")
 @click.pass_context
 def main(
     context: click.Context, data: Path, out: Path | None, run: Path, device: str | None
 ) -> None:
-    """Train the model `tiny`: words, then pictures."""
+    """Train the model `tiny`: first on words, then on pictures."""
     if context.invoked_subcommand is not None:
         context.obj = data
         return
     if out is None:
-        raise click.UsageError("say where the model goes with --out DIR")
+        raise click.UsageError("name the model folder to write: --out DIR")
     _train(data, out, run, device)
 
 
@@ -57,7 +57,7 @@ def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
 @click.option("--model", default="tiny", show_default=True, help="A model's name or path.")
 @click.pass_obj
 def evaluate(data: Path, model: str) -> None:
-    """Print size and cost; recall, zero-shot accuracy, precision on scenes, all of them unseen."""
+    """Print size, cost, recall, zero-shot accuracy and precision, all on unseen pictures."""
     from clipmodel.pretrained import resolve
     from clipmodel.training.evaluate import costs, flickr_recall, scene_precision, zero_shot
 

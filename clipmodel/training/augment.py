@@ -1,4 +1,4 @@
-"""Pictures made to differ each time: cropped and flipped one by one, coloured as a batch."""
+"""Augmentation: pictures are cropped and flipped one by one, and recoloured as a batch."""
 
 import random
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a picture may be changed and its captions stay true."""
+    """The limits within which a changed picture keeps its captions true."""
 
     least_area: float  # of the picture that a crop keeps
     flip: bool
@@ -26,7 +26,7 @@ SCENE = Augmentation(least_area=0.85, flip=False, colour=0.08)  # captions name 
 def crop(
     picture: NDArray[np.uint8], size: int, how: Augmentation, rng: random.Random
 ) -> NDArray[np.uint8]:
-    """(S, S, 3) -> (size, size, 3): a random crop, resized as at inference (bicubic)."""
+    """Crop (S, S, 3) at random and resize it to (size, size, 3), bicubic as at inference."""
     side = picture.shape[0]
     area = rng.uniform(how.least_area, 1.0) * side * side
     ratio = np.exp(rng.uniform(-0.22, 0.22))  # 0.8 to 1.25
@@ -41,7 +41,9 @@ def crop(
 
 
 def jitter(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Random brightness, contrast and saturation. pixels: (B, 3, H, W) in 0..1, strength: (B,)."""
+    """Change brightness, contrast and saturation at random. pixels: (B, 3, H, W) in 0..1,
+    strength: (B,).
+    """
     change = (torch.rand(3, len(pixels), 1, 1, 1, generator=generator) * 2 - 1).to(pixels.device)
     brightness, contrast, saturation = 1 + change * strength.view(1, -1, 1, 1, 1)
     pixels = pixels * brightness

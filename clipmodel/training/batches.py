@@ -1,6 +1,6 @@
-"""Batches of pictures with captions, each a function of its step alone.
+"""Batches of pictures with captions, which depend on their step alone.
 
-So a resumed run sees what an unbroken one would have seen.
+A resumed run therefore sees the batches of an uninterrupted one.
 """
 
 import random
@@ -17,12 +17,12 @@ from clipmodel.tokenizer import token_ids
 from clipmodel.training.augment import Augmentation, crop
 from clipmodel.training.data import Collection
 
-LONGEST = 28  # tokens of a caption that are read: two in a hundred are longer
+MAX_CAPTION_TOKENS = 28  # that are read: 2% of the captions are longer
 
 
 @dataclass(frozen=True)
 class Source:
-    """A collection with how it is augmented and how many of its pictures are in each batch."""
+    """A collection, its augmentation, and its number of pictures in each batch."""
 
     collection: Collection
     augmentation: Augmentation
@@ -37,16 +37,16 @@ class Batch:
     colour: Tensor  # (B,) strength of the colour changes
     captions: list[str]
     tokens: Tensor  # (B, L) int64
-    taught: Tensor  # (P, 384) what the teacher makes of the captions of the first P, the photos
+    taught: Tensor  # (P, 384) the teacher's vectors of the captions of the first P, the photos
     truths: Tensor  # (B - P, T) bool: which statements are true of the others, the scenes
 
 
 class Sampler:
-    """Draws every picture of a source once before any of them comes again.
+    """A sampler that draws every picture of a source once before any is drawn again.
 
-    photos: sources whose captions the teacher knows; scenes: painted ones, whose captions (exact
-    in colour and number, where the teacher is vague) are learnt from the pictures alone, and of
-    which it is known what is not true.
+    photos: sources whose captions the teacher knows. scenes: painted ones, whose captions are
+    learnt from the pictures alone, as the teacher is vague about colours and numbers; false
+    statements about them are known as well.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Sampler:
         self.seed = seed
 
     def batch(self, step: int, size: int) -> Batch:
-        """The batch of a step, its pictures `size` pixels a side."""
+        """Return the batch of a step, with pictures of `size` pixels a side."""
         rng = random.Random(f"{self.seed}/{step}")
         pixels: list[NDArray[np.uint8]] = []
         captions: list[str] = []
@@ -82,13 +82,13 @@ class Sampler:
             ),  # (B, S, S, 3) -> (B, 3, S, S)
             colour=torch.tensor(colour),
             captions=captions,
-            tokens=tokens(captions, longest=LONGEST),
+            tokens=tokens(captions, longest=MAX_CAPTION_TOKENS),
             taught=torch.from_numpy(taught).float(),
             truths=torch.from_numpy(np.array(truths, bool)),
         )
 
     def batches(self, steps: range, size: int) -> Iterator[tuple[int, Batch]]:
-        """The batches of `steps`, the next one being made while the last one is used."""
+        """Yield the batches of `steps`, preparing the next one while the last one is in use."""
         with ThreadPoolExecutor(max_workers=1) as maker:
             coming = maker.submit(self.batch, steps.start, size)
             for step in steps:
@@ -110,6 +110,6 @@ class Sampler:
 
 
 def tokens(texts: Sequence[str], longest: int = 77) -> Tensor:
-    """(B, L) token ids, cut after the longest text: a causal tower is blind to what follows."""
+    """Return token ids (B, L), cut after the longest text: a causal tower ignores the rest."""
     ids = token_ids(texts, context_length=longest, truncate=True)
     return torch.from_numpy(ids[:, : int((ids != 0).sum(axis=1).max())])

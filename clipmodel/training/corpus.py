@@ -1,6 +1,6 @@
 """The texts on which the text tower imitates its teacher: captions, labels, prompts over words.
 
-Captions show how people speak of pictures; the prompts give meaning to words that no caption holds.
+Captions show how people describe pictures; prompts give meaning to words that no caption contains.
 """
 
 import random
@@ -23,13 +23,13 @@ PAIRS = ("{} and {}", "a {} with a {}", "{} near {}", "a {} on a {}", "{} {}")
 
 
 def vocabulary(teacher_vocabulary: Path) -> list[str]:
-    """Whole words of three letters or more of the teacher's WordPiece list, in its order."""
+    """Return whole words of three letters or more from the teacher's WordPieces, in their order."""
     words = teacher_vocabulary.read_text(encoding="utf-8").split("\n")
     return [word for word in words if re.fullmatch(r"[a-z]{3,}", word)]
 
 
 def caption_words(captions: Iterable[str], least: int = 3) -> list[str]:
-    """The words that stand in at least `least` captions, most frequent first."""
+    """Return the words of at least `least` captions, most frequent first."""
     counts = Counter(
         word for text in captions for word in set(re.findall(r"[a-z]{3,}", text.lower()))
     )
@@ -37,7 +37,7 @@ def caption_words(captions: Iterable[str], least: int = 3) -> list[str]:
 
 
 def prompts(words: Sequence[str], seed: int, each: int) -> list[str]:
-    """`each` prompts for every word, the first of them the bare word; deterministic for a seed."""
+    """Return `each` prompts for every word, the bare word first; a seed determines them."""
     rng = random.Random(seed)
     return [
         template.format(word)
@@ -47,13 +47,13 @@ def prompts(words: Sequence[str], seed: int, each: int) -> list[str]:
 
 
 def pairs(words: Sequence[str], seed: int, count: int) -> list[str]:
-    """`count` short phrases of two words each, as people type them into a search field."""
+    """Return `count` phrases of two words, such as people type into a search field."""
     rng = random.Random(seed)
     return [rng.choice(PAIRS).format(*rng.sample(words, 2)) for _ in range(count)]
 
 
 def corpus(captions: Sequence[str], labels: Sequence[str], teacher_vocabulary: Path) -> list[str]:
-    """Everything the text tower imitates, without repetition, in a fixed order."""
+    """Return all texts that the text tower imitates, without repetition, in a fixed order."""
     words = vocabulary(teacher_vocabulary)
     common = caption_words(captions)
     texts = [

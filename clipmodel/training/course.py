@@ -24,7 +24,7 @@ TINY = ModelConfig(
 
 @dataclass(frozen=True)
 class Look:
-    """A part of the training: pixels a side, and each source's share of a batch."""
+    """A part of the training: pixels a side, and the pictures of each source in a batch."""
 
     plan: Plan
     size: int
@@ -35,7 +35,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Course:
-    """The whole training: words first, then looks at pictures."""
+    """The whole training: first words, then several looks at pictures."""
 
     words: Plan
     looks: tuple[Look, ...]

@@ -1,4 +1,4 @@
-"""The material: pictures in memory, each with the captions that are true of it."""
+"""Collections of pictures in memory, each picture with captions that are true of it."""
 
 import csv
 import gzip
@@ -21,9 +21,9 @@ LABEL_PROMPTS = ("a photo of a {}", "a {}", "a picture of a {}", "a close-up pho
 
 @dataclass(frozen=True)
 class Collection:
-    """Pictures of one source and split. Row i of `pictures` bears `captions[i]`.
+    """Pictures of one source and split. Row i of `pictures` has `captions[i]`.
 
-    Of painted scenes it is also known which of a list of statements are true, and so which are not.
+    For painted scenes, `truths` tells which of a list of statements are true, and which are not.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Collection:
 
 
 def flickr8k(data: Path, split: Split) -> Collection:
-    """Photos of Flickr8k, 128×128, five captions each (research and education use)."""
+    """Return the photos of Flickr8k, 128×128, five captions each (research and education use)."""
     captions: dict[str, list[str]] = defaultdict(list)
     for row in _rows(data / "flickr8k/captions.tsv.gz"):
         if row["split"] == split:
@@ -48,7 +48,7 @@ def flickr8k(data: Path, split: Split) -> Collection:
 
 
 def tiny_imagenet(data: Path, split: Split) -> tuple[Collection, list[str]]:
-    """Pictures of 200 kinds of things, 64×64 (research use), and each picture's label."""
+    """Return pictures of 200 kinds of things, 64×64 (research use), and each picture's label."""
     labels = {
         r["image"]: r["label"]
         for r in _rows(data / "tiny_imagenet/labels.tsv.gz")
@@ -61,7 +61,7 @@ def tiny_imagenet(data: Path, split: Split) -> tuple[Collection, list[str]]:
 
 
 def label_captions(label: str) -> list[str]:
-    """A WordNet label ("goldfish, Carassius auratus") as captions; its first name counts twice."""
+    """Turn a WordNet label ("goldfish, Carassius auratus") into captions, its first name twice."""
     names = [name.strip() for name in label.split(",")]
     return [prompt.format(name) for name in (names[0], *names) for prompt in LABEL_PROMPTS]
 

@@ -1,4 +1,4 @@
-"""What a model finds: unseen pictures, and the encoders that a library uses."""
+"""Evaluation of a model on unseen pictures, with the encoders that a library uses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from clipmodel.image_encoder import ImageEncoder
-from clipmodel.loading import load_image_tower
 from clipmodel.model_folder import read_tensors
+from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import ModelFolder
-from clipmodel.text_encoder import TextEncoder
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import imagine, queries
+from clipmodel.torch_backend.image_encoder import ImageEncoder
+from clipmodel.torch_backend.loading import load_image_tower
 from clipmodel.training.data import flickr8k, tiny_imagenet
-from clipmodel.training.painting import paint
-from clipmodel.training.scenes import imagine, queries
 
-FEW = 100  # photos: as many as there are vectors of ViT-B/32 to compare with
+FIRST_PHOTOS = 100  # as many as there are vectors of ViT-B/32 to compare with
 ZERO_SHOT_PROMPTS = ("a photo of a {}", "a picture of a {}", "a close-up photo of a {}", "{}")
 
 
 def encode_pictures(
     folder: ModelFolder, pictures: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.float32]:
-    """(N, S, S, 3) -> (N, D), unit norm."""
+    """Encode N pictures (S, S, 3). Returns (N, D), unit norm."""
     encoder = ImageEncoder(folder)
     size = folder.config.vision.image_size
     parts = []
@@ -39,14 +39,14 @@ def encode_pictures(
 def recall(
     pictures: NDArray[np.float32], texts: NDArray[np.float32], owner: NDArray[np.int64], k: int
 ) -> float:
-    """The share of texts (i belongs to picture owner[i]) whose picture is among the k nearest."""
+    """Return the fraction of texts (i belongs to owner[i]) whose picture is in the top k."""
     scores = texts @ pictures.T  # (T, N)
     own = scores[np.arange(len(texts)), owner]
     return float(((scores > own[:, None]).sum(axis=1) < k).mean())
 
 
 def costs(folder: ModelFolder) -> dict[str, float]:
-    """Millions of parameters, and billions of operations (a product and a sum are two)."""
+    """Count parameters in millions, and operations in billions (a product and a sum are two)."""
     tower = load_image_tower(folder)
     size = folder.config.vision.image_size
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -61,7 +61,7 @@ def costs(folder: ModelFolder) -> dict[str, float]:
 
 
 def flickr_recall(folder: ModelFolder, data: Path) -> dict[str, float]:
-    """Text to image on the 1,000 test photos with their 5,000 captions, and on 100 of them."""
+    """Measure text-to-image recall on 1,000 test photos with 5,000 captions, and on 100 of them."""
     test = flickr8k(data, "test")
     owner = np.repeat(np.arange(len(test)), [len(captions) for captions in test.captions])
     texts = TextEncoder(folder).encode([text for captions in test.captions for text in captions])
@@ -70,13 +70,13 @@ def flickr_recall(folder: ModelFolder, data: Path) -> dict[str, float]:
         f"Flickr8k test, text to image, R@{k}": recall(pictures, texts, owner, k)
         for k in (1, 5, 10)
     }
-    few = owner < FEW
-    few_found = recall(pictures[:FEW], texts[few], owner[few], 10)
-    return measures | {f"… among its first {FEW} photos, R@10": few_found}
+    few = owner < FIRST_PHOTOS
+    few_found = recall(pictures[:FIRST_PHOTOS], texts[few], owner[few], 10)
+    return measures | {f"… among its first {FIRST_PHOTOS} photos, R@10": few_found}
 
 
 def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
-    """Top-1 and top-5 of 200 labels on 600 test pictures; a label is the mean of its prompts."""
+    """Measure top-1 and top-5 of 200 labels on 600 test pictures; a label averages its prompts."""
     test, labels = tiny_imagenet(data, "test")
     names = sorted(set(labels))
     texts = [prompt.format(name.split(",")[0]) for name in names for prompt in ZERO_SHOT_PROMPTS]
@@ -94,7 +94,7 @@ def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
 
 
 def scene_precision(folder: ModelFolder, count: int = 4000) -> dict[str, float]:
-    """Of the ten test scenes nearest to a query, the share of which it is true."""
+    """Measure for how many of the ten nearest test scenes a query is true."""
     size = folder.config.vision.image_size
     scenes = [imagine(seed, "test") for seed in range(count)]
     pictures = [np.asarray(paint(scene, size, size, seed)) for seed, scene in enumerate(scenes)]

@@ -1,4 +1,4 @@
-"""First the words: the text tower learns what the teacher says, before it meets a picture."""
+"""Words first: the text tower learns the teacher's vectors before any picture is shown."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,21 +13,21 @@ from clipmodel.training.batches import tokens
 from clipmodel.training.loop import mixed_precision
 from clipmodel.training.losses import imitation
 
-LONGEST = 40  # tokens of a text that are read; the longest captions have a few more
+MAX_TEXT_TOKENS = 40  # that are read; the longest captions have a few more
 
 
 def principal_axes(taught: NDArray[np.float16], dim: int) -> Tensor:
-    """(384, dim): where the teacher's vectors vary most, and the shared space begins."""
+    """Return the axes (384, dim) along which the teacher's vectors vary most: the first head."""
     vectors = taught.astype(np.float32)
     _, axes = np.linalg.eigh(vectors.T @ vectors)  # ascending
     return torch.from_numpy(np.ascontiguousarray(axes[:, ::-1][:, :dim]))
 
 
 class Lessons:
-    """Texts and what the teacher makes of them; a batch is a function of its step alone."""
+    """Texts with the teacher's vectors; a batch depends on its step alone."""
 
     def __init__(self, texts: Sequence[str], taught: NDArray[np.float16], seed: int) -> None:
-        ids = tokens(texts, longest=LONGEST).numpy().astype(np.int32)  # (N, L)
+        ids = tokens(texts, longest=MAX_TEXT_TOKENS).numpy().astype(np.int32)  # (N, L)
         self.lengths = (ids != 0).sum(axis=1)
         by_length = np.argsort(self.lengths, kind="stable")
         self.ids, self.lengths, self.taught = (
@@ -38,7 +38,7 @@ class Lessons:
         self.seed = seed
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """tokens (B, L) int64, taught (B, 384) float32; of like length: little is padding."""
+        """Return tokens (B, L) int64 and taught (B, 384) float32, with little padding."""
         rng = np.random.default_rng([self.seed, step])
         window = min(len(self.ids), 8 * size)
         rows = rng.integers(0, len(self.ids) - window + 1) + rng.integers(0, window, size)
@@ -49,7 +49,7 @@ class Lessons:
 def imitations(
     model: CLIP, head: Tensor, lessons: Lessons, size: int, device: str
 ) -> Callable[[range], Iterator[Tensor]]:
-    """Each step's loss: texts against the teacher's vectors, led into our space by head."""
+    """Return the losses of steps: texts against the teacher's vectors, mapped by head."""
 
     def losses(steps: range) -> Iterator[Tensor]:
         for step in steps:

@@ -1,4 +1,4 @@
-"""One optimisation, resumable: AdamW under a one-cycle schedule, saved as it goes."""
+"""A resumable optimisation: AdamW with a one-cycle schedule, saved at intervals."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clipmodel.image_encoder import has_native_bf16
+from clipmodel.torch_backend.image_encoder import has_native_bf16
 
-SAVE_EVERY = 100  # steps; what an interruption loses at most
+SAVE_EVERY = 100  # steps; an interruption loses at most these
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast."""
+    """The length and the rate of an optimisation."""
 
     name: str
     steps: int
@@ -26,7 +26,7 @@ class Plan:
 def optimise(
     learner: nn.Module, plan: Plan, losses: Callable[[range], Iterable[Tensor]], saved: Path
 ) -> None:
-    """Minimises `losses(steps)`, one a step; goes on from `saved` and leaves its end there."""
+    """Minimise `losses(steps)`, one for each step; resume from `saved`, and save there."""
     optimizer = torch.optim.AdamW(_groups(learner, plan.decay), lr=plan.rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.rate, total_steps=plan.steps + 1, pct_start=0.1
@@ -47,7 +47,7 @@ def optimise(
 
 
 def mixed_precision(device: str) -> torch.autocast:
-    """Products in bfloat16 where the machine has them: twice as many steps in the same time."""
+    """Return a context for products in bfloat16 where the machine has them: twice as fast."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or has_native_bf16())
 

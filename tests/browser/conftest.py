@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from clipmodel.training.painting import paint
-from clipmodel.training.scenes import Part, Scene, imagine
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import Part, Scene, imagine
 from retrieval import Library
 from retrieval.locate import beside
 

@@ -16,8 +16,7 @@ from clipmodel.errors import CheckpointError, ModelNotFound
 from clipmodel.model import CLIP
 from clipmodel.pretrained import ModelFolder, save_folder
 from clipmodel.registry import OPENAI_MEAN, OPENAI_STD
-
-from .conftest import shake
+from tests.clipmodel.small import shake
 
 SMALL = ModelConfig(
     embed_dim=32,
@@ -137,8 +136,8 @@ def test_a_model_as_it_is_loaded(small: ModelFolder) -> None:
 
 def test_half_weights_as_on_cuda(small: ModelFolder) -> None:
     """Which weights are float16, and that every dtype along the way fits."""
-    from clipmodel.loading import load_model
     from clipmodel.model import in_dtype
+    from clipmodel.torch_backend.loading import load_model
 
     full = load_model(small, "cpu")
     half = load_model(small, "cpu")

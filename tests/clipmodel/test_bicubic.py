@@ -8,7 +8,7 @@ from PIL import Image
 
 from clipmodel import bicubic
 from clipmodel.bicubic import Box
-from clipmodel.numpy_image_encoder import NumpyImageEncoder
+from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.preprocess import crop, resize
 from clipmodel.pretrained import resolve
 

@@ -104,7 +104,7 @@ def test_a_bar_is_shown(server: Server, tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path) -> None:
     server.stop_after = 3_000_000
-    with pytest.raises(DownloadError, match="3,000,000 of 10,240,000 bytes.*goes on from there"):
+    with pytest.raises(DownloadError, match="3,000,000 of 10,240,000 bytes.*next attempt resumes"):
         fetch(server, tmp_path / "model.pt")
     assert left(tmp_path) == ["model.pt.part"]
     server.stop_after = None
@@ -136,7 +136,7 @@ def test_a_body_without_a_length(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_wrong_sum_says_so_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=f"came with the sha256 {SHA256}, not 00ff"):
+    with pytest.raises(DownloadError, match=f"has the sha256 {SHA256}, not 00ff"):
         fetch(server, tmp_path / "model.pt", sha256="00ff")
     assert left(tmp_path) == []
 
@@ -152,7 +152,7 @@ def test_a_wrong_beginning_is_found_at_the_end(server: Server, tmp_path: Path) -
 def test_what_is_too_large_for_a_model(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: bool
 ) -> None:
-    monkeypatch.setattr(module, "LARGEST", 2_000_000)
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 2_000_000)
     server.length = length
     with pytest.raises(DownloadError, match="10,240,000 bytes|does not end after 2,000,000"):
         fetch(server, tmp_path / "model.pt")
@@ -161,7 +161,7 @@ def test_what_is_too_large_for_a_model(
 def test_a_body_that_never_ends(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LARGEST", 30_000_000)
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 30_000_000)
     server.length, server.endless = False, True
     with pytest.raises(DownloadError, match="does not end after 30,000,000 bytes"):
         fetch(server, tmp_path / "model.pt")
@@ -211,7 +211,7 @@ def test_other_redirects_are_refused(server: Server, tmp_path: Path, elsewhere: 
 def test_no_server_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         port = closed.server_port
-    with pytest.raises(DownloadError, match="refused.*put the file at .*model.pt yourself"):
+    with pytest.raises(DownloadError, match="refused.*save the file as .*model.pt yourself"):
         download(f"http://127.0.0.1:{port}/m.pt", SHA256, tmp_path / "model.pt", progress=False)
 
 

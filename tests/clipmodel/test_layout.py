@@ -5,8 +5,7 @@ from torch import Tensor
 
 from clipmodel.config import ModelConfig, TextConfig, VisionConfig
 from clipmodel.model import CLIP, VisionTransformer
-
-from .conftest import pictures, shake, texts
+from tests.clipmodel.small import pictures, shake, texts
 
 CONFIG = ModelConfig(
     embed_dim=24,

@@ -12,8 +12,8 @@ import torch
 
 import clipmodel
 from clipmodel.model_folder import ModelFolder
+from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.pretrained import resolve
-from clipmodel.text_encoder import TextEncoder
 
 VECTORS = Path(__file__).parents[2] / "../shared/data/clip_vectors"
 

@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clipmodel.model import CLIP
-
-from .conftest import FAMILIES, MEAN, STD, loaded, model_cfg, pictures, texts
+from tests.clipmodel.small import FAMILIES, MEAN, STD, loaded, model_cfg, pictures, texts
 
 Build = Callable[[str], nn.Module]
 
@@ -70,7 +69,7 @@ def test_openclip_with_a_text_tower_of_its_own(tmp_path: Path) -> None:
     """CustomTextCLIP: the text tower's weights under `text.`."""
     from open_clip.model import CustomTextCLIP
 
-    from .conftest import shake
+    from tests.clipmodel.small import shake
 
     reference = shake(CustomTextCLIP(**model_cfg("vit quick_gelu")))
     save(reference, tmp_path / "open_clip_model.safetensors")

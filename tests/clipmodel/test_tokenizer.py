@@ -115,7 +115,7 @@ def test_rows_are_padded_with_zeros() -> None:
 
 def test_a_text_too_long_is_named_or_cut() -> None:
     text = "long " * 100
-    with pytest.raises(TextTooLong, match="long long.* has 100 tokens and 77 is the context"):
+    with pytest.raises(TextTooLong, match="long long.* has 100 tokens; the context has 77"):
         token_ids(["short", text])
     cut = token_ids(text, truncate=True)[0]
     assert cut[0] == START and cut[-1] == END and (cut != 0).all()

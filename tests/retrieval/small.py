@@ -38,7 +38,7 @@ class SmallEncoder:
 
     precision = "fp32"
     batch_size = 4
-    lanes = 2
+    slots = 2
 
     def __init__(self) -> None:
         self.pictures = 0

@@ -236,7 +236,7 @@ def test_damaged_weights_are_named_and_nothing_is_lost(home: Path, models: Model
     library = ("--library", photos)
     for options in ((), ("--device", "cpu")):
         said = refused("index", *library, *options)
-        assert f"{model}" in said and "is damaged" in said and "to have it made anew" in said
+        assert f"{model}" in said and "is damaged" in said and "to create it again" in said
     shutil.rmtree(model)
     shutil.copytree(models.small, model)
     assert "1 new, 1 unchanged" in ok("index", *library)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, text
 
+from clipmodel.families import as_json
 from clipmodel.model_folder import CONFIG, TEXT, VISION, ModelFolder
 from retrieval import catalog as catalog_module
 from retrieval import schema
@@ -33,7 +34,7 @@ from tests.retrieval.small import (
 from tests.torture.tally import Tally
 
 BATCH = SmallEncoder.batch_size  # pictures
-SHARE = BATCH // SmallEncoder.lanes  # that are committed together
+SHARE = BATCH // SmallEncoder.slots  # that are committed together
 
 
 class Scene:
@@ -83,7 +84,7 @@ def model_at(folder: Path) -> ModelFolder:
     """The small model as a folder that the program can be told of; it has no weights."""
     folder.mkdir(parents=True)
     model = small_model(folder.name)
-    held = {"name": folder.name, "digest": model.digest, **model.config.to_dict()}
+    held = {"name": folder.name, "digest": model.digest, **as_json(model.config)}
     (folder / CONFIG).write_text(json.dumps(held))
     for name in (VISION, TEXT):
         (folder / name).touch()

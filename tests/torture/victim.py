@@ -125,8 +125,8 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
             return vectors
 
     for name, encoder in (
-        ("numpy_image_encoder", "NumpyImageEncoder"),
-        ("image_encoder", "ImageEncoder"),
+        ("numpy_backend.image_encoder", "NumpyImageEncoder"),
+        ("torch_backend.image_encoder", "ImageEncoder"),
     ):
         sys.modules[f"clipmodel.{name}"] = module = types.ModuleType(name)
         setattr(module, encoder, Encoder)

@@ -1,0 +1,8 @@
+"""Read checkpoints that others wrote: any layout in, weights under our names and a config out.
+
+`files` finds the weights and the files beside them. `torch_zip`, with `pickles` for its table of
+contents, reads tensors and runs nothing; `layouts` gives them our names. `configs` reads settings
+that weights do not reveal, with `preprocessors` for pictures and `json_values` for single values;
+`towers` derives configs from them and from shapes. `read` composes these and checks every weight,
+and `vocabulary` checks that texts are split into CLIP's tokens.
+"""

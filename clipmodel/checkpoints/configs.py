@@ -1,0 +1,216 @@
+"""Settings that weights do not reveal: activations, width of a head, mean and std of the pixels.
+
+They are in a config beside the weights. Where they are not, an error asks for them: nothing is
+guessed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
+from clipmodel.checkpoints.preprocessors import prepared_by
+from clipmodel.config import Activation
+from clipmodel.errors import CheckpointError
+from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a model; None where no config gives one."""
+
+    vision_activation: Activation | None  # a ResNet needs none
+    text_activation: Activation | None
+    vision_head_width: int | None  # channels
+    text_head_width: int | None
+    mean: Triple | None  # of pixels in 0..1, per RGB channel
+    std: Triple | None
+    image_size: int | None = None  # pixels a side; the weights reveal it too
+
+
+OPENAI_SETTINGS = Settings(
+    OPENAI_ACTIVATION,
+    OPENAI_ACTIVATION,
+    OPENAI_HEAD_WIDTH,
+    OPENAI_HEAD_WIDTH,
+    OPENAI_MEAN,
+    OPENAI_STD,
+)
+
+
+def settings_of_user(path: Path) -> Settings:
+    """Read a file that a user wrote: any of activation, head_width, mean and std; the first two
+    also for one tower, as in `text_activation`.
+    """
+    held = read_json(path)
+    known = {"activation", "head_width", "mean", "std"}
+    known |= {
+        f"{tower}_{key}" for tower in ("vision", "text") for key in ("activation", "head_width")
+    }
+    if held.keys() - known:
+        raise CheckpointError(
+            f"{path} sets {', '.join(sorted(held.keys() - known))}; "
+            f"it may set {', '.join(sorted(known))}"
+        )
+    return Settings(
+        vision_activation=_activation(path, held.get("vision_activation", held.get("activation"))),
+        text_activation=_activation(path, held.get("text_activation", held.get("activation"))),
+        vision_head_width=whole(
+            path, "head_width", held.get("vision_head_width", held.get("head_width"))
+        ),
+        text_head_width=whole(
+            path, "head_width", held.get("text_head_width", held.get("head_width"))
+        ),
+        mean=triple(path, "mean", held.get("mean")),
+        std=triple(path, "std", held.get("std")),
+    )
+
+
+# --- OpenCLIP: open_clip_config.json ---
+
+# These change only shapes or the training; any other setting changes the computation.
+_OPENCLIP_VISION = {
+    "image_size",
+    "layers",
+    "width",
+    "patch_size",
+    "head_width",
+    "mlp_ratio",
+    "patch_dropout",
+    "output_tokens",
+}
+_OPENCLIP_TEXT = {
+    "context_length",
+    "vocab_size",
+    "width",
+    "heads",
+    "layers",
+    "mlp_ratio",
+    "output_tokens",
+}
+_OPENCLIP_HARMLESS: dict[str, Any] = {
+    "mode": ("RGB",),
+    "fill_color": None,  # of a border, which pictures resized by their shorter side do not have
+    "pool_type": ("tok", "argmax"),
+    "pos_embed_type": ("learnable",),
+    "proj_type": ("linear",),
+    "block_type": ("default",),
+    "hf_tokenizer_name": None,  # None: any value; it names this tokenizer, or is unused
+    "tokenizer_kwargs": (),
+    "pad_id": None,
+    "eos_id": None,
+    "hf_model_pretrained": None,
+    "hf_proj_type": None,
+    "hf_pooler_type": None,
+    "attn_pooler_queries": None,
+    "attn_pooler_heads": None,
+    "timm_model_pretrained": None,
+    "timm_pool": None,
+    "timm_proj": None,
+    "timm_drop": None,
+}
+
+
+_OPENCLIP_PIXELS = {"interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+def settings_of_openclip(path: Path) -> Settings:
+    """Read OpenCLIP's config, with OpenCLIP's defaults for missing settings."""
+    held = read_json(path)
+    model, pixels = part(path, held, "model_cfg"), part(path, held, "preprocess_cfg")
+    vision, text = part(path, model, "vision_cfg"), part(path, model, "text_cfg")
+    _refuse(path, "vision_cfg", vision, _OPENCLIP_VISION)
+    _refuse(path, "text_cfg", text, _OPENCLIP_TEXT)
+    for key in ("multimodal_cfg", "init_logit_bias"):
+        if model.get(key) is not None:
+            raise CheckpointError(f"layout not supported: {path} sets {key}")
+    for key, expected in _OPENCLIP_PIXELS.items():
+        if pixels.get(key, expected) != expected:
+            raise CheckpointError(
+                f"layout not supported: {path} resizes pictures another way ({key}={pixels[key]!r})"
+            )
+    _refuse(path, "preprocess_cfg", pixels, {"size", "mean", "std", *_OPENCLIP_PIXELS})
+    size = pixels.get("size", vision.get("image_size"))
+    activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
+    text_width, heads = text.get("width", 512), text.get("heads", 8)
+    return Settings(
+        vision_activation=activation,
+        text_activation=activation,
+        vision_head_width=whole(path, "head_width", vision.get("head_width", 64)),
+        text_head_width=_head_width(path, text_width, heads),
+        mean=triple(path, "mean", pixels.get("mean")),
+        std=triple(path, "std", pixels.get("std")),
+        image_size=square(path, "size", size),
+    )
+
+
+def _refuse(path: Path, where: str, held: Mapping[str, Any], known: set[str]) -> None:
+    for key, value in held.items():
+        if key in known or value in (None, False, {}):
+            continue
+        allowed = _OPENCLIP_HARMLESS.get(key, ())
+        if allowed is not None and value not in allowed:
+            raise CheckpointError(f"layout not supported: {path} sets {where}.{key} = {value!r}")
+
+
+# --- Hugging Face: config.json, preprocessor_config.json and processor_config.json ---
+
+
+def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Settings:
+    """Read a CLIPModel's config, with CLIPConfig's defaults for missing settings.
+
+    pixels, processor: the files in which transformers before 5, and 5, describe preprocessing.
+    """
+    held = read_json(config)
+    if held.get("model_type") != "clip":
+        raise CheckpointError(
+            f"layout not supported: {config} describes a {held.get('model_type')!r}, not a 'clip'"
+        )
+    vision, text = _tower(config, held, "vision_config"), _tower(config, held, "text_config")
+    for where, tower in (("vision_config", vision), ("text_config", text)):
+        if tower.get("layer_norm_eps", 1e-5) != 1e-5:
+            raise CheckpointError(f"layout not supported: {config} sets {where}.layer_norm_eps")
+    end, vocabulary = text.get("eos_token_id", 49407), text.get("vocab_size", 49408)
+    if end not in (
+        2,
+        vocabulary - 1,
+    ):  # 2: a mistake of early versions, which used the highest token as well
+        raise CheckpointError(
+            f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
+        )
+    prepared = prepared_by(pixels, processor)
+    return Settings(
+        vision_activation=_activation(config, vision.get("hidden_act", "quick_gelu")),
+        text_activation=_activation(config, text.get("hidden_act", "quick_gelu")),
+        vision_head_width=_head_width(
+            config, vision.get("hidden_size", 768), vision.get("num_attention_heads", 12)
+        ),
+        text_head_width=_head_width(
+            config, text.get("hidden_size", 512), text.get("num_attention_heads", 8)
+        ),
+        mean=prepared.mean,
+        std=prepared.std,
+        image_size=prepared.size or whole(config, "image_size", vision.get("image_size")),
+    )
+
+
+def _tower(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a tower's config. Older versions wrote `text_config_dict`, which takes precedence."""
+    return part(path, held, key) | part(path, held, f"{key}_dict")
+
+
+def _activation(path: Path, value: object) -> Activation | None:
+    if value is not None and value not in get_args(Activation):
+        raise CheckpointError(
+            f"{path}: the activation {value!r} is not supported, "
+            f"only {' and '.join(get_args(Activation))}"
+        )
+    return cast("Activation | None", value)
+
+
+def _head_width(path: Path, width: object, heads: object) -> int:
+    width, heads = whole(path, "a width", width), whole(path, "a number of heads", heads)
+    if width is None or heads is None or width % heads:
+        raise CheckpointError(f"{path}: a width of {width} does not divide into {heads} heads")
+    return width // heads

@@ -1,0 +1,199 @@
+"""Other layouts' names of weights -> ours, recognised by the names; what their shapes reveal."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from clipmodel.errors import CheckpointError
+
+Layout = Literal["openai", "openclip", "huggingface"]
+
+# Scalars that only OpenAI's own code stores beside the weights.
+_OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
+# Signs of models that resemble CLIP but compute something else.
+_OTHERS = {
+    "visual.trunk.": "an image tower of timm's",
+    "visual.attn_pool.": "an attentional pool",
+    "text_decoder.": "CoCa",
+    "logit_bias": "SigLIP",
+    "text.transformer.embeddings.": "a text tower of Hugging Face's",
+    "text.cls_emb": "a class token in the text tower",
+    "text_projection.bias": "a text projection with a bias",
+    "text.text_projection.bias": "a text projection with a bias",
+    "ls_1.gamma": "layer scale",
+    "visual.head.": "an image tower of another family",
+}
+_HF_TOP = {
+    "visual_projection.weight": "visual.proj",
+    "text_projection.weight": "text.text_projection",
+    "logit_scale": "logit_scale",
+    "vision_model.embeddings.class_embedding": "visual.class_embedding",
+    "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
+    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",  # their spelling
+    "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
+    "vision_model.post_layernorm.weight": "visual.ln_post.weight",
+    "vision_model.post_layernorm.bias": "visual.ln_post.bias",
+    "text_model.embeddings.token_embedding.weight": "text.token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight": "text.positional_embedding",
+    "text_model.final_layer_norm.weight": "text.ln_final.weight",
+    "text_model.final_layer_norm.bias": "text.ln_final.bias",
+}
+_HF_BLOCK = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+_HF_TOWERS = {"vision_model.encoder.layers.": "visual", "text_model.encoder.layers.": "text"}
+
+
+def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]:
+    """Return the same weights under our names, and the layout they came in.
+
+    Raises CheckpointError for weights of another model, or of a CLIP that is not supported.
+    """
+    tensors = _unwrapped(tensors)
+    for sign, what in _OTHERS.items():
+        if any(name.startswith(sign) or sign in name and sign == "ls_1.gamma" for name in tensors):
+            raise CheckpointError(f"layout not supported: {what} ({sign.rstrip('.')})")
+    if any(name.startswith(("text_model.", "vision_model.")) for name in tensors):
+        return _from_huggingface(tensors), "huggingface"
+    if not any(name.startswith("visual.") for name in tensors):
+        raise CheckpointError(
+            f"these are not the weights of a CLIP; their names are {_some(tensors) or 'missing'}"
+        )
+    layout: Layout = "openai" if tensors.keys() >= _OPENAI_MARKS else "openclip"
+    weights = {
+        _our_name(name): tensor for name, tensor in tensors.items() if name not in _OPENAI_MARKS
+    }
+    return _with_scalar_scale(weights), layout
+
+
+def layers(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """Count the numbers that follow `prefix` in the names."""
+    return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
+
+
+def shape(weights: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    """Return the shape of a weight. Raises CheckpointError for other dimensions, or if missing."""
+    if name not in weights:
+        raise CheckpointError(f"the weights lack {name}")
+    found = tuple(weights[name].shape)
+    if len(found) != dimensions or 0 in found:
+        raise CheckpointError(f"{name} has the shape {found}, not one of {dimensions} dimensions")
+    return found
+
+
+def side(weights: Mapping[str, Tensor], name: str) -> int:
+    """Return the side of the square of places that the position embedding `name` covers."""
+    places = shape(weights, name, 2)[0] - 1
+    if math.isqrt(places) ** 2 != places:
+        raise CheckpointError(f"layout not supported: {name} is for pictures that are not square")
+    return math.isqrt(places)
+
+
+def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Remove the prefix that DistributedDataParallel adds to every name."""
+    if tensors and all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _our_name(name: str) -> str:
+    """Add `text.` to the text tower's names, which have no prefix in OpenAI's model."""
+    ours = name == "logit_scale" or name.startswith(("visual.", "text."))
+    return name if ours else f"text.{name}"
+
+
+def _with_scalar_scale(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    scale = weights.get("logit_scale")
+    if scale is not None and scale.numel() == 1:  # some store it as a vector of one
+        weights["logit_scale"] = scale.reshape(())
+    return weights
+
+
+def _from_huggingface(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.endswith("embeddings.position_ids"):
+            continue  # 0, 1, 2 …: a buffer of older versions
+        ours = _HF_TOP.get(name) or _block_name(name)
+        if ours is None:
+            continue  # q, k or v, which are joined below, or unknown
+        projects = name in ("visual_projection.weight", "text_projection.weight")
+        weights[ours] = (
+            tensor.T.contiguous() if projects and tensor.ndim == 2 else tensor
+        )  # (D, W) -> (W, D)
+    weights |= _joined(tensors)
+    unknown = [name for name in tensors if not _is_known(name)]
+    if unknown:
+        raise CheckpointError(f"layout not supported: the weights hold {_some(unknown)}")
+    return _with_scalar_scale(weights)
+
+
+def _is_known(name: str) -> bool:
+    return (
+        name in _HF_TOP
+        or _block_name(name) is not None
+        or _part(name) is not None
+        or "position_ids" in name
+    )
+
+
+def _block_name(name: str) -> str | None:
+    """Translate text_model.encoder.layers.3.mlp.fc1.bias to text.….resblocks.3.mlp.c_fc.bias."""
+    for prefix, tower in _HF_TOWERS.items():
+        if name.startswith(prefix):
+            number, _, rest = name.removeprefix(prefix).partition(".")
+            module, _, kind = rest.rpartition(".")
+            if module in _HF_BLOCK:
+                return f"{tower}.transformer.resblocks.{number}.{_HF_BLOCK[module]}.{kind}"
+    return None
+
+
+def _part(name: str) -> tuple[str, str] | None:
+    """Split …layers.3.self_attn.q_proj.bias into (text…3.attn.in_proj_bias, q_proj)."""
+    for prefix, tower in _HF_TOWERS.items():
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        pieces = rest.split(".")
+        if (
+            name.startswith(prefix)
+            and len(pieces) == 3
+            and pieces[0] == "self_attn"
+            and pieces[1] in _QKV
+        ):
+            return f"{tower}.transformer.resblocks.{number}.attn.in_proj_{pieces[2]}", pieces[1]
+    return None
+
+
+_QKV = ("q_proj", "k_proj", "v_proj")
+
+
+def _joined(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join three projections into the one of our attention."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        part = _part(name)
+        if part is not None:
+            groups.setdefault(part[0], {})[part[1]] = tensor
+    joined = {}
+    for ours, parts in groups.items():
+        ordered = [parts[key] for key in _QKV if key in parts]
+        if (
+            len(ordered) < 3
+            or len({tensor.shape for tensor in ordered}) > 1
+            or ordered[0].ndim == 0
+        ):
+            raise CheckpointError(f"the three parts of {ours} do not fit together")
+        joined[ours] = torch.cat(ordered)  # three (W, W) -> (3W, W)
+    return joined
+
+
+def _some(names: Mapping[str, Tensor] | list[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")

@@ -1,0 +1,63 @@
+"""Configs of towers, from the shapes of their weights and the settings that shapes do not reveal.
+
+Each family has one function, which families.py names.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+from torch import Tensor
+
+from clipmodel.checkpoints.configs import Settings
+from clipmodel.checkpoints.layouts import layers, shape, side
+from clipmodel.config import Activation, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.errors import CheckpointError
+
+Weights = Mapping[str, Tensor]
+
+
+def vision_transformer(weights: Weights, settings: Settings) -> VisionConfig:
+    width, _, patch, _ = shape(weights, "visual.conv1.weight", 4)
+    return VisionConfig(
+        image_size=patch * side(weights, "visual.positional_embedding"),
+        patch_size=patch,
+        width=width,
+        layers=layers(weights, "visual.transformer.resblocks."),
+        heads=_heads("image", width, settings.vision_head_width),
+        mlp_width=shape(weights, "visual.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
+        activation=cast(Activation, settings.vision_activation),
+    )
+
+
+def resnet(weights: Weights, settings: Settings) -> ResNetConfig:
+    width = shape(weights, "visual.layer1.0.conv1.weight", 4)[0]
+    first, second, third, fourth = (
+        layers(weights, f"visual.layer{number}.") for number in (1, 2, 3, 4)
+    )
+    return ResNetConfig(
+        image_size=32 * side(weights, "visual.attnpool.positional_embedding"),
+        width=width,
+        layers=(first, second, third, fourth),
+        heads=_heads("image", 32 * width, settings.vision_head_width),
+    )
+
+
+def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
+    vocab_size, width = shape(weights, "text.token_embedding.weight", 2)
+    return TextConfig(
+        context_length=shape(weights, "text.positional_embedding", 2)[0],
+        vocab_size=vocab_size,
+        width=width,
+        layers=layers(weights, "text.transformer.resblocks."),
+        heads=_heads("text", width, settings.text_head_width),
+        mlp_width=shape(weights, "text.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
+        activation=cast(Activation, settings.text_activation),
+    )
+
+
+def _heads(tower: str, width: int, head_width: int | None) -> int:
+    if not head_width or width % head_width:
+        raise CheckpointError(
+            f"the {tower} tower's width {width} does not divide into heads of {head_width}"
+        )
+    return width // head_width

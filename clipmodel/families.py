@@ -1,0 +1,204 @@
+"""The families of towers: one entry holds all that the rest of this package needs of a family.
+
+A model has an image tower of one family and a text tower of another. To add a family, write its
+config (in config.py) and its towers, and an entry here; no other module asks which family a model
+has.
+
+The functions of an entry are imported when they are called: a search by words loads neither torch
+nor an image tower.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from clipmodel.config import (
+    ImageTowerConfig,
+    ModelConfig,
+    ResNetConfig,
+    TextConfig,
+    TextTowerConfig,
+    VisionConfig,
+)
+from clipmodel.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import nn
+
+    from clipmodel.checkpoints.configs import Settings
+    from clipmodel.numpy_backend.weights import Floats, Weights
+    from clipmodel.shapes import Shapes
+    from clipmodel.torch_backend.inference import Setup
+
+    Tensors = Mapping[str, torch.Tensor]
+
+Config = TypeVar("Config", bound=ImageTowerConfig | TextTowerConfig)
+
+
+@dataclass(frozen=True)
+class Family(Generic[Config]):
+    """The parts of an entry that both kinds of towers have. D is the dimension that they share."""
+
+    name: str  # in config.json
+    config: type[Config]  # its fields, but for tuples, are what JSON holds
+    sign: str  # a weight, by our name, that checkpoints of this family alone hold
+    needed: tuple[str, ...]  # the fields of Settings that are part of its config
+    read_config: "Callable[[Tensors, Settings], Config]"  # from weights under our names
+    shapes: "Callable[[Config, int], Shapes]"  # (config, D) -> names and shapes of its weights
+    module: "Callable[[Config, int], nn.Module]"  # (config, D) -> the tower, its weights unset
+
+
+@dataclass(frozen=True)
+class ImageFamily(Family[ImageTowerConfig]):
+    """A kind of image tower. Its module takes (B, 3, S, S) normalised pixels and returns (B, D)."""
+
+    # (filled module, setup) -> a function from (B, S, S, 3) uint8 pixels to (B, D), for inference
+    # alone; it may take the module apart
+    quick: "Callable[[nn.Module, Setup], Callable[[torch.Tensor], torch.Tensor]]"
+    # (weights, config) -> a function from (B, S, S, 3) normalised pixels to (B, D)
+    numpy: "Callable[[Weights, Any], Callable[[Floats], Floats]]"
+    # (RGB picture, S) -> (S, S, 3): how pictures are resized and cropped
+    to_pixels: "Callable[[Image.Image, int], NDArray[np.uint8]]"
+    # config -> the transform of OpenAI's interface: picture -> (3, S, S) normalised
+    transform: "Callable[[ModelConfig], Callable[[Image.Image], torch.Tensor]]"
+
+
+@dataclass(frozen=True)
+class TextFamily(Family[TextTowerConfig]):
+    """A kind of text tower. Its module takes (B, L) token ids and returns (B, D)."""
+
+    # (weights, config) -> a function from (B, L) ids, none of them padding, to (B, D)
+    numpy: "Callable[[Weights, Any], Callable[[NDArray[np.int64]], Floats]]"
+    # (texts, L, truncate) -> (B, L), zeros after the end
+    token_ids: "Callable[[Sequence[str], int, bool], NDArray[np.int64]]"
+    # (config, files beside the weights): raises CheckpointError for another tokenizer's model
+    check_vocabulary: "Callable[[Any, Mapping[str, Path]], None]"
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function, given as `module:name`, that is imported when it is called."""
+
+    path: str
+
+    def __call__(self, *given: object) -> Any:
+        module, _, name = self.path.partition(":")
+        return getattr(import_module(module), name)(*given)
+
+
+IMAGE_FAMILIES = (
+    ImageFamily(
+        name="vit",
+        config=VisionConfig,
+        sign="visual.class_embedding",
+        needed=("vision_activation", "vision_head_width"),
+        read_config=Later("clipmodel.checkpoints.towers:vision_transformer"),
+        shapes=Later("clipmodel.shapes:of_vision_transformer"),
+        module=Later("clipmodel.model:VisionTransformer"),
+        quick=Later("clipmodel.torch_backend.inference:quick_vit"),
+        numpy=Later("clipmodel.numpy_backend.vision:VisionTransformer"),
+        to_pixels=Later("clipmodel.preprocess:to_pixels"),
+        transform=Later("clipmodel.preprocess:transform"),
+    ),
+    ImageFamily(
+        name="resnet",
+        config=ResNetConfig,
+        sign="visual.layer1.0.conv1.weight",
+        needed=("vision_head_width",),
+        read_config=Later("clipmodel.checkpoints.towers:resnet"),
+        shapes=Later("clipmodel.shapes:of_resnet"),
+        module=Later("clipmodel.resnet:ModifiedResNet"),
+        quick=Later("clipmodel.torch_backend.inference:quick_resnet"),
+        numpy=Later("clipmodel.numpy_backend.vision:ModifiedResNet"),
+        to_pixels=Later("clipmodel.preprocess:to_pixels"),
+        transform=Later("clipmodel.preprocess:transform"),
+    ),
+)
+
+TEXT_FAMILIES = (
+    TextFamily(
+        name="clip",
+        config=TextConfig,
+        sign="text.token_embedding.weight",
+        needed=("text_activation", "text_head_width"),
+        read_config=Later("clipmodel.checkpoints.towers:text_transformer"),
+        shapes=Later("clipmodel.shapes:of_text_transformer"),
+        module=Later("clipmodel.model:TextTransformer"),
+        numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
+        token_ids=Later("clipmodel.tokenizer:token_ids"),
+        check_vocabulary=Later("clipmodel.checkpoints.vocabulary:check_vocabulary"),
+    ),
+)
+
+AnyFamily = TypeVar("AnyFamily", ImageFamily, TextFamily)
+
+
+def image_family(config: ImageTowerConfig) -> ImageFamily:
+    """Return the family whose config this is."""
+    return next(family for family in IMAGE_FAMILIES if type(config) is family.config)
+
+
+def text_family(config: TextTowerConfig) -> TextFamily:
+    """Return the family whose config this is."""
+    return next(family for family in TEXT_FAMILIES if type(config) is family.config)
+
+
+def family_of_weights(families: Sequence[AnyFamily], names: Mapping[str, object]) -> AnyFamily:
+    """Return the family whose sign is among the names of the weights. Raises CheckpointError."""
+    for family in families:
+        if family.sign in names:
+            return family
+    signs = " or ".join(family.sign for family in families)
+    raise CheckpointError(f"layout not supported: the weights lack {signs}")
+
+
+# --- a model's config as config.json holds it ---
+
+
+def as_json(config: ModelConfig) -> dict[str, Any]:
+    """Return the JSON object that `from_json` reads."""
+    families = {
+        "image_family": image_family(config.vision).name,
+        "text_family": text_family(config.text).name,
+    }
+    return families | asdict(config)
+
+
+def from_json(held: Mapping[str, Any]) -> ModelConfig:
+    """Return the config that a JSON object holds. Raises TypeError or KeyError for a missing or
+    unknown field, and CheckpointError for an unknown family.
+    """
+    image = _named(IMAGE_FAMILIES, held.get("image_family"), held["vision"])
+    text = _named(TEXT_FAMILIES, held.get("text_family"), held["text"])
+    return ModelConfig(
+        embed_dim=held["embed_dim"],
+        vision=image.config(**_with_tuples(held["vision"])),
+        text=text.config(**_with_tuples(held["text"])),
+        mean=tuple(held["mean"]),
+        std=tuple(held["std"]),
+    )
+
+
+def _named(
+    families: Sequence[AnyFamily], name: str | None, held: Mapping[str, object]
+) -> AnyFamily:
+    """Return the family of that name; without a name, as older versions wrote, by the fields."""
+    for family in families:
+        names = {field.name for field in fields(family.config)}
+        if family.name == name or (name is None and names == held.keys()):
+            return family
+    if name is None:
+        raise TypeError(f"no family of towers has the fields {', '.join(held)}")
+    raise CheckpointError(
+        f"its tower belongs to the family {name!r}, which this version does not know; update it"
+    )
+
+
+def _with_tuples(held: Mapping[str, object]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in held.items()}

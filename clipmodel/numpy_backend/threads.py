@@ -1,0 +1,71 @@
+"""Matrix products on all cores, in threads of our own.
+
+BLAS's threads spin while they wait for each other, which takes a hundred times as long when another
+program, such as an index run, keeps a core busy. Ours sleep.
+"""
+
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from clipmodel.numpy_backend.weights import Floats
+from clipmodel.pools import Threads, TryLock
+
+WORTH_A_THREAD = 1 << 21  # multiplications, which take 40 us
+FEW_ROWS = 8  # a product of fewer takes as long, as it waits for the matrix
+
+_sharing = TryLock()
+
+
+def shared_product(x: Floats, matrix: Floats) -> Floats:
+    """Multiply x (R, I) by matrix (I, O). Of many calls at once, one is helped by the threads."""
+    parts = min(threads_of_blas(), max(len(x), FEW_ROWS) * matrix.size // WORTH_A_THREAD)
+    if parts < 2:
+        return x @ matrix
+    with _sharing.tried() as is_alone:
+        return _shared(x, matrix, parts) if is_alone else x @ matrix
+
+
+@cache
+def threads_of_blas() -> int:
+    """Return how many threads NumPy's BLAS would use, and limit it to one for the whole process:
+    threads cannot have settings of their own.
+    """
+    held = ThreadpoolController().select(user_api="blas").lib_controllers
+    numpys = [each for each in held if "faiss" not in Path(each.filepath).parent.name]  # its own
+    most = max((each.num_threads for each in numpys), default=1)
+    for each in numpys:
+        each.set_num_threads(1)
+    return most
+
+
+def _shared(x: Floats, matrix: Floats, parts: int) -> Floats:
+    made = np.empty((len(x), matrix.shape[1]), np.float32)
+    is_tall = len(x) > matrix.shape[1]
+    longer = max(made.shape)
+    ends = [longer * part // parts for part in range(parts + 1)]
+
+    def multiply(of: slice) -> None:
+        if is_tall:
+            np.matmul(x[of], matrix, made[of])
+        else:
+            np.matmul(x, matrix[:, of], made[:, of])
+
+    *theirs, ours = map(slice, ends, ends[1:])
+    waiting = []
+    with suppress(RuntimeError):  # no thread can be started, or Python is about to end
+        for of in theirs:
+            waiting.append(_threads().submit(multiply, of))
+    for of in [*theirs[len(waiting) :], ours]:
+        multiply(of)
+    for part in waiting:
+        part.result()
+    return made
+
+
+@cache
+def _threads() -> Threads:
+    return Threads(threads_of_blas() - 1, "product")

@@ -1,0 +1,57 @@
+"""Image towers made fast for inference: uint8 pixels in, embeddings out.
+
+Each family has one function, which families.py names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from clipmodel.model import VisionTransformer, in_dtype
+from clipmodel.torch_backend.fusing import fold_norms, use_silu
+from clipmodel.torch_backend.onednn_vit import OneDnnVit, can_pack
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The device and precision of a tower, and mean and deviation of its pixels in 0..1."""
+
+    device: str
+    dtype: torch.dtype
+    mean: Tensor  # (3,)
+    std: Tensor  # (3,)
+
+
+def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
+    """Pack the weights where the processor benefits, else use torch's own activation."""
+    assert isinstance(tower, VisionTransformer)
+    if setup.device == "cpu" and can_pack(setup.dtype):
+        return OneDnnVit(tower, setup.dtype, setup.mean, setup.std)
+    use_silu(tower)
+    return Normalised(tower, setup)
+
+
+def quick_resnet(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
+    """Fold the batch norms into the convolutions, which are faster with channels last."""
+    fold_norms(tower)
+    return Normalised(tower.to(memory_format=torch.channels_last), setup)
+
+
+class Normalised:
+    """A tower for normalised pixels that is given bytes."""
+
+    def __init__(self, tower: nn.Module, setup: Setup) -> None:
+        in_dtype(tower, setup.dtype)
+        self._tower = tower.to(setup.device)
+        self._mean = setup.mean.view(3, 1, 1).to(setup.device) * 255
+        self._std = setup.std.view(3, 1, 1).to(setup.device) * 255
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """pixels: (B, S, S, 3) uint8, on the CPU. Returns (B, D), on the tower's device."""
+        batch = pixels.permute(0, 3, 1, 2)  # (B, 3, S, S)
+        if self._mean.is_cuda:
+            batch = batch.pin_memory()
+        batch = batch.to(self._mean.device, non_blocking=True).float()  # channels last
+        return self._tower((batch - self._mean) / self._std)  # type: ignore[no-any-return]

@@ -1,0 +1,125 @@
+"""The vision transformer of model.py in the form that x86 processors compute fastest.
+
+- The weights of each product are packed for oneDNN, which on a Zen 5 is twice as fast in float32,
+  and a sixth faster in bfloat16.
+- Pixels are bytes: mean and deviation are folded into the weights of the patches.
+- The last block computes the class token alone, since nothing else is read.
+"""
+
+import platform
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
+from clipmodel.torch_backend.fusing import use_silu
+
+GREY = 128  # subtracted from each value; the differences are small, and exact in bfloat16
+
+
+def can_pack(dtype: torch.dtype) -> bool:
+    """Return whether the processor and torch have the operators (those of torch's compiler)."""
+    return (
+        dtype in (torch.float32, torch.bfloat16)
+        and platform.machine().lower() in ("x86_64", "amd64")
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
+
+
+class OneDnnVit:
+    """A tower for inference that any number of threads may call.
+
+    It takes the blocks out of the given tower, which must not be used afterwards.
+    """
+
+    def __init__(
+        self, tower: VisionTransformer, dtype: torch.dtype, mean: Tensor, std: Tensor
+    ) -> None:
+        """tower: in float32. mean, std: (3,), of pixels from 0 to 1."""
+        self._side = tower.conv1.kernel_size[0]  # pixels, of a patch
+        weight = tower.conv1.weight.permute(0, 2, 3, 1)  # (W, P, P, 3), as pixels lie
+        self._patches = Product((weight / (255 * std)).flatten(1).to(dtype), None)
+        grey = (weight * ((GREY / 255 - mean) / std)).flatten(1).sum(1)  # (W,), of a grey picture
+        places = tower.positional_embedding
+        self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
+        self._places = (places[1:] + grey).to(dtype)  # (N, W)
+        self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
+        self._blocks = list[OneDnnBlock]()
+        blocks = tower.transformer.resblocks
+        for place, block in enumerate(blocks):
+            use_silu(block)
+            in_dtype(block, dtype)
+            self._blocks.append(OneDnnBlock(block))
+            blocks[place] = nn.Identity()  # the next packed block reuses the memory
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """pixels: (B, S, S, 3) uint8. Returns (B, D), not normalised."""
+        x = self._patches(self._cut(pixels)) + self._places  # (B, N, W)
+        first = self._first.expand(len(x), 1, -1)
+        x = norm(self._before, torch.cat([first, x], dim=1))  # (B, 1 + N, W)
+        for block in self._blocks[:-1]:
+            x = block(x)
+        x = self._blocks[-1](x, 1)  # (B, 1 + N, W) -> (B, 1, W)
+        return norm(self._after, x[:, 0]) @ self._proj  # (B, D)
+
+    def _cut(self, pixels: Tensor) -> Tensor:
+        """Cut (B, S, S, 3) uint8 into patches (B, N, 3 P²), without a rest beside the last ones."""
+        side = self._side
+        n = pixels.shape[1] // side
+        rows = pixels[:, : n * side, : n * side].reshape(-1, n, side, n, 3 * side)
+        patches = rows.transpose(2, 3).reshape(-1, n * n, 3 * side * side)
+        return patches.to(self._places.dtype).sub_(GREY)
+
+
+class OneDnnBlock:
+    """A ResidualAttentionBlock with packed weights."""
+
+    def __init__(self, block: nn.Module) -> None:
+        assert isinstance(block, ResidualAttentionBlock)
+        attention = block.attn
+        fc, self._activation, proj = block.mlp
+        assert isinstance(fc, nn.Linear) and isinstance(proj, nn.Linear)
+        self._heads = attention.heads
+        self._ln_1, self._ln_2 = block.ln_1, block.ln_2
+        self._qkv = Product(attention.in_proj_weight, attention.in_proj_bias)
+        self._out = Product(attention.out_proj.weight, attention.out_proj.bias)
+        self._fc, self._proj = Product(fc.weight, fc.bias), Product(proj.weight, proj.bias)
+
+    def __call__(self, x: Tensor, first: int | None = None) -> Tensor:
+        """Map (B, N, W) to the same, or to (B, first, W) for the first places alone."""
+        batch, places, width = x.shape
+        qkv = self._qkv(norm(self._ln_1, x))  # (B, N, 3W)
+        split = qkv.reshape(batch, places, 3, self._heads, width // self._heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, N, W / heads)
+        mixed = attend(q[:, :, :first], k, v).transpose(1, 2).flatten(2)  # (B, first, W)
+        x = x[:, :first] + self._out(mixed)
+        return x + self._proj(self._activation(self._fc(norm(self._ln_2, x))))
+
+
+class Product:
+    """The product x @ weight.T + bias, with a packed weight."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self._bias = None if bias is None else bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(  # type: ignore[no-any-return]
+            x, self._weight, self._bias, "none", [], ""
+        )
+
+
+def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
+    """Normalise as model.py's LayerNorm does, in float32, but without a copy of x."""
+    return F.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend to some hundred places; in bfloat16 torch's own function takes twice as long."""
+    if q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v)
+    weights = (q * float(q.shape[-1] ** -0.5)) @ k.transpose(-1, -2)  # (B, heads, N, N)
+    return weights.softmax(dim=-1) @ v

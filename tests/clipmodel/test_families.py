@@ -1,0 +1,167 @@
+"""A family of towers is an entry: a third one works everywhere without a branch elsewhere."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clipmodel import families
+from clipmodel.checkpoints.read import read_checkpoint
+from clipmodel.config import ImageTowerConfig
+from clipmodel.errors import CheckpointError
+from clipmodel.families import (
+    IMAGE_FAMILIES,
+    TEXT_FAMILIES,
+    ImageFamily,
+    Later,
+    as_json,
+    from_json,
+)
+from clipmodel.model import CLIP
+from clipmodel.model_folder import CONFIG, ModelFolder, save_folder
+from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+from clipmodel.preprocess import to_pixels, transform
+from clipmodel.registry import REGISTRY
+from clipmodel.torch_backend.image_encoder import ImageEncoder
+from clipmodel.torch_backend.inference import Normalised
+from clipmodel.torch_backend.loading import load_model
+from tests.clipmodel.small import RESNET_CONFIG, VIT_CONFIG, model_of
+
+
+@dataclass(frozen=True)
+class PoolingConfig(ImageTowerConfig):
+    """The mean of each part of a picture, and one product."""
+
+    parts: tuple[int, int]  # down and across
+
+    @property
+    def operations(self) -> int:
+        return 0
+
+
+class Pooling(nn.Module):
+    """The tower in torch."""
+
+    def __init__(self, config: PoolingConfig, dim: int) -> None:
+        super().__init__()
+        self.parts = config.parts
+        self.pooled = nn.Linear(3 * config.parts[0] * config.parts[1], dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, side, _ = x.shape
+        down, across = self.parts
+        x = x.reshape(batch, channels, down, side // down, across, side // across).mean((3, 5))
+        return self.pooled(x.flatten(1).to(self.pooled.weight.dtype))  # type: ignore[no-any-return]
+
+
+def in_numpy(weights: Any, config: PoolingConfig) -> Callable[[Any], Any]:
+    down, across = config.parts
+
+    def tower(x: Any) -> Any:
+        side = x.shape[1]
+        x = x.reshape(len(x), down, side // down, across, side // across, 3).mean((2, 4))
+        return x.transpose(0, 3, 1, 2).reshape(len(x), -1) @ weights["pooled.weight"].T
+
+    return tower
+
+
+POOLING = ImageFamily(
+    name="pooling",
+    config=PoolingConfig,
+    sign="visual.pooled.weight",
+    needed=(),
+    read_config=lambda weights, settings: PoolingConfig(32, (2, 4)),
+    shapes=lambda config, dim: {"pooled.weight": (dim, 24)},
+    module=Pooling,  # type: ignore[arg-type]
+    quick=Normalised,
+    numpy=in_numpy,
+    to_pixels=to_pixels,
+    transform=transform,
+)
+
+
+@pytest.fixture
+def pooling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModelFolder:
+    """A model of a third family."""
+    monkeypatch.setattr(families, "IMAGE_FAMILIES", (*IMAGE_FAMILIES, POOLING))
+    monkeypatch.setattr("clipmodel.checkpoints.read.IMAGE_FAMILIES", families.IMAGE_FAMILIES)
+    config = replace(VIT_CONFIG, vision=PoolingConfig(32, (2, 4)))
+    return save_folder(tmp_path / "m", "m", config, model_of(config).state_dict())
+
+
+def test_a_third_family_is_encoded_by_all_backends(pooling: ModelFolder) -> None:
+    config = ModelFolder.open(pooling.path).config
+    assert config.vision == PoolingConfig(32, (2, 4))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    batch = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
+    with torch.inference_mode():
+        theirs = nn.functional.normalize(load_model(pooling, "cpu").encode_image(batch), dim=1)
+    for encoder in (
+        ImageEncoder(pooling, device="cpu", precision="fp32"),
+        NumpyImageEncoder(pooling),
+    ):
+        np.testing.assert_allclose(encoder.encode(pixels), theirs.numpy(), atol=1e-5)
+
+
+def test_a_third_family_is_read_from_a_checkpoint(pooling: ModelFolder, tmp_path: Path) -> None:
+    state = load_model(pooling, "cpu").state_dict()
+    torch.save(
+        {name.removeprefix("text."): weight for name, weight in state.items()}, tmp_path / "p.pt"
+    )
+    known = {"activation": "quick_gelu", "head_width": 16, "mean": [0.5] * 3, "std": [0.5] * 3}
+    (tmp_path / "p.pt.json").write_text(json.dumps(known))
+    weights, config = read_checkpoint(tmp_path / "p.pt")
+    assert config.vision == PoolingConfig(32, (2, 4))
+    assert torch.equal(weights["visual.pooled.weight"], state["visual.pooled.weight"])
+    with pytest.raises(CheckpointError, match="not of the expected family"):
+        read_checkpoint(tmp_path / "p.pt", VIT_CONFIG)
+
+
+@pytest.mark.parametrize("config", [VIT_CONFIG, RESNET_CONFIG], ids=["vit", "resnet"])
+def test_a_sign_is_of_one_family(config: Any) -> None:
+    names = CLIP(config).state_dict()
+    signs = [family.name for family in IMAGE_FAMILIES if family.sign in names]
+    assert signs == [families.image_family(config.vision).name]
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_config_survives_json(name: str) -> None:
+    config = REGISTRY[name].config
+    held = json.loads(json.dumps(as_json(config)))
+    assert from_json(held) == config
+    older = {key: value for key, value in held.items() if not key.endswith("_family")}
+    assert from_json(older) == config, "as versions wrote it that knew of two families alone"
+
+
+def test_a_family_of_a_later_version_is_named(folder: ModelFolder, tmp_path: Path) -> None:
+    held = json.loads((folder.path / CONFIG).read_text()) | {"image_family": "mixer"}
+    for file in folder.path.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / CONFIG).write_text(json.dumps(held))
+    with pytest.raises(CheckpointError, match="the family 'mixer', which this version does not"):
+        ModelFolder.open(tmp_path)
+
+
+def test_every_name_of_an_entry_is_there() -> None:
+    for family in (*IMAGE_FAMILIES, *TEXT_FAMILIES):
+        for value in vars(family).values():
+            if isinstance(value, Later):
+                module, _, name = value.path.partition(":")
+                assert callable(getattr(import_module(module), name)), value
+
+
+def test_families_are_light() -> None:
+    program = "import sys, clipmodel.families; print(*{'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    assert not ran.stdout.strip()
