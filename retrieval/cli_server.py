@@ -66,6 +66,9 @@ def serve(
     RETRIEVE_TOKEN=abc retrieve serve
     curl -s -H "Authorization: Bearer abc" "localhost:8000/api/search?q=a+red+car&limit=3"
     """
+    from retrieval import malloc
+
+    malloc.share()  # before anything that is imported here starts threads
     from retrieval.web import server
     from retrieval.web.site import Settings as How
 

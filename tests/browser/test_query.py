@@ -67,7 +67,7 @@ def meaning(line: str) -> tuple[list[Any], Filters]:
 
 
 def test_every_filter_is_known_to_the_page(rewritten: Any) -> None:
-    values = {"near": "1,2,3", "min-size": "1x2", "orientation": "square", "after": "2020"}
+    values = {"near": "1,2,3", "min-size": "1x2", "orientation": "square", "format": "png"}
     for name in FIELDS:
         value = values.get(name, "2024")
         assert meaning(rewritten("dog", {name: value})) == (

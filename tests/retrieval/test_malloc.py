@@ -43,3 +43,34 @@ def faults(size: int, most: int) -> int:
 )
 def test_arrays_of_any_thread_take_the_memory_of_those_before(size: int, most: int) -> None:
     assert 10 * faults(size, most) < faults(size, 0)
+
+
+POOLS = """
+import re, sys, threading
+from retrieval import malloc
+
+if sys.argv[1] == "shared":
+    malloc.share()
+ready, done = threading.Barrier(17), threading.Event()
+
+def hold():
+    held = [bytes(1000) for _ in range(100)]
+    ready.wait()
+    done.wait()
+
+for _ in range(16):
+    threading.Thread(target=hold).start()
+ready.wait()
+starts = re.findall(r"^([0-9a-f]+)-", open("/proc/self/maps").read(), re.MULTILINE)
+print(sum(int(start, 16) % (64 << 20) == 0 for start in starts))  # a pool begins at such a place
+done.set()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
+def test_the_threads_of_a_server_share_a_few_pools() -> None:
+    shared, own = (
+        int(subprocess.run([sys.executable, "-c", POOLS, how], capture_output=True).stdout)
+        for how in ("shared", "own")
+    )
+    assert shared <= malloc.ARENAS < own

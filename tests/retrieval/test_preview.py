@@ -373,6 +373,6 @@ def test_groups_have_titles(indexed: Path) -> None:
 
 
 def test_nothing_found_shows_nothing(indexed: Path) -> None:
-    command = "search", "x", "--min-score", 2, "--preview=blocks"
+    command = "search", "x", "--min-score", 1, "--preview=blocks"
     result = retrieve("--library", indexed, *command)
     assert result.exit_code == 0 and result.stdout == "" and "no match" in result.stderr
