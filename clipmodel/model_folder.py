@@ -135,7 +135,7 @@ def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _mapped(file: Path) -> NDArray[np.uint8]:
-    """Shared with whoever maps it as well; not every file system has that."""
+    """Map a file, shared with other processes where the file system supports that."""
     try:
         return np.asarray(np.memmap(file, np.uint8, "r"))
     except OSError as error:
