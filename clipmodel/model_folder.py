@@ -52,6 +52,8 @@ class ModelFolder:
             return cls(path, str(held["name"]), str(held["digest"]), from_json(held))
         except OSError as error:
             raise cannot_read(path / CONFIG, error) from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
 
