@@ -26,19 +26,19 @@ class UnknownConfig(CheckpointError):
 
 
 class TooManyOpenFiles(ClipModelError):
-    """The system gives this process no more files. Nothing is wrong with those that it has."""
+    """The system gives this process no more files; those that exist may be fine."""
 
     def __init__(self, path: object) -> None:
         super().__init__(f"cannot open {path}: too many open files; raise `ulimit -n`")
 
 
 def is_spent(error: BaseException) -> bool:
-    """Whether there were no more files to be had. Not everybody passes the number on."""
+    """Return whether files ran out, by the message, as some libraries drop the number."""
     return os.strerror(errno.EMFILE) in str(error)
 
 
 def cannot_read(path: Path, error: OSError) -> ClipModelError:
-    """What the system says is about the file's place, not about what is in it."""
+    """Return the error for a file that cannot be read, whatever it contains."""
     if is_spent(error):
         return TooManyOpenFiles(path)
     return CheckpointError(f"{path} cannot be read: {error.strerror or error}")

@@ -196,7 +196,7 @@ def _named(
     if name is None:
         raise TypeError(f"no family of towers has the fields {', '.join(held)}")
     raise CheckpointError(
-        f"its tower belongs to the family {name!r}, which this version does not know; update it"
+        f"its tower is of the family {name!r}, which this version does not know; update retrieve"
     )
 
 

@@ -1,26 +1,27 @@
-"""One process at a time: by a lock of the system's, or by a file where a file system has none."""
+"""Locks between processes: the system's, or a file where the file system has no locks."""
 
 import errno
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock
 
-# What a call answers that the file system does not have.
+# Errors of calls that the file system does not support.
 MISSING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def mark_of(path: Path) -> Path:
-    """The file that stands for the lock of `path` where there are none; its lines: pid, host."""
+    """Return the file that replaces the lock `path` where there are none; its lines: pid, host."""
     return path.with_suffix(".mark")
 
 
 def acquired(path: Path, timeout: float = -1) -> BaseFileLock:
-    """The lock, held; `release` it. Seconds; -1: wait for ever. Raises filelock.Timeout, OSError.
+    """Return the lock, held, to be released. timeout: seconds; -1 waits for ever. Raises
+    filelock.Timeout or OSError.
 
-    The system lets go of a lock when its process dies. A mark is left behind then, and taken over
-    by the next process of the same machine.
+    When a process dies the system releases its lock. A mark stays, and the next process of the
+    same machine takes it over.
     """
-    # Its own way to a mark would take a lock file that is left from better days for one.
+    # The library's own fallback would mistake an old lock file for a mark.
     lock: BaseFileLock = FileLock(path, timeout=timeout, is_singleton=False, fallback_to_soft=False)
     try:
         lock.acquire()

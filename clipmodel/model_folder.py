@@ -52,6 +52,8 @@ class ModelFolder:
             return cls(path, str(held["name"]), str(held["digest"]), from_json(held))
         except OSError as error:
             raise cannot_read(path / CONFIG, error) from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
 
@@ -135,7 +137,7 @@ def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _mapped(file: Path) -> NDArray[np.uint8]:
-    """Shared with whoever maps it as well; not every file system has that."""
+    """Map a file, shared with other processes where the file system supports that."""
     try:
         return np.asarray(np.memmap(file, np.uint8, "r"))
     except OSError as error:

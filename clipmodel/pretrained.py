@@ -204,9 +204,9 @@ def _unknown(name: str) -> ModelNotFound:
     known = [*bundled_models(), *available_models()]
     lower = {one.lower(): one for one in known}
     if near := difflib.get_close_matches(name.lower(), lower, 1, 0.75):
-        return ModelNotFound(f"there is no model {name!r}; did you mean {lower[near[0]]}?")
+        return ModelNotFound(f"no model {name!r}; did you mean {lower[near[0]]}?")
     every = ", ".join(known)
-    return ModelNotFound(f"there is no model {name!r}: neither a path nor one of {every}")
+    return ModelNotFound(f"no model {name!r}: it is neither a path nor one of {every}")
 
 
 def _converted(path: Path, models: Path) -> Path:

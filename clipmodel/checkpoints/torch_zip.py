@@ -59,7 +59,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
 
-    from clipmodel.safetensors_file import load_safetensors
+    from clipmodel.torch_backend.safetensors_file import load_safetensors
 
     try:
         return load_safetensors(path)

@@ -58,5 +58,5 @@ class DynamicBatching(Renewed):
 
 @cache
 def _thread() -> Threads:
-    """Return the one thread of all towers. Its products take all cores; Ctrl-C never reaches it."""
+    """Return the one thread of all towers: products take all cores, and no Ctrl-C reaches it."""
     return Threads(1, "texts")

@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """Mapped where that can be. Raises OSError, SafetensorError, and for hostile files others."""
+    """Map a file, or read it. Raises OSError, SafetensorError, and others for hostile files."""
     try:
         return load_file(path)
     except (OSError, SafetensorError):
-        data = path.read_bytes()  # what the system says of it; the library tells another reason
+        data = path.read_bytes()  # to raise the system's own reason, which the library hides
         return load(data)
