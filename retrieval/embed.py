@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
 MAX_SENTENCES = 1_000  # of one query: its words, each in every template
-MAX_CHARACTERS = 4_000_000  # of all these sentences
+MAX_CHARACTERS = 1 << 20  # of all these sentences
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
 

@@ -503,7 +503,7 @@ def test_an_encoded_batch_is_committed_while_a_slow_file_is_decoded(
     (photos / "slow.ppm").write_bytes(slow)
     run = index(catalog, [photos], small_model(), SmallEncoder, workers=2)
     done = [step.done for step in run if isinstance(step, Progress)]
-    assert 4 in done and done[-1] == 11
+    assert any(4 <= count < 11 for count in done) and done[-1] == 11
 
 
 RUN = textwrap.dedent("""
