@@ -39,9 +39,9 @@ from benchmarks.relevance import (
     vit,
     vit_asked,
 )
-from retrieval.relevance import FAIR, FITTED, TOGETHER, Calibration, Judged
-from retrieval.standing import SHARE
-from retrieval.tags import probabilities
+from retrieval.search.relevance import FAIR, FITTED, TOGETHER, Calibration, Judged
+from retrieval.search.tags import probabilities
+from retrieval.vectors.hubness import SHARE
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
@@ -227,7 +227,7 @@ def tiny_imagenet(model: "ModelFolder") -> Labelled:
     """The pictures of the test split (the model was trained on the other), the label of each, and
     the labels in the sentences that `tag` puts them into."""
     from clipmodel.numpy_backend.text_encoder import TextEncoder
-    from retrieval.templates import expanded, filled
+    from retrieval.search.templates import expanded, filled
 
     rows = [row for row in _rows() if row[1] == "test"]
     names = list(dict.fromkeys(row[2] for row in rows))

@@ -21,10 +21,10 @@ from benchmarks.timing import steady
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import resolve
-from retrieval import decode
-from retrieval.bounds import MAX_PIXELS, MAX_SECONDS
-from retrieval.task import Task
-from retrieval.worker import Processes, Worker
+from retrieval.decoding import decode
+from retrieval.decoding.limits import MAX_PIXELS, MAX_SECONDS
+from retrieval.decoding.task import Task
+from retrieval.decoding.worker import Processes, Worker
 
 SIDE = 224
 SIZES = {"640×480": (640, 480), "12 MP": (4000, 3000), "50 MP": (8160, 6120)}

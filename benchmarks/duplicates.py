@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from benchmarks import peers
 from benchmarks.relevance import DATA
 from benchmarks.report import Cell, Row
-from retrieval.decode import decode
-from retrieval.nearness import ALIKE, SAME, Hashes, Nearness, distances, packed
+from retrieval.collection.nearness import ALIKE, SAME, Hashes, Nearness, distances, packed
+from retrieval.decoding.decode import decode
 
 COPIED, OTHERS = 200, 2_000  # photos
 BLOCK = 500

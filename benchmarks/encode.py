@@ -21,7 +21,7 @@ from benchmarks.timing import steady
 from clipmodel.config import ModelConfig, VisionConfig
 from clipmodel.model_folder import ModelFolder
 from clipmodel.registry import REGISTRY
-from retrieval import malloc
+from retrieval.decoding import malloc
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -21,7 +21,7 @@ from benchmarks.libraries import vit_b_32
 from benchmarks.report import Cell, Row
 from benchmarks.timing import once, retrieve, steady
 from clipmodel.pretrained import resolve
-from retrieval import malloc
+from retrieval.decoding import malloc
 
 MODEL = "ViT-B/32"  # with random weights
 SMALL = (640, 480)

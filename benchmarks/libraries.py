@@ -13,12 +13,12 @@ from benchmarks.inputs import PictureLike
 from clipmodel.config import ModelConfig, TextConfig, VisionConfig
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.registry import OPENAI_MEAN, OPENAI_STD, REGISTRY
-from retrieval.catalog import Catalog
-from retrieval.decode import digest_of
-from retrieval.index_file import rebuild
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.writing import adopt_model
+from retrieval.decoding.content import digest_of
 from retrieval.records import ModelRecord
-from retrieval.standing import bank_digest
-from retrieval.transactions import adopt_model
+from retrieval.vectors.hubness import bank_digest
+from retrieval.vectors.index_file import rebuild
 
 SMALL = ModelConfig(
     512,

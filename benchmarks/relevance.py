@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.report import Cell, Row
-from retrieval.relevance import CROWD, FAIR, TOGETHER, Calibration
-from retrieval.standing import SHARE, Bank
+from retrieval.search.relevance import CROWD, FAIR, TOGETHER, Calibration
+from retrieval.vectors.hubness import SHARE, Bank
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder

@@ -77,7 +77,7 @@ def prepared(folder: Path, count: int) -> Iterator[Server]:
         yield Server(THEIRS, theirs.back, search_theirs)
     library = folder / "library"
     filled(library, model, count)
-    command = [sys.executable, "-m", "retrieval.cli", "serve", "--port=0", "--no-token"]
+    command = [sys.executable, "-m", "retrieval.cli.main", "serve", "--port=0", "--no-token"]
     command.append(f"--library={library}")
     yield Server("retrieve", command, search_ours)
 

@@ -184,7 +184,14 @@ def serving(folder: Path, count: int) -> Iterator[Load]:
     (photos / "new" / "000").rename(photos / "changing")
     model = random_model(folder / "model", SMALL).path
     retrieve("index", photos, "--model", model, "--library", library)
-    command = [sys.executable, "-m", "retrieval.cli", "serve", "--port=0", f"--library={library}"]
+    command = [
+        sys.executable,
+        "-m",
+        "retrieval.cli.main",
+        "serve",
+        "--port=0",
+        f"--library={library}",
+    ]
     with (
         log.open("w") as said,
         subprocess.Popen(

@@ -15,11 +15,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retrieval.check import Problem
-    from retrieval.duplicates import Group
+    from retrieval.catalog.integrity import Problem
+    from retrieval.collection.duplicates import Group
+    from retrieval.collection.export import Exported
+    from retrieval.collection.status import Status
     from retrieval.errors import (
         CatalogDamaged,
-        Interrupted,
         InvalidQuery,
         LibraryBusy,
         LibraryEmpty,
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
         TooManyOpenFiles,
         UnreadablePicture,
     )
-    from retrieval.export import Exported
     from retrieval.filters import Filters
+    from retrieval.interrupted import Interrupted
     from retrieval.library import Library
     from retrieval.records import Failed, Image, Match, Progress, Shot, Summary
-    from retrieval.status import Status
-    from retrieval.tags import Tagged
+    from retrieval.search.tags import Tagged
 
     __version__: str
 
@@ -77,13 +77,14 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Shot", "Summary"), "records"),
-    "Exported": "export",
+    "Interrupted": "interrupted",
+    "Exported": "collection.export",
     "Filters": "filters",
-    "Group": "duplicates",
+    "Group": "collection.duplicates",
     "Library": "library",
-    "Problem": "check",
-    "Status": "status",
-    "Tagged": "tags",
+    "Problem": "collection.check",
+    "Status": "collection.status",
+    "Tagged": "search.tags",
 }
 
 

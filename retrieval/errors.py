@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retrieval.records import Summary
+    pass
 
 
 class RetrieveError(Exception):
@@ -70,15 +70,6 @@ class CannotServe(RetrieveError):
     """A server cannot, or should not, listen where it was told to."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during an index run, after what was encoded has been kept. Not a RetrieveError: an
-    `except RetrieveError` around one folder of many must not go on with the next."""
-
-    def __init__(self, summary: "Summary") -> None:
-        super().__init__("interrupted; what was done is kept")
-        self.summary = summary
-
-
 # -- what the system says ------------------------------------------------------------------------
 
 SPENT = "too many open files; raise `ulimit -n`"
@@ -98,3 +89,16 @@ def reason(error: OSError) -> str:
 def because(kind: type[RetrieveError], said: str, error: OSError) -> RetrieveError:
     """An error of this kind, with the reason; of another kind where it is about this process."""
     return (TooManyOpenFiles if is_spent(error) else kind)(f"{said}: {reason(error)}")
+
+
+def explained(error: Exception) -> str:
+    from clipmodel.errors import ClipModelError
+
+    if isinstance(error, (RetrieveError, ClipModelError)):
+        return str(error)
+    if is_spent(error):  # also where a library or a module could not be opened
+        return SPENT
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}"
+    kind = type(error).__name__
+    return f"unexpected {kind}: {error}; please report it with what --debug shows"

@@ -1,4 +1,4 @@
-"""`Filters`: which pictures may be found, whatever they look like; as one condition in SQL.
+"""`Filters`: which pictures may be found, whatever they look like.
 
 Dates are those on the clock at the place where a picture was taken, as its EXIF has them; where it
 says nothing, the time of the oldest of its files, on this machine's clock.
@@ -7,33 +7,18 @@ says nothing, the time of the oldest of its files, on this machine's clock.
 import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time
 from typing import Any, Literal
 
+from retrieval.decoding.formats import format_words
 from retrieval.errors import InvalidQuery
 
 MAX_CAMERA_WORDS = 100  # SQLite takes a thousand conditions at most
-
-EARTH_KM = 6371.0  # its mean radius
-DEGREE_KM = EARTH_KM * math.pi / 180  # between two parallels
-
-LAST_SECOND = 9_223_372_036  # of a file's time in nanoseconds, as SQLite holds it: in 2262
-
-# What people call formats, where Pillow calls them otherwise. Phones write JPEGs as MPO.
-FORMATS = {
-    "JPEG": ("JPEG", "MPO"),
-    "JPG": ("JPEG", "MPO"),
-    "TIF": ("TIFF",),
-    "HEIC": ("HEIF",),
-    "JP2": ("JPEG2000",),
-}
-COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "HEIF", "AVIF", "BMP")
-SHAPES = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
+COMMON_FORMATS = ("jpeg", "png", "webp", "gif", "tiff", "heif", "avif", "bmp")
+SHAPES = ("landscape", "portrait", "square")
 
 Moment = str | date | datetime
-Condition = tuple[str, tuple[Any, ...]]  # SQL over `images` and `shots`, and its parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +68,6 @@ class Filters:
                 raise InvalidQuery(f"the filter {NAMES[name]} is given twice")
         return replace(self, **said)
 
-    def condition(self) -> Condition | None:
-        """All of it but the folder; None where that says nothing."""
-        parts = [
-            *([_since(self.after, ">=")] if self.after is not None else ()),
-            *([_since(self.before, "<")] if self.before is not None else ()),
-            *(_camera(self.camera) if self.camera is not None else ()),
-            *([_near(*self.near)] if self.near is not None else ()),
-            *([("width >= ? AND height >= ?", self.min_size)] if self.min_size is not None else ()),
-            *([_format(self.format)] if self.format is not None else ()),
-            *([(SHAPES[self.orientation], ())] if self.orientation is not None else ()),
-        ]
-        if not parts:
-            return None
-        parameters = tuple(value for _, values in parts for value in values)
-        return " AND ".join(f"({part})" for part, _ in parts), parameters
-
 
 NAMES = {  # of the fields, in the query language and as options
     "folder": "in",
@@ -142,62 +111,15 @@ def first_moment(given: Moment) -> datetime:
         ) from error
 
 
-def kilometres(north: float, east: float, other_north: float, other_east: float) -> float:
-    """Along the great circle (haversine)."""
-    a, b = math.radians(north), math.radians(other_north)
-    half = math.sin((b - a) / 2) ** 2
-    half += math.cos(a) * math.cos(b) * math.sin(math.radians(other_east - east) / 2) ** 2
-    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
-
-
-def _since(given: Moment, sign: str) -> Condition:
-    moment = first_moment(given)
-    try:
-        seconds = int(moment.timestamp())
-    except (OverflowError, OSError, ValueError):  # a year that this machine's clock does not know
-        seconds = LAST_SECOND if moment.year > 1970 else -LAST_SECOND
-    ns = max(-LAST_SECOND, min(seconds, LAST_SECOND)) * 1_000_000_000
-    oldest = "(SELECT min(mtime_ns) FROM files WHERE files.image_id = images.id)"
-    # ISO 8601 sorts as text; a comparison with NULL is NULL.
-    return f"coalesce(taken_at {sign} ?, {oldest} {sign} ?)", (moment.isoformat(), ns)
-
-
-def _camera(words: str) -> Sequence[Condition]:
-    if not words.strip():
-        raise InvalidQuery("the camera is empty; give a word of its name")
-    words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite takes no lone surrogates
-    if len(each := words.lower().split()) > MAX_CAMERA_WORDS:
-        raise InvalidQuery(f"the camera has {len(each):,} words; give at most {MAX_CAMERA_WORDS}")
-    return [("instr(lower(camera), ?) > 0", (word,)) for word in each]
-
-
-def _near(north: float, east: float, km: float) -> Condition:
-    """Parallels bound it first; what lies between them is measured."""
-    within = "abs(latitude - ?) <= ? AND kilometres(latitude, longitude, ?, ?) <= ?"
-    return within, (north, km / DEGREE_KM + 1e-9, north, east, km)
-
-
-def _format(name: str) -> Condition:
-    name = _plain(name)
-    names = FORMATS.get(name, (name,))
-    return f"upper(format) IN ({','.join('?' * len(names))})", names
-
-
-def _plain(format: str) -> str:
-    return format.strip().lstrip(".").upper()
-
-
 def _check_format(name: str) -> None:
-    if _plain(name) in FORMATS or _plain(name) in COMMON_FORMATS:
-        return
-    from retrieval.decode import formats  # Pillow, which a search in words does without
+    """Raise InvalidQuery for what no format is called, with what may have been meant."""
+    known = format_words()
+    called = name.strip().lstrip(".").lower()
+    if called not in known:
+        import difflib  # which a good query does without
 
-    known = sorted({*FORMATS, *sum(FORMATS.values(), ()), *formats()})
-    if _plain(name) not in known:
-        import difflib
-
-        near = difflib.get_close_matches(_plain(name), known, 1) or COMMON_FORMATS
-        hint = f"did you mean {', '.join(near).lower()}?"
+        near = difflib.get_close_matches(called, known, 1) or COMMON_FORMATS
+        hint = f"did you mean {', '.join(near)}?"
         raise InvalidQuery(f"{name!r} is not a known format; {hint}")
 
 

@@ -10,14 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, cast, overload
 
 from retrieval import models
-from retrieval.ask import Asking, Rank, Sort, answered
-from retrieval.bounds import MAX_PIXELS
-from retrieval.catalog import Catalog
-from retrieval.database import FILE_NAME
-from retrieval.embed import Embedder
-from retrieval.encoders import in_numpy, in_torch, most_in_numpy
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import chosen, first_in, ids_in
+from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import (
-    Interrupted,
     InvalidQuery,
     LibraryEmpty,
     LibraryNotFound,
@@ -25,23 +21,27 @@ from retrieval.errors import (
     PathNotFound,
 )
 from retrieval.filters import Filters
-from retrieval.locate import library_folder
+from retrieval.interrupted import Interrupted
+from retrieval.locate import FILE_NAME, library_folder
+from retrieval.models import in_numpy, in_torch, most_in_numpy
 from retrieval.paths import StrPath, given, relative, spellings, with_home
-from retrieval.query import Example, Question, parse
-from retrieval.records import Failed, ImageId, Match, ModelRecord, Progress, Summary
-from retrieval.search import Searcher
-from retrieval.selection import chosen, first_in, ids_in
-from retrieval.templates import expanded
+from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
+from retrieval.search.answer import Asking, Rank, Sort, answered
+from retrieval.search.parse import parse
+from retrieval.search.query_encoder import Embedder
+from retrieval.search.question import Example, ImageId, Question
+from retrieval.search.templates import expanded
+from retrieval.vectors.nearest import Searcher
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
-    from retrieval.check import Problem
-    from retrieval.duplicates import Groups
-    from retrieval.export import Exported
-    from retrieval.query import Asked
-    from retrieval.standing import Bank
-    from retrieval.status import Status
-    from retrieval.tags import Tagged
+    from retrieval.catalog.integrity import Problem
+    from retrieval.collection.duplicates import Groups
+    from retrieval.collection.export import Exported
+    from retrieval.collection.status import Status
+    from retrieval.search.parse import Asked
+    from retrieval.search.tags import Tagged
+    from retrieval.vectors.hubness import Bank
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -133,8 +133,8 @@ class Library:
         Raises PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable; Interrupted on Ctrl-C,
         with the Summary of what was done and kept.
         """
-        from retrieval.indexer import index  # a search needs none of it
-        from retrieval.recorder import QuickStart
+        from retrieval.indexing.encoding import QuickStart
+        from retrieval.indexing.run import index  # a search needs none of it
 
         named = self._named(paths)
         folder = self._model_to_index(model)
@@ -143,7 +143,7 @@ class Library:
         asks_for_torch = device is not None or precision != "auto"
 
         def bank() -> "Bank":
-            from retrieval.standing import Bank
+            from retrieval.vectors.hubness import Bank
 
             return Bank.of(folder)
 
@@ -256,7 +256,7 @@ class Library:
         what else they must fulfil. without: words to be taken away from the query. templates:
         sentences with {} for the words, or "photo", a set of such. min_score, min_relevance: only
         cosines, or relevances of plain words, of at least this. rank: "cosine" leaves out what is
-        known of the pictures (see standing.py). sort: "date" puts the newest first, of the best
+        known of the pictures (see hubness.py). sort: "date" puts the newest first, of the best
         that are relevant if there are any. allow_url: fetch pictures that the query names by their
         address.
 
@@ -319,8 +319,8 @@ class Library:
         it, are no copies. `left_out` of the answer is the number of the files that are not.
         Nothing is deleted. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
         """
-        from retrieval.duplicates import exact_groups, groups
-        from retrieval.nearness import Nearness
+        from retrieval.collection.duplicates import exact_groups, groups
+        from retrieval.collection.nearness import Nearness
 
         if threshold is not None and not 0 < threshold <= 1:
             raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
@@ -341,7 +341,7 @@ class Library:
         """The probability of each label for each picture: a file, or all that the library knows in
         a folder. They add up to 1, whether or not a label fits. Raises as `search` does.
         """
-        from retrieval.tags import tagged
+        from retrieval.search.tags import tagged
 
         if not labels or isinstance(labels, str):
             raise InvalidQuery("there are no labels; give a list of two or more")
@@ -357,7 +357,7 @@ class Library:
         """Write all vectors (npy) and what they are of (CSV) into `folder`. Raises LibraryNotFound,
         LibraryEmpty, LibraryReadOnly.
         """
-        from retrieval.export import export
+        from retrieval.collection.export import export
 
         return export(*self._encoded(), given(folder))
 
@@ -386,7 +386,7 @@ class Library:
             return self._embedder
 
     def _nothing_in_it(self) -> str:
-        from retrieval.lock import underway
+        from retrieval.catalog.lock import underway
 
         if run := underway(self.folder):
             so_far = f" ({run.done:,} of {run.total:,} files so far)" if run.total else ""
@@ -400,7 +400,7 @@ class Library:
 
     def status(self) -> "Status":
         """What it holds, where, and in how many bytes. Raises LibraryNotFound."""
-        from retrieval.status import status_of
+        from retrieval.collection.status import status_of
 
         return status_of(self._catalog())
 
@@ -413,7 +413,7 @@ class Library:
         what can be mended is: see `Problem.mended`. Raises LibraryNotFound, LibraryTooNew; with
         `repair` LibraryBusy and LibraryReadOnly.
         """
-        from retrieval.check import check
+        from retrieval.collection.check import check
 
         if not self._exists():
             raise LibraryNotFound(self._none_yet())
@@ -425,7 +425,7 @@ class Library:
         bytes. force: replace a file that exists. Raises PathTaken, PathNotFound, LibraryNotFound,
         LibraryReadOnly, CatalogDamaged.
         """
-        from retrieval.backup import backup
+        from retrieval.catalog.backup import backup
 
         return backup(self._catalog(), with_home(file), replace=force)
 
@@ -434,13 +434,17 @@ class Library:
         picture. What lies in a folder that stays is left out of it from now on, until it is named
         to `index`. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        return self._catalog().forget(given(path))
+        from retrieval.catalog import roots  # SQLAlchemy, which a search does without
+
+        return roots.forget(self._catalog(), given(path))
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing
         is read or encoded. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        return self._catalog().relocate(given(old), given(new))
+        from retrieval.catalog import roots
+
+        return roots.relocate(self._catalog(), given(old), given(new))
 
     def rest(self) -> None:
         """Let go of the catalog's file if nothing was asked for a while. To be called now and then

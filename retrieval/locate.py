@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from retrieval.database import FILE_NAME
 from retrieval.paths import with_home
 
 VARIABLE = "RETRIEVE_LIBRARY"
@@ -43,3 +42,6 @@ def _own() -> Path:
     import platformdirs  # 20 ms, for who named no library
 
     return Path(platformdirs.user_data_dir("retrieve", appauthor=False))
+
+
+FILE_NAME = "catalog.sqlite"

@@ -1,6 +1,7 @@
 """Which model encodes a library: the one it has, the one asked for, or the best that is at hand."""
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,8 @@ from retrieval.records import ModelRecord
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder, Precision
 
 VARIABLE = "RETRIEVE_MODEL"
 DEFAULT = "ViT-B/32"
@@ -125,3 +128,29 @@ def _dim(name: str) -> int | None:
         return pretrained.resolve(name, download=False).config.embed_dim
     except ClipModelError:
         return None
+
+
+# Operations that two or three cores do in NumPy until torch has its tower:
+MEANWHILE = 200e9
+IF_TORCH_IS_THERE = 40e9
+MOST = 64  # pictures, however small the model: as many as are looked at before any is encoded
+
+
+def most_in_numpy(folder: "ModelFolder") -> int:
+    """How many pictures are sooner encoded in NumPy; at least 1."""
+    meanwhile = IF_TORCH_IS_THERE if "torch" in sys.modules else MEANWHILE
+    return min(max(1, int(meanwhile / folder.config.vision.operations)), MOST)
+
+
+def in_numpy(folder: "ModelFolder") -> "NumpyImageEncoder":
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+
+    return NumpyImageEncoder(folder)
+
+
+def in_torch(
+    folder: "ModelFolder", device: str | None = None, precision: "Precision" = "auto"
+) -> "ImageEncoder":
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
+
+    return ImageEncoder(folder, device=device, precision=precision)

@@ -119,16 +119,6 @@ def is_file(word: str) -> bool:
         return False
 
 
-def under(inside: bytes) -> tuple[str, tuple[bytes, ...]]:
-    """An SQL condition, and its parameters, for the files at or under a relative path.
-
-    A range of bytes, not LIKE: names need not be text, and % and _ mean nothing.
-    """
-    if not inside:
-        return "TRUE", ()
-    return "(path = ? OR (path >= ? AND path < ?))", (inside, inside + b"/", inside + b"0")
-
-
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """Where to write what takes the place of `file` in the end: whole, or not at all."""

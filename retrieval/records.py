@@ -165,7 +165,7 @@ class ModelRecord:
     digest: str
     dim: int
     precision: str  # the coarsest that some of its vectors were encoded in: "fp32", "bf16", ...
-    bank: str | None = None  # the sentences that all its vectors were measured with (standing.py)
+    bank: str | None = None  # the sentences that all its vectors were measured with (hubness.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,26 +213,6 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     problems: tuple[str, ...] = ()  # what was left as it was, and what to do about it
-
-
-class Address(NamedTuple):
-    """Where a picture to search with is to be fetched from."""
-
-    url: str
-
-
-class ImageId(NamedTuple):
-    """A picture of the library to search with, by its number."""
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A picture to search with that a worker process has read and decoded."""
-
-    digest: bytes  # of its file
-    pixels: NDArray[np.uint8]  # (S, S, 3), as the model wants them
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,17 @@ from pathlib import Path
 from watchfiles import Change
 from watchfiles import watch as changes_below
 
-from retrieval.catalog import Catalog
-from retrieval.errors import SPENT, Interrupted, LibraryBusy, PathNotFound, is_spent
+from retrieval.catalog.reading import Catalog
+from retrieval.decoding.formats import is_named_as_picture
+from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
-from retrieval.language import is_named_as_picture
+from retrieval.indexing.scan import lists
+from retrieval.indexing.targets import Target, resolve
+from retrieval.interrupted import Interrupted
 from retrieval.library import Library
 from retrieval.notices import Notices
 from retrieval.paths import given, relative
 from retrieval.records import Progress, Summary
-from retrieval.scan import lists
-from retrieval.targets import Target, resolve
 
 QUIET_MS = 200  # that pass without a change before what changed is told
 WAIT_MS = 2_000  # at most, while changes go on

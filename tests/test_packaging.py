@@ -113,7 +113,7 @@ def test_a_wheel_holds_code_and_data_and_nothing_else(tmp_path: Path) -> None:
         held = set(archive.namelist())
         [scripts] = [name for name in held if name.endswith("entry_points.txt")]
         assert archive.read(scripts).decode().split() == [
-            *("[console_scripts]", "retrieve", "=", "retrieval.cli:main")
+            *("[console_scripts]", "retrieve", "=", "retrieval.cli.main:main")
         ]
     licences = {Path(name).name for name in held if "/licenses/" in name}
     assert licences == {"LICENSE", "NOTICE"}

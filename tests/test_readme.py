@@ -21,7 +21,7 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 def run(command: str) -> str:
     """What a `retrieve` command prints in 80 columns, without an installed script."""
-    program = "import sys; sys.argv[0] = 'retrieve'; from retrieval.cli import main; main()"
+    program = "import sys; sys.argv[0] = 'retrieve'; from retrieval.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *command.split()[1:]],
         env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)},

@@ -21,13 +21,13 @@ from retrieval.errors import (
     PathNotFound,
     RetrieveError,
     UnreadablePicture,
+    explained,
     is_spent,
 )
-from retrieval.program import explained
-from retrieval.web import collection, pictures, searching, uploads
-from retrieval.web.answers import error
 from retrieval.web.guard import Guard
-from retrieval.web.site import Site
+from retrieval.web.routes import library, pictures, search, uploads
+from retrieval.web.schemas import error
+from retrieval.web.state import Site
 
 PAGE = Path(__file__).with_name("page")
 
@@ -62,7 +62,7 @@ def application(site: Site) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _misused)
     app.add_exception_handler(Exception, _failed)
     api = APIRouter(prefix="/api")
-    for part in (searching, pictures, uploads, collection):
+    for part in (search, pictures, uploads, library):
         api.include_router(part.router)
     app.include_router(api)
     files = StaticFiles(directory=PAGE)

@@ -3,9 +3,9 @@
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from retrieval.bounds import MAX_SECONDS
-from retrieval.task import Answer, Task
-from retrieval.worker import Processes, Worker, WorkerDied, WorkersFailed
+from retrieval.decoding.limits import MAX_SECONDS
+from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.worker import Processes, Worker, WorkerDied, WorkersFailed
 
 COUNT = 2
 

@@ -20,8 +20,8 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retrieval.web.answers import error
-from retrieval.web.site import Settings
+from retrieval.web.schemas import error
+from retrieval.web.state import Settings
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 EVERYWHERE = ("0.0.0.0", "::")

@@ -14,10 +14,10 @@ from typing import Any
 from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from retrieval.catalog import Catalog
-from retrieval.decode import DIGEST_BYTES
+from retrieval.catalog.reading import Catalog
+from retrieval.decoding.content import DIGEST_BYTES
 from retrieval.records import Image
-from retrieval.web.drawing import CHANGED
+from retrieval.web.thumbnails import CHANGED
 
 HEAD = 16  # bytes that tell a format
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)

@@ -16,7 +16,7 @@ from retrieval.library import Library
 from retrieval.web.app import application
 from retrieval.web.connections import Connection, log_sparsely
 from retrieval.web.guard import EVERYWHERE, machine_names
-from retrieval.web.site import Settings, Site
+from retrieval.web.state import Settings, Site
 
 PORT = 8000
 TRIED = 100  # ports from there on

@@ -12,10 +12,10 @@ from PIL import Image
 
 from clipmodel.config import ModelConfig, ResNetConfig, TextConfig
 from clipmodel.pretrained import ModelFolder
-from retrieval.catalog import Catalog
-from retrieval.indexer import index
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
-from retrieval.standing import Bank
+from retrieval.vectors.hubness import Bank
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SIDE, DIM = 16, 12

@@ -4,49 +4,45 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Each stage may import those above it, and its neighbours in the same line.
-STAGES = [
-    "errors bounds records paths exclusions spelling copy_names relevance malloc medium pool",
-    "difference_hash standing scan exif decode lock database onlooker locate filters templates",
-    "addresses fetch tags fonts graphics notices nearness stars presence hints",
-    "language query terminal",
-    "thumbnails",
-    "catalog schema transactions",
-    "encoders",
-    "whereabouts",
-    "survey targets task worker_main worker workers intake recorder refill index_file models",
-    "selection duplicates export",
-    "browse",
-    "indexer embed search",
-    "salvage",
-    "status check ask backup",
-    "library",
-    "output report pictures page sheet preview watch",
-    "program demo",
-    "completion",
-    "cli_pictures cli_search cli_collection cli_server",
-    "cli",
+# From the ground up, a line a room (a package, or a module beside them): it imports only rooms of
+# lines above its own, and its neighbours in the same line. What it does not import is left out.
+ROOMS = [
+    "errors interrupted records paths locate exclusions spelling notices",  # the ground
+    "filters models decoding",  # what is asked for, what encodes it, and bytes that become pixels
+    "catalog",  # what is known; the only SQL
+    "vectors",  # nearest ids
+    "search indexing collection",  # the read path, the write path, the library as a whole
+    "library",  # the public face of all of them
+    "output watch",  # what people and programs are shown; what keeps a library up to date
+    "web",  # the server and its page
+    "cli",  # arguments in, answers out
 ]
-# The only ones that know of models and of nearest neighbours.
+# The only rooms that know of the outside.
 OUTSIDE = {
+    "sqlite3": {"catalog"},
+    "sqlalchemy": {"catalog"},
+    "indexes": {"vectors", "collection", "cli"},  # cli reads an index file ahead, collection checks
     "clipmodel": {
-        "completion", "decode", "embed", "encoders", "indexer", "library", "models", "program",
-        "demo", "lock", "recorder", "refill", "standing",
+        *("errors", "models", "decoding", "catalog", "vectors", "search", "indexing", "library"),
+        *("web", "cli"),
     },
-    "indexes": {"check", "index_file", "program", "search", "status"},
-    "sqlalchemy": {"catalog", "schema", "transactions"},
-    "click": {
-        "cli", "cli_collection", "cli_pictures", "cli_search", "cli_server", "completion",
-        "program",
-    },
+    "click": {"cli"},
+    "fastapi": {"web"},
+    "uvicorn": {"web"},
     "watchfiles": {"watch"},
-}  # fmt: skip
+}
+
+
+def room_of(path: Path) -> str:
+    """The package below `retrieval`, or the module beside the packages."""
+    return path.relative_to(ROOT / "retrieval").with_suffix("").parts[0]
 
 
 def modules(package: str) -> list[Path]:
@@ -81,34 +77,44 @@ def test_indexes_know_no_pictures_and_no_catalogs() -> None:
         assert not packages(path) & {"torch", "PIL", "sqlite3", "sqlalchemy"}, path
 
 
-def test_the_application_is_layered() -> None:
-    stage = {name: number for number, names in enumerate(STAGES) for name in names.split()}
+def test_rooms_import_only_rooms_below_them() -> None:
+    floor = {room: number for number, line in enumerate(ROOMS) for room in line.split()}
     for path in modules("retrieval"):
-        if path.stem == "__init__" or path.parent.name == "web":
+        room = room_of(path)
+        if room == "__init__":
             continue
-        assert path.stem in stage, f"{path.stem} has no place among the stages of this test"
+        assert room in floor, f"{path} is in a room that this test does not know"
         for name in imported(path):
-            above = name.split(".")[1] if name.startswith("retrieval.") else None
-            if above in stage:
-                assert stage[above] <= stage[path.stem], f"{path.stem} imports {above}"
+            other = name.split(".")[1] if name.startswith("retrieval.") else None
+            if other in floor:
+                assert floor[other] <= floor[room], f"{path} imports {name}"
 
 
-def test_the_server_stands_on_all_the_rest_and_only_its_command_knows_it() -> None:
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    paths = modules("retrieval") + modules("indexes")
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    graph = {name: set(imported(path)) & names.keys() - {name} for name, path in names.items()}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_only_its_command_knows_the_server() -> None:
     for path in modules("retrieval"):
-        names = set(imported(path))
-        if path.parent.name == "web":
-            assert not {"retrieval.cli", "click", "sqlalchemy", "PIL"} & names, path
-        else:
-            assert "fastapi" not in packages(path), path
-            is_used = any(name.startswith("retrieval.web") for name in names)
-            assert is_used == (path.stem == "cli_server"), path
+        if any(name.startswith("retrieval.web") for name in imported(path)):
+            assert room_of(path) == "web" or path.name == "serve.py", path
 
 
 @pytest.mark.parametrize("package", sorted(OUTSIDE))
-def test_few_know_of_the_outside(package: str) -> None:
+def test_few_rooms_know_of_the_outside(package: str) -> None:
     for path in modules("retrieval"):
-        if path.parent.name != "web" and path.stem not in OUTSIDE[package]:
+        if room_of(path) not in OUTSIDE[package]:
             assert package not in packages(path), path
+
+
+def test_a_package_says_what_happens_in_it_and_no_more() -> None:
+    for path in modules("retrieval"):
+        if path.name == "__init__.py" and path.parent != ROOT / "retrieval":
+            [docstring] = ast.parse(path.read_bytes()).body
+            assert isinstance(docstring, ast.Expr), path
 
 
 def test_the_application_leaves_torch_to_the_models() -> None:
@@ -131,12 +137,14 @@ def test_importing_the_package_costs_nothing() -> None:
 def test_help_is_instant() -> None:
     heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "tqdm", "filelock", "platformdirs"}
     heavy |= {"fastapi", "uvicorn", "watchfiles", "pydantic"}
-    assert not loaded_by("import retrieval.cli") & heavy
+    assert not loaded_by("import retrieval.cli.main") & heavy
 
 
 def test_a_worker_process_imports_little() -> None:
     heavy = {"torch", "faiss", "sqlalchemy", "click", "tqdm"}
-    assert not loaded_by("import retrieval.worker_main, retrieval.decode") & heavy
+    assert (
+        not loaded_by("import retrieval.decoding.worker_process, retrieval.decoding.decode") & heavy
+    )
 
 
 def test_every_exported_name_is_there() -> None:

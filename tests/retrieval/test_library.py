@@ -26,9 +26,8 @@ from retrieval import (
     Progress,
     UnreadablePicture,
 )
-from retrieval.database import FILE_NAME
-from retrieval.locate import beside
-from retrieval.lock import write_lock
+from retrieval.catalog.lock import write_lock
+from retrieval.locate import FILE_NAME, beside
 from tests.retrieval.conftest import Models, paint
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.database import FILE_NAME
-from retrieval.locate import beside, library_folder
+from retrieval.locate import FILE_NAME, beside, library_folder
 
 
 @pytest.fixture

@@ -12,16 +12,17 @@ import pytest
 from click.testing import CliRunner
 
 from retrieval import InvalidQuery, Library, PathNotFound
-from retrieval.catalog import Catalog
-from retrieval.cli import cli
-from retrieval.completion import folder_names
+from retrieval.catalog import roots
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import chosen
+from retrieval.cli.base import Settings
+from retrieval.cli.completion import folder_names
+from retrieval.cli.main import cli
 from retrieval.filters import Filters
 from retrieval.paths import as_on_disk, relative
-from retrieval.program import Settings
-from retrieval.selection import chosen
+from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import paint
 from tests.retrieval.small import run_index
-from tests.retrieval.test_cli import ok, refused
 
 
 def nfc(name: str) -> str:
@@ -102,7 +103,7 @@ def test_two_folders_whose_names_differ_by_form_alone_can_both_be_reached(
         assert names(nfc("Müller")) == names(nfd("müller")) == {"1.png", "2.png"}
         assert names(both / nfc("Müller")) == {"1.png"}
         assert names(both / nfd("Müller")) == {"2.png"}
-        assert catalog.forget(both / nfd("Müller")) == 1
+        assert roots.forget(catalog, both / nfd("Müller")) == 1
         assert names(both / nfc("Müller")) == {"1.png"}
         assert run_index(catalog, [both]).unchanged == 1
 

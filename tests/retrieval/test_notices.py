@@ -12,7 +12,7 @@ import pytest
 from retrieval import Library
 from retrieval.notices import Notices
 from retrieval.watch import Patient
-from retrieval.web.runs import IndexRuns
+from retrieval.web.index_jobs import IndexRuns
 from tests.retrieval.conftest import paint
 
 PHOTOS = Path("/photos")

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from retrieval import Library, transactions
-from retrieval.catalog import Catalog
+from retrieval import Library
+from retrieval.catalog import roots
+from retrieval.catalog.lock import write_lock
+from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import of
-from retrieval.lock import write_lock
+from retrieval.indexing.targets import Target
 from retrieval.records import Root
-from retrieval.targets import Target
 from retrieval.watch import MANY, what_matters
 from tests.retrieval.conftest import paint
 
@@ -32,7 +33,7 @@ class Watching:
     def __init__(self, photos: Path, library: Path) -> None:
         self.photos, self.library = photos, library
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "retrieval.cli", "watch", photos, "--library", library],
+            [sys.executable, "-m", "retrieval.cli.main", "watch", photos, "--library", library],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -144,7 +145,7 @@ def test_only_what_a_scan_would_look_at_matters(catalog: Catalog, indexed: Path)
     shutil.rmtree(indexed / "small")
     changed = [path for path in indexed.rglob("*") if path.is_file()]
     changed += [indexed / "large/red.png", indexed / "never.png", indexed.parent / "a.png"]
-    transactions.exclude(catalog, {root.id: of(["*.jpg"])})
+    roots.exclude(catalog, {root.id: of(["*.jpg"])})
     due = what_matters(catalog, targets, [*changed, indexed / "small"])
     pictures = [path for path in indexed.glob("large/*.png")]
     assert set(due) == {*pictures, indexed / "large/red.png", indexed}
@@ -193,7 +194,7 @@ def test_more_folders_than_files_may_be_open(home: Path) -> None:
     folders = [home / "photos" / f"{number:03d}" for number in range(80)]
     for number, folder in enumerate(folders):
         paint(folder / "one.png", "red", number)
-    command = [sys.executable, "-m", "retrieval.cli", "watch", *map(str, folders)]
+    command = [sys.executable, "-m", "retrieval.cli.main", "watch", *map(str, folders)]
     with subprocess.Popen(
         ["sh", "-c", f"ulimit -n 100; exec {shlex.join(command)} --library {home / 'library'}"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from retrieval.catalog import Catalog
-from retrieval.check import check
-from retrieval.database import FILE_NAME, PAGE_SIZE
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.sqlite.connection import PAGE_SIZE
+from retrieval.collection.check import check
+from retrieval.locate import FILE_NAME
 from tests.retrieval.small import contents, run_index, small_bank
 from tests.torture.library import Scene, go_on, look_over
 from tests.torture.tally import Tally

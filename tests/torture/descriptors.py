@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.catalog import Catalog
+from retrieval.catalog.reading import Catalog
 from retrieval.library import Library
 from tests.retrieval.small import DIM, paint_many, run_index, small_bank
 from tests.torture.library import model_at

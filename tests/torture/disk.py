@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from retrieval.database import FILE_NAME
+from retrieval.locate import FILE_NAME
 from tests.torture.kills import start
 from tests.torture.library import Scene, go_on, look_over
 from tests.torture.tally import Tally

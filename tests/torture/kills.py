@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmodel.model_folder import ModelFolder
-from retrieval.database import FILE_NAME
+from retrieval.locate import FILE_NAME
 from tests.torture.library import BATCH, Scene, go_on, look_over, of_the_future
 from tests.torture.tally import Tally
 from tests.torture.victim import STAGES

@@ -15,13 +15,14 @@ from sqlalchemy import Connection, text
 
 from clipmodel.families import as_json
 from clipmodel.model_folder import CONFIG, TEXT, VISION, ModelFolder
-from retrieval import catalog as catalog_module
-from retrieval import schema
-from retrieval.catalog import Catalog
-from retrieval.check import check
-from retrieval.database import FILE_NAME
+from retrieval.catalog import reading as catalog_module
+from retrieval.catalog import schema
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.sqlite import connection
+from retrieval.collection.check import check
 from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
+from retrieval.locate import FILE_NAME
 from tests.retrieval.small import (
     SmallEncoder,
     contents,
@@ -160,7 +161,7 @@ def step() -> None:
 @contextmanager
 def of_the_future() -> Iterator[None]:
     """This program, one version of the catalog later."""
-    version, migrations = catalog_module.SCHEMA_VERSION, schema.MIGRATIONS
+    version, migrations = connection.SCHEMA_VERSION, schema.MIGRATIONS
     for module in (catalog_module, schema):
         module.SCHEMA_VERSION = version + 1  # type: ignore[attr-defined]
     schema.MIGRATIONS = (*migrations, migrate)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from retrieval.catalog import Catalog
-from retrieval.cli import cli
+from retrieval.catalog.reading import Catalog
+from retrieval.cli.main import cli
 from retrieval.errors import RetrieveError
 from tests.retrieval.small import paint, run_index, small_bank, small_model
 from tests.torture.tally import Tally

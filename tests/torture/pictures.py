@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retrieval.bounds import MAX_PIXELS, MAX_SECONDS, memory_for
-from retrieval.task import Answer, Task
-from retrieval.workers import WorkerPool
+from retrieval.decoding.limits import MAX_PIXELS, MAX_SECONDS, memory_for
+from retrieval.decoding.pool import WorkerPool
+from retrieval.decoding.task import Answer, Task
 from tests.retrieval.small import DATA, SIDE
 from tests.torture.tally import Tally
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.bounds import MAX_PIXELS
-from retrieval.catalog import Catalog
+from retrieval.catalog.reading import Catalog
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.task import Task, work
 from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
-from retrieval.task import Task, work
 from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_bank
 from tests.torture.library import BATCH, SHARE, model_at
 from tests.torture.tally import Tally

@@ -61,7 +61,7 @@ def serving(library: Path, log: Path, descriptors: int) -> Iterator[Served]:
 
 
 def retrieve(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "retrieval.cli", *arguments]
+    return [sys.executable, "-m", "retrieval.cli.main", *arguments]
 
 
 def environment() -> dict[str, str]:

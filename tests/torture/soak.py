@@ -33,7 +33,7 @@ import sys
 from anyio._backends import _asyncio
 _asyncio.WorkerThread.MAX_IDLE_TIME = float(sys.argv.pop(1))
 sys.argv[0] = "retrieve"
-from retrieval.cli import main
+from retrieval.cli.main import main
 main()
 """
 
@@ -57,7 +57,7 @@ def soak(folder: Path, load: Load, seed: int) -> Tally:
     tally = Tally("bursts of 24 requests and a pause: serve")
     paint_many(folder / "photos", 24, first=seed)
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "RETRIEVE_LIBRARY": str(folder / "it")}
-    index = [sys.executable, "-m", "retrieval.cli", "index", str(folder / "photos")]
+    index = [sys.executable, "-m", "retrieval.cli.main", "index", str(folder / "photos")]
     subprocess.run([*index, "--model", "tiny"], env=environment, check=True, capture_output=True)
     with (folder / "log").open("w+b") as log:
         with subprocess.Popen(

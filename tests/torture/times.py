@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from clipmodel.model_folder import ModelFolder
-from retrieval.catalog import Catalog
+from retrieval.catalog.reading import Catalog
 from retrieval.library import Library
 from tests.retrieval.small import contents, paint, run_index, small_bank
 from tests.torture.library import model_at

@@ -90,15 +90,15 @@ def die() -> None:
 
 
 def place(killer: Killer) -> None:
-    killer.along("retrieval.survey", "scan", "scan")
-    killer.along("retrieval.indexer", "reread", "refill")
-    killer.around("retrieval.workers:WorkerPool", "submit", before="decode")
-    killer.around("retrieval.transactions", "record", before="commit")
-    killer.around("retrieval.transactions", "remove_files", before="prune")
-    killer.around("retrieval.transactions", "sweep", after="prune")
-    killer.around("retrieval.transactions", "switch_model", before="switch", after="switched")
-    killer.around("retrieval.indexer:IndexRun", "finish", before="finish")
-    killer.around("retrieval.index_file", "refresh", before="finish")
+    killer.along("retrieval.indexing.changes", "scan", "scan")
+    killer.along("retrieval.indexing.run", "reread", "refill")
+    killer.around("retrieval.decoding.pool:WorkerPool", "submit", before="decode")
+    killer.around("retrieval.catalog.writing", "record", before="commit")
+    killer.around("retrieval.catalog.writing", "remove_files", before="prune")
+    killer.around("retrieval.catalog.writing", "sweep", after="prune")
+    killer.around("retrieval.catalog.writing", "switch_model", before="switch", after="switched")
+    killer.around("retrieval.indexing.run:IndexRun", "finish", before="finish")
+    killer.around("retrieval.vectors.index_file", "refresh", before="finish")
     killer.around("indexes.builder", "write_flat", before="write", after="write")
     killer.around("indexes.builder", "finish_flat", after="write")
     killer.around("tests.torture.library", "step", before="migrate")
@@ -109,7 +109,7 @@ def place(killer: Killer) -> None:
 
 def put_small_encoder(log: Path, killer: Killer) -> None:
     """In place of the towers: what it encoded is in the log before anybody knows of it."""
-    from retrieval.standing import Bank
+    from retrieval.vectors.hubness import Bank
     from tests.retrieval.small import SmallEncoder, small_bank
 
     class Encoder(SmallEncoder):
@@ -135,15 +135,15 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
 
 def main() -> None:
     told = json.loads(sys.argv[1])
-    from retrieval import encoders
-    from retrieval.cli import cli
+    from retrieval import models
+    from retrieval.cli.main import cli
     from tests.torture.library import of_the_future
 
     killer = Killer(told.get("stage", ""), told.get("count", 1), told.get("delay", 0.0))
     put_small_encoder(Path(told["log"]), killer)
     place(killer)
     if told.get("many"):
-        encoders.MOST = 0  # no pictures are few
+        models.MOST = 0  # no pictures are few
     if told.get("file_size"):
         import resource
 

@@ -1,0 +1,75 @@
+"""What there is to see without looking for anything: the newest pictures, folders, cameras."""
+
+import os
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import chosen
+from retrieval.filters import Filters
+
+DATE = """coalesce(substr(taken_at, 1, 19),
+    strftime('%Y-%m-%dT%H:%M:%S', min(mtime_ns) / 1000000000, 'unixepoch', 'localtime'))"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What the pictures of a library differ in, each value with the number of images."""
+
+    cameras: tuple[tuple[str, int], ...]  # the most used first
+    formats: tuple[tuple[str, int], ...]
+    first: str | None  # ISO 8601: when the oldest was taken, and the newest
+    last: str | None
+
+
+def version(catalog: Catalog) -> int:
+    """Another number when pictures were added or removed."""
+    counted = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'images'), count(*) FROM files"
+    [(last, files)] = catalog.rows(counted)
+    model = catalog.current_model()
+    embedded = catalog.embedded(model.id) if model else 0
+    return zlib.crc32(repr((last, files, embedded, model and model.id)).encode())
+
+
+def newest_first(catalog: Catalog, filters: Filters) -> NDArray[np.int64]:
+    """The ids of the images that fulfil the filters and are in some file, by date. Raises
+    PathNotFound for a folder nobody knows.
+    """
+    ids = catalog.ids(
+        "SELECT images.id FROM images JOIN files ON files.image_id = images.id "
+        f"GROUP BY images.id ORDER BY {DATE} DESC, images.id"
+    )
+    allowed = chosen(catalog, filters)
+    return ids if allowed is None else ids[np.isin(ids, allowed)]
+
+
+def folders(catalog: Catalog, most: int) -> list[tuple[Path, int]]:
+    """The folders with the most pictures in or below them, with how many; sorted by path."""
+    counts: Counter[str] = Counter()
+    for root in catalog.roots():
+        inside: Counter[bytes] = Counter()
+        for (path,) in catalog.rows(
+            "SELECT path FROM files WHERE root_id = ? AND image_id IS NOT NULL", (root.id,)
+        ):
+            inside[os.path.dirname(path)] += 1
+        for folder, files in inside.items():
+            while True:
+                counts[os.path.join(root.path, os.fsdecode(folder))] += files
+                if not folder:
+                    break
+                folder = os.path.dirname(folder)
+    return sorted((Path(folder), files) for folder, files in counts.most_common(most))
+
+
+def facets(catalog: Catalog) -> Facets:
+    def counted(column: str, table: str) -> tuple[tuple[str, int], ...]:
+        found = f"SELECT {column}, count(*) FROM {table} WHERE {column} <> '' GROUP BY {column}"
+        return tuple(catalog.rows(f"{found} ORDER BY count(*) DESC, {column}"))
+
+    [(first, last)] = catalog.rows("SELECT min(taken_at), max(taken_at) FROM images")
+    return Facets(counted("camera", "shots"), counted("format", "images"), first, last)

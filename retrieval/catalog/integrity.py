@@ -1,0 +1,178 @@
+"""What is wrong with a catalog, row by row, and how that is repaired."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.sqlite.connection import chunks, connect, marks
+from retrieval.catalog.sqlite.recover import salvage
+from retrieval.locate import FILE_NAME
+from retrieval.records import ModelRecord
+
+ForeignTables = sqlite3.OperationalError  # what is raised where they are another program's
+NORM_TOLERANCE = 5e-3  # of a vector in float16; rounding makes it 2e-4
+PAGE = 10_000  # vectors at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is, or was, wrong with a library."""
+
+    what: str  # one line
+    mended: str | None = None  # how; None: it is still so
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A problem, and what can be done about it: a function that does it, and says what it did."""
+
+    what: str
+    mend: Callable[[Path], str | None]  # takes the library's folder; None: it could not be done
+
+
+def _of_catalog(catalog: Catalog) -> Iterator[Fault]:
+    found = [said for (said,) in catalog.rows("PRAGMA integrity_check(100)")]
+    if found != ["ok"]:
+        said = found[0].splitlines()
+        yield _damaged(said[-1] + (" …" if len(found) + len(said) > 2 else ""))
+        return
+    from retrieval.catalog.schema import Base
+
+    there = {name for (name,) in catalog.rows("SELECT name FROM sqlite_schema")}
+    for table in Base.metadata.sorted_tables:
+        for name in (table.name, *(index.name for index in table.indexes)):
+            if name not in there:
+                yield Fault(f"{FILE_NAME} lacks {name}", _make_tables)
+
+
+def _damaged(said: str) -> Fault:
+    return Fault(f"{FILE_NAME} is damaged: {said}", salvage)
+
+
+def _make_tables(folder: Path) -> str:
+    from retrieval.catalog.schema import Base
+
+    with closing(Catalog.open(folder)) as catalog, catalog.engine().begin() as connection:
+        Base.metadata.create_all(connection)
+        for table in Base.metadata.sorted_tables:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+    return "it was made"
+
+
+# SQLite keeps any value in any column: what a damaged page makes of one need not be of its type.
+TYPES = {
+    "INTEGER": "'integer'",
+    "BOOLEAN": "'integer'",
+    "FLOAT": "'real', 'integer'",
+    "VARCHAR": "'text'",
+    "BLOB": "'blob'",
+}
+
+# What may not be: in which table, which rows, what the user is told.
+WRONG = (
+    (
+        "images",
+        "typeof(digest) != 'blob' OR length(digest) != 16 OR width < 1 OR height < 1",
+        "have no proper digest or size",
+    ),
+    ("files", "root_id NOT IN (SELECT id FROM roots)", "lie in a folder that is not known"),
+    (
+        "files",
+        "image_id IS NOT NULL AND image_id NOT IN (SELECT id FROM images)",
+        "refer to an image that is not there",
+    ),
+    (
+        "files",
+        "(image_id IS NULL) = (failure IS NULL)",
+        "have neither an image nor a reason why there is none, or both",
+    ),
+    ("embeddings", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
+    ("embeddings", "model_id NOT IN (SELECT id FROM models)", "are of no model"),
+    (
+        "embeddings",
+        "length(vector) != 2 * (SELECT dim FROM models WHERE models.id = model_id)",
+        "are not as long as their model has it",
+    ),
+)
+
+
+def _of_rows(catalog: Catalog) -> Iterator[Fault]:
+    tables = dict.fromkeys(("models", "roots", *(table for table, _, _ in WRONG)))
+    strange = [(table, _of_other_types(catalog, table), "are no rows of ours") for table in tables]
+    for table, condition, what in (*strange, *WRONG):
+        [(count,)] = catalog.rows(f"SELECT count(*) FROM {table} WHERE {condition}")
+        if count:
+            drop = f"DELETE FROM {table} WHERE {condition}"
+            yield Fault(f"{count:,} {table} {what}", partial(_run, statement=drop))
+
+
+def _of_other_types(catalog: Catalog, table: str) -> str:
+    """An SQL condition for the rows with a value of another type than its column's."""
+    columns = catalog.rows(f"PRAGMA table_info({table})")
+    kinds = {
+        name: TYPES[type] + ("" if is_needed else ", 'null'")
+        for _, name, type, is_needed, _, _ in columns
+        if type in TYPES
+    }
+    return " OR ".join(f"typeof({name}) NOT IN ({kind})" for name, kind in kinds.items())
+
+
+def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
+    """A change that may leave rows that point nowhere: they are found in the next round."""
+    with closing(connect(folder / FILE_NAME)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        changed = connection.execute(statement, parameters).rowcount
+    return f"{changed:,} dropped; the next `retrieve index` looks at these pictures again"
+
+
+def _of_models(catalog: Catalog) -> Iterator[Fault]:
+    [(current, models)] = catalog.rows("SELECT total(is_current), count(*) FROM models")
+    if models and current != 1:
+        yield Fault(f"{int(current)} models are current, not one of {models}", _choose_model)
+    for model in catalog.models():
+        wrong = list(_of_wrong_length(catalog, model))
+        if wrong:
+            drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
+            yield Fault(
+                f"{len(wrong):,} vectors of {model.name} are not numbers of unit length",
+                partial(_drop_vectors, drop=drop, ids=wrong),
+            )
+
+
+def _choose_model(folder: Path) -> str:
+    """The one that encoded most."""
+    most = (
+        "SELECT models.id FROM models LEFT JOIN embeddings ON model_id = models.id "
+        "GROUP BY models.id ORDER BY count(image_id) DESC, models.id LIMIT 1"
+    )
+    with closing(connect(folder / FILE_NAME)) as connection:
+        connection.execute(f"UPDATE models SET is_current = (id = ({most}))")
+    return "the one that encoded most was chosen"
+
+
+def _of_wrong_length(catalog: Catalog, model: ModelRecord) -> Iterator[int]:
+    """The images whose vector is not finite, or not of unit norm."""
+    page = (
+        "SELECT image_id, vector FROM embeddings WHERE model_id = ? AND image_id > ? "
+        "AND length(vector) = ? ORDER BY image_id LIMIT ?"
+    )
+    after = -1
+    while rows := catalog.rows(page, (model.id, after, 2 * model.dim, PAGE)):
+        stored = np.frombuffer(b"".join(vector for _, vector in rows), "<f2")
+        vectors = stored.astype(np.float32).reshape(len(rows), -1)
+        is_unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) < NORM_TOLERANCE  # False for NaN
+        yield from (id for (id, _), good in zip(rows, is_unit, strict=True) if not good)
+        after = rows[-1][0]
+
+
+def _drop_vectors(folder: Path, drop: str, ids: list[int]) -> str:
+    for chunk in chunks(ids):
+        _run(folder, f"{drop} ({marks(chunk)})", tuple(chunk))
+    return "they were dropped; the next `retrieve index` encodes these pictures again"

@@ -1,0 +1,145 @@
+"""Which of the files that a catalog knows are there now, as they were when they were indexed, and
+which of their names are names of one file.
+
+Advice on what is redundant stands on this: whoever follows it deletes files. A link is no copy, nor
+is a second way to the same file: a hard link, a folder reached through a link or a second mount,
+another spelling on a case-blind file system. What a changed file holds is not known.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from retrieval.catalog.copy_names import is_copy_name
+from retrieval.errors import UnreadablePicture
+from retrieval.records import KnownFile, found_at
+from retrieval.spelling import Listings, folded, is_alias
+
+Identity = tuple[int, ...]
+
+
+class Present(NamedTuple):
+    """A regular file that is there."""
+
+    path: Path
+    modified_ns: int
+    identities: frozenset[Identity]  # another file shares none of these
+
+
+class Presence(NamedTuple):
+    """What is there of some images."""
+
+    files: Mapping[int, Sequence[Present]]  # image id -> each file once, the best to keep first
+    left_out: int  # files that are missing, or changed since they were indexed
+
+
+def present(
+    known: Mapping[int, Iterable[KnownFile]], digest_of: Callable[[int], bytes | None] | None = None
+) -> Presence:
+    """Look at the files of these images (by id), all of them now.
+
+    digest_of: what an image's bytes are named by. With it a file that was touched since, by a
+    program that put its time back or by a copy of the whole library, is read; without, believed.
+    """
+    found: dict[int, list[Present]] = {}
+    owners: dict[Identity, set[int]] = {}
+    left_out = 0
+    for id, files in known.items():
+        for file in files:
+            status = _status(file.path)
+            if status and not stat.S_ISREG(status.st_mode):
+                continue
+            if status is None or not _is_as_known(status, file, digest_of and digest_of(id)):
+                left_out += 1
+            else:
+                one = Present(file.path, status.st_mtime_ns, _identities(status))
+                found.setdefault(id, []).append(one)
+                for identity in one.identities:
+                    owners.setdefault(identity, set()).add(id)
+    # One file under two contents: the catalog is not up to date, and cannot say which is right.
+    torn = {identity for identity, ids in owners.items() if len(ids) > 1}
+    whole = {id: [f for f in files if not f.identities & torn] for id, files in found.items()}
+    real = cache(os.path.realpath)
+    return Presence({id: _each_once(files, real) for id, files in whole.items() if files}, left_out)
+
+
+def living(paths: Sequence[Path]) -> Sequence[Path]:
+    """Those that are regular files now, links to such last; all of them where none is."""
+    if len(paths) < 2:
+        return paths
+    statuses = [(path, _status(path)) for path in paths]
+    real = [path for path, status in statuses if status and stat.S_ISREG(status.st_mode)]
+    links = [path for path, status in statuses if status and stat.S_ISLNK(status.st_mode)]
+    return real + [path for path in links if os.path.isfile(path)] or paths
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of the name itself, not of what a link leads to."""
+    try:
+        return os.lstat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_as_known(status: os.stat_result, file: KnownFile, digest: bytes | None) -> bool:
+    """By size and times, or else by its bytes. Inodes are no help: some file systems number them
+    anew at each mount.
+    """
+    found = found_at(b"", status)
+    if (found.size, found.mtime_ns) != (file.size, file.mtime_ns):
+        return False
+    if digest is None or file.ctime_ns in (None, found.ctime_ns):
+        return True
+    from retrieval.decoding import content
+
+    try:
+        return content.digest_of(content.read(file.path)) == digest
+    except (OSError, UnreadablePicture):
+        return False
+
+
+def _identities(status: os.stat_result) -> frozenset[Identity]:
+    """Device and inode; and, as a second mount has a device of its own, the inode and its times."""
+    inode = status.st_ino
+    times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return frozenset([(status.st_dev, inode), (inode, *times)])
+
+
+def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequence[Present]:
+    """One name of each file of an image, the best to keep first: one that no link leads to, then
+    one that does not look like a copy's, then the older, then the shorter path.
+    """
+    if len(files) < 2:
+        return files
+
+    def worth(file: Present) -> tuple[bool, bool, int, int, Path]:
+        path = file.path
+        behind_link = real(path.parent) != os.fspath(path.parent)
+        copy = is_copy_name(path.name)
+        return behind_link, copy, file.modified_ns, len(os.fspath(path)), path
+
+    seen: set[Identity] = set()
+    chosen = []
+    for file in sorted(_spelled(files), key=worth):
+        if not file.identities & seen:
+            chosen.append(file)
+        seen |= file.identities
+    return chosen
+
+
+def _spelled(files: Sequence[Present]) -> Sequence[Present]:
+    """Without those of which another is only another spelling."""
+    spellings: dict[str, list[Present]] = {}
+    for file in files:
+        spellings.setdefault(folded(os.fsencode(file.path)), []).append(file)
+    if len(spellings) == len(files):
+        return files
+    listings = Listings()
+    kept = []
+    for same in spellings.values():
+        true = [file for file in same if not is_alias(file.path, listings)]
+        kept += same if len(same) == 1 else true or same[:1]
+    return kept

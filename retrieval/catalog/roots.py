@@ -1,0 +1,227 @@
+"""Changes to roots: placing, forgetting and relocating them, a transaction each."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy.dialects.sqlite import insert
+
+from retrieval import exclusions
+from retrieval.catalog import thumbnail_cache
+from retrieval.catalog.lock import write_lock
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.schema import FileRow, RootRow
+from retrieval.catalog.sqlite.connection import explained
+from retrieval.catalog.writing import drop_unheld
+from retrieval.errors import PathNotFound
+from retrieval.exclusions import Exclusions
+from retrieval.paths import place, relative, spellings
+from retrieval.records import Root
+from retrieval.spelling import respelled
+
+
+def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
+    """The root at `path`, made if need be; roots below an entire one become part of it."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        return _place_root(catalog, connection, path, entire)
+
+
+def exclude(catalog: Catalog, changed: Mapping[int, Exclusions]) -> None:
+    """What is left out of roots (by id) from now on."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        for root_id, held in changed.items():
+            _exclude(connection, root_id, held)
+
+
+def forget(catalog: Catalog, path: Path) -> int:
+    """Drop a root, or what is known at or under `path`; return the number of files.
+
+    What is still in a root that stays is excluded from it. Pictures without a file left go too.
+    Raises PathNotFound, LibraryBusy, LibraryReadOnly.
+    """
+    with write_lock(catalog.folder), explained(catalog.folder):
+        known = _known_at(catalog, path)
+        with catalog.engine().begin() as connection:
+            files = sum(_forget(catalog, connection, root, inside) for root, inside in known)
+            gone = drop_unheld(connection)
+    thumbnail_cache.forget(catalog.folder, gone)
+    return files
+
+
+def relocate(catalog: Catalog, old: Path, new: Path) -> int:
+    """Say that what was at `old` is now at `new`; return the number of files concerned.
+
+    Roots below `old` move with it; so does a folder inside a root. Raises PathNotFound,
+    LibraryBusy, LibraryReadOnly.
+    """
+    if not new.exists():
+        raise PathNotFound(f"{new} does not exist; name the place where the pictures are now")
+    target = Path(os.path.realpath(new))
+    with write_lock(catalog.folder), explained(catalog.folder):
+        known = _known_at(catalog, old)
+        with catalog.engine().begin() as connection:
+            files = 0
+            for root, inside in known:
+                if inside:
+                    files += _move_part(catalog, connection, root, inside, target)
+                else:
+                    below = (relative(spelling, root.path) for spelling in spellings(old))
+                    inside = next(each for each in below if each is not None)
+                    files += _move_root(catalog, connection, root, place(target, inside))
+            drop_unheld(connection)
+    return files
+
+
+def follow(catalog: Catalog, old: Path, new: Path) -> int:
+    """Write the root at `old` as one at `new`, which are the same folder; returns its files."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        for root in _roots(catalog, connection):
+            if root.path == old:
+                return _move_root(catalog, connection, root, new)
+    return 0  # another one, followed before it, took it in
+
+
+def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
+    """The roots at or below `path` (with b""), or those with files at or below it, and where."""
+    known: dict[int, tuple[Root, list[bytes]]] = {}
+    for spelling in spellings(path):
+        for root in catalog.around(spelling):
+            inside = relative(root.path, spelling)
+            if not inside:
+                known[root.id] = (root, [b""])
+            elif root.id not in known:
+                spelled = catalog.known_as(root.id, inside)
+                if catalog.has_files(root.id, spelled[0]):
+                    known[root.id] = (root, spelled)
+    if not known:
+        raise PathNotFound(f"{path} is not in the library; `retrieve status` lists what is")
+    return [(root, inside) for root, places in known.values() for inside in places]
+
+
+def _forget(catalog: Catalog, connection: Connection, root: Root, inside: bytes) -> int:
+    here, values = _at(root, inside)
+    files = connection.execute(text(f"DELETE FROM files WHERE {here}"), values).rowcount
+    if not inside:
+        connection.execute(delete(RootRow).where(RootRow.id == root.id))
+    elif root.entire and (place(root.path, inside).exists() or not root.path.is_dir()):
+        held = _root(catalog, connection, root.id).exclusions
+        _exclude(connection, root.id, held.with_forgotten(inside))
+    return files
+
+
+def _exclude(connection: Connection, root_id: int, held: Exclusions) -> None:
+    here = update(RootRow).where(RootRow.id == root_id)
+    connection.execute(here.values(exclude=held.stored()))
+
+
+def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bool) -> Root:
+    stored = _stored(catalog, path)
+    placed = insert(RootRow).values(path=stored, entire=entire)
+    widened = placed.on_conflict_do_update(
+        index_elements=["path"], set_={"entire": RootRow.entire | placed.excluded.entire}
+    )
+    id, entire = connection.execute(widened.returning(RootRow.id, RootRow.entire)).one()
+    root = Root(id, path, entire)
+    _absorb(catalog, connection, root)
+    return root
+
+
+def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
+    """Make the roots at or below the path of `root` part of it."""
+    for other in _roots(catalog, connection):
+        # Where case is all one, a root that was renamed in case alone is found by its old name.
+        inside = relative(root.path, respelled(other.path, root.path))
+        if other.id != root.id and (inside == b"" or root.entire and inside):
+            _move(connection, (other, b""), (root, inside or b""))
+            held = _root(catalog, connection, root.id).exclusions
+            moved = other.exclusions.moved(b"", inside or b"")
+            _exclude(connection, root.id, held.and_(moved))
+            connection.execute(delete(RootRow).where(RootRow.id == other.id))
+
+
+def _move_root(catalog: Catalog, connection: Connection, root: Root, path: Path) -> int:
+    """The files of `root` are below `path` now; returns how many there are."""
+    for other in _roots(catalog, connection):
+        inside = relative(other.path, path)
+        if other.entire and other.id != root.id and inside is not None:
+            files = _move(connection, (root, b""), (other, inside))
+            held = other.exclusions.and_(root.exclusions.moved(b"", inside))
+            _exclude(connection, other.id, held.with_named(inside))
+            connection.execute(delete(RootRow).where(RootRow.id == root.id))
+            return files
+    moved = Root(root.id, path, root.entire)
+    _absorb(catalog, connection, moved)
+    at = update(RootRow).where(RootRow.id == root.id)
+    connection.execute(at.values(path=_stored(catalog, path)))
+    counted = select(func.count()).select_from(FileRow).where(FileRow.root_id == root.id)
+    return connection.execute(counted).scalar_one()
+
+
+def _move_part(
+    catalog: Catalog, connection: Connection, root: Root, inside: bytes, path: Path
+) -> int:
+    """What `root` has at `inside` is at `path` now, in whichever root that is."""
+    for other in _roots(catalog, connection):
+        below = relative(other.path, path)
+        if other.entire and below is not None:
+            return _move_between(catalog, connection, (root, inside), (other, below))
+    folder = path if path.is_dir() else path.parent
+    goal = _place_root(catalog, connection, folder, entire=path.is_dir())
+    below = relative(folder, path) or b""
+    return _move_between(catalog, connection, (root, inside), (goal, below))
+
+
+def _move_between(
+    catalog: Catalog, connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]
+) -> int:
+    """Move files, and what is excluded among them."""
+    (root, inside), (other, below) = source, goal
+    moved = root.exclusions.moved(inside, below, is_same_root=root.id == other.id)
+    _exclude(connection, root.id, root.exclusions.without(inside))
+    if other.entire:
+        held = _root(catalog, connection, other.id).exclusions.and_(moved)
+        _exclude(connection, other.id, held.with_named(below))
+    return _move(connection, source, goal)
+
+
+def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]) -> int:
+    """Write another root and folder into the files at or below (root, relative path)."""
+    (root, inside), (other, below) = source, goal
+    here, values = _at(root, inside)
+    # What follows `inside` begins with a slash, what follows the root itself does not.
+    prefix = below + b"/" if below and not inside else below
+    skip = len(inside) + 1 if inside and not below else len(inside)
+    moved = f"""UPDATE OR REPLACE files SET root_id = :other,
+        path = CAST(:prefix || substr(path, :skip + 1) AS BLOB) WHERE {here}"""
+    values = {**values, "other": other.id, "prefix": prefix, "skip": skip}
+    return connection.execute(text(moved), values).rowcount
+
+
+def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
+    """An SQL condition for the files of `root` at or below `inside`, and its parameters."""
+    condition = "root_id = :root"
+    if inside:
+        condition += " AND (path = :inside OR (path >= :low AND path < :high))"
+    low, high = inside + b"/", inside + b"0"  # "0" follows "/"
+    return condition, {"root": root.id, "inside": inside, "low": low, "high": high}
+
+
+def _roots(catalog: Catalog, connection: Connection) -> list[Root]:
+    """As this transaction sees them."""
+    rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude))
+    return [
+        Root(id, catalog.root_path(path), entire, exclusions.read(exclude))
+        for id, path, entire, exclude in rows
+    ]
+
+
+def _root(catalog: Catalog, connection: Connection, root_id: int) -> Root:
+    return next(root for root in _roots(catalog, connection) if root.id == root_id)
+
+
+def _stored(catalog: Catalog, path: Path) -> bytes:
+    """Relative to the library where it lies in the root, so that both may move together."""
+    if catalog.folder.is_relative_to(path):
+        return os.fsencode(os.path.relpath(path, catalog.folder))
+    return os.fsencode(path)

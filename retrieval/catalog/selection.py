@@ -1,0 +1,129 @@
+"""Filters → the ids of the images that a search may find. They go into the vector search itself,
+so that a filtered answer is as exact as any other.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.conditions import condition_of
+from retrieval.catalog.presence import living
+from retrieval.catalog.reading import Catalog
+from retrieval.errors import PathNotFound
+from retrieval.filters import Filters
+from retrieval.paths import at_home, composed, folded, place, relative, spellings
+
+NEAR = 0.6  # of two names, by difflib
+
+Ids = NDArray[np.int64]
+Folder = str | os.PathLike[str]
+
+
+def chosen(catalog: Catalog, filters: Filters) -> Ids | None:
+    """Sorted; None where any image will do. Raises PathNotFound for a folder nobody knows."""
+    held = condition_of(filters)
+    matching = None if held is None else _ids_where(catalog, *held)
+    if filters.folder is None:
+        return matching
+    inside = ids_in(catalog, filters.folder)
+    return inside if matching is None else inside[np.isin(inside, matching, assume_unique=True)]
+
+
+def ids_in(catalog: Catalog, folder: Folder) -> Ids:
+    """The images in or below a folder: a path, or (a str) what the path of known folders ends in.
+
+    Sorted. Raises PathNotFound.
+    """
+    path = _path(folder)
+    ids = catalog.ids_under(path)
+    if not len(ids) and isinstance(folder, str):
+        ids = _ids_in_named(catalog, folder)
+    if not len(ids):
+        roots = [root.path for root in catalog.roots()]
+        if all(relative(root, one) is None for one in spellings(path) for root in roots):
+            hint = _hint(catalog, folder) or "; `retrieve status` lists what is"
+            raise PathNotFound(f"{folder} is not in the library{hint}")
+        if not os.path.exists(path):
+            raise PathNotFound(f"no such folder: {folder}{_hint(catalog, folder)}")
+    return ids
+
+
+def first_in(paths: Sequence[Path], folder: Folder | None = None) -> Path:
+    """The copy of an image to show: of those that are there, or of all where none is, the first
+    that lies in what `ids_in` takes this folder to be.
+    """
+    paths = living(paths)
+    if folder is None:
+        return paths[0]
+    spelled = spellings(_path(folder))
+    exact = [path for path in paths if any(path.is_relative_to(one) for one in spelled)]
+    within = [path for path in paths if any(relative(one, path) is not None for one in spelled)]
+    named = [path for path in paths if _named(os.fspath(folder)) in _ended(path.parent)]
+    return (exact or within or named or list(paths))[0]
+
+
+def folder_names(catalog: Catalog) -> set[str]:
+    """Of the folders that there are pictures in or below, roots and what is in them."""
+    names = {root.path.name for root in catalog.roots()}
+    folders = {path.rpartition(b"/")[0] for (path,) in catalog.rows("SELECT path FROM files")}
+    names.update(os.fsdecode(name) for folder in folders for name in folder.split(b"/"))
+    return names - {""}
+
+
+def _ids_where(catalog: Catalog, condition: str, parameters: Sequence[Any]) -> Ids:
+    found = "SELECT images.id FROM images LEFT JOIN shots ON shots.image_id = images.id"
+    return catalog.ids(f"{found} WHERE {condition} ORDER BY images.id", parameters)
+
+
+def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
+    """Of folders whose path ends so, in any case; it may begin above a root."""
+    named = _named(folder)
+    if not named.isascii():
+        return np.unique(np.fromiter(_ids_in_accented(catalog, named), np.int64))
+    parts = [np.empty(0, np.int64)]
+    path = "CAST(CAST(? || path AS BLOB) AS TEXT)"  # names need not be text, but SQLite takes them
+    found = f"""SELECT DISTINCT image_id FROM files WHERE root_id = ? AND image_id IS NOT NULL
+        AND instr(lower({path}), lower(CAST(? AS TEXT))) > 0"""
+    for root in catalog.roots():
+        above = os.fsencode(f"{root.path.as_posix()}/")
+        parts.append(catalog.ids(found, (root.id, above, os.fsencode(named))))
+    return np.unique(np.concatenate(parts))
+
+
+def _ids_in_accented(catalog: Catalog, named: str) -> Iterator[int]:
+    """SQLite knows neither upper case beyond ASCII nor the two forms of a name."""
+    found = "SELECT image_id, path FROM files WHERE root_id = ? AND image_id IS NOT NULL"
+    for root in catalog.roots():
+        is_named: dict[bytes, bool] = {}
+        for image_id, path in catalog.rows(found, (root.id,)):
+            folder = path.rpartition(b"/")[0]
+            if folder not in is_named:
+                is_named[folder] = named in _ended(place(root.path, folder))
+            if is_named[folder]:
+                yield image_id
+
+
+def _hint(catalog: Catalog, folder: Folder) -> str:
+    """The name of a folder that may have been meant."""
+    import difflib
+
+    wanted = folded(os.fspath(folder).rstrip("/").rpartition("/")[2])
+    names = {folded(name): composed(name) for name in sorted(folder_names(catalog))}
+    near = difflib.get_close_matches(wanted, names, 1, NEAR)
+    return f"; did you mean “{names[near[0]]}”?" if near else ""
+
+
+def _path(folder: Folder) -> Path:
+    return Path(at_home(folder))
+
+
+def _named(folder: str) -> str:
+    return f"/{folded(folder.strip('/'))}/"
+
+
+def _ended(folder: Path) -> str:
+    return folded(f"{folder.as_posix()}/")

@@ -1,0 +1,182 @@
+"""A connection to the catalog's SQLite file, and its complaints in the user's words."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from retrieval.catalog.sqlite import medium
+from retrieval.errors import (
+    SPENT,
+    CatalogDamaged,
+    LibraryBusy,
+    LibraryReadOnly,
+    RetrieveError,
+    TooManyOpenFiles,
+)
+from retrieval.locate import FILE_NAME
+from retrieval.paths import database_files
+
+PAGE_SIZE = 8192  # seven 1 KB vectors a page, in 1.37 KB an image all told; 4096: three, in 1.57 KB
+BUSY_SECONDS = 30.0  # how long a statement waits for another process's transaction
+SOON = 0.25  # second, after which a new connection that still waits asks what is missing
+CHECKPOINT_SECONDS = 1.0  # how long one waits for those who read
+MOST_AT_ONCE = 4  # files that SQLite may want to open for one connection
+
+
+class NoLocks(LibraryReadOnly):
+    """The library's file system cannot lock files, so nobody can be kept from writing at once."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """In autocommit mode, for reading and writing. Raises NoLocks, LibraryReadOnly, and what SQLite
+    raises.
+    """
+    _refuse_links(path)
+    try:
+        return _connected(path, SOON)
+    except sqlite3.OperationalError as error:
+        if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR):
+            raise
+        if not medium.has_locks(path.parent):
+            raise no_locks(path.parent) from error
+        if not medium.has_shared_memory(path.parent):
+            _without_wal(path)
+    return _connected(path, BUSY_SECONDS)
+
+
+def _refuse_links(path: Path) -> None:
+    """SQLite would write through a link, to what need not be ours: libraries come from anywhere."""
+    for file in database_files(path):
+        if os.path.islink(file):
+            raise LibraryReadOnly(
+                f"{file} is a link, which a library does not hold; "
+                "put the file itself in its place, or remove the link"
+            )
+
+
+def no_locks(folder: Path) -> NoLocks:
+    return NoLocks(
+        f"the file system of {folder} has no locks, so it cannot hold a library; "
+        "keep the library elsewhere: --library DIR"
+    )
+
+
+def _connected(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=patience, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # heeded by an empty file only
+        _choose_journal(connection, path.parent)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _choose_journal(connection: sqlite3.Connection, folder: Path) -> None:
+    """WAL, wherever there is the memory for it. That is found out before: a try would spoil the
+    catalog for everybody until it is undone.
+    """
+    [(held,)] = connection.execute("PRAGMA journal_mode")
+    if held == "wal" and not medium.is_network(folder):
+        return
+    wanted = "wal" if medium.has_shared_memory(folder) else "delete"
+    if held != wanted:
+        connection.execute("PRAGMA busy_timeout = 0")  # not while others have it open
+        with suppress(sqlite3.OperationalError):
+            connection.execute(f"PRAGMA journal_mode = {wanted}")
+
+
+def _without_wal(path: Path) -> None:
+    """Give a catalog an ordinary journal. What is in its WAL is written back; that needs no shared
+    memory as long as nobody else has it open.
+    """
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    with closing(connection):
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def checkpoint(path: Path) -> None:
+    """Write all that was committed into the file itself, so that it is whole without its WAL.
+
+    As far as nobody reads what was before; they do it when they close.
+    """
+    with suppress(sqlite3.Error, RetrieveError), closing(connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_SECONDS * 1000:.0f}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn what SQLite complains of (or SQLAlchemy for it) into errors that a user understands."""
+    try:
+        yield
+    except RetrieveError:
+        raise
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        if isinstance(cause, sqlite3.DatabaseError) and (ours := _explain(cause, folder)):
+            raise ours from error
+        raise
+
+
+def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None:
+    said = str(error)
+    match _code(error):
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR if _no_more_files():
+            return TooManyOpenFiles(f"cannot open the library {folder}: {SPENT}")
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+            return LibraryReadOnly(f"cannot write to the library {folder}: {said}")
+        case sqlite3.SQLITE_IOERR:
+            return LibraryReadOnly(f"cannot read or write the library {folder}: {said}")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return LibraryBusy(f"another process is writing to {folder}; try again")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return CatalogDamaged(
+                f"{folder / FILE_NAME} is damaged ({said}); "
+                "`retrieve check --repair` saves what can be read of it"
+            )
+    return None
+
+
+def cause(error: sqlite3.Error) -> str:
+    """What SQLite says, or what it does not say."""
+    return SPENT if _no_more_files() else str(error)
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    """Of SQLite's, without the extended part."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def _no_more_files() -> bool:
+    """Whether this process can open no more: SQLite does not pass on why it could not."""
+    try:
+        with ExitStack() as opened:
+            for _ in range(MOST_AT_ONCE):
+                opened.enter_context(open(os.devnull, "rb"))
+    except OSError:
+        return True
+    return False
+
+
+SCHEMA_VERSION = 3
+LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
+
+
+def marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    for start in range(0, len(values), LIST_LENGTH):
+        yield values[start : start + LIST_LENGTH]

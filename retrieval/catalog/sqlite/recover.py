@@ -1,0 +1,167 @@
+"""A damaged catalog, as far as SQLite can read it, as a new one in its place.
+
+What is lost costs little: a file whose row is gone is looked at again by the next run, and known by
+its content; a picture whose vector is gone is encoded again.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from retrieval.catalog.sqlite.connection import connect
+from retrieval.locate import FILE_NAME
+
+IDS = 1_000  # rows that are read at a time; where that fails, half as many, down to a single one
+LEAST_ROW = 32  # bytes; no table has more rows than the file has places for them
+
+Row = tuple[object, ...]
+
+
+def salvage(folder: Path) -> str | None:
+    """Returns what was done; None, and nothing was, where nothing can be read.
+
+    The damaged file stays beside the new one. The caller holds the write lock.
+    """
+    path, part = folder / FILE_NAME, folder / (FILE_NAME + ".part")
+    size = path.stat().st_size
+    _remove(part)
+    _lengthen(path)
+    try:
+        rows = _copy(path, part)
+    except sqlite3.DatabaseError:  # not even its tables are known
+        _remove(part)
+        os.truncate(path, size)
+        return None
+    beside = _set_aside(path)
+    os.truncate(beside, size)
+    with part.open("rb") as whole:
+        os.fsync(whole.fileno())
+    for index in folder.glob("vectors-*"):  # an id may stand for another image from here on
+        if index.is_file():
+            index.unlink()
+    for end in ("-wal", "-shm"):  # they belong to the damaged one, and have their copy
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    os.replace(part, path)
+    return f"{rows:,} rows were saved, and the damaged file is kept as {beside.name}"
+
+
+def _lengthen(path: Path) -> None:
+    """Give a file that was cut the length that it claims: SQLite reads nothing of a shorter one."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
+    size = path.stat().st_size
+    if head.startswith(b"SQLite format 3") and size < page * pages < 1024 * size:
+        os.truncate(path, page * pages)
+
+
+def _copy(path: Path, part: Path) -> int:
+    """Everything that can be read of one file into another; returns the number of rows."""
+    with closing(sqlite3.connect(path)) as damaged, closing(connect(part)) as fresh:
+        damaged.text_factory = lambda data: data.decode("utf-8", "replace")
+        damaged.execute("PRAGMA cell_size_check = ON")
+        fresh.execute("PRAGMA foreign_keys = OFF")  # what points nowhere is found later
+        [(version,)] = damaged.execute("PRAGMA user_version")
+        tables = _make_tables(damaged, fresh)
+        fresh.execute("BEGIN")
+        rows = sum(_copy_table(damaged, fresh, table) for table in tables)
+        fresh.execute(f"PRAGMA user_version = {version}")
+        fresh.execute("COMMIT")
+        return rows
+
+
+def _make_tables(damaged: sqlite3.Connection, fresh: sqlite3.Connection) -> list[str]:
+    """The same tables and indexes, empty; returns the names of the tables."""
+    made = "SELECT name, sql FROM sqlite_schema WHERE type = ? AND sql NOT NULL"
+    tables = [row for row in damaged.execute(made, ("table",)) if not row[0].startswith("sqlite_")]
+    for _, statement in [*tables, *damaged.execute(made, ("index",))]:
+        fresh.execute(statement)
+    return [name for name, _ in tables]
+
+
+def _copy_table(damaged: sqlite3.Connection, fresh: sqlite3.Connection, table: str) -> int:
+    columns = list(fresh.execute(f'PRAGMA table_info("{table}")'))
+    names = ", ".join(f'"{column[1]}"' for column in columns)
+    marks = ", ".join("?" * len(columns))
+    insert = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({marks})'
+    before = fresh.total_changes
+    if _has_rowid(fresh, table):
+        for rows in _by_id(damaged, table, names):
+            fresh.executemany(insert, rows)
+        _keep_sequence(damaged, fresh, table)
+    else:
+        keys = [column[1] for column in sorted(columns, key=lambda column: column[5]) if column[5]]
+        for direction in ("ASC", "DESC"):  # from both ends, up to the damage
+            order = ", ".join(f'"{key}" {direction}' for key in keys)
+            fresh.executemany(insert, _until_damage(damaged, table, names, order))
+    return fresh.total_changes - before
+
+
+def _has_rowid(connection: sqlite3.Connection, table: str) -> bool:
+    try:
+        connection.execute(f'SELECT rowid FROM "{table}" LIMIT 0')
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def _by_id(connection: sqlite3.Connection, table: str, names: str) -> Iterator[list[Row]]:
+    """All rows that can be read, around those that cannot."""
+    within = f'SELECT {names} FROM "{table}" WHERE rowid BETWEEN ? AND ? ORDER BY rowid'
+    last = _last_id(connection, table)
+    ranges = [(low, min(low + IDS, last + 1) - 1) for low in range(1, last + 1, IDS)][::-1]
+    while ranges:
+        low, high = ranges.pop()
+        try:
+            yield connection.execute(within, (low, high)).fetchall()
+        except sqlite3.DatabaseError:
+            if low < high:
+                middle = (low + high) // 2
+                ranges += [(middle + 1, high), (low, middle)]
+
+
+def _last_id(connection: sqlite3.Connection, table: str) -> int:
+    with suppress(sqlite3.DatabaseError):
+        [(last,)] = connection.execute(f'SELECT max(rowid) FROM "{table}"')
+        return last or 0
+    [(pages,)] = connection.execute("PRAGMA page_count")
+    [(size,)] = connection.execute("PRAGMA page_size")
+    return int(pages * size // LEAST_ROW)
+
+
+def _until_damage(
+    connection: sqlite3.Connection, table: str, names: str, order: str
+) -> Iterator[Row]:
+    with suppress(sqlite3.DatabaseError):
+        yield from connection.execute(f'SELECT {names} FROM "{table}" ORDER BY {order}')
+
+
+def _keep_sequence(damaged: sqlite3.Connection, fresh: sqlite3.Connection, table: str) -> None:
+    """Ids that were given once are not given again."""
+    with suppress(sqlite3.DatabaseError):  # not every table has such ids
+        used = damaged.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        [(last,)] = [*used] or [(0,)]
+        given = "SELECT max(seq) FROM sqlite_sequence WHERE name = ?"
+        [(here,)] = fresh.execute(given, (table,))
+        fresh.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        fresh.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, max(last, here or 0)))
+
+
+def _set_aside(path: Path) -> Path:
+    """A copy of the damaged file, and of what was not yet written back into it."""
+    names = (f"{path.name}.damaged-{number}" for number in range(1, 1_000_000))
+    beside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    shutil.copy2(path, beside)
+    wal = path.with_name(path.name + "-wal")
+    if wal.exists():
+        shutil.copy2(wal, beside.with_name(beside.name + "-wal"))
+    return beside
+
+
+def _remove(part: Path) -> None:
+    """What an attempt that was cut short left."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        part.with_name(part.name + end).unlink(missing_ok=True)

@@ -1,0 +1,221 @@
+"""Every change to a catalog: each function is one transaction, so that a crash never leaves a half.
+
+Callers hold the write lock (`lock.py`); `forget` and `relocate`, which people call, take it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from retrieval.catalog import thumbnail_cache
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
+from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained
+from retrieval.records import FileState, Found, ModelRecord, NewImage, Shot, Vectors
+
+Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
+
+
+def record(
+    catalog: Catalog,
+    files: Sequence[FileState],
+    images: Sequence[NewImage] = (),
+    vectors: Vectors | None = None,
+) -> None:
+    """A batch: new images, their vectors, and the files that hold them.
+
+    What is there already stays, so the same batch may be recorded twice.
+    """
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        if images:
+            connection.execute(insert(ImageRow).on_conflict_do_nothing(), _image_rows(images))
+        digests = {file.digest for file in files if file.digest}
+        digests.update(image.digest for image in images)
+        ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
+        _insert_shots(connection, {ids[i.digest]: i.shot for i in images if i.shot})
+        if vectors:
+            _insert_vectors(connection, vectors, ids)
+        if files:
+            _upsert_files(connection, files, ids)
+
+
+def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, bytes]) -> None:
+    """What the EXIF of these images (by id) says, and their difference hashes."""
+    rows = [{"image": id, "hash": hash} for id, hash in hashes.items()]
+    hashed = update(ImageRow).where(ImageRow.id == bindparam("image"))
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        _insert_shots(connection, shots)
+        if rows:
+            connection.execute(hashed.values({"difference_hash": bindparam("hash")}), rows)
+
+
+def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
+    """The inodes, and the times of their last change, of files (root id, as found) that are as the
+    catalog has them otherwise.
+    """
+    rows = [
+        {"root": root_id, "inside": found.path, "ctime": found.ctime_ns, "number": found.inode}
+        for root_id, found in files
+    ]
+    here = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
+    known: dict[str, Any] = {"ctime_ns": bindparam("ctime"), "inode": bindparam("number")}
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(update(FileRow).where(here).values(known), rows)
+
+
+def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
+    """Drop the rows of these (root id, path)."""
+    rows = [{"root": root_id, "inside": path} for root_id, path in files]
+    if not rows:
+        return
+    condition = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(delete(FileRow).where(condition), rows)
+
+
+def sweep(catalog: Catalog) -> None:
+    """Drop images without a file, with their vectors and thumbnails, and roots that lost all that
+    was named.
+    """
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        gone = drop_unheld(connection)
+    thumbnail_cache.forget(catalog.folder, gone)
+
+
+# -- models --------------------------------------------------------------------------------------
+
+
+def adopt_model(
+    catalog: Catalog, name: str, digest: str, dim: int, precision: str, bank: str | None = None
+) -> ModelRecord:
+    """The row of the model with these weights; the first one in a catalog becomes current.
+
+    precision: of what is going to be encoded; what is finer than before does not change the row.
+    bank: what the vectors of a model that is new here are going to be measured with.
+    """
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        first = connection.execute(select(func.count()).select_from(ModelRow)).scalar_one() == 0
+        adopted = insert(ModelRow).values(
+            name=name, digest=digest, dim=dim, precision=precision, is_current=first, bank=bank
+        )
+        coarsest = ModelRow.precision if precision == "fp32" else precision
+        renewed = adopted.on_conflict_do_update(
+            index_elements=["digest"], set_={"name": name, "precision": coarsest}
+        )
+        stored = renewed.returning(ModelRow.id, ModelRow.precision, ModelRow.bank)
+        id, precision, held = connection.execute(stored).one()
+    return ModelRecord(id, name, digest, dim, precision, held)
+
+
+def switch_model(catalog: Catalog, model: ModelRecord) -> None:
+    """Make `model` current, and drop the others with all their vectors."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(delete(ModelRow).where(ModelRow.id != model.id))
+        connection.execute(update(ModelRow).values(is_current=True))
+
+
+def measure(catalog: Catalog, model: ModelRecord, standings: Standings) -> None:
+    """How these images (by id) stand to a bank of sentences, by this model."""
+    rows = [
+        {"image": id, "mean": float(mean), "deviation": float(deviation)}
+        for id, (mean, deviation) in standings.items()
+    ]
+    measured = update(EmbeddingRow).where(
+        (EmbeddingRow.model_id == model.id) & (EmbeddingRow.image_id == bindparam("image"))
+    )
+    values: dict[str, Any] = {
+        "bank_mean": bindparam("mean"),
+        "bank_deviation": bindparam("deviation"),
+    }
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(measured.values(values), rows)
+
+
+def all_measured(catalog: Catalog, model: ModelRecord, bank: str) -> None:
+    """Every vector of the model was measured with this bank."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(bank=bank))
+
+
+# -- roots ---------------------------------------------------------------------------------------
+
+
+# -- within a transaction ------------------------------------------------------------------------
+
+
+def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
+    ids: dict[bytes, int] = {}
+    for start in range(0, len(digests), LIST_LENGTH):
+        some = digests[start : start + LIST_LENGTH]
+        found = select(ImageRow.digest, ImageRow.id).where(ImageRow.digest.in_(some))
+        ids.update((digest, id) for digest, id in connection.execute(found))
+    return ids
+
+
+def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
+    names = [field.name for field in fields(NewImage) if field.name != "shot"]
+    return [{name: getattr(image, name) for name in names} for image in images]
+
+
+def _insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
+    rows = [{"image_id": id, **asdict(shot)} for id, shot in shots.items()]
+    if rows:
+        connection.execute(insert(ShotRow).on_conflict_do_nothing(), rows)
+
+
+def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:
+    rows = [
+        {
+            "model_id": vectors.model_id,
+            "image_id": ids[digest],
+            "vector": vector.astype("<f2").tobytes(),
+            **_standing(vectors.standings.get(digest)),
+        }
+        for digest, vector in vectors.of.items()
+    ]
+    connection.execute(insert(EmbeddingRow).on_conflict_do_nothing(), rows)
+
+
+def _standing(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
+    mean, deviation = (None, None) if measured is None else map(float, measured)
+    return {"bank_mean": mean, "bank_deviation": deviation}
+
+
+def _upsert_files(
+    connection: Connection, files: Sequence[FileState], ids: dict[bytes, int]
+) -> None:
+    rows = [
+        {
+            "root_id": file.root_id,
+            "path": file.path,
+            "size": file.size,
+            "mtime_ns": file.mtime_ns,
+            "image_id": ids[file.digest] if file.digest else None,
+            "failure": file.failure,
+            "ctime_ns": file.ctime_ns,
+            "inode": file.inode,
+        }
+        for file in files
+    ]
+    put = insert(FileRow)
+    names = ("size", "mtime_ns", "image_id", "failure", "ctime_ns", "inode")
+    changed = {name: put.excluded[name] for name in names}
+    connection.execute(
+        put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
+    )
+
+
+def drop_unheld(connection: Connection) -> Sequence[bytes]:
+    """Returns the digests of the images that went."""
+    held = select(FileRow.image_id).where(FileRow.image_id.is_not(None))
+    lost = delete(ImageRow).where(ImageRow.id.not_in(held)).returning(ImageRow.digest)
+    gone = connection.scalars(lost).all()
+    with_files = select(FileRow.root_id)
+    emptied = RootRow.entire.is_(False) & RootRow.id.not_in(with_files)
+    connection.execute(delete(RootRow).where(emptied))
+    return gone

@@ -1,0 +1,186 @@
+"""What every command shares: the options before and after its name, and errors as one line."""
+
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from retrieval.errors import explained
+
+if TYPE_CHECKING:
+    from retrieval.library import Library
+    from retrieval.records import Progress
+
+INTERRUPTED = 130  # as shells do: 128 + SIGINT
+
+
+@dataclass
+class Settings:
+    """The options that every command takes, before or after its name."""
+
+    library: str | None = None
+    debug: bool = False
+
+    def open(self) -> "Library":
+        from retrieval.library import Library
+
+        return Library.open(self.library)
+
+    def open_to_search(self) -> "Library":
+        """Reads the index file from the disk meanwhile, if it is not in memory: for a gigabyte that
+        takes longer than all imports. Where there are several, only the catalog knows which.
+        """
+        from indexes.read_ahead import read_ahead
+        from retrieval.locate import INDEX_FILE, library_folder
+
+        index_files = [*library_folder(self.library).glob(INDEX_FILE.format("*"))]
+        if len(index_files) == 1:
+            read_ahead(index_files[0])
+        return self.open()
+
+
+def open_streams() -> None:
+    """Lead the standard streams that this process was started without nowhere. Else a file of the
+    library gets the number of one, and all that is printed.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere == number:
+                os.set_inheritable(number, True)
+            else:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, 1, "utf-8", "backslashreplace", closefd=False))
+
+
+class PathType(click.Path):
+    """A path; not an empty one, as a variable of the shell that is not set leaves."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; name a folder or a file", param, ctx)
+        from retrieval.paths import is_nameable
+
+        if not is_nameable(value):
+            self.fail(f"{value!r} cannot be the name of a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Failure(click.ClickException):
+    """One line on standard error."""
+
+    exit_code = 1
+
+    def show(self, file: Any = None) -> None:
+        from retrieval.output.text import printable
+
+        click.echo(f"error: {printable(self.message)}", err=True)
+
+
+class WrongUse(Failure):
+    """Arguments that make no sense."""
+
+    exit_code = 2
+
+
+class Program(click.Group):
+    """A group of commands in which whatever goes wrong ends as a `Failure`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which they are needed
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with told_plainly(ctx):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A command that there is; else what would have been one is perhaps a query."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name.lower(), self.commands, 1)
+            query = shlex.join(["retrieve", "search", name]) if near == [] else None
+            meant = f"retrieve {near[0]}" if near else query
+            ctx.fail(f"“{name}” is not a command; did you mean `{meant}`?")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told_plainly(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def told_plainly(context: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        command = (error.ctx or context).command_path
+        said = error.format_message().rstrip(".")
+        raise WrongUse(f"{said}; see `{command} --help`") from error
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo("interrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    except Exception as error:
+        broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
+        if context.ensure_object(Settings).debug or broken_pipe:  # click ends quietly on the latter
+            raise
+        raise Failure(explained(error)) from error
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--library and --debug, into the `Settings` of the whole call."""
+
+    def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value and option.name:
+            setattr(context.ensure_object(Settings), option.name, value)
+
+    library = click.option(
+        "--library",
+        type=PathType(),
+        metavar="DIR",
+        expose_value=False,
+        callback=remember,
+        help="Folder of the library ($RETRIEVE_LIBRARY); else the nearest .retrieve/ upwards, else "
+        "your own in the platform's data folder.",
+    )
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        help="Show where an error comes from.",
+    )
+    return library(debug(command))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[["Progress"], None] | None]:
+    """On a terminal: how many, how fast, how long still."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    form = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left"
+    with tqdm(total=0, unit=" images", bar_format=form, dynamic_ncols=True, leave=False) as bar:
+
+        def show(progress: "Progress") -> None:
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
+
+        yield show

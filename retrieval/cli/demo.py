@@ -1,0 +1,120 @@
+"""The first thing to try: paint pictures, index them with the bundled model, find them by words."""
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+
+from clipmodel.scenes.painting import paint
+from clipmodel.scenes.scene import Part, Scene, imagine
+from retrieval import Library
+from retrieval.models import BUNDLED
+from retrieval.output.captions import answer
+from retrieval.output.sheet import save
+from retrieval.output.text import printable
+from retrieval.records import Match, Progress, Summary
+
+SCENES = 300
+SIZE = (480, 360)
+BEYOND_EVALUATION = 1_000_000  # the first seed, so that nobody has seen these scenes
+SHOWN = 6  # matches a query
+PATIENCE = 5.0  # seconds without a word
+ANSWERS = 8  # scenes painted for each question, beside those that chance brings
+
+ASKED: dict[str, Part] = {
+    "a red car": ("car", "red"),
+    "a house at night": ("house", "night"),
+    "three balloons": ("balloon", 3),
+}
+ASKED_OF_PHOTOS = ("people outdoors", "a dog", "water", "a car in a street", "a building", "snow")
+NEXT = "two cats in the snow", "children playing"  # to ask of scenes, and of photos
+
+Row = tuple[str, list[Match]]
+
+
+def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str], None]) -> None:
+    """Indexes painted scenes, or `photos`, into a library in `folder`; asks, prints, draws `sheet`.
+
+    The library is the demo's own, and `photos` are only read. A second run finds its work done.
+    Raises what `Library.index` and `Library.search` raise, and OSError where it cannot write.
+    """
+    pictures = photos or paint_scenes(folder / "pictures", echo)
+    home = folder / ("photos-library" if photos else "library")
+    with Library.open(home) as library:
+        echo(f"indexing {_shown(pictures)} with the small model {BUNDLED!r}")
+        echo(_told(library.index(pictures, model=BUNDLED, progress=_now_and_then(echo))))
+        rows = ask(library, pictures, ASKED_OF_PHOTOS if photos else tuple(ASKED))
+    for asked, matches in rows:
+        echo(f"\n{asked}")
+        for match in matches:
+            echo(f"  {match.score:.3f}  {_shown(match.path)}")
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    save([answer(asked, matches) for asked, matches in rows], sheet)
+    echo(f"\nwhat was found, as pictures: {_shown(sheet)}")
+    command = f"retrieve search --library {shlex.quote(os.fspath(home))}"
+    echo(f'ask for more: {printable(command)} "{NEXT[1 if photos else 0]}"')
+
+
+def ask(library: Library, pictures: Path, words: Sequence[str]) -> list[Row]:
+    """A row for each of the words, and one for pictures like the first that was found."""
+    # By cosine, which is all that is shown: figures that do not fall would be a riddle here.
+    found = library.search(list(words), SHOWN, folder=pictures, rank="cosine")
+    rows = [(f"“{asked}”", matches) for asked, matches in zip(words, found, strict=True)]
+    if like := next((matches[0].path for matches in found if matches), None):
+        title = f"pictures like {printable(like.name)}"
+        rows.append((title, library.search(like, SHOWN, folder=pictures)))
+    return rows
+
+
+def paint_scenes(folder: Path, echo: Callable[[str], None]) -> Path:
+    """Paints the scenes of the demo that are not in the folder yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = [folder / f"scene-{number:03}.jpg" for number in range(SCENES)]
+    missing = [number for number, place in enumerate(places) if not place.exists()]
+    if missing:
+        echo(f"painting {len(missing)} scenes into {_shown(folder)}")
+    for number in missing:
+        part = places[number].with_suffix(".part")  # a picture is there whole or not at all
+        paint(scene(number), *SIZE, _seed(number)).save(part, "JPEG", quality=90)
+        part.replace(places[number])
+    return folder
+
+
+def scene(number: int) -> Scene:
+    """What is in the scene of this number; the first ones have, in turn, what will be asked for."""
+    parts = tuple(ASKED.values())
+    having = parts[number % len(parts)] if number < ANSWERS * len(parts) else None
+    return imagine(_seed(number), "test", having)
+
+
+def _seed(number: int) -> int:
+    return BEYOND_EVALUATION + 2 * number  # even seeds are not steered by the test's queries
+
+
+def _now_and_then(echo: Callable[[str], None]) -> Callable[[Progress], None]:
+    """Says how far the indexing is every few seconds: a folder of photos may take a while."""
+    said = monotonic()
+
+    def tell(progress: Progress) -> None:
+        nonlocal said
+        if monotonic() - said > PATIENCE:
+            said = monotonic()
+            echo(f"  {progress.done:,} of {progress.total:,} files")
+
+    return tell
+
+
+def _told(summary: Summary) -> str:
+    failed = f"; {summary.failed} could not be read" if summary.failed else ""
+    if summary.encoded:
+        done = f"{summary.encoded} pictures in {summary.seconds:.1f} s"
+    elif summary.unchanged:
+        done = f"all {summary.unchanged} files are known from an earlier run"
+    else:
+        done = "nothing new"
+    return done + failed
+
+
+def _shown(path: Path) -> str:
+    return printable(os.fspath(path))

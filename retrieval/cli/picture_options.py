@@ -1,0 +1,111 @@
+"""`--preview` and `--sheet`: what was found as pictures, in the terminal and in a file.
+
+Nothing heavy is imported before pictures are asked for.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+from click.shell_completion import CompletionItem
+
+from retrieval.cli.base import PathType
+from retrieval.cli.completion import Items, files
+
+if TYPE_CHECKING:
+    from retrieval.output.captions import Section
+    from retrieval.output.graphics import Way
+
+WAYS = ("auto", "kitty", "iterm2", "sixel", "blocks")
+ENDINGS = (".png", ".jpg", ".jpeg", ".html")
+
+
+class Picturing(click.Command):
+    """A command whose `--preview` has its value after `=`, or none: never the word that follows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        said = [f"{arg}=auto" if arg == "--preview" else arg for arg in args[:end]]
+        rest = super().parse_args(ctx, said + args[end:])
+        as_text = ctx.params.get("form") is None and not ctx.params.get("null")
+        if "preview" in ctx.meta and not as_text and not ctx.resilient_parsing:
+            raise click.UsageError("--preview does not go with --json, --paths and --null", ctx)
+        return rest
+
+
+class SheetFile(PathType):
+    """Where a sheet goes; how it is written is in its ending."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        file = Path(os.path.expanduser(os.fsdecode(super().convert(value, param, ctx))))
+        if file.suffix.lower() not in ENDINGS:
+            self.fail(f"{value!r} should end in one of {', '.join(ENDINGS)}", param, ctx)
+        return file
+
+
+def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--preview and --sheet, for a command of the class `Picturing`."""
+    preview = click.option(
+        "--preview",
+        type=click.Choice(WAYS),
+        metavar="[=HOW]",
+        shell_complete=_ways,
+        expose_value=False,
+        callback=_remember,
+        help="Show the pictures here, in the terminal; HOW, where that goes wrong: kitty, iterm2, "
+        "sixel or blocks.",
+    )
+    sheet = click.option(
+        "--sheet",
+        type=SheetFile(dir_okay=False),
+        metavar="FILE",
+        expose_value=False,
+        callback=_remember,
+        help="Write them into one FILE as well: .png, .jpg or .html.",
+    )
+    return preview(sheet(command))
+
+
+def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value is not None and option.name:
+        context.meta[option.name] = value
+
+
+def _ways(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """After `=` alone; a bare `--preview` is followed by something else."""
+    if "preview" in context.meta:
+        return files(context, parameter, incomplete)
+    return [CompletionItem(way) for way in WAYS if way.startswith(incomplete)]
+
+
+def show(context: click.Context, text: str | bytes, sections: "Sequence[Section]") -> None:
+    """The answer as `text`, or as the pictures in `sections` where they were asked for."""
+    from retrieval.output.text import printable, write
+
+    if way := _way(context.meta.get("preview")):
+        from retrieval.output.preview import Preview
+        from retrieval.output.terminal import full_colour, is_terminal, screen
+
+        for row in Preview(way, screen(), full_colour(), is_terminal()).of(sections):
+            write(row)
+    else:
+        write(text)
+    if sheet := context.meta.get("sheet"):
+        from retrieval.output.sheet import save
+
+        save(sections, sheet)
+        click.echo(f"as pictures: {printable(os.fspath(sheet))}", err=True)
+
+
+def _way(asked: 'Way | Literal["auto"] | None') -> "Way | None":
+    """How to draw; None for not at all."""
+    if asked != "auto":
+        return asked
+    from retrieval.output.terminal import best_way, is_terminal
+
+    if is_terminal():
+        return best_way()
+    click.echo("no pictures: this is no terminal; --preview=blocks writes them anyway", err=True)
+    return None

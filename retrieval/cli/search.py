@@ -1,0 +1,193 @@
+"""`retrieve search` and `similar`: what was typed as a question, the answer in the form asked for.
+
+Nothing heavy is imported before the command runs.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from retrieval.cli import completion
+from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.options import chosen_filters, filtering, in_form, limited
+from retrieval.cli.picture_options import Picturing, pictured, show
+
+if TYPE_CHECKING:
+    from retrieval.records import Match, ModelRecord
+    from retrieval.search.answer import Rank, Sort
+    from retrieval.search.question import Question
+
+
+@click.command(cls=Picturing, short_help="Find pictures by words, or by one that is like them.")
+@click.argument(
+    "query", nargs=-1, required=True, metavar="QUERY...", shell_complete=completion.files
+)
+@limited(10)
+@filtering
+@click.option("--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable.")
+@click.option(
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="TEXT",
+    help='A sentence with {} for the words, or "photo" for a set of them; the mean of all is '
+    "looked for. Repeatable.",
+)
+@click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
+@click.option(
+    "--min-relevance", type=float, metavar="R", help="Only what is so likely meant: 0 to 1."
+)
+@click.option(
+    "--rank",
+    type=click.Choice(["relevance", "cosine"]),
+    default="relevance",
+    metavar="BY",
+    help="relevance, or cosine: the bare scores.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(["score", "date"]),
+    default="score",
+    metavar="BY",
+    help="score, or date: the newest first, of the best that are relevant.",
+)
+@click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
+@in_form
+@pictured
+@common
+@click.pass_context
+def search(
+    context: click.Context,
+    query: tuple[str, ...],
+    limit: int,
+    without: tuple[str, ...],
+    templates: tuple[str, ...],
+    min_score: float | None,
+    min_relevance: float | None,
+    rank: "Rank",
+    sort: "Sort",
+    allow_url: bool,
+    form: str | None,
+    null: bool,
+) -> None:
+    """Find pictures by words, or by one that is like them.
+
+    A QUERY that names an existing file, or ends as pictures do (.jpg), is a picture, and - is one
+    on standard input; everything else is words. Several can be weighed, added and taken away, and
+    filters can be among the words; README.md has the whole language. Prints score (cosine), how
+    relevant it is (strong, fair or weak, where that is known), size, date taken and path, the best
+    first: aligned on a terminal, between tabs in a pipe. JSON objects have id (id:12 is a term),
+    path, score, relevance, width, height, format, taken_at and copies (the other paths of the same
+    picture). Nothing found is no error.
+
+    \b
+    retrieve search a red car -n 20
+    retrieve search ~/Desktop/beach.jpg --in ~/Pictures/2023
+    retrieve search "2:golden retriever" + ./pool.jpg - leash
+    retrieve search a birthday cake after:2023-06 camera:pixel
+    retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
+    """
+    with context.ensure_object(Settings).open_to_search() as library:
+        from retrieval.output.captions import answer
+        from retrieval.search.parse import typed
+
+        filters = chosen_filters(context)
+        asked = typed(query, sys.stdin.buffer.read, allow_url, library.has)
+        for note in asked.notes:
+            click.echo(f"note: {note}", err=True)
+
+        def found(
+            limit: int, min_score: float | None = None, min_relevance: float | None = None
+        ) -> list["Match"]:
+            return library.search(
+                asked,
+                limit,
+                filters=filters,
+                without=without,
+                templates=templates,
+                min_score=min_score,
+                min_relevance=min_relevance,
+                rank=rank,
+                sort=sort,
+            )
+
+        matches = found(limit, min_score, min_relevance)
+        if not matches:
+            _say_that_none_match(found(1))
+        elif not _any_relevant(matches):
+            _say_that_none_is_relevant(asked)
+        elif sys.stderr.isatty():
+            _say_that_they_are_guesses(asked, library.model)
+    show(context, rendered("null" if null else form, matches), [answer(" ".join(query), matches)])
+
+
+@click.command(cls=Picturing, short_help="Find pictures like one, itself left out.")
+@click.argument("path", metavar="PATH", type=PathType(path_type=Path))
+@limited(10)
+@filtering
+@in_form
+@pictured
+@common
+@click.pass_context
+def similar(context: click.Context, path: Path, limit: int, form: str | None, null: bool) -> None:
+    """Find pictures like the one in the file PATH; itself and its copies are left out.
+
+    Prints what `retrieve search` prints.
+    """
+    with context.ensure_object(Settings).open_to_search() as library:
+        from retrieval.output.captions import answer
+
+        matches = library.similar(path, limit, filters=chosen_filters(context))
+    text = rendered("null" if null else form, matches)
+    show(context, text, [answer(f"like {path.name}", matches)])
+
+
+def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
+    from retrieval.output import json_forms, text
+
+    match form:
+        case "json":
+            return json_forms.as_json(matches)
+        case "paths":
+            return text.as_paths(matches, end=b"\n")
+        case "null":
+            return text.as_paths(matches, end=b"\0")
+    return text.as_table(matches) if sys.stdout.isatty() else text.as_columns(matches)
+
+
+def _say_that_none_match(best: list["Match"]) -> None:
+    said = "no pictures match the filters"
+    if best:
+        said = f"the best has a score of {best[0].score:.3f}"
+        said += "" if best[0].relevance is None else f" and a relevance of {best[0].relevance:.2f}"
+    click.echo(f"no match: {said}", err=True)
+
+
+def _any_relevant(matches: list["Match"]) -> bool:
+    """Also where it is not known."""
+    from retrieval.search.relevance import FAIR
+
+    return any(match.relevance is None or match.relevance >= FAIR for match in matches)
+
+
+def _say_that_none_is_relevant(asked: "Question") -> None:
+    from retrieval.output.text import printable
+    from retrieval.search.question import Words
+
+    assert isinstance(asked.query, Words)  # of nothing else is the relevance known
+    said = printable(asked.query.text)
+    click.echo(f"nothing in this library looks like “{said}”; the nearest:", err=True)
+
+
+def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord | None") -> None:
+    """Of a model that claims no relevance; with a better one, if that is known."""
+    from retrieval.models import BUNDLED, DEFAULT
+    from retrieval.search.question import Words
+    from retrieval.search.relevance import calibration_of
+
+    if model is None or calibration_of(model) or not isinstance(asked.query, Words):
+        return
+    better = f"; a better model: `retrieve index --model {DEFAULT}` (see `retrieve models`)"
+    click.echo(f"best guesses{better if model.name == BUNDLED else ''}", err=True)

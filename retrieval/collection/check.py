@@ -1,0 +1,153 @@
+"""What is wrong with a library, and how it is mended: `retrieve check`.
+
+    catalog    SQLite's own check of the file; the tables that ought to be there
+    rows       each against those it refers to
+    vectors    length, unit norm
+    index      every byte of the file, and every vector in it against the catalog's
+    leftovers  of runs that were killed
+
+What makes no sense is dropped: the next run looks at those pictures again.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from retrieval.catalog.integrity import (
+    Fault,
+    ForeignTables,
+    Problem,
+    _damaged,
+    _drop_vectors,
+    _of_catalog,
+    _of_models,
+    _of_rows,
+)
+from retrieval.catalog.lock import write_lock
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.sqlite.connection import explained
+from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
+from retrieval.locate import FILE_NAME
+from retrieval.records import ModelRecord
+from retrieval.vectors import index_file
+
+ROUNDS = 4  # of mending: what is dropped in one may leave something to drop in the next
+
+
+def check(folder: Path, repair: bool) -> list[Problem]:
+    """All that is wrong. With `repair`, what can be mended is.
+
+    Raises LibraryTooNew; with `repair` LibraryBusy and LibraryReadOnly as well.
+    """
+    if not repair:
+        return [Problem(fault.what) for fault in _faults(folder, _is_ours(folder))]
+    done: dict[str, str | None] = {}
+    with write_lock(folder), explained(folder):
+        for _ in range(ROUNDS):
+            found = list(_faults(folder, True))
+            done.update({fault.what: fault.mend(folder) for fault in found})
+            if not any(done[fault.what] for fault in found):
+                break
+        left = {fault.what for fault in _faults(folder, True)}
+    return [Problem(what, None if what in left else how) for what, how in done.items()]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody writes now, so that files that are half written are left over."""
+    try:
+        with write_lock(folder):
+            return True
+    except (LibraryBusy, LibraryReadOnly):
+        return False
+
+
+def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
+    """Where the catalog itself is damaged, nothing else can be said."""
+    try:
+        with closing(Catalog.open(folder)) as catalog:
+            catalog_faults = list(_of_catalog(catalog))
+            yield from catalog_faults
+            if not catalog_faults:
+                yield from _of_rows(catalog)
+                yield from _of_models(catalog)
+                if model := catalog.current_model():
+                    yield from _of_index(catalog, model)
+                if with_leftovers:
+                    yield from _of_leftovers(catalog)
+    except CatalogDamaged as error:
+        yield _damaged(str(error.__cause__))
+    except ForeignTables as error:
+        yield Fault(f"{FILE_NAME} is no catalog of this program: {error}", lambda folder: None)
+
+
+# -- models and vectors --------------------------------------------------------------------------
+
+
+# -- the index file, and what is left over -------------------------------------------------------
+
+
+def _of_index(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
+    path = index_file.path_of(catalog.folder, model.digest)
+    if wrong := _wrong_with(path, catalog, model):
+        yield Fault(f"{path.name} {wrong}", _rebuild)
+    elif path.exists():
+        yield from _of_its_vectors(path, catalog, model)
+
+
+def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
+    from indexes import DamagedIndex, VectorIndex, verify  # FAISS
+
+    if not path.exists():
+        return "is missing" if catalog.embedded(model.id) else None
+    try:
+        index = VectorIndex.open(path)
+        verify(path)
+    except DamagedIndex as error:
+        return str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+    if index.dim != (dim := index_file.dim_of(model)):
+        return f"holds vectors of {index.dim} dimensions, not {dim}"
+    return None
+
+
+def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
+    """Where file and catalog differ in a few vectors, it is the catalog's that were altered: the
+    file has a checksum of its own. Where they differ in most, it is another library's file.
+    """
+    from indexes import contents
+
+    shared, last, other = 0, -1, list[int]()
+    for ids, vectors in contents(path):
+        known = catalog.vectors_of(model.id, ids.tolist())
+        pairs = zip(ids.tolist(), vectors[:, : model.dim], strict=True)
+        other += [id for id, vector in pairs if id in known and known[id] != vector.tobytes()]
+        shared, last = shared + len(known), max(last, *ids.tolist(), -1)
+    if len(other) * 2 > shared:
+        said = f"{path.name} holds other vectors than the catalog for {len(other):,} images"
+        yield Fault(said, _rebuild)
+    elif other:
+        said = f"{len(other):,} vectors of {model.name} are not what they were"
+        drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
+        yield Fault(said, partial(_drop_vectors, drop=drop, ids=other))
+    elif lacks := catalog.embedded(model.id, up_to=last) - shared:
+        yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
+
+
+def _rebuild(folder: Path) -> str:
+    with closing(Catalog.open(folder)) as catalog:
+        model = catalog.current_model()
+        assert model is not None
+        index_file.rebuild(catalog, model)
+    return "it was made anew"
+
+
+def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
+    parts = sorted(catalog.folder.glob(f"{FILE_NAME}.part*"))
+    for path in (*index_file.leftovers(catalog), *parts):
+        left = f"{path.name} is left over from a run that was killed"
+        yield Fault(left, partial(_remove, name=path.name))
+
+
+def _remove(folder: Path, name: str) -> str:
+    (folder / name).unlink(missing_ok=True)
+    return "it was removed"

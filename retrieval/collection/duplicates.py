@@ -1,0 +1,144 @@
+"""Copies and near copies among the pictures of a library: groups, the best of each first.
+
+Files of the same bytes are one image with several paths. Near copies (resized, saved again, the
+next of a burst) are images that nearness.py calls near, grouped around their best (stars.py). Only
+files that are there and as they were indexed take part, each once, whatever it is called
+(presence.py): whoever deletes all but the first of each group loses the content of none.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.copy_names import is_copy_name
+from retrieval.catalog.presence import Presence, Present, present
+from retrieval.catalog.reading import Catalog, moment
+from retrieval.collection.nearness import Nearness, packed
+from retrieval.collection.stars import stars
+from retrieval.decoding.difference_hash import NOTHING
+from retrieval.records import Image, Match, ModelRecord
+
+By = Literal["bytes", "vectors", "hash"]
+Ids = NDArray[np.int64]
+Files = Sequence[Present]
+Member = tuple[int, float]  # the id of an image, and its cosine to the best
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Copies of one picture, and pictures nearly like it. Scores are cosines to the one to keep."""
+
+    kept: Match
+    others: tuple[Match, ...]  # copies of the same bytes first, then by falling score
+    least: float = 0.0  # cosine from which on vectors were compared; below it hashes tell
+
+    def is_exact(self, other: Match) -> bool:
+        """Whether it has the very bytes of the one that is kept."""
+        return other.image.id == self.kept.image.id
+
+    def by(self, other: Match) -> By:
+        """What it has in common with the one that is kept."""
+        if self.is_exact(other):
+            return "bytes"
+        return "vectors" if other.score >= self.least else "hash"
+
+
+class Groups(list[Group]):
+    """In the order of the paths of those to keep."""
+
+    def __init__(self, groups: Iterable[Group], left_out: int) -> None:
+        super().__init__(sorted(groups, key=lambda group: group.kept.path))
+        self.left_out = left_out  # files that are missing, or changed since they were indexed
+
+
+def groups(
+    catalog: Catalog, model: ModelRecord, nearness: Nearness, allowed: Ids | None = None
+) -> Groups:
+    """Copies and near copies among the images `allowed` (sorted ids), or all.
+
+    Every image is compared with every other: 15 s for 100,000 of 512 dimensions on two cores, and a
+    hundred times as long for a million.
+    """
+    ids, vectors = _vectors(catalog, model, allowed)
+    there = present(catalog.known_files(ids.tolist()))
+    images = catalog.images(list(there.files))
+    order = [row for row, id in enumerate(ids.tolist()) if id in images]
+    order.sort(key=lambda row: _worth(images[int(ids[row])], there.files[int(ids[row])]))
+    names = ids[order].tolist()
+    held = catalog.difference_hashes(names)
+    hashes = packed([held.get(id, NOTHING) for id in names])
+    found = (
+        [(names[row], score) for row, score in star]
+        for star in stars(vectors[order], hashes, nearness)
+    )
+    return _groups(catalog, found, there, nearness.least)
+
+
+def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
+    """Files of the same bytes."""
+    ids = catalog.copied()
+    ids = ids if allowed is None else ids[np.isin(ids, allowed)]
+    there = present(catalog.known_files(ids.tolist()))
+    return _groups(catalog, [[(id, 1.0)] for id in there.files], there)
+
+
+def paths_to_spare(found: Sequence[Group]) -> list[Path]:
+    """All but the one to keep of each group."""
+    return [match.path for group in found for match in group.others]
+
+
+def _vectors(
+    catalog: Catalog, model: ModelRecord, allowed: Ids | None
+) -> tuple[Ids, NDArray[np.float16]]:
+    ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float16)]
+    for some, held in catalog.vectors(model.id):
+        chosen = np.ones(len(some), bool) if allowed is None else np.isin(some, allowed)
+        ids.append(some[chosen])
+        vectors.append(held[chosen])
+    return np.concatenate(ids), np.concatenate(vectors)
+
+
+def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, Path]:
+    """What is worth keeping first: more pixels, then what is not named as a copy, then the older,
+    by the date taken or else the file's, then the shorter path.
+    """
+    path, modified_ns, _ = files[0]
+    date = image.taken_at or moment(modified_ns)
+    copy = is_copy_name(path.name)
+    pixels = image.width * image.height
+    return -pixels, copy, date.replace(tzinfo=None), modified_ns, len(os.fspath(path)), path
+
+
+def _groups(
+    catalog: Catalog, found: Iterable[Sequence[Member]], there: Presence, least: float = 0.0
+) -> Groups:
+    """Of two files or more, which are looked at once more: comparing vectors may take long."""
+    several = [some for some in found if len(some) > 1 or len(there.files[some[0][0]]) > 1]
+    ids = [id for members in several for id, _ in members]
+    images = catalog.images(ids)
+    now = present(catalog.known_files(ids), catalog.digest_of)
+    files = {id: [f for f in now.files.get(id, ()) if f in there.files[id]] for id in ids}
+    alive = (  # others may have been removed meanwhile
+        [(images[id], score) for id, score in some if id in images] for some in several
+    )
+    built = [_group(members, files, least) for members in alive if members]
+    left_out = there.left_out + sum(len(there.files[id]) - len(files[id]) for id in {*ids})
+    return Groups((group for group in built if group and group.others), left_out)
+
+
+def _group(
+    members: Sequence[tuple[Image, float]], files: Mapping[int, Files], least: float
+) -> Group | None:
+    (best, _), *near = members
+    if not files[best.id]:
+        return None
+    copies = [Match(file.path, 1.0, best) for file in files[best.id]]
+    near.sort(key=lambda member: (-member[1], member[0].id))
+    others = [Match(file.path, score, image) for image, score in near for file in files[image.id]]
+    return Group(copies[0], (*copies[1:], *others), least)

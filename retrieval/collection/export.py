@@ -1,0 +1,95 @@
+"""A library's vectors for use elsewhere: a NumPy file, and a table that says what each row is.
+
+Both are written beside their places and moved there when they are whole.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.reading import Catalog
+from retrieval.errors import LibraryReadOnly, because
+from retrieval.paths import replacing
+from retrieval.records import Image, ModelRecord, Shot
+
+VECTORS, TABLE = "vectors.npy", "images.csv"
+COLUMNS = (
+    *("row", "id", "path", "width", "height", "format", "taken_at", "utc_offset"),
+    *("camera", "latitude", "longitude"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    vectors: Path  # (N, D) float32, unit L2 norm
+    table: Path  # a line a file, with the row of its vector: copies share one
+    count: int  # of vectors
+
+
+def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
+    """Write both files into `folder`. Raises LibraryReadOnly where that cannot be."""
+    vectors, table = folder / VECTORS, folder / TABLE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(table) as new_table, replacing(vectors) as new_vectors:
+            count = _write(catalog, model, new_vectors, new_table)
+    except OSError as error:
+        raise because(LibraryReadOnly, f"cannot write to {folder}", error) from error
+    return Exported(vectors, table, count)
+
+
+def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> int:
+    """Vectors follow one another in the file; how many, the head says, which is written last."""
+    count = 0
+    head = {"descr": "<f4", "fortran_order": False, "shape": (10**12, model.dim)}
+    with (
+        vectors.open("wb") as file,
+        table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as lines,
+    ):
+        np.lib.format.write_array_header_1_0(file, head)  # as long as any that takes its place
+        start = file.tell()
+        writer = csv.writer(lines)
+        writer.writerow(COLUMNS)
+        for ids, held in catalog.vectors(model.id):
+            images = catalog.images(ids.tolist())
+            known = [int(id) in images for id in ids]
+            file.write(_unit(held[known]).tobytes())
+            for id in ids[known].tolist():
+                writer.writerows(_lines(count, images[id]))
+                count += 1
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, {**head, "shape": (count, model.dim)})
+        assert file.tell() == start
+    return count
+
+
+def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(n, D) of unit length to the rounding of float32: as they are stored it is 2e-4 off."""
+    exact = vectors.astype(np.float64)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    return exact.astype("<f4")
+
+
+def _lines(row: int, image: Image) -> Iterator[tuple[object, ...]]:
+    shot = image.shot or Shot()
+    about = (image.width, image.height, image.format, *_date(image.taken_at))
+    for path in image.paths:
+        yield row, image.id, path, *about, shot.camera, shot.latitude, shot.longitude
+
+
+def _date(taken: datetime | None) -> tuple[str | None, str | None]:
+    """Return the time on the clock at the place, in one form for all, and how far it is from UTC.
+
+    A column in which some have an offset and others have none is text to pandas and DuckDB.
+    """
+    if taken is None:
+        return None, None
+    whole = taken.isoformat(timespec="seconds")  # 2023-06-01T12:30:00+02:00
+    return whole[:19], whole[19:] or None

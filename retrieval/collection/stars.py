@@ -1,0 +1,131 @@
+"""Groups among pictures: each that is in no group yet, with those near to it that are in none.
+
+So a group is what is near to its best, not what is near to any of it: a chain of small steps does
+not end in a group of strangers. Every picture is compared with every other.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.collection.nearness import ALIKE, Hashes, Nearness, Twins, distances
+
+BLOCK = 2_048  # images compared at a time with as many others
+SHORT = 64  # dimensions that rule out nearly all that is not near, in a seventh of the time
+SAMPLE = 20_000  # vectors whose main directions those are
+SLACK = 1e-3  # of rounding; what is not ruled out is compared in full
+FEW = 1 / 128  # of the pairs of two blocks: more are compared sooner all at once
+
+
+class Near(NamedTuple):
+    """Pairs, row by row."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+
+Star = list[tuple[int, float]]  # a row, and those near to it, with their cosines
+
+
+def stars(vectors: NDArray[np.float16], hashes: Hashes, nearness: Nearness) -> Iterator[Star]:
+    """(N, D) and (N,), the most worthy first: each row that is in no star yet, with the rows near
+    to it that are in none either.
+    """
+    free = np.ones(len(vectors), bool)
+    short, twins = _shortened(vectors), Twins(hashes)
+    for start in range(0, len(vectors), BLOCK):
+        stop = min(start + BLOCK, len(vectors))
+        parts = [
+            _agreeing(_facing(vectors, short, start, other, nearness.least), hashes, nearness)
+            for other in range(start, len(vectors), BLOCK)
+        ]
+        rows, columns, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.argsort(rows, kind="stable")
+        bounds = np.searchsorted(rows[order], np.arange(start, stop + 1))
+        for row in range(start, stop):
+            if free[row]:
+                free[row] = False
+                mine = order[bounds[row - start] : bounds[row - start + 1]]
+                near = columns[mine], scores[mine]
+                star = [(row, 1.0)]
+                for others, cosines in (near, _alike(vectors, row, twins.of(row), free, nearness)):
+                    left = free[others]
+                    free[others[left]] = False
+                    star += zip(others[left].tolist(), cosines[left].tolist(), strict=True)
+                yield star
+
+
+def _facing(
+    vectors: NDArray[np.float16],
+    short: NDArray[np.float32],
+    start: int,
+    other: int,
+    least: float,
+) -> Near:
+    """The pairs of two blocks whose cosine is at least so much."""
+    block = vectors[start : start + BLOCK].astype(np.float32)
+    facing = vectors[other : other + BLOCK]
+    most = short[start : start + BLOCK] @ short[other : other + BLOCK].T  # (B, b)
+    rows, columns, cosines = _near(block, facing, most, least)
+    return Near(rows + start, columns + other, cosines)
+
+
+def _agreeing(near: Near, hashes: Hashes, nearness: Nearness) -> Near:
+    """Without the pairs whose cosine alone is not enough and whose hashes are not alike."""
+    doubtful = np.flatnonzero(near.cosines < nearness.alone)
+    ones, others = hashes[near.rows[doubtful]], hashes[near.columns[doubtful]]
+    kept = np.ones(len(near.rows), bool)
+    kept[doubtful[distances(ones, others) > ALIKE]] = False
+    return Near(near.rows[kept], near.columns[kept], near.cosines[kept])
+
+
+def _alike(
+    vectors: NDArray[np.float16],
+    row: int,
+    twins: NDArray[np.int64],
+    free: NDArray[np.bool_],
+    nearness: Nearness,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Those of a row's twins that are free and near enough to it, with their cosines."""
+    twins = twins[free[twins]]
+    cosines = vectors[twins].astype(np.float32) @ vectors[row].astype(np.float32)  # (n,)
+    near = cosines >= nearness.floor
+    return twins[near], np.minimum(cosines[near], 1.0)
+
+
+def _shortened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(N, D) -> (N, SHORT + 1), of which inner products are no less than those of the vectors: by
+    Cauchy and Schwarz what is left out adds no more than the product of its lengths.
+    """
+    sample = vectors[:: len(vectors) // SAMPLE + 1].astype(np.float32)
+    main = np.linalg.eigh(sample.T @ sample)[1][:, -SHORT:]  # (D, SHORT)
+    short = np.empty((len(vectors), main.shape[1] + 1), np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        whole = vectors[start : start + BLOCK].astype(np.float32)
+        kept = short[start : start + BLOCK]
+        kept[:, :-1] = whole @ main
+        left = (whole**2).sum(axis=1) - (kept[:, :-1] ** 2).sum(axis=1)
+        kept[:, -1] = np.sqrt(np.maximum(left, 0))
+    return short
+
+
+def _near(
+    block: NDArray[np.float32],
+    others: NDArray[np.float16],
+    most: NDArray[np.float32],
+    threshold: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Rows of `block` and `others` that are near, and their cosines, of which `most` are bounds."""
+    rows, columns = np.nonzero(most >= threshold - SLACK)
+    if len(rows) > FEW * most.size:
+        whole = block @ others.astype(np.float32).T  # (B, D) @ (D, b) -> (B, b)
+        rows, columns = np.nonzero(whole >= threshold)
+        cosines = whole[rows, columns]
+    else:
+        cosines = np.einsum("pd,pd->p", block[rows], others[columns].astype(np.float32))
+        is_near = cosines >= threshold
+        rows, columns, cosines = rows[is_near], columns[is_near], cosines[is_near]
+    return rows, columns, np.minimum(cosines, 1.0)

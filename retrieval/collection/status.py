@@ -1,0 +1,95 @@
+"""What a library holds, where, and in how many bytes: the answer of `retrieve status`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.catalog import thumbnail_cache
+from retrieval.catalog.lock import underway
+from retrieval.catalog.reading import Catalog
+from retrieval.locate import FILE_NAME
+from retrieval.records import Counts, ModelRecord, Underway
+from retrieval.vectors import index_file
+
+
+@dataclass(frozen=True, slots=True)
+class RootStatus:
+    """A folder of the library."""
+
+    path: Path
+    files: int
+    is_entire: bool  # False: only files in it that were named
+    is_present: bool  # False: not mounted, or moved
+    excluded: tuple[str, ...] = ()  # globs, and places in it that were forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """The vector index. What it does not hold yet is read from the catalog, and found as well."""
+
+    kind: str  # "flat": exact; "ivf": approximate
+    vectors: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A library at a glance."""
+
+    folder: Path
+    model: ModelRecord | None  # None as long as nothing was encoded
+    counts: Counts
+    roots: tuple[RootStatus, ...]
+    index: IndexStatus | None  # None: missing or damaged; the next index run makes it anew
+    catalog_bytes: int
+    thumbnail_bytes: int
+    underway: Underway | None  # an index run that goes on now, in whatever process
+
+    @property
+    def bytes(self) -> int:
+        """On disk, all told."""
+        index_bytes = self.index.bytes if self.index else 0
+        return self.catalog_bytes + index_bytes + self.thumbnail_bytes
+
+
+def status_of(catalog: Catalog) -> Status:
+    counts, model = catalog.counts(), catalog.current_model()
+    roots = tuple(
+        RootStatus(
+            root.path,
+            counts.per_root.get(root.id, 0),
+            root.entire,
+            root.path.is_dir(),
+            tuple(root.exclusions.described()),
+        )
+        for root in catalog.roots()
+    )
+    index = _index_status(catalog, model) if model else None
+    files = (catalog.folder / (FILE_NAME + end) for end in ("", "-wal", "-shm"))
+    return Status(
+        catalog.folder,
+        model,
+        counts,
+        roots,
+        index,
+        sum(map(_size, files)),
+        thumbnail_cache.bytes_of(catalog.folder),
+        underway(catalog.folder),
+    )
+
+
+def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
+    from indexes import DamagedIndex, VectorIndex  # FAISS
+
+    path = index_file.path_of(catalog.folder, model.digest)
+    try:
+        index = VectorIndex.open(path)
+    except DamagedIndex:
+        return None
+    return IndexStatus(index.kind, index.count, _size(path))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

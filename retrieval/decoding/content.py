@@ -1,0 +1,37 @@
+"""The bytes of a file, and what names them."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from retrieval.decoding.limits import MAX_BYTES
+from retrieval.errors import UnreadablePicture, reason
+
+DIGEST_BYTES = 16
+NO_MEMORY = "it takes more memory than there is"
+
+
+def digest_of(data: bytes) -> bytes:
+    """What names an image: blake2b-128 of its file's bytes."""
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def read(path: Path | bytes) -> bytes:
+    """The bytes of a regular file. Raises UnreadablePicture; FileNotFoundError if it is gone."""
+    # Not blocking, so that a pipe that took the file's place since the scan cannot hold us.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with open(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadablePicture("it is not a regular file")
+            if status.st_size > MAX_BYTES:
+                raise UnreadablePicture(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")
+            return file.read(status.st_size)  # not more: Python takes the memory before it reads
+    except FileNotFoundError:
+        raise
+    except MemoryError as error:
+        raise UnreadablePicture(NO_MEMORY) from error
+    except OSError as error:
+        raise UnreadablePicture(f"it cannot be read: {reason(error)}") from error

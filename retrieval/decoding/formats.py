@@ -1,0 +1,126 @@
+"""The formats of pictures: the one list of them, for scanning, decoding, filtering and serving.
+
+Read without Pillow, which a search in words does without.
+"""
+
+import importlib.util
+import os
+from functools import cache
+from typing import NamedTuple
+
+
+class Format(NamedTuple):
+    """A raster format: how it is called, told by its name, served, and read."""
+
+    name: str  # Pillow's, and the catalog's
+    extensions: tuple[str, ...]  # lower-case, with the dot; the usual one first
+    media_type: str = "application/octet-stream"
+    counts_as: str | None = None  # the format that people mean by it as well
+    needs: str | None = None  # a module besides Pillow; without it such files are not looked at
+
+
+def _format(
+    name: str,
+    extensions: str,
+    media_type: str = "application/octet-stream",
+    counts_as: str | None = None,
+    needs: str | None = None,
+) -> Format:
+    return Format(name, tuple(extensions.split()), media_type, counts_as, needs)
+
+
+# What Pillow opens (a test compares), less extensions that mostly mean something else: .fit (sports
+# watches), .im, .vst and .vda.
+FORMATS = (
+    _format("JPEG", ".jpg .jpeg .jpe .jfif", "image/jpeg"),
+    _format("MPO", ".mpo", "image/jpeg", counts_as="JPEG"),  # what phones write as .jpg
+    _format("PNG", ".png .apng", "image/png"),
+    _format("GIF", ".gif", "image/gif"),
+    _format("WEBP", ".webp", "image/webp"),
+    _format("TIFF", ".tif .tiff", "image/tiff"),
+    _format("BMP", ".bmp", "image/bmp"),
+    _format("DIB", ".dib", "image/bmp"),
+    _format("AVIF", ".avif .avifs", "image/avif"),
+    _format("HEIF", ".heic .heif .hif .heics .heifs", "image/heic", needs="pillow_heif"),
+    _format("JPEG2000", ".jp2 .j2k .jpc .jpf .jpx .j2c", "image/jp2"),
+    _format("PPM", ".ppm .pgm .pbm .pnm .pfm", "image/x-portable-anymap"),
+    _format("PSD", ".psd", "image/vnd.adobe.photoshop"),
+    _format("TGA", ".tga", "image/x-tga"),
+    _format("QOI", ".qoi"),
+    _format("PCX", ".pcx"),
+    _format("DCX", ".dcx"),
+    _format("SGI", ".sgi .rgb .rgba .bw"),
+    _format("SUN", ".ras"),
+    _format("ICO", ".ico", "image/x-icon"),
+    _format("ICNS", ".icns"),
+    _format("CUR", ".cur"),
+    _format("DDS", ".dds"),
+    _format("BLP", ".blp"),
+    _format("FTEX", ".ftc .ftu"),
+    _format("FLI", ".fli .flc"),
+    _format("GBR", ".gbr"),
+    _format("MSP", ".msp"),
+    _format("PCD", ".pcd"),
+    _format("PIXAR", ".pxr"),
+    _format("XBM", ".xbm"),
+    _format("XPM", ".xpm"),
+)
+COMMON = ["JPEG", "PNG", "GIF"]  # what Pillow knows without the 0.2 s that all its plugins take
+# Read where such a file is named, but not looked for: their extensions mostly mean something else.
+UNSOUGHT = ("FITS", "IM", "IMT", "MCIDAS", "SPIDER", "XVTHUMB")
+# Pillow opens these too, but they are no raster pictures, or are read by other programs.
+NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+
+
+@cache
+def pillow_formats() -> list[str]:
+    """Load all of Pillow's plugins; return their names for what holds pictures."""
+    from PIL import Image
+
+    if _is_there("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return [format for format in Image.ID if format not in NOT_PICTURES]
+
+
+@cache
+def picture_extensions() -> frozenset[bytes]:
+    """Return the extensions that can be read here: lower-case, with the dot."""
+    readable = (each for each in FORMATS if each.needs is None or _is_there(each.needs))
+    return frozenset(os.fsencode(ext) for each in readable for ext in each.extensions)
+
+
+def is_named_as_picture(word: str) -> bool:
+    return os.fsencode(os.path.splitext(word)[1]).lower() in picture_extensions()
+
+
+def media_type(name: str) -> str:
+    """Return the media type of a format by Pillow's name."""
+    return next((each.media_type for each in FORMATS if each.name == name), FORMATS[-1].media_type)
+
+
+def names_meant(word: str) -> tuple[str, ...]:
+    """Return Pillow's names of what people call a format: "jpg" means JPEG, and MPO as well.
+
+    A word that means no known format stands for itself, in capitals.
+    """
+    called = word.strip().lstrip(".")
+    meant = [
+        each.name
+        for each in FORMATS
+        if called.upper() == each.name or f".{called.lower()}" in each.extensions
+    ]
+    also = [each.name for each in FORMATS if each.counts_as in meant]
+    return (*meant, *also) or (called.upper(),)
+
+
+def format_words() -> frozenset[str]:
+    """Return all that formats are called: names and extensions, in lower case, without the dot."""
+    names = {name.lower() for name in (*UNSOUGHT, *(each.name for each in FORMATS))}
+    return frozenset(names | {ext[1:] for each in FORMATS for ext in each.extensions})
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

@@ -1,0 +1,12 @@
+"""The write path: from folders to rows.
+
+run        composes the stages
+targets    what the user named, as parts of roots; whereabouts, where they went
+scan       which files there are
+changes    which of them are new, changed or gone
+intake     what is in them; nothing known is decoded again
+encoding   pictures at the encoder, in batches
+recorder   what came out, committed
+backfill   what an older version, or another model, left to do
+tally      what became of the files, counted
+"""

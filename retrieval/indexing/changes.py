@@ -1,0 +1,185 @@
+"""What a scan finds, held against what the catalog knows: what is new, changed, or vanished."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from retrieval.catalog.reading import Catalog, Known
+from retrieval.exclusions import is_excluded
+from retrieval.indexing.scan import DANGLING, Unlisted, look_at, scan
+from retrieval.indexing.targets import Target
+from retrieval.indexing.whereabouts import is_missing_or_empty
+from retrieval.records import Found, Root
+from retrieval.spelling import Listings
+
+TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
+
+FEW = 32  # files whose inodes alone differ: so many are read in any case
+
+ByPath = dict[bytes, Known]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A file that is new, or not as it was."""
+
+    root: Root
+    found: Found
+    known: bool  # the catalog has it, with another size, time or inode
+    image_id: int | None  # what was in it
+    is_alike: bool = False  # its size and time are as they were
+
+    @property
+    def path(self) -> bytes:
+        """Absolute."""
+        return os.path.join(os.fsencode(self.root.path), self.found.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """A file of the catalog that is no more."""
+
+    root: Root
+    path: bytes
+    image_id: int | None
+
+
+class Survey:
+    """Iterate over `looks` to the end; then the other attributes say what else there was."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        targets: Sequence[Target],
+        again: bool = False,
+    ) -> None:
+        """again: every file is to be looked into, whatever its size and time."""
+        self.seen = 0  # files, so far
+        self.unchanged = 0
+        self.unidentified: list[tuple[int, Found]] = []  # root id; unchanged, of no known inode
+        self.vanished: list[Vanished] = []
+        self.missing: dict[Target, int] = {}  # folders that are not there: files known there
+        self.problems: list[str] = []
+        self._catalog = catalog
+        self._targets = targets
+        self._again = again
+        self._renumbered: list[Look] = []  # of one target: only the inode is another
+        self._listings = Listings()
+
+    def looks(self) -> Iterator[Look | None]:
+        """The new and changed files; None now and then, where there were others only."""
+        for target in self._targets:
+            known = self._known(target)
+            unlisted = list[Unlisted]()
+            if known and is_missing_or_empty(target.path) and not _is_deleted(target, known):
+                self.missing[target] = len(known)
+                continue
+            self._renumbered, before = [], self.seen
+            yield from self._walk(target, known, unlisted)
+            yield from self._left_over(target, known, unlisted)
+            yield from self._of_other_inodes(self.seen - before)
+
+    def _known(self, target: Target) -> ByPath:
+        return {row[0]: row for row in self._catalog.files(target.root.id, target.inside)}
+
+    def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
+        root = os.fsencode(target.root.path)
+        if target.path.is_dir() and target.root.entire:
+            exclusions, library = target.root.exclusions, os.fsencode(self._catalog.folder)
+            excluded = exclusions.excluded() if exclusions else None
+            yield from scan(root, target.inside, excluded, library)
+        else:
+            for path in [target.inside] if target.inside else list(known):
+                if found := self._look_at(root, path):
+                    yield found
+
+    def _walk(
+        self, target: Target, known: ByPath, unlisted: list[Unlisted]
+    ) -> Iterator[Look | None]:
+        """The heart of a rescan: one look into a dictionary, and no more for a file as it was."""
+        take, reads_all = known.pop, self._again
+        for found in self._find(target, known):
+            if isinstance(found, Unlisted):
+                unlisted.append(found)
+                continue
+            before = take(found[0], None)
+            if before is not None and before[:5] == found and not reads_all:
+                self.unchanged += 1
+                self.seen += 1
+                if not self.seen % TICK:
+                    yield None
+            elif look := self._compare(target, found, before):
+                yield look
+
+    def _compare(self, target: Target, found: Found, before: Known | None) -> Look | None:
+        self.seen += 1
+        if before is None:
+            return Look(target.root, found, False, None)
+        if before[:5] == found and not self._again:
+            self.unchanged += 1
+            return None
+        return self._look_closer(Look(target.root, found, True, before[5]), before)
+
+    def _look_closer(self, look: Look, before: Known) -> Look | None:
+        """Same size and time say little: programs put times back, and files swap names."""
+        found = look.found
+        if before[1:3] != found[1:3]:
+            return look
+        look = replace(look, is_alike=True)
+        if self._again:
+            return look
+        if before[3] is None or before[4] is None:
+            self.unidentified.append((look.root.id, found))
+            self.unchanged += 1
+            return None
+        if before[3] != found.ctime_ns:
+            return look
+        self._renumbered.append(look)
+        return None
+
+    def _of_other_inodes(self, files: int) -> Iterator[Look]:
+        """Files of the same size and times in other inodes. If most of the target's are, its file
+        system numbers them anew each time that it is mounted (exFAT, many network disks): reading
+        all of it each time would find nothing.
+        """
+        if len(self._renumbered) > max(FEW, files // 2):
+            self.unchanged += len(self._renumbered)
+        else:
+            yield from self._renumbered
+
+    def _left_over(
+        self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]
+    ) -> Iterator[Look]:
+        """What the scan did not come across: vanished, unless it is there, or may be."""
+        self._keep(target, known, unlisted)
+        root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
+        for path, *_, image_id in list(known.values()):
+            # What was named is looked at although no scan lists it: in a hidden folder, say.
+            found = None if is_excluded(path, excluded) else self._look_at(root, path)
+            if found is None:
+                self.vanished.append(Vanished(target.root, path, image_id))
+            elif look := self._compare(target, found, known[path]):
+                yield look
+
+    def _look_at(self, root: bytes, path: bytes) -> Found | None:
+        """A file by its name; None where a case-blind file system finds it by an old spelling."""
+        found = look_at(root, path)
+        return None if found and self._listings.is_alias(root, path) else found
+
+    def _keep(self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]) -> None:
+        """Take out of `known` what lies in folders that could not be looked into, and say so."""
+        for folder in unlisted:
+            prefix = folder.path + b"/" if folder.path else b""
+            kept = [path for path in known if path.startswith(prefix) or path == folder.path]
+            for path in kept:
+                del known[path]
+            if kept or folder.reason != DANGLING:
+                place = os.fsdecode(os.path.join(os.fsencode(target.root.path), folder.path))
+                self.problems.append(
+                    f"{place}: {folder.reason}; the {len(kept):,} files known there are kept"
+                )
+
+
+def _is_deleted(target: Target, known: ByPath) -> bool:
+    """Whether it is a file that was named and is no more, while its root is there."""
+    return target.inside in known and not is_missing_or_empty(target.root.path)

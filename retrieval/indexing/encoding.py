@@ -1,0 +1,189 @@
+"""Pictures on their way through the encoder: micro-batches in as many threads as it has slots.
+
+No micro-batch waits for another: each is given out when it is encoded, and the next takes its
+place. So no slot is ever long without work, and a crash costs no more than a batch.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.records import NewImage
+from retrieval.vectors.hubness import Bank
+
+MAX_SLOTS = 256  # threads, started as they are needed
+MAX_WAITING = 512  # pictures that may wait until the encoder is loaded
+
+
+class Encoder(Protocol):
+    """The image tower of a model. `ImageEncoder` of clipmodel is one."""
+
+    @property
+    def precision(self) -> str:
+        """Of its arithmetic, as the catalog records it: "fp32", "bf16", ..."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures it likes to have at a time, in all slots together."""
+
+    @property
+    def slots(self) -> int:
+        """How many threads may call `encode` at once, and should, to keep it busy."""
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
+
+
+class QuickStart(NamedTuple):
+    """An encoder that is loaded at once, but slower: the better one for up to `most` pictures."""
+
+    most: int
+    encoder: Callable[[], Encoder]
+
+
+class EncodedBatch(NamedTuple):
+    """Pictures, and what an encoder made of them: what any encoder hands to the recorder."""
+
+    images: list[NewImage]
+    vectors: NDArray[np.float32]  # (B, D), unit L2 norm
+    hubness: NDArray[np.float32] | None  # (B, 2), mean and deviation over the query bank
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Pictures at the encoder, and what it will make of them."""
+
+    images: list[NewImage]
+    result: Future[EncodedBatch]
+
+
+class EncodingQueue:
+    """Takes pictures, and gives them out encoded, in any order. Call `close` in the end."""
+
+    def __init__(
+        self,
+        encoder: Callable[[], Encoder],
+        batch_size: int | None,
+        wake: Callable[[], None],
+        bank: Callable[[], Bank] | None = None,
+        quick: QuickStart | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Prepare a queue; nothing is loaded before pictures are expected.
+
+        wake: called, in another thread, when `ready` has something to give. bank: what pictures are
+        measured with; called once, as `encoder` is. quick: used until more pictures are expected
+        than it is meant for. meanwhile: called whenever this has to wait for the encoder.
+        """
+        self._load = encoder
+        self._load_bank = bank
+        self._quick = quick or QuickStart(0, encoder)
+        self._batch_size = batch_size
+        self._wake = wake
+        self._meanwhile = meanwhile
+        self._expected = 0  # pictures
+        self._chosen: Callable[[], Encoder] | None = None  # one of the two
+        self._encoder: Future[Encoder] | None = None
+        self._bank: Future[Bank] | None = None
+        self._threads = ThreadPoolExecutor(MAX_SLOTS, "encoder")
+        self._waiting: list[tuple[NewImage, NDArray[np.uint8]]] = []  # for a slot
+        self._under_way: list[MicroBatch] = []
+
+    def expect(self, pictures: int = 1) -> None:
+        """Begin to load the encoder, if with so many more the pictures are not few."""
+        self._expected += pictures
+        if self._expected > self._quick.most:
+            self._choose(self._load)
+
+    def add(self, image: NewImage, pixels: NDArray[np.uint8]) -> None:
+        """Put a picture, (S, S, 3) RGB, into the queue."""
+        if self._encoder is None:
+            self._choose(self._quick.encoder)
+        self._waiting.append((image, pixels))
+
+    def ready(self) -> Iterator[EncodedBatch]:
+        """Give out what is encoded; wait only while more pictures are here than may be."""
+        yield from self._finished()
+        while self._may_send() and len(self._waiting) >= self._batch():
+            self._wait()
+            yield from self._finished()
+
+    def drain(self) -> Iterator[EncodedBatch]:
+        """Give out everything that was added."""
+        while self._waiting or self._under_way:
+            if self._waiting:
+                even = -(-len(self._waiting) // self._loaded().slots)
+                self._send(min(even, self._micro_batch()))
+            self._wait()
+            yield from self._finished()
+
+    def rescue(self) -> Iterator[EncodedBatch]:
+        """Give out what is encoded, or being encoded; drop the rest."""
+        self._waiting.clear()
+        self._under_way = [batch for batch in self._under_way if not batch.result.cancel()]
+        while self._under_way:
+            self._wait()
+            yield from self._finished()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _finished(self) -> Iterator[EncodedBatch]:
+        """Give out what is encoded, and give the encoder what there is for it."""
+        for batch in [batch for batch in self._under_way if batch.result.done()]:
+            yield batch.result.result()
+            self._under_way.remove(batch)
+        if self._may_send():
+            self._send(self._micro_batch())
+
+    def _choose(self, load: Callable[[], Encoder]) -> None:
+        """Begin to load it, if it is not the one that is there."""
+        if self._chosen is not load:
+            self._chosen, self._encoder = load, self._threads.submit(load)
+        if self._load_bank and self._bank is None:
+            self._bank = self._threads.submit(self._load_bank)
+
+    def _may_send(self) -> bool:
+        """Whether the encoder is loaded, or has to be waited for as too many pictures are."""
+        if self._encoder is None:
+            return False
+        return self._encoder.done() or len(self._waiting) >= (self._batch_size or MAX_WAITING)
+
+    def _loaded(self) -> Encoder:
+        assert self._encoder is not None
+        return self._encoder.result()
+
+    def _batch(self) -> int:
+        """Pictures that may be at the encoder at a time, and as many that may wait for it."""
+        return self._batch_size or self._loaded().batch_size
+
+    def _micro_batch(self) -> int:
+        return -(-self._batch() // self._loaded().slots)
+
+    def _send(self, size: int) -> None:
+        """Send micro-batches of `size`, while there are, and the encoder has room for them."""
+        room = self._batch() - sum(len(batch.images) for batch in self._under_way)
+        while len(self._waiting) >= size and room > 0:
+            size = min(size, room)
+            some, self._waiting = self._waiting[:size], self._waiting[size:]
+            images, pixels = [image for image, _ in some], [each for _, each in some]
+            result = self._threads.submit(self._encode, images, pixels)
+            self._under_way.append(MicroBatch(images, result))
+            result.add_done_callback(lambda _: self._wake())
+            room -= len(some)
+
+    def _encode(self, images: list[NewImage], pixels: list[NDArray[np.uint8]]) -> EncodedBatch:
+        encoder = self._loaded()
+        vectors = encoder.encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
+        hubness = self._bank.result().measure(vectors) if self._bank else None
+        return EncodedBatch(images, vectors, hubness, encoder.precision)
+
+    def _wait(self) -> None:
+        """Return when something is encoded."""
+        self._meanwhile()
+        wait([batch.result for batch in self._under_way], return_when=FIRST_COMPLETED)

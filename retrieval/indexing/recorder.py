@@ -1,0 +1,89 @@
+"""From encoded pictures to rows: each batch is committed with the files that hold its pictures.
+
+Who encoded a batch does not matter here: the queue of this process, or another machine.
+"""
+
+from typing import TYPE_CHECKING
+
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.encoding import EncodedBatch
+from retrieval.records import FileState, ModelRecord, NewImage, Vectors
+from retrieval.vectors.hubness import bank_digest
+
+if TYPE_CHECKING:
+    from clipmodel.pretrained import ModelFolder
+
+ROWS = 1_000  # files without a picture to encode that are committed together
+
+
+class Recorder:
+    """Takes files and encoded pictures, and commits them."""
+
+    def __init__(self, catalog: Catalog, model: "ModelFolder") -> None:
+        self.encoded = 0  # pictures that were, and are committed
+        self.recorded = 0  # files that were, and pictures without one
+        self._catalog = catalog
+        self._model = model
+        self._adopted: dict[str, ModelRecord] = {}  # by the precision of an encoder
+        self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
+        self._rows: list[FileState] = []  # that need no encoding
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether a content is in the catalog, or on its way there."""
+        return digest in self._in_flight or self._catalog.image_of_digest(digest) is not None
+
+    def await_picture(self, digest: bytes, file: FileState | None) -> None:
+        """Keep a file until its picture is encoded; None if only a vector is missing."""
+        self._in_flight[digest] = [file] if file else []
+
+    def add_file(self, file: FileState) -> None:
+        """Take a failure, or a file whose content is known."""
+        if file.digest in self._in_flight:
+            self._in_flight[file.digest].append(file)
+        else:
+            self._rows.append(file)
+            if len(self._rows) >= ROWS:
+                self.flush()
+
+    def record(self, batch: EncodedBatch) -> None:
+        """Commit encoded pictures, with their files and all that needed no encoding."""
+        digests = [image.digest for image in batch.images]
+        vectors = Vectors(
+            self._adopt(batch).id,
+            dict(zip(digests, batch.vectors, strict=True)),
+            {} if batch.hubness is None else dict(zip(digests, batch.hubness, strict=True)),
+        )
+        self._commit(batch.images, vectors)
+        self.encoded += len(digests)
+
+    def flush(self) -> None:
+        """Commit the files that need no encoding."""
+        self._commit([], None)
+
+    def dropped(self) -> list[list[FileState]]:
+        """Return the files of each content that nobody encoded any more, the one read first."""
+        return list(self._in_flight.values())
+
+    def _commit(self, images: list[NewImage], vectors: Vectors | None) -> None:
+        files = [file for image in images for file in self._in_flight.get(image.digest, ())]
+        files += self._rows
+        if not files and not images:
+            return
+        from retrieval.catalog import writing  # SQLAlchemy, which a run without news spares
+
+        writing.record(self._catalog, files, images, vectors)
+        self.recorded += len(self._rows)
+        self._rows = []
+        for image in images:
+            self.recorded += max(len(self._in_flight.pop(image.digest, ())), 1)
+
+    def _adopt(self, batch: EncodedBatch) -> ModelRecord:
+        if batch.precision not in self._adopted:
+            from retrieval.catalog import writing
+
+            model, bank = self._model, bank_digest() if batch.hubness is not None else None
+            self._adopted[batch.precision] = writing.adopt_model(
+                *(self._catalog, model.name, model.digest, model.config.embed_dim),
+                *(batch.precision, bank),
+            )
+        return self._adopted[batch.precision]

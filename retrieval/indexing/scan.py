@@ -1,0 +1,92 @@
+"""Which files there are: a walk over a root that stats each picture once and opens none."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from retrieval.decoding.formats import picture_extensions
+from retrieval.errors import reason
+from retrieval.exclusions import Excluded, is_excluded
+from retrieval.records import Found, found_at
+
+# Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
+SKIPPED = frozenset(
+    [b"@eaDir", b"#recycle", b"#snapshot", b"$RECYCLE.BIN", b"System Volume Information"]
+    + [b"node_modules", b"__pycache__", b"lost+found"]
+)
+
+DANGLING = "the link leads nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A folder (or a link) that could not be looked into: what is known below it must be kept."""
+
+    path: bytes  # relative to the root
+    reason: str
+
+
+def scan(
+    root: bytes,
+    inside: bytes = b"",
+    excluded: Excluded | None = None,
+    library: bytes | None = None,
+) -> Iterator[Found | Unlisted]:
+    """Every picture under `root`/`inside`, its path relative to `root`; skips the library's folder.
+
+    Links are followed, but no folder is entered twice, so that cycles end; real folders go first,
+    so that a link never takes the place of what it points to. Never recurses: depth costs nothing.
+    """
+    extensions = picture_extensions()
+    seen = {_identity(os.stat(library))} if library and os.path.isdir(library) else set()
+    folders, links = [inside], list[bytes]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        path = os.path.join(root, folder) if folder else root
+        prefix = folder + b"/" if folder else b""
+        try:
+            identity = _identity(os.stat(path))
+            if identity in seen:
+                continue
+            seen.add(identity)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.startswith(b".") or (excluded and excluded(name, prefix)):
+                        continue
+                    try:
+                        if entry.is_file():
+                            if name[name.rfind(b".") :].lower() in extensions:
+                                yield found_at(prefix + name, entry.stat())
+                        elif name in SKIPPED:
+                            continue
+                        elif entry.is_dir():
+                            (links if entry.is_symlink() else folders).append(prefix + name)
+                        elif entry.is_symlink() and not os.path.exists(entry.path):
+                            yield Unlisted(prefix + name, DANGLING)
+                    except FileNotFoundError:
+                        continue  # it vanished meanwhile
+                    except OSError as error:
+                        yield Unlisted(prefix + name, reason(error))
+        except OSError as error:
+            yield Unlisted(folder, reason(error))
+
+
+def lists(path: bytes, excluded: Excluded) -> bool:
+    """Whether a scan looks at what is at this place below a root, as far as names tell."""
+    hidden = any(part.startswith(b".") or part in SKIPPED for part in path.split(b"/"))
+    return not hidden and not is_excluded(path, excluded)
+
+
+def look_at(root: bytes, path: bytes) -> Found | None:
+    """One file that was named: tried whatever its name is; None unless it is a regular file."""
+    try:
+        status = os.stat(os.path.join(root, path))
+    except OSError:
+        return None
+    return found_at(path, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -1,0 +1,150 @@
+"""What the user named, as parts of roots.
+
+A folder becomes a root, unless it lies in one: then that part of the root is looked at. A root
+takes in the roots below it. A file that lies in no root makes its folder a root that is not
+`entire`: of it, only the files that were named are looked at, now and later.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.catalog.reading import Catalog
+from retrieval.errors import PathNotFound
+from retrieval.exclusions import Exclusions
+from retrieval.paths import relative, spellings
+from retrieval.records import Root
+from retrieval.spelling import respelled
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A root, or the part of it at `inside` (b"": all of it)."""
+
+    root: Root
+    inside: bytes
+
+    @property
+    def path(self) -> Path:
+        return self.root.path / os.fsdecode(self.inside)
+
+
+def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()) -> list[Target]:
+    """The targets for `paths`, or all roots where there are none. Makes roots as needed, and
+    remembers what is excluded from the targets; what was excluded and is named comes in again.
+
+    Raises PathNotFound for what neither exists nor is known.
+    """
+    for path in paths:
+        _place(catalog, path)
+    targets = _all_targets(catalog, paths)
+    if changed := _exclusions(targets, exclude, is_named=bool(paths)):
+        from retrieval.catalog import roots
+
+        roots.exclude(catalog, changed)
+        targets = _all_targets(catalog, paths)
+    return sorted(_outermost(targets), key=lambda target: target.path)
+
+
+def follow_links(catalog: Catalog) -> list[str]:
+    """Roots in whose place there is a link now, as after `mv old new; ln -s new old`: where it
+    leads are the same files, so they are known there from now on. Says what was done.
+    """
+    said = []
+    for path in [root.path for root in catalog.roots()]:
+        place = Path(os.path.realpath(path))
+        if place != path and place.is_dir():
+            from retrieval.catalog import roots
+
+            files = roots.follow(catalog, path, place)
+            said.append(f"{path} leads to {place} now; the {files:,} files known there moved along")
+    return said
+
+
+def _all_targets(catalog: Catalog, paths: Sequence[Path]) -> set[Target]:
+    if not paths:
+        return {Target(root, b"") for root in catalog.roots()}
+    return {target for path in paths for target in _targets(catalog, path)}
+
+
+def _exclusions(
+    targets: set[Target], exclude: Sequence[str], is_named: bool
+) -> dict[int, Exclusions]:
+    """Those that become others, by the id of their root."""
+    before = {target.root.id: target.root.exclusions for target in targets}
+    after = dict(before)
+    for root, inside in sorted((t.root.id, t.inside) for t in targets if is_named):
+        after[root] = after[root].with_named(inside)
+    for target in targets:
+        if exclude and target.root.entire and target.path.is_dir():
+            after[target.root.id] = after[target.root.id].with_globs(exclude, target.inside)
+    return {root: held for root, held in after.items() if held != before[root]}
+
+
+def _place(catalog: Catalog, path: Path) -> None:
+    """Make a root for `path` if no root holds it."""
+    roots = catalog.roots()
+    if os.path.isdir(path):
+        place, entire = _real(roots, path), True
+    elif os.path.isfile(path):
+        place, entire = _real(roots, path.parent), False
+    elif os.path.lexists(path):
+        raise PathNotFound(f"{path} is neither a folder nor a regular file")
+    else:
+        return
+    held = any(root.entire and place.is_relative_to(root.path) for root in roots)
+    if not held:
+        from retrieval.catalog.roots import place_root  # SQLAlchemy, which a rescan does without
+
+        place_root(catalog, place, entire)
+
+
+def _targets(catalog: Catalog, path: Path) -> list[Target]:
+    """Where `path` is (or, for one that is missing, was): one target, or roots below it."""
+    exists = os.path.exists(path)
+    spelled = [_real(catalog.roots(), path)] if os.path.isdir(path) else spellings(path)
+    for spelling in spelled:
+        found = [
+            Target(root, known)
+            for root in catalog.around(spelling)
+            if (inside := relative(root.path, spelling)) is not None
+            for known in ([inside] if exists else catalog.known_as(root.id, inside))
+            if not inside or exists or catalog.has_files(root.id, known)
+        ]
+        if found:
+            return found[:1]
+    below = [
+        Target(root, b"")
+        for root in catalog.around(spelled[0])
+        if relative(spelled[0], root.path) is not None
+    ]
+    if not below:
+        raise PathNotFound(f"there is no file or folder {path}")
+    return below
+
+
+def _real(roots: Sequence[Root], path: Path) -> Path:
+    """With its links followed, and spelled as the root that it is, or lies in, where case is all
+    one to the file system.
+    """
+    real = Path(os.path.realpath(path))
+    for root in roots:
+        real = respelled(real, root.path)
+    return real
+
+
+def _outermost(targets: set[Target]) -> list[Target]:
+    """Without those that lie in another one."""
+    return [
+        target
+        for target in targets
+        if not any(
+            other != target and other.root == target.root and _holds(other.inside, target.inside)
+            for other in targets
+        )
+    ]
+
+
+def _holds(outer: bytes, inner: bytes) -> bool:
+    return not outer or inner.startswith(outer + b"/")

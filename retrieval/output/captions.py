@@ -1,0 +1,64 @@
+"""Answers as pictures to look at: what is shown of each, in a terminal and on a contact sheet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from retrieval.errors import UnreadablePicture
+from retrieval.output.text import printable
+from retrieval.search.relevance import strength
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from retrieval.collection.duplicates import Group
+    from retrieval.records import Match
+
+
+class Shown(NamedTuple):
+    """A picture, and what is written beneath it beside its name."""
+
+    path: Path
+    caption: str
+
+    @property
+    def name(self) -> str:
+        return printable(self.path.name)
+
+
+class Section(NamedTuple):
+    """Pictures that belong together, the first one first."""
+
+    title: str
+    shown: Sequence[Shown]
+
+
+def answer(title: str, matches: "Sequence[Match]") -> Section:
+    return Section(printable(title), [Shown(match.path, _caption(match)) for match in matches])
+
+
+def copies(group: "Group") -> Section:
+    """The one to keep first, by whose path the others go."""
+    from retrieval.output.report import likeness
+
+    others = [Shown(other.path, likeness(group, other)) for other in group.others]
+    kept = group.kept.path
+    return Section(printable(str(kept)), [Shown(kept, "keep"), *others])
+
+
+def thumbnail(path: Path, width: int, height: int) -> "Image.Image | None":
+    """None where the picture has gone meanwhile, or cannot be read any more."""
+    from retrieval.decoding import (
+        content,
+        decode,  # Pillow
+    )
+
+    try:
+        return decode.thumbnail(content.read(path), width, height)
+    except (FileNotFoundError, UnreadablePicture):
+        return None
+
+
+def _caption(match: "Match") -> str:
+    word = "" if match.relevance is None else f"  {strength(match.relevance)}"
+    return f"{match.score:.3f}{word}"

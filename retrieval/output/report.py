@@ -1,0 +1,171 @@
+"""What an index run did, what a library holds, what its pictures are: as text and as JSON."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.collection.duplicates import Group
+from retrieval.collection.status import RootStatus, Status
+from retrieval.models import KnownModel
+from retrieval.output.text import printable
+from retrieval.records import Failed, Match, Summary, Underway
+from retrieval.search.tags import Tagged
+
+if TYPE_CHECKING:
+    from retrieval.catalog.integrity import Problem
+
+CHANGES = ("new", "changed", "moved", "copied", "removed", "failed")
+COUNTED = (*CHANGES, "unchanged")
+
+
+def of_run(summary: Summary) -> str:
+    """A block of a few lines."""
+    how = "interrupted after" if summary.interrupted else "done in"
+    rate = summary.encoded / summary.seconds if summary.seconds else 0.0
+    lines = [f"{how} {summary.seconds:.1f} s: encoded {_many(summary.encoded, 'picture')}"]
+    lines[0] += f", {rate:.1f} images/s" if summary.encoded else ""
+    counts = ((name, getattr(summary, name)) for name in COUNTED)
+    lines.append(
+        "files: " + (", ".join(f"{count:,} {name}" for name, count in counts if count) or "none")
+    )
+    lines += [f"note: {printable(problem)}" for problem in summary.problems]
+    if summary.failed:
+        lines.append(
+            f"{_many(summary.failed, 'file')} could not be read; see `retrieve status --failures`"
+        )
+    if summary.dropped:
+        lines.append(f"not kept: {_many(summary.dropped, 'file')} read but not encoded yet")
+    if summary.interrupted:
+        is_kept = summary.encoded or any(getattr(summary, name) for name in CHANGES)
+        kept = "what was done is kept; the same command goes on from there"
+        lines.append(kept if is_kept else "nothing was encoded yet; the same command starts again")
+    return "\n".join(lines) + "\n"
+
+
+def of_change(summary: Summary) -> str | None:
+    """One line of what a run did; None where that was nothing."""
+    counts = [(name, getattr(summary, name)) for name in CHANGES]
+    said = [f"{count:,} {name}" for name, count in counts if count]
+    said += [f"note: {printable(problem)}" for problem in summary.problems]
+    return ", ".join(said) or None
+
+
+def of_check(library: Path, problems: "Sequence[Problem]") -> str:
+    """What is wrong, a line each."""
+    lines = [
+        printable(f"mended: {problem.what}: {problem.mended}" if problem.mended else problem.what)
+        for problem in problems
+    ]
+    return "\n".join(lines or [printable(f"nothing is wrong with {library}")]) + "\n"
+
+
+def of_status(status: Status) -> str:
+    """Aligned, a fact a line."""
+    model, counts, index = status.model, status.counts, status.index
+    waiting = counts.images - counts.embedded
+    pictures = f"{_many(counts.images, 'picture')} in {_many(counts.files, 'file')}"
+    pictures += f", {waiting:,} yet to be encoded" if waiting else ""
+    failures = "; see `retrieve status --failures`" if counts.failures else ""
+    facts = [
+        ("library", printable(os.fspath(status.folder))),
+        (
+            "model",
+            f"{model.name} ({model.dim} dimensions, {model.precision})" if model else "none yet",
+        ),
+        ("pictures", pictures),
+        ("failures", f"{counts.failures:,}{failures}"),
+        ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
+        ("on disk", size_of(status.bytes)),
+        *((("indexing", _underway(status.underway)),) if status.underway else ()),
+        *(("folder", _root(root)) for root in status.roots),
+    ]
+    return "".join(f"{name:<9} {fact}\n" for name, fact in facts)
+
+
+def of_failures(failures: Iterable[Failed]) -> str:
+    """Path, tab, reason."""
+    return "".join(
+        f"{printable(os.fspath(failed.path))}\t{printable(failed.reason)}\n" for failed in failures
+    )
+
+
+def of_groups(groups: Sequence[Group]) -> str:
+    """A file a line, the one to keep first; an empty line between groups."""
+    blocks = []
+    for group in groups:
+        lines = [("keep", group.kept)]
+        lines += [(likeness(group, other), other) for other in group.others]
+        blocks.append("".join(_file(said, match) for said, match in lines))
+    return "\n".join(blocks)
+
+
+def likeness(group: Group, other: Match) -> str:
+    """What a file has in common with the one to keep, in a word."""
+    said = {"bytes": "same", "vectors": f"{other.score:.3f}", "hash": "alike"}
+    return said[group.by(other)]
+
+
+def of_left_out(files: int) -> str:
+    """One line about files that are not where, or not as, they were indexed."""
+    verb = "is" if files == 1 else "are"
+    return (
+        f"note: {_many(files, 'file')} {verb} missing or changed, and left out; "
+        "run `retrieve index` to bring the library up to date"
+    )
+
+
+def of_tagged(tagged: Sequence[Tagged], limit: int) -> str:
+    """Probability, label and path between tabs, a few labels of each picture."""
+    return "".join(
+        f"{share:.3f}\t{printable(label)}\t{printable(os.fspath(each.path))}\n"
+        for each in tagged
+        for label, share in list(each.labels.items())[:limit]
+    )
+
+
+def of_models(models: Sequence[KnownModel]) -> str:
+    """Aligned: name, dimensions, where the weights are, and whose model it is."""
+    width = max(len(model.name) for model in models)
+    return "".join(
+        f"{printable(model.name):<{width}}  {model.dim or '-':>4}  {model.state}{_marks(model)}\n"
+        for model in models
+    )
+
+
+def _file(said: str, match: Match) -> str:
+    size = f"{match.image.width}x{match.image.height}"
+    return f"{said}\t{size}\t{printable(os.fspath(match.path))}\n"
+
+
+def _marks(model: KnownModel) -> str:
+    marks = [("this library's", model.is_current), ("the default", model.is_default)]
+    said = ", ".join(mark for mark, holds in marks if holds)
+    return f"  ({said})" if said else ""
+
+
+def _underway(run: Underway) -> str:
+    return f"{run.done:,} of {_many(run.total, 'file')}, since {run.seconds:.0f} s"
+
+
+def _root(root: RootStatus) -> str:
+    said = f"{printable(os.fspath(root.path))}  ({_many(root.files, 'file')}"
+    said += "" if root.is_entire else ", named one by one"
+    if not root.is_present:
+        said += "; missing: if it moved, run `retrieve relocate OLD NEW`"
+    if root.excluded:
+        said += f"; excluded: {printable(', '.join(root.excluded))}"
+    return said + ")"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size_of(count: float) -> str:
+    """Bytes, in a unit that people read."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,180 @@
+"""A picture from the network, for a search by example: bounded in size and in time.
+
+The time is for all of it together: names, connecting, redirections, headers and the picture. No
+client library has such a bound, since each waits anew for every byte that drips in; so a thread
+fetches, and when its time is over its connections are cut.
+"""
+
+import queue
+import socket
+import threading
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
+
+from retrieval.errors import UnreadablePicture
+from retrieval.search.addresses import is_public
+
+MAX_BYTES = 64 << 20
+SECONDS = 20.0  # all told
+BLOCK = 1 << 16
+MAX_REDIRECTIONS = 5
+
+
+def fetch(
+    url: str, seconds: float = SECONDS, most: int = MAX_BYTES, *, private: bool = True
+) -> bytes:
+    """What is at an http or https address, of at most `most` bytes. Raises UnreadablePicture.
+
+    private: False refuses all but public addresses, wherever names and redirections lead, and asks
+    no proxy: for a server, which must not be led to what only its machine can reach.
+    """
+    connections = Connections()
+    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    run = partial(_run, url, seconds, most, private, connections, answers)
+    threading.Thread(target=run, name="fetch", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        answer = TimeoutError()
+    finally:
+        connections.cut()
+    if isinstance(answer, Exception):
+        raise UnreadablePicture(f"cannot fetch {url}: {_said(answer, seconds)}") from answer
+    return answer
+
+
+def _run(
+    url: str,
+    seconds: float,
+    most: int,
+    private: bool,
+    connections: "Connections",
+    answers: "queue.SimpleQueue[bytes | Exception]",
+) -> None:
+    try:
+        answers.put(_fetched(url, seconds, most, private, connections))
+    except Exception as error:  # whatever it is, who waits has to hear of it
+        answers.put(error)
+
+
+def _fetched(
+    url: str, seconds: float, most: int, private: bool, connections: "Connections"
+) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": "retrieve"})
+    data = bytearray()
+    with _opener(private, connections).open(request, timeout=seconds) as answer:
+        while block := answer.read1(BLOCK):
+            data += block
+            if len(data) > most:
+                raise ValueError(f"it has more than {most:,} bytes")
+    return bytes(data)
+
+
+def _said(error: Exception, seconds: float) -> str:
+    reason = getattr(error, "reason", None) or error
+    if isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
+        return f"it takes more than {seconds:g} s"
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"{error.code} {error.reason}"
+    if isinstance(error, OSError | HTTPException | ValueError):
+        return " ".join(str(reason).split()) or type(reason).__name__
+    raise error
+
+
+class Connections:
+    """The connections of one fetch, so that another thread can cut them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_cut = False
+        self._held: list[socket.socket] = []
+
+    def hold(self, connected: socket.socket) -> None:
+        """Keep a handle of our own: TLS takes the socket itself away. Raises TimeoutError."""
+        with self._lock:
+            if self._is_cut:
+                raise TimeoutError
+            self._held.append(connected.dup())
+
+    def cut(self) -> None:
+        """End whatever still goes on."""
+        with self._lock:
+            self._is_cut = True
+            for held in self._held:
+                with suppress(OSError):  # it may have ended by itself
+                    held.shutdown(socket.SHUT_RDWR)
+                held.close()
+            self._held.clear()
+
+
+class Connection(HTTPConnection):
+    """Can be cut, and connects to public addresses alone where it has to."""
+
+    def __init__(self, *args: Any, connections: Connections, private: bool, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._connections = connections
+        self._is_private = private
+        self._create_connection = self._connected  # what http.client calls
+
+    def _connected(self, address: tuple[str, int], timeout: float, *more: object) -> socket.socket:
+        """Connect to the very address that was looked at: a name may have another next."""
+        host, port = address
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failed: OSError = OSError(f"{host} has no address")
+        for family, kind, protocol, _, place in found:
+            if not self._is_private and not is_public(str(place[0])):
+                raise OSError(f"{place[0]} is not a public address")
+            connected = socket.socket(family, kind, protocol)
+            try:
+                connected.settimeout(timeout)
+                self._connections.hold(connected)
+                connected.connect(place)
+                return connected
+            except OSError as error:
+                connected.close()
+                failed = error
+        raise failed
+
+
+class TLSConnection(Connection, HTTPSConnection):
+    """The same, encrypted."""
+
+
+class Redirections(urllib.request.HTTPRedirectHandler):
+    max_redirections = MAX_REDIRECTIONS
+
+
+class Handler(urllib.request.HTTPSHandler):
+    """http and https by connections that can be cut."""
+
+    def __init__(self, connections: Connections, private: bool) -> None:
+        super().__init__()
+        self._options = {"connections": connections, "private": private}
+
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(Connection, **self._options), request)  # type: ignore[arg-type]
+
+    http_request = urllib.request.AbstractHTTPHandler.do_request_
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(TLSConnection, **self._options), request)  # type: ignore[arg-type]
+
+
+def _opener(private: bool, connections: Connections) -> urllib.request.OpenerDirector:
+    """For http and https alone, wherever a redirection leads: not to files of this machine."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        *([urllib.request.ProxyHandler()] if private else []),
+        Handler(connections, private),
+        urllib.request.HTTPDefaultErrorHandler(),
+        Redirections(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener

@@ -1,0 +1,271 @@
+"""Queries → unit vectors in the space of a library's model, with as little work as possible."""
+
+import sys
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import models
+from retrieval.catalog.reading import Catalog
+from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
+from retrieval.models import in_numpy, in_torch, most_in_numpy
+from retrieval.paths import as_on_disk
+from retrieval.records import ModelRecord
+from retrieval.search.question import (
+    Address,
+    Example,
+    ImageId,
+    Mix,
+    Prepared,
+    Query,
+    Term,
+    Vector,
+    Words,
+)
+from retrieval.search.templates import HOLE, filled
+
+if TYPE_CHECKING:
+    from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
+    from clipmodel.pretrained import ModelFolder
+    from clipmodel.torch_backend.image_encoder import ImageEncoder
+
+REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
+MAX_SENTENCES = 1_000  # of one query: its words, each in every template
+MAX_CHARACTERS = 1 << 20  # of all these sentences
+LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
+
+
+class Embedder:
+    """The towers of the model that encoded a catalog, each opened when the first query needs it.
+
+    Any number of threads may embed at once.
+    """
+
+    def __init__(self, catalog: Catalog, record: ModelRecord) -> None:
+        self.record = record
+        self._catalog = catalog
+        self._opening = threading.RLock()
+        self._remembering = threading.Lock()
+        self._remembered: dict[tuple[str, tuple[str, ...]], NDArray[np.float32]] = {}
+
+    def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:
+        """(Q, D) float32, unit L2 norm; what has to be encoded goes through each tower together.
+
+        A picture that the catalog knows is looked up; of words in several templates it is the mean.
+        Raises PathNotFound, UnreadablePicture, InvalidQuery for a vector of another dimension and
+        for terms that leave nothing, ModelUnavailable, ModelMismatch.
+        """
+        for query in queries:
+            _check_size(query, templates)
+        sums = [q.terms if isinstance(q, Mix) else (Term(1.0, q),) for q in queries]
+        parts = self._embed([term.of for terms in sums for term in terms], templates)
+        vectors, start = np.empty((len(queries), self.record.dim), np.float32), 0
+        for i, terms in enumerate(sums):
+            vectors[i] = _summed(terms, parts[start : start + len(terms)])
+            start += len(terms)
+        return vectors
+
+    def _embed(
+        self, parts: Sequence[Words | Example | Vector], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        vectors = np.empty((len(parts), self.record.dim), np.float32)
+        texts = dict[int, str]()
+        pictures = dict[int, NDArray[np.uint8]]()
+        for i, part in enumerate(parts):
+            if isinstance(part, Words):
+                texts[i] = part.text
+            elif isinstance(part, Vector):
+                vectors[i] = self._checked(part)
+            elif (seen := self._seen(part)).ndim == 1:
+                vectors[i] = seen
+            else:
+                pictures[i] = seen.astype(np.uint8, copy=False)
+        if texts:
+            vectors[list(texts)] = self._encode_words(list(texts.values()), templates)
+        if pictures:
+            vectors[list(pictures)] = self._encode_pictures(list(pictures.values()))
+        return vectors
+
+    def shares(
+        self, pictures: NDArray[np.float32], labels: Sequence[str], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """(P, D) and L labels -> (P, L): the probability of each. Raises as `embed` does."""
+        from retrieval.search.relevance import label_scale_of
+        from retrieval.search.tags import probabilities
+
+        vectors = self._encode_words(labels, templates)
+        return probabilities(pictures, vectors, label_scale_of(self.record))
+
+    def _checked(self, query: Vector) -> NDArray[np.float32]:
+        if len(query.values) != self.record.dim:
+            raise InvalidQuery(
+                f"a vector for this library has {self.record.dim} dimensions "
+                f"(it holds {self.record.name!r}), not {len(query.values)}"
+            )
+        return query.values
+
+    # -- pictures --------------------------------------------------------------------------------
+
+    def _seen(self, example: Example) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """The vector (D,) of a picture that is known, by its place or content; else its pixels
+        (S, S, 3).
+        """
+        picture = example.picture
+        if isinstance(picture, Path):
+            picture = as_on_disk(picture)
+            known = self._vector(self._catalog.image_of_path(picture))
+            return self._in(_read(picture), str(picture)) if known is None else known
+        if isinstance(picture, bytes):
+            return self._in(picture, "these bytes")
+        if isinstance(picture, ImageId):
+            return self._of_number(picture.id)
+        if isinstance(picture, Prepared):
+            known = self._vector(self._catalog.image_of_digest(picture.digest))
+            return self._fitting(picture.pixels) if known is None else known
+        if isinstance(picture, Address):
+            from retrieval.search.fetch import fetch  # urllib, http and ssl
+
+            return self._in(fetch(picture.url), picture.url)
+        from retrieval.decoding import decode
+
+        return decode.pixels_of(picture, self.side)
+
+    def _in(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
+        from retrieval.decoding import content, decode
+
+        known = self._vector(self._catalog.image_of_digest(content.digest_of(data)))
+        if known is not None:
+            return known
+        try:
+            return decode.decode(data, self.side).pixels
+        except UnreadablePicture as error:
+            raise _unreadable(name, error) from error
+
+    def _of_number(self, image_id: int) -> NDArray[np.float32]:
+        if (vector := self._vector(image_id)) is None:
+            raise InvalidQuery(
+                f"picture {image_id} is not encoded yet, or gone; `retrieve index` looks again"
+            )
+        return vector
+
+    def _fitting(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if pixels.shape != (self.side, self.side, 3):
+            raise InvalidQuery("the picture was prepared for another model; give it again")
+        return pixels
+
+    def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
+        return None if image_id is None else self._catalog.vector(self.record.id, image_id)
+
+    # -- towers ----------------------------------------------------------------------------------
+
+    def _encode_words(self, texts: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D); of several templates the mean, at unit length again."""
+        keys = [(text, tuple(templates)) for text in texts]
+        with self._remembering:
+            known = {key: self._remembered[key] for key in keys if key in self._remembered}
+        if new := [key for key in dict.fromkeys(keys) if key not in known]:
+            encoded = self._encode_new_words([text for text, _ in new], templates)
+            known.update(zip(new, encoded, strict=True))
+            with self._remembering:
+                self._remembered.update((key, known[key]) for key in new)
+                while len(self._remembered) > REMEMBERED:
+                    del self._remembered[next(iter(self._remembered))]
+        return np.stack([known[key] for key in keys])
+
+    def _encode_new_words(
+        self, texts: Sequence[str], templates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        with self._opening:
+            tower = self._text_tower
+        sentences = [sentence for text in texts for sentence in filled(templates, text)]
+        vectors = tower.encode(sentences).reshape(len(texts), -1, self.record.dim).mean(axis=1)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / lengths
+        return unit
+
+    def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(S, S, 3) each -> (B, D)."""
+        with self._opening:
+            is_light = "torch" not in sys.modules and len(pictures) <= most_in_numpy(self._model)
+            tower = self._light_image_tower if is_light else self._image_tower
+        starts = range(0, len(pictures), tower.batch_size)
+        batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
+        return np.concatenate([tower.encode(batch) for batch in batches])
+
+    @property
+    def side(self) -> int:
+        """Pixels of a picture as the model sees it. Raises ModelUnavailable, ModelMismatch."""
+        with self._opening:
+            return self._model.config.vision.image_size
+
+    # Each is opened once, by whoever holds the lock.
+
+    @cached_property
+    def _model(self) -> "ModelFolder":
+        return models.of_library(self.record)
+
+    @cached_property
+    def _text_tower(self) -> "TextEncoder":
+        from clipmodel.numpy_backend.text_encoder import TextEncoder
+
+        return TextEncoder(self._model)
+
+    @cached_property
+    def _image_tower(self) -> "ImageEncoder":
+        return in_torch(self._model)
+
+    @cached_property
+    def _light_image_tower(self) -> "NumpyImageEncoder":
+        return in_numpy(self._model)
+
+
+def _read(path: Path) -> bytes:
+    from retrieval.decoding import content
+
+    try:
+        return content.read(path)
+    except FileNotFoundError as error:
+        raise PathNotFound(f"no such picture: {path}") from error
+    except UnreadablePicture as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _check_size(query: Query, templates: Sequence[str]) -> None:
+    """Refuse a query that would take minutes to encode. Raises InvalidQuery."""
+    terms = query.terms if isinstance(query, Mix) else (Term(1.0, query),)
+    texts = [term.of.text for term in terms if isinstance(term.of, Words)]
+    if (sentences := len(texts) * max(1, len(templates))) > MAX_SENTENCES:
+        raise InvalidQuery(
+            f"{len(texts):,} descriptions × {len(templates) or 1:,} templates are {sentences:,} "
+            f"sentences; a query has at most {MAX_SENTENCES:,}"
+        )
+    length, fixed = sum(map(len, texts)), sum(map(len, templates or (HOLE,)))
+    holes = sum(template.count(HOLE) for template in templates or (HOLE,))
+    if (characters := length * holes + len(texts) * fixed) > MAX_CHARACTERS:
+        raise InvalidQuery(
+            f"the sentences of this query have {characters:,} characters; "
+            f"at most {MAX_CHARACTERS:,} are encoded"
+        )
+
+
+def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, D) -> (D,): the weighted sum at unit length, so that scores stay cosines."""
+    if len(terms) == 1 and terms[0].weight > 0:
+        alone: NDArray[np.float32] = parts[0]
+        return alone
+    total = np.array([term.weight for term in terms], np.float64) @ parts
+    length = float(np.linalg.norm(total))
+    if length < LEAST * sum(abs(term.weight) for term in terms):
+        raise InvalidQuery("the terms of the query cancel each other out; nothing is left to find")
+    summed: NDArray[np.float32] = (total / length).astype(np.float32)
+    return summed
+
+
+def _unreadable(name: str, error: UnreadablePicture) -> UnreadablePicture:
+    return UnreadablePicture(f"cannot search for {name}: {error}")

@@ -1,0 +1,123 @@
+"""A mapped FAISS file, and the tail behind it that the catalog still scans.
+
+Right whatever becomes of the file: one that is missing, damaged or another library's is made anew,
+or done without.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes import DamagedIndex
+from retrieval.catalog.reading import Catalog
+from retrieval.errors import LibraryBusy, LibraryReadOnly
+from retrieval.records import ModelRecord
+from retrieval.vectors import index_file
+from retrieval.vectors.hubness import is_measured, with_shares
+from retrieval.vectors.scan import CatalogScan, merged
+from retrieval.vectors.store import Nearest
+
+if TYPE_CHECKING:
+    from indexes import VectorIndex
+
+SMALL = 4 << 20  # bytes of an index file; its vectors are read from the catalog in some 10 ms
+
+
+class FileStore:
+    """The `VectorStore` of a library on one machine."""
+
+    def __init__(self, catalog: Catalog, model: ModelRecord) -> None:
+        self._catalog = catalog
+        self._model = model
+        self._scan = CatalogScan(catalog, model)
+        self._opening = threading.Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._index: VectorIndex | None = None
+        self._is_first = True
+
+    def prepare(self) -> None:
+        if index := self.index():
+            index.read_ahead()
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+        weights: NDArray[np.float32],
+    ) -> Nearest:
+        index = self.index()
+        self._is_first = False
+        if index is None:
+            return self._scan.search(queries, limit, allowed, weights)
+        last_id = max(index.last_id, 0)
+        tail = self._scan.search(queries, limit, allowed, weights, after=last_id)
+        longer = with_shares(queries, weights) if is_measured(self._model) else queries
+        found = Nearest(*index.search(longer, limit, allowed), unverified=last_id)
+        return merged(found, tail, limit)
+
+    def refresh(self) -> None:
+        index_file.refresh(self._catalog, self._model)
+
+    def distrust(self) -> None:
+        """Make the file anew; where that cannot be, do without it until it is replaced."""
+        with self._opening:
+            self._index = self._rebuild()
+            self._stamp = _stamp(self._path)
+
+    def index(self) -> "VectorIndex | None":
+        """Return the file, opened again when it was replaced; None where there is no use in it.
+
+        The first search of a small one is no use: importing FAISS takes longer than to do without.
+        """
+        with self._opening:
+            stamp = _stamp(self._path)
+            if self._is_first and stamp and stamp[2] < SMALL:
+                return None
+            if stamp is None or stamp != self._stamp:
+                self._index, self._stamp = self._open(stamp is not None), stamp
+            return self._index
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the file compares every vector, so that what it does not find is not in it."""
+        return self._index is None or self._index.kind == "flat"
+
+    @property
+    def _path(self) -> Path:
+        return index_file.path_of(self._catalog.folder, self._model.digest)
+
+    def _open(self, is_there: bool) -> "VectorIndex | None":
+        if is_there:
+            from indexes import VectorIndex  # FAISS
+
+            with suppress(DamagedIndex):
+                index = VectorIndex.open(self._path)
+                if index.dim == index_file.dim_of(self._model):
+                    return index
+        is_long = self._catalog.embedded(self._model.id) > index_file.TAIL
+        return self._rebuild() if is_long else None  # few are soon scanned without it
+
+    def _rebuild(self) -> "VectorIndex | None":
+        """Return None where the catalog has to be scanned for want of leave to write."""
+        from retrieval.catalog.lock import write_lock  # filelock: 40 ms, for once
+
+        try:
+            with write_lock(self._catalog.folder, is_brief=True):
+                return index_file.rebuild(self._catalog, self._model)
+        except (LibraryBusy, LibraryReadOnly):
+            return None
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file is replaced."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

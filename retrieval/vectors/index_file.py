@@ -1,0 +1,94 @@
+"""The vector index of a library: a file made from the catalog that may be deleted at any time.
+
+What was embedded since it was made is its tail, which a search reads from the catalog.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.catalog.reading import Catalog
+from retrieval.errors import LibraryReadOnly, because
+from retrieval.locate import INDEX_FILE
+from retrieval.records import ModelRecord
+from retrieval.vectors.hubness import PADDING, SUFFIX, is_measured, with_pulls
+
+if TYPE_CHECKING:
+    from indexes import VectorIndex
+    from indexes.builder import Batches
+
+TAIL = 10_000  # vectors; scanned in some 30 ms
+TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
+DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
+
+
+def path_of(folder: Path, digest: str) -> Path:
+    """Where the index over the embeddings of the model with these weights is."""
+    return folder / INDEX_FILE.format(digest[:16])
+
+
+def dim_of(model: ModelRecord) -> int:
+    """Of the vectors in the file: where all were measured, they have their pull behind them."""
+    return model.dim + (PADDING if is_measured(model) else 0)
+
+
+def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
+    """Make the file anew from the catalog; None, and no file, where nothing is embedded.
+
+    Raises LibraryReadOnly.
+    """
+    from indexes import VectorIndex, choose_spec  # FAISS, which a run without news spares
+
+    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    try:
+        if not count:
+            path.unlink(missing_ok=True)
+            return None
+        dim = dim_of(model)
+        spec = choose_spec(count, dim, SUFFIX if dim > model.dim else ())
+        return VectorIndex.build(path, _batches(catalog, model), spec, dim)
+    except OSError as error:
+        raise because(LibraryReadOnly, f"cannot write {path}", error) from error
+
+
+def outdate(catalog: Catalog, digest: str) -> None:
+    """Drop the file before images that it lacks are embedded under ids that it covers."""
+    path_of(catalog.folder, digest).unlink(missing_ok=True)
+
+
+def leftovers(catalog: Catalog) -> list[Path]:
+    """Index files that were cut short while they were written, or whose model is gone."""
+    kept = {path_of(catalog.folder, model.digest) for model in catalog.models()}
+    there = catalog.folder.glob("vectors-*")
+    return sorted(path for path in there if path not in kept and path.is_file())
+
+
+def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":
+    if not is_measured(model):
+        return catalog.vectors(model.id)
+    measured = catalog.measured(model.id)
+    return ((ids, with_pulls(vectors, pulls)) for ids, vectors, pulls in measured)
+
+
+def refresh(catalog: Catalog, model: ModelRecord) -> None:
+    """Make the file anew if it is missing or damaged, or too much came or went since."""
+    if _is_stale(catalog, model):
+        rebuild(catalog, model)
+
+
+def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
+    from indexes import DamagedIndex, VectorIndex
+
+    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    if not path.exists():
+        return count > 0
+    try:
+        index = VectorIndex.open(path)
+    except DamagedIndex:
+        return True
+    alive = catalog.embedded(model.id, up_to=index.last_id)
+    tail, dead = count - alive, index.count - alive
+    return (
+        index.dim != dim_of(model)
+        or tail > max(TAIL, TAIL_SHARE * index.count)
+        or dead > DEAD_SHARE * index.count
+    )

@@ -1,0 +1,176 @@
+"""Unit vectors → the nearest images: what a store found, held against the catalog."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.reading import Catalog
+from retrieval.records import Image, ModelRecord
+from retrieval.vectors.file_store import FileStore
+from retrieval.vectors.hubness import is_measured
+from retrieval.vectors.scan import CatalogScan
+from retrieval.vectors.store import Nearest, VectorStore
+
+CHECKED = 16  # hits of a search whose scores are held against the catalog
+TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
+WIDER = 4  # times as many are asked for when too many of the hits are of forgotten images
+
+
+class Hit(NamedTuple):
+    """An image near a query."""
+
+    score: float  # the cosine
+    image: Image
+    left: float  # what is left of it after a share of the image's pull; hits are in its order
+    pull: float  # 0 where it was not measured
+
+
+class Asked(NamedTuple):
+    """What is searched for in one go."""
+
+    queries: NDArray[np.float32]  # (Q, D)
+    limit: int
+    allowed: NDArray[np.int64] | None
+    weights: NDArray[np.float32]  # (Q,), of hubness
+
+
+class Searcher:
+    """The vectors of one catalog. Any number of threads may search at once."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._stores: dict[ModelRecord, FileStore] = {}
+
+    def store(self, model: ModelRecord) -> FileStore:
+        """Return the store of a model's vectors, opened once."""
+        if model not in self._stores:
+            self._stores = {model: FileStore(self._catalog, model)}
+        return self._stores[model]
+
+    def prepare(self, model: ModelRecord) -> None:
+        """Begin to bring the store into memory; the query can be encoded meanwhile."""
+        self.store(model).prepare()
+
+    def search(
+        self,
+        model: ModelRecord,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None = None,
+        shares: NDArray[np.float32] | None = None,
+    ) -> list[list[Hit]]:
+        """Return the `limit` nearest images to each of `queries` (Q, D), among the sorted ids
+        `allowed`.
+
+        shares (Q,): of each image's pull, to be taken away from its cosines (hubness.py); without,
+        or where the images were not measured, it is the cosines that count. Best first; equal ones
+        in the order of the images' ids.
+        """
+        if shares is None or not is_measured(model):
+            shares = np.zeros(len(queries), np.float32)
+        asked = Asked(queries, limit, allowed, shares)
+        store = self.store(model)
+        hits, unverified = self._hits(store, model, asked)
+        if not unverified:
+            return hits
+        is_ours = self._has_our_scores(model, queries, hits)
+        if is_ours and not self._is_short(model, hits, asked):
+            return hits
+        exact, _ = self._hits(CatalogScan(self._catalog, model), model, asked)
+        if not is_ours or (store.is_exact and _lacks(unverified, hits, exact)):
+            store.distrust()
+        return exact
+
+    def _hits(
+        self, store: VectorStore, model: ModelRecord, asked: Asked
+    ) -> tuple[list[list[Hit]], int]:
+        """Return the hits, and up to which id they were not read from the catalog."""
+        images: dict[int, Image | None] = {}  # None: no longer known
+        queries, limit, allowed, weights = asked
+        wanted = limit
+        while True:
+            nearest = store.search(queries, wanted, allowed, weights)
+            self._look_up(images, nearest.ids)
+            pulls = self._pulls(model, nearest.ids)
+            rows = zip(nearest.scores, nearest.ids, pulls, weights, strict=True)
+            hits = [_alive(*row, images, limit) for row in rows]
+            if _is_all(nearest, wanted) or all(len(row) == limit for row in hits):
+                return hits, nearest.unverified
+            wanted *= WIDER
+
+    def _look_up(self, images: dict[int, Image | None], ids: NDArray[np.int64]) -> None:
+        asked = [id for id in {*ids.ravel().tolist()} - images.keys() if id >= 0]
+        known = self._catalog.images(asked)
+        images.update({id: known.get(id) for id in asked})
+
+    def _pulls(self, model: ModelRecord, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the pulls of these images, (Q, k)."""
+        if not is_measured(model):
+            return np.zeros(ids.shape, np.float32)
+        pulls = self._catalog.pulls(model.id, [*{*ids.ravel().tolist()}])
+        held = [[pulls.get(id, 0.0) for id in row] for row in ids.tolist()]
+        return np.array(held, np.float32).reshape(ids.shape)
+
+    def _has_our_scores(
+        self, model: ModelRecord, queries: NDArray[np.float32], hits: list[list[Hit]]
+    ) -> bool:
+        """Whether the scores are those of our vectors; in another library's file they are not."""
+        found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
+        found = found[:CHECKED]
+        stored = self._catalog.vectors_of(model.id, [hit.image.id for _, hit in found])
+        for query, hit in found:
+            vector = np.frombuffer(stored.get(hit.image.id, b""), "<f2").astype(np.float32)
+            cosine = float(query @ vector) if len(vector) else hit.score
+            if abs(cosine - hit.score) > TOLERANCE:
+                return False
+        return True
+
+    def _is_short(self, model: ModelRecord, hits: list[list[Hit]], asked: Asked) -> bool:
+        """Whether there must be more than was found: the file lacks some, or read too few lists."""
+        fewest = min(map(len, hits), default=asked.limit)
+        if fewest >= asked.limit:
+            return False
+        held = asked.allowed
+        there = self._catalog.embedded(model.id) if held is None else len(held)
+        return fewest < min(asked.limit, there)
+
+
+def _is_all(nearest: Nearest, wanted: int) -> bool:
+    """Whether asking for more than `wanted` would not find more."""
+    ids = nearest.ids
+    return ids.shape[1] < wanted or bool((ids[:, -1] < 0).all())
+
+
+def _lacks(last_id: int, hits: list[list[Hit]], exact: list[list[Hit]]) -> bool:
+    """Whether a store that ends with `last_id` lacks what the catalog has.
+
+    That it found fewer than there are tells nothing: others may have written meanwhile, and what a
+    run that was cut short left in no file is not found by anybody.
+    """
+    for row, whole in zip(hits, exact, strict=True):
+        found = {hit.image.id for hit in row}
+        if any(hit.image.id <= last_id and hit.image.id not in found for hit in whole):
+            return True
+    return False
+
+
+def _alive(
+    scores: Sequence[float],
+    ids: Sequence[int],
+    pulls: Sequence[float],
+    share: float,
+    images: dict[int, Image | None],
+    limit: int,
+) -> list[Hit]:
+    """Return the first `limit` whose image is known and in some file."""
+    hits = list[Hit]()
+    for left, id, pull in zip(scores, ids, pulls, strict=True):
+        image = images.get(int(id))
+        if image is not None and image.paths:
+            cosine = max(-1.0, min(1.0, float(left + share * pull)))  # float16 is rounded
+            hits.append(Hit(cosine, image, float(left), float(pull)))
+            if len(hits) == limit:
+                break
+    return hits

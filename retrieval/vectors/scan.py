@@ -1,0 +1,63 @@
+"""An exact scan of the catalog's own vectors: for a tail, and where there is no better store."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes import exact_search
+from retrieval.catalog.reading import Catalog
+from retrieval.records import ModelRecord
+from retrieval.vectors.hubness import is_measured, with_pulls, with_shares
+from retrieval.vectors.store import Nearest
+
+
+class CatalogScan:
+    """A `VectorStore` that keeps nothing of its own."""
+
+    def __init__(self, catalog: Catalog, model: ModelRecord) -> None:
+        self._catalog = catalog
+        self._model = model
+
+    def prepare(self) -> None:
+        """Do nothing: it is read as it is searched."""
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+        weights: NDArray[np.float32],
+        after: int = 0,
+    ) -> Nearest:
+        """As `VectorStore.search`, among the ids above `after`."""
+        nearest = none_for(queries)
+        longer = is_measured(self._model)
+        if longer:
+            queries = with_shares(queries, weights)
+        for ids, vectors, hubness in self._catalog.measured(self._model.id, after):
+            if longer:
+                vectors = with_pulls(vectors, hubness)
+            if allowed is not None:
+                chosen = np.isin(ids, allowed, assume_unique=True)
+                ids, vectors = ids[chosen], vectors[chosen]
+            found = Nearest(*exact_search(queries, ids, vectors, limit))
+            nearest = merged(nearest, found, limit)
+        return nearest
+
+    def refresh(self) -> None:
+        """Do nothing: the catalog is what is searched."""
+
+    distrust = refresh
+
+
+def none_for(queries: NDArray[np.float32]) -> Nearest:
+    shape = len(queries), 0
+    return Nearest(np.empty(shape, np.float32), np.empty(shape, np.int64))
+
+
+def merged(one: Nearest, other: Nearest, limit: int) -> Nearest:
+    """Return the `limit` best of both."""
+    scores = np.concatenate([one.scores, other.scores], axis=1)
+    ids = np.concatenate([one.ids, other.ids], axis=1)
+    order = np.lexsort((ids, -scores), axis=1)[:, :limit]
+    best = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+    return Nearest(*best, max(one.unverified, other.unverified))

@@ -1,0 +1,70 @@
+"""Index runs that the page asks for: one at a time, in a thread."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from clipmodel.errors import ClipModelError
+from retrieval.errors import LibraryBusy, RetrieveError
+from retrieval.interrupted import Interrupted
+from retrieval.library import Library
+from retrieval.notices import Notices
+from retrieval.output.report import of_run
+from retrieval.records import Progress, Summary
+
+
+class IndexRuns:
+    """The one that goes on, or what became of the last."""
+
+    def __init__(self, library: Library) -> None:
+        self.last: str | None = None  # what the last one did, or why it could not
+        self._library = library
+        self._notices = Notices()
+        self._one_at_a_time = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def start(self, paths: Sequence[Path]) -> None:
+        """Raises LibraryBusy."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise LibraryBusy("an index run goes on already; wait until it is done, or stop it")
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, args=(paths,), name="index")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What was done is kept."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        self.stop()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self, paths: Sequence[Path]) -> None:
+        try:
+            said = self._said(paths)
+        finally:
+            self._one_at_a_time.release()
+        self.last = said
+
+    def _said(self, paths: Sequence[Path]) -> str:
+        try:
+            return self._report(self._library.index(paths, progress=self._check), paths)
+        except Interrupted as interrupt:
+            return self._report(interrupt.summary, paths)
+        except (RetrieveError, ClipModelError) as error:
+            return str(error)
+
+    def _report(self, summary: Summary, paths: Sequence[Path]) -> str:
+        """What it did, and the notes that runs before it did not have."""
+        fresh = self._notices.fresh(summary.problems, paths)
+        said = of_run(replace(summary, problems=fresh))
+        known = len(summary.problems) - len(fresh)
+        notes = "1 note" if known == 1 else f"{known:,} notes"
+        return f"{said}{notes} as before; `retrieve index` shows all\n" if known else said
+
+    def _check(self, _: Progress) -> None:
+        if self._stopping.is_set():
+            raise KeyboardInterrupt  # as if typed: the run commits what it has

@@ -1,0 +1,132 @@
+"""The library as a whole: /api/status, folders, facets, failures, and index runs."""
+
+import os
+from itertools import islice
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Body, Query, Request
+
+import retrieval
+from retrieval.catalog import browse, lock
+from retrieval.errors import LibraryBusy, LibraryNotFound, PathNotFound
+from retrieval.output.json_forms import failure_object
+from retrieval.paths import given
+from retrieval.records import Counts
+from retrieval.web import schemas
+from retrieval.web.guard import check_owner, is_owner
+from retrieval.web.routes.pictures import can_reveal
+from retrieval.web.schemas import JSON, errors
+from retrieval.web.state import Here, Site
+
+MOST_FOLDERS = 1_000
+
+router = APIRouter()
+
+
+@router.get("/status", response_model=schemas.Standing, responses=errors(503))
+def status(site: Here, request: Request) -> JSON:
+    """What the library holds, and what goes on."""
+    return JSON(standing(site, request))
+
+
+@router.get("/failures", response_model=schemas.Failures, responses=errors(503))
+def failures(
+    site: Here,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
+) -> JSON:
+    """The files that could not be read, and why."""
+    try:
+        total = site.library.catalog.counts().failures
+        some = islice(site.library.failures(), offset, offset + limit)
+        listed = [failure_object(failed) for failed in some]
+    except LibraryNotFound:
+        total, listed = 0, []
+    return JSON({"failures": listed, "total": total})
+
+
+@router.get("/folders", response_model=list[schemas.Folder], responses=errors(503))
+def folders(site: Here) -> JSON:
+    """Where there are pictures, with how many in or below each; those with the most, if many."""
+    try:
+        found = browse.folders(site.library.catalog, MOST_FOLDERS)
+    except LibraryNotFound:
+        found = []
+    return JSON([schemas.Folder(path=os.fspath(path), files=files) for path, files in found])
+
+
+@router.get("/facets", response_model=schemas.Facets, responses=errors(503))
+def facets(site: Here) -> JSON:
+    """Cameras and formats, with how many pictures each, and from when to when they were taken."""
+    try:
+        found = browse.facets(site.library.catalog)
+    except LibraryNotFound:
+        found = browse.Facets((), (), None, None)
+    cameras, formats = (
+        [schemas.Value(name=name, images=images) for name, images in values]
+        for values in (found.cameras, found.formats)
+    )
+    return JSON(
+        schemas.Facets(cameras=cameras, formats=formats, first=found.first, last=found.last)
+    )
+
+
+@router.post("/index", status_code=202, responses=errors(400, 409))
+def start_index(
+    site: Here,
+    request: Request,
+    paths: Annotated[list[str], Body(embed=True)] = [],  # noqa: B006
+) -> JSON:
+    """Bring folders and files into the library; without any, all that it knows up to date."""
+    check_owner(request, "indexing")
+    named = [given(path) for path in paths]
+    for path in named:
+        if not os.path.exists(path):
+            raise PathNotFound(f"no such file or folder: {path}")
+    if lock.underway(site.library.folder):
+        raise LibraryBusy("an index run goes on already; wait until it is done")
+    site.runs.start(named)
+    return JSON({}, 202)
+
+
+@router.delete("/index", status_code=202, responses=errors())
+def stop_index(site: Here, request: Request) -> JSON:
+    """Stop the run of this server; what was done is kept."""
+    check_owner(request, "stopping an index run")
+    site.runs.stop()
+    return JSON({}, 202)
+
+
+def standing(site: Site, request: Request) -> schemas.Standing:
+    try:
+        held, version = site.library.status(), browse.version(site.library.catalog)
+    except LibraryNotFound:
+        held, version = None, 0
+    counts = held.counts if held else Counts(0, 0, 0, 0, {})
+    underway = held.underway if held else None
+    roots = [
+        schemas.Root(
+            path=os.fspath(root.path),
+            files=root.files,
+            mounted=root.is_present,
+            excluded=list(root.excluded),
+        )
+        for root in (held.roots if held else ())
+    ]
+    return schemas.Standing(
+        library=os.fspath(site.library.folder),
+        model=held.model.name if held and held.model else None,
+        files=counts.files,
+        images=counts.images,
+        embedded=counts.embedded,
+        failures=counts.failures,
+        bytes=held.bytes if held else 0,
+        roots=roots,
+        indexing=cast("schemas.Run", underway._asdict()) if underway else None,
+        last_run=site.runs.last,
+        version=version,
+        version_of_program=retrieval.__version__,
+        can_reveal=can_reveal(request),
+        can_index=is_owner(request),
+        allow_url=site.settings.allow_url,
+    )

@@ -1,0 +1,175 @@
+"""A picture of the library, by its number: /api/pictures/{id}, its thumbnail, its file."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import FileResponse
+
+from retrieval.decoding.formats import media_type
+from retrieval.records import Image, Shot
+from retrieval.web import original_file
+from retrieval.web.guard import check_owner, is_owner
+from retrieval.web.original_file import OpenedFile
+from retrieval.web.schemas import JSON, Number, Picture, errors, listed
+from retrieval.web.state import Here, Site
+from retrieval.web.thumbnails import LARGE, SMALL, Undrawn
+
+FOREVER = "private, max-age=31536000, immutable"  # a number always stands for the same bytes
+PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
+
+router = APIRouter(prefix="/pictures/{id}")
+
+
+@router.get("", response_model=Picture, responses=errors(404, 503))
+def picture(site: Here, id: Number) -> JSON:
+    """All that is known of it."""
+    image = known(site, id)
+    shot = image.shot or Shot()
+    return JSON(
+        Picture(
+            **listed(image),
+            modified_at=image.modified_at.isoformat() if image.modified_at else None,
+            size=site.library.catalog.bytes_of([id]).get(id),
+            camera=shot.camera,
+            lens=shot.lens,
+            latitude=shot.latitude,
+            longitude=shot.longitude,
+            exposure=shot.exposure,
+            aperture=shot.aperture,
+            iso=shot.iso,
+            focal_length=shot.focal_length,
+            exists=file_of(image) is not None,
+        )
+    )
+
+
+@router.get(
+    "/thumbnail",
+    response_class=Response,
+    responses={200: PICTURE, 304: {"description": "As it was."}, **errors(404, 410, 503)},
+)
+async def thumbnail(site: Here, request: Request, id: Number, large: bool = False) -> Response:
+    """The picture, upright, 320 pixels high or 960 wide at most; `large`: 2048 a side."""
+    image, digest = await run_sync(with_digest, site, id)
+    headers = {"ETag": f'"{digest.hex()}-{"large" if large else "small"}"'}
+    headers["Cache-Control"] = FOREVER
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    try:
+        webp = await site.thumbnails.of(digest, image.paths, LARGE if large else SMALL)
+    except Undrawn as error:
+        raise HTTPException(410, f"{image.paths[0]} cannot be shown: {error}") from error
+    return Response(webp, media_type="image/webp", headers=headers)
+
+
+@router.get(
+    "/original",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/*": {}}, "description": "The bytes of the file."},
+        **errors(404, 410, 503),
+    },
+)
+def original(site: Here, id: Number) -> FileResponse:
+    """The file as it is, whole or in ranges; never another one that took its place."""
+    image = known(site, id)
+    path, opened = opened_file(site, image)
+    return OpenedFile(
+        opened,
+        media_type=media_type(image.format),
+        filename=path.name.encode("utf-8", "replace").decode("utf-8"),
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, no-cache"},
+    )
+
+
+@router.post("/reveal", status_code=204, responses=errors(404, 410, 503))
+def reveal(site: Here, request: Request, id: Number) -> None:
+    """Open the folder that it lies in, on the screen of this machine."""
+    check_owner(request, "opening a folder")
+    image = known(site, id)
+    if not can_reveal(request):
+        raise HTTPException(403, "this machine has no screen to open a folder on")
+    path = there(image)
+    quiet = subprocess.DEVNULL
+    shown = subprocess.Popen(
+        revealing(path), stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    threading.Thread(target=shown.wait, daemon=True).start()  # it may be the file manager itself
+
+
+def known(site: Site, id: int) -> Image:
+    image = site.library.catalog.images([id]).get(id)
+    if image is None or not image.paths:
+        raise HTTPException(404, f"the library has no picture {id}")
+    return image
+
+
+def with_digest(site: Site, id: int) -> tuple[Image, bytes]:
+    image, digest = known(site, id), site.library.catalog.digest_of(id)
+    assert digest is not None  # it was there just now, and none is ever taken away alone
+    return image, digest
+
+
+def file_of(image: Image) -> Path | None:
+    """The first of its files that is there, and a regular one."""
+    for path in image.paths:
+        try:
+            if stat.S_ISREG(os.stat(path).st_mode):
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def opened_file(site: Site, image: Image) -> tuple[Path, int]:
+    """The first of its files that is still the one that was indexed, and a descriptor of it."""
+    changed = None
+    for path in image.paths:
+        try:
+            return path, original_file.opened(site.library.catalog, image, path)
+        except FileNotFoundError:
+            continue
+        except (original_file.Changed, OSError) as error:
+            changed = error
+    if changed is None:
+        raise gone(image)
+    said = getattr(changed, "strerror", None) or changed
+    raise HTTPException(410, f"{image.paths[0]} cannot be shown: {said}") from changed
+
+
+def gone(image: Image) -> HTTPException:
+    return HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+
+
+def there(image: Image) -> Path:
+    """`file_of` it, or the answer that there is none."""
+    if (path := file_of(image)) is None:
+        raise gone(image)
+    return path
+
+
+def can_reveal(request: Request) -> bool:
+    """Whether whoever asks started the server, on a machine with a screen."""
+    program = revealing(Path())[0]
+    has_screen = sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    return is_owner(request) and has_screen and shutil.which(program) is not None
+
+
+def revealing(path: Path) -> list[str]:
+    """The command that shows where a file is."""
+    if sys.platform == "win32":
+        return ["explorer", f"/select,{path}"]
+    if sys.platform == "darwin":
+        return ["open", "-R", os.fspath(path)]
+    return ["xdg-open", os.fspath(path.parent)]

@@ -1,0 +1,87 @@
+"""Pictures to search with that are on no disk of this machine: /api/uploads."""
+
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from retrieval.decoding.limits import TOO_LARGE
+from retrieval.decoding.task import Answer
+from retrieval.search.question import Prepared
+from retrieval.web.routes.pictures import FOREVER, PICTURE
+from retrieval.web.schemas import JSON, Uploaded, errors
+from retrieval.web.state import MAX_RECEIVING, Here, Site
+from retrieval.web.upload_store import Upload
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+router = APIRouter(prefix="/uploads")
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Uploaded,
+    responses=errors(408, 413, 415, 503, 507),
+    openapi_extra=BODY,
+)
+async def upload(site: Here, request: Request) -> JSON:
+    """Take a picture to search with: the body is the file itself. It is kept in memory for a
+    while, and in no library.
+    """
+    if not site.receiving.acquire(blocking=False):
+        raise HTTPException(
+            503,
+            f"{MAX_RECEIVING} uploads are on their way; try again in a moment",
+            {"Retry-After": "1"},
+        )
+    try:
+        answer = await read(site, request)
+    except OSError as failed:
+        said = f"there is no room here for the upload: {failed.strerror or failed}"
+        raise HTTPException(507, said) from failed
+    finally:
+        site.receiving.release()
+    if not (answer.digest and answer.decoded and answer.thumbnail):
+        raise refused(answer)
+    decoded = answer.decoded
+    prepared = Prepared(answer.digest, decoded.pixels)
+    size = decoded.width, decoded.height
+    key = site.uploads.add(Upload(prepared, *size, decoded.format, answer.thumbnail))
+    told = Uploaded(
+        key=key,
+        width=decoded.width,
+        height=decoded.height,
+        format=decoded.format,
+        thumbnail=f"/api/uploads/{key}/thumbnail",
+    )
+    return JSON(told, 201)
+
+
+async def read(site: Site, request: Request) -> Answer:
+    """The body decoded, by way of a file. Raises OSError as the disk does."""
+    with site.scratch.file() as path:
+        with path.open("wb") as file:
+            async for chunk in request.stream():  # bounded, see guard.py
+                file.write(chunk)
+        return await run_sync(site.read, path)
+
+
+@router.get("/{key}/thumbnail", response_class=Response, responses={200: PICTURE, **errors(404)})
+def thumbnail(site: Here, key: str) -> Response:
+    """As of the library's pictures."""
+    if (held := site.uploads.get(key)) is None:
+        raise HTTPException(404, "there is no such upload (any more); upload the picture again")
+    headers = {"Cache-Control": FOREVER}
+    return Response(held.thumbnail, media_type="image/webp", headers=headers)
+
+
+def refused(answer: Answer) -> HTTPException:
+    said = answer.failure or "it cannot be read"
+    status = 413 if TOO_LARGE in said else 415
+    return HTTPException(status, f"this is no picture to search with: {said}")

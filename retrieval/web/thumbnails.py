@@ -1,0 +1,67 @@
+"""Thumbnails, each made when it is first asked for, once however many ask."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+
+from retrieval.catalog.thumbnail_cache import ThumbnailCache
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.task import Task
+from retrieval.web.decoders import Decoders
+
+CHANGED = "it has changed since it was indexed; `retrieve index` brings up to date"
+SMALL, LARGE = (960, 320), (2048, 2048)  # pixels, width and height at most
+
+Box = tuple[int, int]
+
+
+class Undrawn(Exception):
+    """None of a picture's files can be read any more; the message says why."""
+
+
+class Thumbnails:
+    """Those of a library. Used from one event loop."""
+
+    def __init__(self, folder: Path, decoders: Decoders) -> None:
+        self._folder = folder
+        self._decoders = decoders
+        self._cache: ThumbnailCache | None = None
+        self._underway: dict[tuple[bytes, Box], asyncio.Task[bytes]] = {}
+
+    async def of(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
+        """WebP of the picture with this digest, in one of these files. Raises Undrawn."""
+        key = digest, box
+        if (task := self._underway.get(key)) is None:
+            task = self._underway[key] = asyncio.create_task(self._found(digest, paths, box))
+            task.add_done_callback(lambda _: self._underway.pop(key, None))
+        return await asyncio.shield(task)
+
+    def close(self) -> None:
+        if self._cache:
+            self._cache.close()
+
+    async def _found(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
+        if box != SMALL:
+            return await self._drawn(digest, paths, box)
+        if self._cache is None:
+            self._cache = await run_sync(ThumbnailCache, self._folder)
+        if held := await run_sync(self._cache.get, digest):
+            return held
+        webp = await self._drawn(digest, paths, box)
+        await run_sync(self._cache.put, digest, webp)
+        return webp
+
+    async def _drawn(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
+        """Of a file that holds what was indexed: another one in its place is nobody's business."""
+        why = "its file is gone"
+        for path in paths:
+            task = Task(0, os.fsencode(path), None, MAX_PIXELS, box=box)
+            answer = await asyncio.wrap_future(self._decoders.do(task))
+            if answer.thumbnail and answer.digest == digest:
+                return answer.thumbnail
+            if not answer.gone:
+                why = answer.failure or CHANGED
+        raise Undrawn(why)

@@ -1,0 +1,41 @@
+"""Pictures that were uploaded to search with: the latest few, in memory."""
+
+import secrets
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from retrieval.search.question import Prepared
+
+MOST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture as the model wants it, and as people do."""
+
+    picture: Prepared
+    width: int
+    height: int
+    format: str
+    thumbnail: bytes  # WebP
+
+
+class Uploads:
+    """By a key that nobody guesses. May be used from any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: OrderedDict[str, Upload] = OrderedDict()
+
+    def add(self, upload: Upload) -> str:
+        key = secrets.token_hex(8)
+        with self._lock:
+            self._held[key] = upload
+            while len(self._held) > MOST:
+                self._held.popitem(last=False)
+        return key
+
+    def get(self, key: str) -> Upload | None:
+        with self._lock:
+            return self._held.get(key)
