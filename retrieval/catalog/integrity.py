@@ -36,11 +36,11 @@ class Fault:
     mend: Callable[[Path], str | None]  # takes the library's folder; None: it could not be done
 
 
-def _of_catalog(catalog: Catalog) -> Iterator[Fault]:
+def of_catalog(catalog: Catalog) -> Iterator[Fault]:
     found = [said for (said,) in catalog.rows("PRAGMA integrity_check(100)")]
     if found != ["ok"]:
         said = found[0].splitlines()
-        yield _damaged(said[-1] + (" …" if len(found) + len(said) > 2 else ""))
+        yield damaged(said[-1] + (" …" if len(found) + len(said) > 2 else ""))
         return
     from retrieval.catalog.schema import Base
 
@@ -51,7 +51,7 @@ def _of_catalog(catalog: Catalog) -> Iterator[Fault]:
                 yield Fault(f"{FILE_NAME} lacks {name}", _make_tables)
 
 
-def _damaged(said: str) -> Fault:
+def damaged(said: str) -> Fault:
     return Fault(f"{FILE_NAME} is damaged: {said}", salvage)
 
 
@@ -103,7 +103,7 @@ WRONG = (
 )
 
 
-def _of_rows(catalog: Catalog) -> Iterator[Fault]:
+def of_rows(catalog: Catalog) -> Iterator[Fault]:
     tables = dict.fromkeys(("models", "roots", *(table for table, _, _ in WRONG)))
     strange = [(table, _of_other_types(catalog, table), "are no rows of ours") for table in tables]
     for table, condition, what in (*strange, *WRONG):
@@ -132,7 +132,7 @@ def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
     return f"{changed:,} dropped; the next `retrieve index` looks at these pictures again"
 
 
-def _of_models(catalog: Catalog) -> Iterator[Fault]:
+def of_models(catalog: Catalog) -> Iterator[Fault]:
     [(current, models)] = catalog.rows("SELECT total(is_current), count(*) FROM models")
     if models and current != 1:
         yield Fault(f"{int(current)} models are current, not one of {models}", _choose_model)
@@ -142,7 +142,7 @@ def _of_models(catalog: Catalog) -> Iterator[Fault]:
             drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
             yield Fault(
                 f"{len(wrong):,} vectors of {model.name} are not numbers of unit length",
-                partial(_drop_vectors, drop=drop, ids=wrong),
+                partial(drop_vectors, drop=drop, ids=wrong),
             )
 
 
@@ -172,7 +172,7 @@ def _of_wrong_length(catalog: Catalog, model: ModelRecord) -> Iterator[int]:
         after = rows[-1][0]
 
 
-def _drop_vectors(folder: Path, drop: str, ids: list[int]) -> str:
+def drop_vectors(folder: Path, drop: str, ids: list[int]) -> str:
     for chunk in chunks(ids):
         _run(folder, f"{drop} ({marks(chunk)})", tuple(chunk))
     return "they were dropped; the next `retrieve index` encodes these pictures again"

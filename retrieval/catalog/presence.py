@@ -9,7 +9,7 @@ another spelling on a case-blind file system. What a changed file holds is not k
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,11 +48,12 @@ def present(
     owners: dict[Identity, set[int]] = {}
     left_out = 0
     for id, files in known.items():
+        digest = partial(digest_of, id) if digest_of else None
         for file in files:
             status = _status(file.path)
             if status and not stat.S_ISREG(status.st_mode):
                 continue
-            if status is None or not _is_as_known(status, file, digest_of and digest_of(id)):
+            if status is None or not _is_as_known(status, file, digest):
                 left_out += 1
             else:
                 one = Present(file.path, status.st_mtime_ns, _identities(status))
@@ -84,7 +85,9 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _is_as_known(status: os.stat_result, file: KnownFile, digest: bytes | None) -> bool:
+def _is_as_known(
+    status: os.stat_result, file: KnownFile, digest: Callable[[], bytes | None] | None
+) -> bool:
     """By size and times, or else by its bytes. Inodes are no help: some file systems number them
     anew at each mount.
     """
@@ -93,10 +96,12 @@ def _is_as_known(status: os.stat_result, file: KnownFile, digest: bytes | None) 
         return False
     if digest is None or file.ctime_ns in (None, found.ctime_ns):
         return True
+    if (named := digest()) is None:
+        return True
     from retrieval.decoding import content
 
     try:
-        return content.digest_of(content.read(file.path)) == digest
+        return content.digest_of(content.read(file.path)) == named
     except (OSError, UnreadablePicture):
         return False
 

@@ -18,11 +18,11 @@ from retrieval.catalog.integrity import (
     Fault,
     ForeignTables,
     Problem,
-    _damaged,
-    _drop_vectors,
-    _of_catalog,
-    _of_models,
-    _of_rows,
+    damaged,
+    drop_vectors,
+    of_catalog,
+    of_models,
+    of_rows,
 )
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
@@ -66,17 +66,17 @@ def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
     """Where the catalog itself is damaged, nothing else can be said."""
     try:
         with closing(Catalog.open(folder)) as catalog:
-            catalog_faults = list(_of_catalog(catalog))
+            catalog_faults = list(of_catalog(catalog))
             yield from catalog_faults
             if not catalog_faults:
-                yield from _of_rows(catalog)
-                yield from _of_models(catalog)
+                yield from of_rows(catalog)
+                yield from of_models(catalog)
                 if model := catalog.current_model():
                     yield from _of_index(catalog, model)
                 if with_leftovers:
                     yield from _of_leftovers(catalog)
     except CatalogDamaged as error:
-        yield _damaged(str(error.__cause__))
+        yield damaged(str(error.__cause__))
     except ForeignTables as error:
         yield Fault(f"{FILE_NAME} is no catalog of this program: {error}", lambda folder: None)
 
@@ -128,7 +128,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
     elif other:
         said = f"{len(other):,} vectors of {model.name} are not what they were"
         drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
-        yield Fault(said, partial(_drop_vectors, drop=drop, ids=other))
+        yield Fault(said, partial(drop_vectors, drop=drop, ids=other))
     elif lacks := catalog.embedded(model.id, up_to=last) - shared:
         yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
     """Any mode as RGB, what is transparent on white."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image

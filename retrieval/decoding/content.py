@@ -3,6 +3,8 @@
 import hashlib
 import os
 import stat
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
 
 from retrieval.decoding.limits import MAX_BYTES
@@ -10,11 +12,17 @@ from retrieval.errors import UnreadablePicture, reason
 
 DIGEST_BYTES = 16
 NO_MEMORY = "it takes more memory than there is"
+_blake2b = partial(hashlib.blake2b, digest_size=DIGEST_BYTES)
 
 
 def digest_of(data: bytes) -> bytes:
     """What names an image: blake2b-128 of its file's bytes."""
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+    return _blake2b(data).digest()
+
+
+def digest_of_file(file: BufferedReader) -> bytes:
+    """As `digest_of`, without all of the bytes in memory at once. Raises OSError."""
+    return hashlib.file_digest(file, _blake2b).digest()
 
 
 def read(path: Path | bytes) -> bytes:

@@ -14,12 +14,12 @@ from PIL import Image, UnidentifiedImageError
 
 from clipmodel.bicubic import Box
 from clipmodel.preprocess import crop, resize
-from retrieval.decoding.colours import _rgb
+from retrieval.decoding.colours import rgb
 from retrieval.decoding.difference_hash import difference_hash
 from retrieval.decoding.exif import orientation_of, shot_of, taken_at
 from retrieval.decoding.formats import COMMON, pillow_formats
 from retrieval.decoding.limits import MAX_PIXELS, TOO_LARGE
-from retrieval.decoding.pillow_errors import _explained
+from retrieval.decoding.pillow_errors import explained
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded, Shot
 
@@ -51,7 +51,7 @@ def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
     Beyond `max_pixels`, or Pillow's own bound for this process (see `allowing`), it is not decoded.
     Raises UnreadablePicture.
     """
-    with _explained():
+    with explained():
         return _decode(data, size, max_pixels)
 
 
@@ -59,7 +59,7 @@ def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS
     """A picture's first frame for people: RGB, upright, no larger than width × height, nothing of
     its EXIF with it. Bounds and errors as of `decode`.
     """
-    with _explained(), _open(data) as image:
+    with explained(), _open(data) as image:
         _bound(image, max_pixels)
         # Which way up is known for sure only when it is loaded.
         either = [_within(image.size, box) for box in ((width, height), (height, width))]
@@ -68,7 +68,7 @@ def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS
         image.load()
         orientation = orientation_of(image)
         size = either[orientation in QUARTER_TURNS]
-        small = _rgb(image).resize(size, Image.Resampling.LANCZOS, drafted and drafted[1], 2.0)
+        small = rgb(image).resize(size, Image.Resampling.LANCZOS, drafted and drafted[1], 2.0)
         small.info.clear()  # a copy of it says neither where it was taken nor how to turn it
         return _upright(small, orientation)
 
@@ -81,7 +81,7 @@ def webp(image: Image.Image) -> bytes:
 
 def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
-    with _explained():
+    with explained():
         image.load()
         small = _small(image, orientation_of(image), size)
         return np.asarray(crop(small, size), np.uint8)
@@ -89,7 +89,7 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 def describe(data: bytes) -> Shot:
     """What a picture's EXIF says; its pixels are not decoded. Raises UnreadablePicture."""
-    with _explained(), _open(data) as image:
+    with explained(), _open(data) as image:
         return shot_of(image)
 
 
@@ -144,7 +144,7 @@ def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
 
 def _small(image: Image.Image, orientation: int, size: int, box: Box | None = None) -> Image.Image:
     """RGB, upright, `size` on the shorter side; turned when small. `box`: `preprocess.resize`."""
-    return _upright(resize(_rgb(image), size, box, quick=True), orientation)
+    return _upright(resize(rgb(image), size, box, quick=True), orientation)
 
 
 def _open(data: bytes) -> Image.Image:

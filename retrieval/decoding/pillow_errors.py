@@ -14,7 +14,7 @@ from retrieval.errors import UnreadablePicture
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn whatever Pillow raises into an UnreadablePicture, and keep its warnings to ourselves."""
     try:
         with QUIET:

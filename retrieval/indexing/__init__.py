@@ -8,5 +8,4 @@ intake     what is in them; nothing known is decoded again
 encoding   pictures at the encoder, in batches
 recorder   what came out, committed
 backfill   what an older version, or another model, left to do
-tally      what became of the files, counted
 """

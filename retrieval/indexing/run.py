@@ -64,10 +64,10 @@ def index(
     encoder: called once, in a thread, only if there is something to encode; `quick` is in its place
     as long as that is little. exclude: globs for names, and for paths relative to a folder, that
     are left out from now on; "none" drops earlier ones. again: files are read whatever their size
-    and time say, and decoded where their content differs. workers:
-    processes that decode (None: by the number of processors; 0: none, decode here). bank: measures
-    pictures (hubness.py), also those that were not yet; called as `encoder` is. A model that is
-    not the current one encodes all that is known, too, and becomes current when it is done.
+    and time say, and decoded where their content differs. workers: processes that decode (None: by
+    the number of processors; 0: none, decode here). bank: measures pictures (hubness.py), also
+    those that were not yet; called as `encoder` is. A model that is not the current one encodes all
+    that is known, too, and becomes current when it is done.
 
     Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
     encoded is committed. One that comes between two values can be passed in with the generator's

@@ -3,11 +3,9 @@
 What lies at its place now may be another: a link to something that nobody indexed, say.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,12 @@ from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.content import DIGEST_BYTES
+from retrieval.decoding.content import digest_of_file
+from retrieval.paths import NO_LINKS
 from retrieval.records import Image
 from retrieval.web.thumbnails import CHANGED
 
 HEAD = 16  # bytes that tell a format
-NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | NO_LINKS
 
 
@@ -32,16 +30,16 @@ def _starts(*marks: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(marks)
 
 
-def _boxes(*brands: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head[4:8] == b"ftyp" and (not brands or head[8:12] in brands)
+def _boxes(head: bytes) -> bool:
+    return head[4:8] == b"ftyp"
 
 
 # How the formats begin that browsers are told the type of.
 HEADS: dict[str, Callable[[bytes], bool]] = {
-    "AVIF": _boxes(),
+    "AVIF": _boxes,
     "BMP": _starts(b"BM"),
     "GIF": _starts(b"GIF8"),
-    "HEIF": _boxes(),
+    "HEIF": _boxes,
     "ICO": _starts(b"\0\0\1\0"),
     "JPEG": _starts(b"\xff\xd8"),
     "JPEG2000": _starts(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
@@ -55,8 +53,8 @@ HEADS: dict[str, Callable[[bytes], bool]] = {
 def opened(catalog: Catalog, image: Image, path: Path) -> int:
     """A descriptor of the file, for the caller to close. Raises Changed, OSError.
 
-    A link that was indexed is followed. What it leads to is told, as any file, by size, time and
-    inode, or else by its bytes.
+    A link that was indexed is followed. What it leads to is told, as any file, by size and times,
+    or else by its bytes.
     """
     descriptor = os.open(os.path.realpath(path), FLAGS)
     try:
@@ -76,11 +74,10 @@ def opened(catalog: Catalog, image: Image, path: Path) -> int:
 
 def _is_same(catalog: Catalog, image: Image, descriptor: int) -> bool:
     """Whether its bytes are those that were indexed: it was copied here, or touched, since."""
-    blake2b = partial(hashlib.blake2b, digest_size=DIGEST_BYTES)
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        digest = hashlib.file_digest(file, blake2b)
+        digest = digest_of_file(file)
         file.seek(0)  # the descriptor has the same place
-    return bool(digest.digest() == catalog.digest_of(image.id))
+    return digest == catalog.digest_of(image.id)
 
 
 def _head(descriptor: int) -> bytes:

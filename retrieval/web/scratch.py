@@ -59,6 +59,6 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is somebody else's
-        return True
+    except OSError:
+        pass  # it is somebody else's
     return True
