@@ -149,6 +149,14 @@ def drop_link(file: Path) -> None:
         file.unlink()
 
 
+def size_of(path: Path) -> int:
+    """Bytes; 0 for a file that is not there, or no longer: SQLite's come and go."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def database_files(path: Path) -> tuple[Path, ...]:
     """All that SQLite opens for a database, and creates where it is not there."""
     return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal"))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.catalog.sqlite.pool import Pool
-from retrieval.paths import database_files, drop_link
+from retrieval.paths import database_files, drop_link, size_of
 
 FILE_NAME = "thumbnails.sqlite"
 VERSION = 1  # of how they are drawn: those of another one are dropped
@@ -75,7 +75,7 @@ def forget(folder: Path, digests: Iterable[bytes]) -> None:
 
 def bytes_of(folder: Path) -> int:
     """On disk."""
-    return sum(path.stat().st_size for path in folder.glob(f"{FILE_NAME}*"))
+    return sum(map(size_of, database_files(folder / FILE_NAME)))
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:

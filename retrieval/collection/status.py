@@ -7,6 +7,7 @@ from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.lock import underway
 from retrieval.catalog.reading import Catalog
 from retrieval.locate import FILE_NAME
+from retrieval.paths import database_files, size_of
 from retrieval.records import Counts, ModelRecord, Underway
 from retrieval.vectors import index_file
 
@@ -64,14 +65,13 @@ def status_of(catalog: Catalog) -> Status:
         for root in catalog.roots()
     )
     index = _index_status(catalog, model) if model else None
-    files = (catalog.folder / (FILE_NAME + end) for end in ("", "-wal", "-shm"))
     return Status(
         catalog.folder,
         model,
         counts,
         roots,
         index,
-        sum(map(_size, files)),
+        sum(map(size_of, database_files(catalog.folder / FILE_NAME))),
         thumbnail_cache.bytes_of(catalog.folder),
         underway(catalog.folder),
     )
@@ -85,11 +85,4 @@ def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
         index = VectorIndex.open(path)
     except DamagedIndex:
         return None
-    return IndexStatus(index.kind, index.count, _size(path))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    return IndexStatus(index.kind, index.count, size_of(path))

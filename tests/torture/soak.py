@@ -73,7 +73,10 @@ def soak(folder: Path, load: Load, seed: int) -> Tally:
             finally:
                 server.terminate()
         log.seek(0, os.SEEK_END)
-        tally.expect(log.tell() == 0, f"it wrote {log.tell():,} bytes of log")
+        written = log.tell()
+        log.seek(0)
+        last = (log.read().decode(errors="replace").splitlines() or [""])[-1]
+        tally.expect(not written, f"it wrote {written:,} bytes of log, at last: {last}")
     return tally
 
 

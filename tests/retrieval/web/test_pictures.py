@@ -316,3 +316,11 @@ def test_a_forgotten_picture_leaves_no_thumbnail(client: TestClient, indexed: Pa
             [[left]] = cache.execute("SELECT count(*) FROM thumbnails")
         assert left == 1 and library.check() == []
         assert library.status().thumbnail_bytes > 0
+
+
+def test_a_journal_that_is_gone_when_it_is_looked_at_has_no_bytes(indexed: Path) -> None:
+    """SQLite's come and go while a server answers: one is listed, and is not there any more."""
+    with Library.open(indexed) as library:
+        before = library.status().thumbnail_bytes
+        (library.folder / f"{FILE_NAME}-journal").symlink_to(indexed / "nowhere")
+        assert library.status().thumbnail_bytes == before
