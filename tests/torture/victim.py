@@ -143,7 +143,7 @@ def main() -> None:
     put_small_encoder(Path(told["log"]), killer)
     place(killer)
     if told.get("many"):
-        models.MOST = 0  # no pictures are few
+        models.MAX_IN_NUMPY = 0  # no pictures are few
     if told.get("file_size"):
         import resource
 

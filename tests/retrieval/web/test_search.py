@@ -187,7 +187,7 @@ def test_whether_it_looks_like_nothing(client: TestClient) -> None:
         ({"q": "./photos/nowhere.jpg"}, 400, "upload it"),
         ({"q": "http://example.org/a.jpg"}, 400, "--allow-url"),
         ({"q": "a car in:nowhere"}, 400, "not in the library"),
-        ({"q": "a car", "after": "soon"}, 400, "after: 'soon' is no date"),
+        ({"q": "a car", "after": "soon"}, 400, "after: 'soon' is not a valid date"),
         ({"q": "a car in:small", "in": "large"}, 400, "given twice"),
         ({"not": "a leash"}, 400, "the query is empty"),
         ({"q": "a car", "template": "no hole"}, 400, "no {}"),
