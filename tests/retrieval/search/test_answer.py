@@ -183,7 +183,9 @@ def test_by_date_the_newest_of_the_best_come_first() -> None:
 def test_what_the_options_refuse() -> None:
     command = ["search", "x", "--near", "1,2", "--library", "photos"]
     result = CliRunner().invoke(cli, command)
-    assert result.exit_code == 1 and result.stderr.startswith("error: --near: '1,2' is not a valid place")
+    assert result.exit_code == 1 and result.stderr.startswith(
+        "error: --near: '1,2' is not a valid place"
+    )
     command = ["search", "x in:small", "--in", "large", "--library", "photos"]
     assert "in is given twice" in CliRunner().invoke(cli, command).stderr
 

@@ -76,7 +76,7 @@ def test_what_is_no_picture(client: TestClient, body: bytes, status: int, said: 
 def test_what_is_too_large_is_not_read_to_its_end(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(guard.MOST_BYTES, "/api/uploads", 10_000)
+    monkeypatch.setitem(guard.MAX_BYTES, "/api/uploads", 10_000)
     sent = []
 
     def endless() -> Iterator[bytes]:  # without a length, in chunks
