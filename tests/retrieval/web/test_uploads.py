@@ -93,7 +93,7 @@ def test_what_is_too_large_is_not_read_to_its_end(
 
 
 def test_what_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SECONDS", 0.0)
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.0)
 
     async def never() -> Message:
         await asyncio.sleep(3600)
