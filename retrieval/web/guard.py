@@ -16,7 +16,7 @@ from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +30,14 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 OURS = "x-retrieve"  # a header that pages of other sites cannot send
 COOKIE = "retrieve-{}"  # one for each port: browsers send a machine's cookies to all its servers
 ROLE = "retrieve.role"  # in the scope of a request
+COOKIE_SECONDS = 30 * 86_400  # of a guest's cookie; the owner's secret changes with every run
+LOCKED = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>retrieve: locked</title>
+<h1>This library is locked</h1>
+<p>Open the address that <code>retrieve serve</code> printed: it contains the token.</p>
+<p>If you came from a bookmark, the server has been restarted since and has a new address.</p>
+"""
 
 Role = Literal["owner", "guest"]
 
@@ -85,12 +93,12 @@ class Guard:
             return error("pages of other sites may not ask this server", 403)
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not _is_visit(request):
             return error("pages of other sites may not ask this server", 403)
-        if (given := _in_address(request)) is not None and self._role_of([given]):
-            return _welcome(request, given)
+        given = _in_address(request)
+        if given is not None and (visitor := self._role_of([given])):
+            return _welcome(request, given, visitor)
         role = self._role_of(_shown(request)) or ("guest" if self._settings.is_open else None)
         if role is None:
-            said = "missing or wrong token; open the address that `retrieve serve` printed"
-            return error(said, 401, None, **{"WWW-Authenticate": "Bearer"})
+            return _locked(request)
         request.scope[ROLE] = role
         if request.method in CHANGING and OURS not in headers:
             return error("requests that change something need the header X-Retrieve: 1", 403)
@@ -221,14 +229,24 @@ def _in_address(request: Request) -> str | None:
     return request.query_params.get("token") if request.scope["path"] == "/" else None
 
 
-def _welcome(request: Request, secret: str) -> Response:
+def _locked(request: Request) -> Response:
+    """Ask for the token: people on a page, programs in JSON."""
+    headers = {"WWW-Authenticate": "Bearer"}
+    if request.scope["path"] == "/" and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(LOCKED, 401, headers)
+    said = "missing or wrong token; open the address that `retrieve serve` printed"
+    return error(said, 401, None, **headers)
+
+
+def _welcome(request: Request, secret: str, role: Role) -> Response:
     """Set a cookie and redirect to the address without the secret, so that it stays in no history
     or log.
     """
     asked = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
     response = RedirectResponse(f"/?{urlencode(asked)}" if asked else "/", 303)
     name, value = _cookie_name(request), _forms(secret)[1]
-    response.set_cookie(name, value, httponly=True, samesite="strict")
+    seconds = COOKIE_SECONDS if role == "guest" else None  # None: until the browser is closed
+    response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict")
     return response
 
 
