@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 class RetrieveError(Exception):
-    """The root of the tree. The command line prints its message in one line and exits with 1."""
+    """The root of the tree. The command line prints its message in one line and exits with 1, or
+    with 2 where the call itself was wrong (InvalidValue).
+    """
 
     position: int | None = None  # of the character of a query at which it is, from 0
 
@@ -62,8 +64,12 @@ class UnreadablePicture(RetrieveError):
     """A file could not be decoded as a picture."""
 
 
-class InvalidQuery(RetrieveError):
-    """A query that cannot be turned into a vector: empty, of the wrong type or shape."""
+class InvalidValue(RetrieveError):
+    """An argument or option with a value that makes no sense. The command line exits with 2."""
+
+
+class InvalidQuery(InvalidValue):
+    """A query that cannot be answered: empty, of the wrong type or shape, with a bad option."""
 
 
 class CannotServe(RetrieveError):
