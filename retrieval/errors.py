@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 class RetrieveError(Exception):
-    """The root of the tree. The command line prints its message on one line and exits with 1."""
+    """The root of the tree. The command line prints its message on one line and exits with 1, or
+    with 2 if the call itself was wrong (InvalidValue).
+    """
 
     position: int | None = None  # of the offending character in a query, from 0
 
@@ -62,8 +64,12 @@ class UnreadablePicture(RetrieveError):
     """A file could not be decoded as a picture."""
 
 
-class InvalidQuery(RetrieveError):
-    """A query cannot be turned into a vector: it is empty, or of the wrong type or shape."""
+class InvalidValue(RetrieveError):
+    """An argument or option has an invalid value. The command line exits with 2."""
+
+
+class InvalidQuery(InvalidValue):
+    """A query cannot be answered: it is empty, or of the wrong type or shape, or has a bad option."""
 
 
 class CannotServe(RetrieveError):

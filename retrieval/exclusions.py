@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import NamedTuple, TypeVar
 
+from retrieval.errors import InvalidValue
 from retrieval.paths import composed
 
 T = TypeVar("T")
@@ -137,6 +138,39 @@ def read(stored: str | None) -> Exclusions:
     except (ValueError, TypeError, AttributeError):
         return Exclusions()
     return Exclusions(tuple(globs), tuple(forgotten), tuple(named))
+
+
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raise InvalidValue for a pattern that can match no name, or not what it was meant to."""
+    for pattern in patterns:
+        if wrong := _what_is_wrong(pattern):
+            raise InvalidValue(f"the pattern {pattern!r} cannot be excluded: {wrong}")
+
+
+def _what_is_wrong(pattern: str) -> str | None:
+    bare = pattern.strip()
+    if pattern == NONE:
+        return None
+    if bare.lower() == NONE:
+        return f"did you mean “{NONE}”? A file of that name is [{bare[0]}]{bare[1:]}"
+    if not bare or "\0" in pattern:
+        return "it is empty" if not bare else "no name has a NUL byte"
+    if pattern.startswith(("/", "~/")):
+        return "it is an absolute path; give a name, or a path relative to the folder"
+    if not {"", ".", ".."}.isdisjoint(pattern.rstrip("/").split("/")):
+        return "give a name, or a path relative to the folder, without ./ and ../"
+    if re.search(r"\{[^{}]*,[^{}]*\}", pattern):
+        return "braces are not expanded; give a pattern for each"
+    if _has_open_bracket(pattern):
+        return "a bracket is not closed; [[] stands for the bracket itself"
+    if "(?!)" in fnmatch.translate(pattern):  # as it writes a set of no characters
+        return "the range in its brackets is empty"
+    return None
+
+
+def _has_open_bracket(pattern: str) -> bool:
+    """Whether a set of characters is begun and not ended; “]” may be its first one."""
+    return "[" in re.sub(r"\[!?+\]?+[^\]]*\]", "", pattern)
 
 
 def of(patterns: Iterable[str]) -> Exclusions:

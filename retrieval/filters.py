@@ -7,6 +7,7 @@ modification time of its oldest file in this machine's time zone.
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time
 from typing import Any, Literal
@@ -93,6 +94,21 @@ def written(name: str, value: str) -> Filters:
     if field == "orientation":
         value = value.lower()
     return Filters(**{field: read.get(field, str)(value)})
+
+
+def all_written(values: Mapping[str, str | None], before: str = "") -> Filters:
+    """Filters as people write them, by their names in FIELDS; None for those that are not given.
+
+    Raises InvalidQuery, which begins with the name of the filter, and `before` ahead of it.
+    """
+    filters = Filters()
+    for name, value in values.items():
+        if value is not None:
+            try:
+                filters = filters.with_(written(name, value))
+            except InvalidQuery as error:
+                raise InvalidQuery(f"{before}{name}: {error}") from error
+    return filters
 
 
 def first_moment(given: Moment) -> datetime:

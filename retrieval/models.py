@@ -80,6 +80,13 @@ def of_library(record: ModelRecord) -> "ModelFolder":
     return model
 
 
+def to_index(asked: Name | None, record: ModelRecord | None) -> "ModelFolder":
+    """The model asked for, else the library's (by its record), else the default."""
+    if asked:
+        return find(asked)
+    return of_library(record) if record else default()
+
+
 def is_same(record: ModelRecord, name: Name) -> bool:
     """Return whether `name` means the weights of the record. Downloads nothing."""
     try:

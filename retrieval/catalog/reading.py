@@ -342,15 +342,6 @@ class Catalog:
                 return int(rows[0][0])
         return None
 
-    def image_in(self, path: Path) -> int | None:
-        """The image in a file, known by its place or its content; None for one that is not."""
-        known = self.image_of_path(path)
-        if known is None and path.is_file():
-            from retrieval.decoding import content
-
-            known = self.image_of_digest(content.digest_of(content.read(path)))
-        return known
-
     def ids_under(self, folder: Path) -> NDArray[np.int64]:
         """The images with a file in or under `folder` (or that are the file `folder`), sorted."""
         parts = [np.empty(0, np.int64)]

@@ -59,7 +59,7 @@ def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str
 def ask(library: Library, pictures: Path, words: Sequence[str]) -> list[Row]:
     """A row for each of the words, and one for pictures like the first that was found."""
     # By cosine, which is all that is shown: figures that do not fall would be a riddle here.
-    found = library.search(list(words), SHOWN, folder=pictures, rank="cosine")
+    found = library.search_many(words, SHOWN, folder=pictures, rank="cosine")
     rows = [(f"“{asked}”", matches) for asked, matches in zip(words, found, strict=True)]
     if like := next((matches[0].path for matches in found if matches), None):
         title = f"pictures like {printable(like.name)}"

@@ -2,6 +2,7 @@
 
 import os
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,42 +10,45 @@ import click
 
 from retrieval.cli.base import INTERRUPTED, PathType, Settings, common, progress_bar
 from retrieval.cli.completion import model_names
+from retrieval.cli.options import given_in, remembered
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import PathNotFound
 from retrieval.interrupted import Interrupted
 
 if TYPE_CHECKING:
-    from retrieval.library import Library, Precision
+    from retrieval.library import Library
     from retrieval.records import Summary
+
+index_option = partial(remembered, "index")
 
 
 @click.command(short_help="Bring folders and files of pictures into the library.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
 @click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
-@click.option(
+@index_option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
     help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
 )
-@click.option("--again", is_flag=True, help="Read files anew even if they look unchanged.")
-@click.option(
+@index_option("--again", is_flag=True, help="Read files anew even if they look unchanged.")
+@index_option(
     "--model",
     metavar="NAME",
     shell_complete=model_names,
     help="Encode with this model (see `retrieve models`).",
 )
-@click.option("--device", metavar="NAME", help='Where to encode: "cpu", "cuda", "cuda:1", "mps".')
-@click.option(
+@index_option("--device", metavar="NAME", help='Where to encode: "cpu", "cuda", "cuda:1", "mps".')
+@index_option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     metavar="P",
     help="Of the encoder: auto, fp32, bf16 or fp16.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures at a time.")
-@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that decode.")
-@click.option(
+@index_option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures at a time.")
+@index_option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that decode.")
+@index_option(
     "--max-pixels",
     type=click.IntRange(min=1),
     default=MAX_PIXELS,
@@ -57,14 +61,6 @@ def index(
     context: click.Context,
     paths: tuple[Path, ...],
     here: bool,
-    exclude: tuple[str, ...],
-    again: bool,
-    model: str | None,
-    device: str | None,
-    precision: "Precision",
-    batch_size: int | None,
-    workers: int | None,
-    max_pixels: int,
 ) -> None:
     """Bring folders and files of pictures into the library, or up to date.
 
@@ -81,9 +77,11 @@ def index(
     retrieve index --model ViT-L/14      encode what the library knows with another model
     """
     from retrieval.decoding import malloc
+    from retrieval.indexing.options import IndexOptions
     from retrieval.output import report
     from retrieval.output.text import write
 
+    options = IndexOptions(**given_in(context, "index"))
     malloc.keep(malloc.OF_A_RUN)
     library = _beside(context, paths) if here else context.ensure_object(Settings).open()
     with library:
@@ -91,18 +89,7 @@ def index(
             _mention_others(library, paths)
         try:
             with progress_bar() as progress:
-                summary = library.index(
-                    paths,
-                    model=model,
-                    exclude=exclude,
-                    again=again,
-                    workers=workers,
-                    batch_size=batch_size,
-                    max_pixels=max_pixels,
-                    device=device,
-                    precision=precision,
-                    progress=progress,
-                )
+                summary = library.index(paths, options=options, progress=progress)
         except Interrupted as interrupt:
             write(report.of_run(interrupt.summary))
             context.exit(INTERRUPTED)

@@ -30,12 +30,11 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
         "orientation": completion.shape_names,
     }
     for name, metavar, said in reversed(options):
-        option = click.option(
+        option = remembered(
+            "filters",
             f"--{name}",
             f"filter_{name.replace('-', '_')}",
             metavar=metavar,
-            expose_value=False,
-            callback=_remember(name),
             shell_complete=known.get(name),
             help=said,
         )
@@ -43,26 +42,33 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _remember(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
-    def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            context.meta.setdefault("filters", {})[name] = value
+def remembered(group: str, *names: str, **how: Any) -> Callable[..., Any]:
+    """An option whose value is no argument of the command, but one of a group: see `given_in`."""
 
-    return remember
+    def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value is not None:
+            context.meta.setdefault(group, {})[option.name] = value
+
+    return click.option(*names, expose_value=False, callback=remember, **how)
+
+
+def given_in(context: click.Context, group: str) -> dict[str, Any]:
+    """The values of a group's options, by their names; those that have none are left out."""
+    values: dict[str, Any] = context.meta.get(group, {})
+    return values
 
 
 def chosen_filters(context: click.Context) -> "Filters":
     """Those that were given as options. Raises InvalidQuery."""
-    from retrieval.errors import InvalidQuery
-    from retrieval.filters import Filters, written
+    from retrieval.filters import all_written
 
-    filters = Filters()
-    for name, value in context.meta.get("filters", {}).items():
-        try:
-            filters = filters.with_(written(name, value))
-        except InvalidQuery as error:
-            raise InvalidQuery(f"--{name}: {error}") from error
-    return filters
+    given = given_in(context, "filters")
+    return all_written({_filter_name(name): given[name] for name in given}, before="--")
+
+
+def _filter_name(parameter: str) -> str:
+    """In the query language, from what click calls the option: a Python name."""
+    return parameter.removeprefix("filter_").replace("_", "-")
 
 
 def in_form(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,8 @@ Nothing heavy is imported before the command runs.
 """
 
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +13,23 @@ import click
 
 from retrieval.cli import completion
 from retrieval.cli.base import PathType, Settings, common
-from retrieval.cli.options import chosen_filters, filtering, in_form, limited
+from retrieval.cli.options import (
+    chosen_filters,
+    filtering,
+    given_in,
+    in_form,
+    limited,
+    remembered,
+)
 from retrieval.cli.picture_options import Picturing, pictured, show
 
 if TYPE_CHECKING:
+    from retrieval.library import Library
     from retrieval.records import Match, ModelRecord
-    from retrieval.search.answer import Rank, Sort
+    from retrieval.search.options import SearchOptions
     from retrieval.search.question import Question
+
+search_option = partial(remembered, "search")
 
 
 @click.command(cls=Picturing, short_help="Find pictures by words, or by one that is like them.")
@@ -26,8 +38,10 @@ if TYPE_CHECKING:
 )
 @limited(10)
 @filtering
-@click.option("--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable.")
-@click.option(
+@search_option(
+    "--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable."
+)
+@search_option(
     "--template",
     "templates",
     multiple=True,
@@ -35,25 +49,25 @@ if TYPE_CHECKING:
     help='A sentence with {} for the words, or "photo" for a set of them; the mean of all is '
     "looked for. Repeatable.",
 )
-@click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
-@click.option(
+@search_option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
+@search_option(
     "--min-relevance", type=float, metavar="R", help="Only what is so likely meant: 0 to 1."
 )
-@click.option(
+@search_option(
     "--rank",
     type=click.Choice(["relevance", "cosine"]),
     default="relevance",
     metavar="BY",
     help="relevance, or cosine: the bare scores.",
 )
-@click.option(
+@search_option(
     "--sort",
     type=click.Choice(["score", "date"]),
     default="score",
     metavar="BY",
     help="score, or date: the newest first, of the best that are relevant.",
 )
-@click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
+@search_option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
 @in_form
 @pictured
 @common
@@ -62,13 +76,6 @@ def search(
     context: click.Context,
     query: tuple[str, ...],
     limit: int,
-    without: tuple[str, ...],
-    templates: tuple[str, ...],
-    min_score: float | None,
-    min_relevance: float | None,
-    rank: "Rank",
-    sort: "Sort",
-    allow_url: bool,
     form: str | None,
     null: bool,
 ) -> None:
@@ -91,36 +98,29 @@ def search(
     """
     with context.ensure_object(Settings).open_to_search() as library:
         from retrieval.output.captions import answer
+        from retrieval.search.options import SearchOptions
         from retrieval.search.parse import typed
 
         filters = chosen_filters(context)
-        asked = typed(query, sys.stdin.buffer.read, allow_url, library.has)
-        for note in asked.notes:
-            click.echo(f"note: {note}", err=True)
-
-        def found(
-            limit: int, min_score: float | None = None, min_relevance: float | None = None
-        ) -> list["Match"]:
-            return library.search(
-                asked,
-                limit,
-                filters=filters,
-                without=without,
-                templates=templates,
-                min_score=min_score,
-                min_relevance=min_relevance,
-                rank=rank,
-                sort=sort,
-            )
-
-        matches = found(limit, min_score, min_relevance)
-        if not matches:
-            _say_that_none_match(found(1))
-        elif not _any_relevant(matches):
-            _say_that_none_is_relevant(asked)
-        elif sys.stderr.isatty():
-            _say_that_they_are_guesses(asked, library.model)
+        options = SearchOptions(limit=limit, filters=filters, **given_in(context, "search"))
+        asked = typed(query, sys.stdin.buffer.read, options.allow_url, library.has)
+        matches = _found(library, asked, options)
     show(context, rendered("null" if null else form, matches), [answer(" ".join(query), matches)])
+
+
+def _found(library: "Library", asked: "Question", options: "SearchOptions") -> list["Match"]:
+    """The matches; what there is to say about them goes to standard error."""
+    for note in asked.notes:
+        click.echo(f"note: {note}", err=True)
+    matches = library.search(asked, options=options)
+    if not matches:
+        any_score = replace(options, limit=1, min_score=None, min_relevance=None)
+        _say_that_none_match(library.search(asked, options=any_score))
+    elif not _any_relevant(matches):
+        _say_that_none_is_relevant(asked)
+    elif sys.stderr.isatty():
+        _say_that_they_are_guesses(asked, library.model)
+    return matches
 
 
 @click.command(cls=Picturing, short_help="Find pictures like one, itself left out.")

@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.catalog.presence import Presence, Present, present
 from retrieval.catalog.reading import Catalog, moment
+from retrieval.catalog.selection import chosen
 from retrieval.collection.nearness import Nearness, packed
 from retrieval.collection.stars import stars
 from retrieval.decoding.difference_hash import NOTHING
+from retrieval.errors import InvalidQuery
+from retrieval.filters import Filters
 from retrieval.records import Image, Match, ModelRecord
 
 By = Literal["bytes", "vectors", "hash"]
@@ -55,6 +58,21 @@ class Groups(list[Group]):
     def __init__(self, groups: Iterable[Group], left_out: int) -> None:
         super().__init__(sorted(groups, key=lambda group: group.kept.path))
         self.left_out = left_out  # files that are missing, or changed since they were indexed
+
+
+def find(catalog: Catalog, model: ModelRecord, threshold: float | None, filters: Filters) -> Groups:
+    """Groups among the pictures that pass the filters. Raises InvalidQuery, PathNotFound.
+
+    threshold: least cosine of near copies; 1: only files of the same bytes; None: as measured for
+    the model (nearness.py).
+    """
+    if threshold is not None and not 0 < threshold <= 1:
+        raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
+    allowed = chosen(catalog, filters)
+    if threshold == 1:
+        return exact_groups(catalog, allowed)
+    near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)
+    return groups(catalog, model, near, allowed)
 
 
 def groups(

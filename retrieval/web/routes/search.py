@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query
 
 from retrieval.collection.duplicates import Group, paths_to_spare
 from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound
-from retrieval.filters import Filters, written
+from retrieval.filters import Filters, all_written
 from retrieval.output.json_forms import DIGITS
 from retrieval.records import Match
-from retrieval.search.answer import Rank, Sort
 from retrieval.search.language import Line
+from retrieval.search.options import Rank, SearchOptions, Sort
 from retrieval.search.parse import question_of
 from retrieval.search.relevance import FAIR
 from retrieval.web.query_names import Names
@@ -51,24 +51,18 @@ def given_filters(
     orientation: Filter = None,
 ) -> Filters:
     """The filters of the query language as parameters of the same names."""
-    given = {
-        "in": folder,
-        "after": after,
-        "before": before,
-        "camera": camera,
-        "near": near,
-        "min-size": min_size,
-        "format": format,
-        "orientation": orientation,
-    }
-    filters = Filters()
-    for name, value in given.items():
-        if value is not None:
-            try:
-                filters = filters.with_(written(name, value))
-            except InvalidQuery as error:
-                raise InvalidQuery(f"{name}: {error}") from error
-    return filters
+    return all_written(
+        {
+            "in": folder,
+            "after": after,
+            "before": before,
+            "camera": camera,
+            "near": near,
+            "min-size": min_size,
+            "format": format,
+            "orientation": orientation,
+        }
+    )
 
 
 Filtered = Annotated[Filters, Depends(given_filters)]
@@ -90,22 +84,23 @@ async def search(
 ) -> JSON:
     """Pictures that look like the query says; without a query all, the newest first."""
 
+    options = SearchOptions(
+        limit=limit,
+        offset=offset,
+        filters=filters,
+        without=without or (),
+        templates=template or (),
+        min_score=min_score,
+        min_relevance=min_relevance,
+        rank=rank,
+        sort=sort,
+    )
+
     def answer() -> Page:
         line = Line([q], Names(site))
         if not (line.has_terms or without):
             return newest(site, line.filters.with_(filters), limit, offset)
-        matches = site.library.search(
-            question_of(line),
-            limit,
-            offset=offset,
-            filters=filters,
-            without=without or (),
-            templates=template or (),
-            min_score=min_score,
-            min_relevance=min_relevance,
-            rank=rank,
-            sort=sort,
-        )
+        matches = site.library.search(question_of(line), options=options)
         return Page([shown(match) for match in matches], offset == 0 and are_all_weak(matches))
 
     return await paged(site, answer, q, limit, offset)

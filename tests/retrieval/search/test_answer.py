@@ -130,7 +130,7 @@ def test_filters_find_what_the_exif_says() -> None:
 
 def test_each_question_has_its_own_filters() -> None:
     with Library.open("photos") as library:
-        pixel, all_of_them, small = library.search(["x camera:pixel", "x", "x in:small"], 100)
+        pixel, all_of_them, small = library.search_many(["x camera:pixel", "x", "x in:small"], 100)
     assert (len(pixel), len(all_of_them), len(small)) == (2, 15, 7)
 
 
