@@ -69,7 +69,7 @@ class InvalidValue(RetrieveError):
 
 
 class InvalidQuery(InvalidValue):
-    """A query cannot be answered: it is empty, or of the wrong type or shape, or has a bad option."""
+    """A query cannot be answered: it is empty, malformed, or has an invalid option."""
 
 
 class CannotServe(RetrieveError):

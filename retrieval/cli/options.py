@@ -1,4 +1,4 @@
-"""Filters and forms of output, as several commands take them."""
+"""Filters and output formats, shared by several commands."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The filters as options, each also a word of the query language: `in:holiday`."""
+    """Add the filters as options, each also part of the query language: `in:holiday`."""
     options = [
-        ("in", "FOLDER", "Only pictures in or below this folder, or one of that name."),
-        ("after", "DATE", "Taken at DATE or later: 2023, 2023-06, 2023-06-01."),
-        ("before", "DATE", "Taken before the begin of DATE."),
-        ("camera", "TEXT", "Taken with a camera of this name, or part of it."),
-        ("near", "LAT,LON,KM", "Taken so near: 48.14,11.58,5."),
-        ("min-size", "WxH", "At least so many pixels: 1920x1080."),
-        ("format", "NAME", "jpeg, png, heic ..."),
-        ("orientation", "O", "landscape, portrait or square."),
+        ("in", "FOLDER", "In or below this folder: a path, or a name in the library."),
+        ("after", "DATE", "Taken on or after DATE: 2023, 2023-06 or 2023-06-01."),
+        ("before", "DATE", "Taken before DATE."),
+        ("camera", "TEXT", "Camera make and model contain these words."),
+        ("near", "LAT,LON,KM", "Taken within KM of LAT,LON: 48.14,11.58,5."),
+        ("min-size", "WxH", "At least this wide and high: 1920x1080."),
+        ("format", "NAME", "File format: jpeg, png, heic ..."),
+        ("orientation", "O", "Orientation: landscape, portrait or square."),
     ]
     known = {
         "in": completion.folder_names,
@@ -59,7 +59,7 @@ def given_in(context: click.Context, group: str) -> dict[str, Any]:
 
 
 def chosen_filters(context: click.Context) -> "Filters":
-    """Those that were given as options. Raises InvalidQuery."""
+    """Return the filters given as options. Raises InvalidQuery."""
     from retrieval.filters import all_written
 
     given = given_in(context, "filters")
@@ -72,22 +72,24 @@ def _filter_name(parameter: str) -> str:
 
 
 def in_form(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--json, --paths and --null."""
-    as_json = click.option("--json", "form", flag_value="json", help="One array of objects.")
-    paths = click.option("--paths", "form", flag_value="paths", help="Only the paths, one a line.")
+    """Add --json, --paths and --null."""
+    as_json = click.option("--json", "form", flag_value="json", help="Print a JSON array.")
+    paths = click.option(
+        "--paths", "form", flag_value="paths", help="Print only paths, one per line."
+    )
     null = click.option(
-        "-0", "--null", is_flag=True, help="Only the paths, each ended by NUL, for `xargs -0`."
+        "-0", "--null", is_flag=True, help="Print only paths, separated by NUL, for `xargs -0r`."
     )
     return as_json(paths(null(command)))
 
 
-def limited(default: int, of: str = "") -> Callable[..., Any]:
-    """-n and --limit."""
+def limited(default: int, what: str = "results") -> Callable[..., Any]:
+    """Add -n and --limit."""
     return click.option(
         "-n",
         "--limit",
         type=click.IntRange(min=1),
         default=default,
         metavar="N",
-        help=f"At most so many{of} ({default}).",
+        help=f"Show at most N {what} (default: {default}).",
     )

@@ -71,7 +71,7 @@ def test_a_name_in_either_form_is_one_name(home: Path, disk: Form, typed: Form) 
     moved = ok("relocate", typed("Bücher"), typed("Lesezeichen ä"), "--library", "lib")
     assert moved == "relocated 2 files\n"
     forgot = ok("forget", typed("Lesezeichen ä/Zürich"), "--library", "lib")
-    assert forgot == "forgot 1 file\n"
+    assert forgot == "removed 1 file from the library\n"
     assert "1 unchanged" in ok("index", "--workers", 0, "--library", "lib")  # and not found again
 
 

@@ -130,7 +130,7 @@ def test_nothing_found_is_no_error(indexed: Path) -> None:
     for form, nothing in (("--json", "[]\n"), ("--paths", "")):
         result = retrieve("--library", indexed, "search", "x", "--min-score", 1, form)
         assert result.exit_code == 0 and result.stdout == nothing
-        assert result.stderr.startswith("no match: the best has a score of ")
+        assert result.stderr.startswith("no match: the best score is ")
 
 
 def test_options_before_and_after_the_command(
@@ -185,7 +185,7 @@ def test_status(indexed: Path, models: Models) -> None:
 
 def test_forget_and_relocate(photos: Path) -> None:
     ok("index", photos, "--workers", 0)
-    assert ok("forget", photos / "small" / "red.png") == "forgot 1 file\n"
+    assert ok("forget", photos / "small" / "red.png") == "removed 1 file from the library\n"
     photos.rename("elsewhere")
     assert "missing" in ok("status")
     assert ok("relocate", photos, "elsewhere") == "relocated 13 files\n"
@@ -271,7 +271,7 @@ def test_odd_names(home: Path) -> None:
     [match] = json.loads(retrieve("search", "x", "--json").stdout_bytes.decode("utf-8"))
     assert match["path"] == str(odd)
     assert json.loads(ok("search", odd, "--json"))[0]["score"] == pytest.approx(1, abs=1e-3)
-    assert ok("forget", odd) == "forgot 1 file\n"
+    assert ok("forget", odd) == "removed 1 file from the library\n"
 
 
 # -- as a process --------------------------------------------------------------------------------

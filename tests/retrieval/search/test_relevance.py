@@ -183,9 +183,10 @@ def test_on_a_terminal_they_are_best_guesses(
 
     _say_that_they_are_guesses(parse("a dog"), record("tiny", resolve("tiny").digest))
     said = capsys.readouterr().err
-    assert said.startswith("best guesses; a better model: `retrieve index --model ViT-B/32`")
+    better = "for a better model run `retrieve index --model ViT-B/32`"
+    assert said.startswith(f"these are best guesses; {better}")
     _say_that_they_are_guesses(parse("a dog"), record("ViT-B/32"))
-    assert capsys.readouterr().err == "best guesses\n"
+    assert capsys.readouterr().err == "these are best guesses\n"
     _say_that_they_are_guesses(parse("a dog - a cat"), record("ViT-B/32"))
     assert capsys.readouterr().err == ""
 
@@ -206,10 +207,10 @@ def test_matches_in_words_bear_it_and_others_do_not(indexed: Path, calibrated: N
 
 def test_nothing_looks_like_it(indexed: Path, hopeless: None) -> None:
     result = typed("a red car", "--paths", "-n", 3)
-    assert result.stderr == "nothing in this library looks like “a red car”; the nearest:\n"
+    assert result.stderr == "nothing in this library looks like “a red car”; the closest:\n"
     assert len(result.stdout.splitlines()) == 3  # and are shown as such
     result = typed("a red car", "--min-relevance", 0.5)
-    assert result.stdout == "" and result.stderr.startswith("no match: the best has a score of")
+    assert result.stdout == "" and result.stderr.startswith("no match: the best score is")
     assert "a relevance of 0.00" in result.stderr
 
 
