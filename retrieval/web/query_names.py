@@ -37,7 +37,7 @@ class Names:
     def _known(self, word: str) -> ImageId | None:
         """By the catalog alone: the file system is not looked at."""
         place = Path(os.path.abspath(at_home(word)))
-        if (image_id := self._site.library.catalog.image_at(place)) is not None:
+        if (image_id := self._site.library.catalog.places.image_at(place)) is not None:
             return ImageId(image_id)
         if is_named_as_picture(word):
             raise InvalidQuery(f"the library knows no picture {word}; upload it to search with it")
