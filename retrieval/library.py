@@ -177,7 +177,7 @@ class Library:
 
     def has(self, image_id: int) -> bool:
         """Whether there is a picture of this number. Raises LibraryNotFound."""
-        return self._catalog().digest_of(image_id) is not None
+        return self._catalog().images.digest_of(image_id) is not None
 
     @property
     def side(self) -> int | None:
@@ -247,7 +247,7 @@ class Library:
         answers = answered(catalog, searcher, self._encoder_of(catalog, model), questions, how)
         if catalog.current_model() != model:  # another process switched meanwhile
             return self._answers(questions, how)
-        if not all(answers) and not catalog.embedded(model.id):
+        if not all(answers) and not catalog.embeddings.count(model.id):
             raise LibraryEmpty(why_empty(self.folder))
         return answers
 
@@ -267,7 +267,7 @@ class Library:
 
     def failures(self) -> Iterator[Failed]:
         """The files that could not be read, and why. They are tried again when they change."""
-        return self._catalog().failures()
+        return self._catalog().files.failures()
 
     def check(self, *, repair: bool = False) -> "list[Problem]":
         """What is wrong with the library itself; reads all of it, and no picture. With `repair`,

@@ -48,9 +48,9 @@ def _is_known(catalog: Catalog, path: Path) -> bool:
     is_above_roots = any(
         relative(each, root.path) is not None
         for each in spellings(path)
-        for root in catalog.around(each)
+        for root in catalog.places.around(each)
     )
-    return is_above_roots or any(catalog.has_files(*place) for place in catalog.places(path))
+    return is_above_roots or any(catalog.files.has_any(*place) for place in catalog.places.of(path))
 
 
 def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()) -> list[Target]:
@@ -130,16 +130,16 @@ def _targets(catalog: Catalog, path: Path) -> list[Target]:
     for spelling in spelled:
         found = [
             Target(root, known)
-            for root in catalog.around(spelling)
+            for root in catalog.places.around(spelling)
             if (inside := relative(root.path, spelling)) is not None
-            for known in ([inside] if exists else catalog.known_as(root.id, inside))
-            if not inside or exists or catalog.has_files(root.id, known)
+            for known in ([inside] if exists else catalog.places.known_as(root.id, inside))
+            if not inside or exists or catalog.files.has_any(root.id, known)
         ]
         if found:
             return found[:1]
     below = [
         Target(root, b"")
-        for root in catalog.around(spelled[0])
+        for root in catalog.places.around(spelled[0])
         if relative(spelled[0], root.path) is not None
     ]
     if not below:

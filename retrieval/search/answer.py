@@ -51,7 +51,7 @@ def answered(
         allowed = chosen(catalog, filters)
         depth = max(how.offset + how.limit, DEEP if how.has_minimum else TOGETHER)
         hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
-        among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
+        among = catalog.embeddings.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
             judge = Judge.of(curve, among, found) if curve and is_words else None

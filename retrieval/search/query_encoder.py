@@ -118,7 +118,7 @@ class QueryEncoder:
         if isinstance(picture, ImageId):
             return self._of_number(picture.id)
         if isinstance(picture, Prepared):
-            known = self._vector(self._catalog.image_of_digest(picture.digest))
+            known = self._vector(self._catalog.images.of_digest(picture.digest))
             return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):
             from retrieval.search.fetch import fetch  # urllib, http and ssl
@@ -131,7 +131,7 @@ class QueryEncoder:
     def _known_or_decoded(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
         from retrieval.decoding import content
 
-        known = self._vector(self._catalog.image_of_digest(content.digest_of(data)))
+        known = self._vector(self._catalog.images.of_digest(content.digest_of(data)))
         return self._decoded(data, name) if known is None else known
 
     def _decoded(self, data: bytes, name: str) -> NDArray[np.uint8]:
@@ -155,7 +155,9 @@ class QueryEncoder:
         return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
-        return None if image_id is None else self._catalog.vector(self.record.id, image_id)
+        return (
+            None if image_id is None else self._catalog.embeddings.vector(self.record.id, image_id)
+        )
 
     # -- towers ----------------------------------------------------------------------------------
 
@@ -224,12 +226,12 @@ def identified(catalog: Catalog, path: Path) -> tuple[int | None, bytes | None]:
     """Which image of the catalog is in a file, by its place or else by its content; and that
     content, where it had to be read. Raises PathNotFound, UnreadablePicture.
     """
-    if (image_id := catalog.image_of_path(path)) is not None:
+    if (image_id := catalog.places.image_of_path(path)) is not None:
         return image_id, None
     from retrieval.decoding.content import digest_of
 
     data = _read(path)
-    return catalog.image_of_digest(digest_of(data)), data
+    return catalog.images.of_digest(digest_of(data)), data
 
 
 def _read(path: Path) -> bytes:

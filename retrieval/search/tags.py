@@ -70,7 +70,7 @@ def _files(catalog: Catalog, path: Path) -> list[Path]:
     """A file, or of each image in a folder the first of its copies there."""
     if not path.is_dir():
         return [path]
-    images = catalog.images(ids_in(catalog, path).tolist())
+    images = catalog.images.by_id(ids_in(catalog, path).tolist())
     return [first_in(image.paths, path) for image in images.values() if image.paths]
 
 

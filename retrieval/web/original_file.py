@@ -61,7 +61,7 @@ def opened(catalog: Catalog, image: Image, path: Path) -> int:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Changed("it is no longer a regular file")
-        if not (catalog.is_as_indexed(path, status) or _is_same(catalog, image, descriptor)):
+        if not (catalog.places.is_as_indexed(path, status) or _is_same(catalog, image, descriptor)):
             raise Changed(CHANGED)
         begins_so = HEADS.get(image.format, _starts(b""))
         if not begins_so(_head(descriptor)):
@@ -77,7 +77,7 @@ def _is_same(catalog: Catalog, image: Image, descriptor: int) -> bool:
     with os.fdopen(os.dup(descriptor), "rb") as file:
         digest = digest_of_file(file)
         file.seek(0)  # the descriptor shares the position
-    return digest == catalog.digest_of(image.id)
+    return digest == catalog.images.digest_of(image.id)
 
 
 def _head(descriptor: int) -> bytes:

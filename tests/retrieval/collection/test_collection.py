@@ -216,7 +216,7 @@ def test_probabilities_are_those_of_the_model(indexed: Path) -> None:
 
 def test_export(indexed: Path) -> None:
     said = typed("export", "out/vectors").decode()
-    assert said.startswith("12 vectors in out/vectors/vectors.npy")
+    assert said.startswith("wrote 12 vectors to out/vectors/vectors.npy")
     vectors = np.load("out/vectors/vectors.npy")
     assert vectors.shape == (12, 24) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-6)

@@ -141,7 +141,7 @@ def run(catalog: Catalog, photos: Path, encoder: SmallEncoder, bank: Bank | None
 def check(catalog: Catalog) -> None:
     model = catalog.current_model()
     assert model and is_measured(model)
-    for ids, vectors, pulls in catalog.measured(model.id):
+    for ids, vectors, pulls in catalog.embeddings.measured(model.id):
         np.testing.assert_allclose(
             pulls, SMALL_BANK.measure(vectors).sum(axis=1), atol=1e-3, err_msg=str(ids)
         )
