@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from retrieval.collection.status import Status
     from retrieval.search.parse import Asked
     from retrieval.search.tags import Tagged
-    from retrieval.vectors.hubness import Bank
+    from retrieval.vectors.hubness import QueryBank
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -126,7 +126,7 @@ class Library:
         out from now on; "none" drops the earlier ones of a folder. again: read files
         anew even if size and time say that they did not change. workers: processes that decode (0:
         none). max_pixels: of a picture, larger ones are recorded as failures; it
-        bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
+        bounds the memory of a worker as well (`limits.memory_for`). device, precision: of the
         encoder, chosen by the machine if not given; a few pictures are encoded in NumPy then.
         progress: called often, in this thread.
 
@@ -142,10 +142,10 @@ class Library:
         quick = QuickStart(most_in_numpy(folder), partial(in_numpy, folder))
         asks_for_torch = device is not None or precision != "auto"
 
-        def bank() -> "Bank":
-            from retrieval.vectors.hubness import Bank
+        def query_bank() -> "QueryBank":
+            from retrieval.vectors.hubness import QueryBank
 
-            return Bank.of(folder)
+            return QueryBank.of(folder)
 
         steps = index(
             self._catalog(create=True),
@@ -158,7 +158,7 @@ class Library:
             workers=workers,
             batch_size=batch_size,
             max_pixels=max_pixels,
-            bank=bank,
+            query_bank=query_bank,
         )
         summary = _finish(steps, progress)
         if summary.interrupted:

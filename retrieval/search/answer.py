@@ -21,7 +21,7 @@ from retrieval.search.relevance import (
     calibration_of,
     why_silent,
 )
-from retrieval.vectors.hubness import SHARE, is_measured
+from retrieval.vectors.hubness import HUBNESS_WEIGHT, is_measured
 from retrieval.vectors.nearest import Hit, Searcher
 
 Sort = Literal["score", "date"]
@@ -80,13 +80,15 @@ def answered(
     if how.min_relevance is not None and curve is None and is_words:
         raise InvalidQuery(f"{why_silent(model)}; search with a minimum score or without a minimum")
     vectors = embedder.embed([question.query for question in questions], how.templates)
-    shares = np.array([_share(question.query, how.rank) for question in questions], np.float32)
+    weights = np.array(
+        [_hubness_weight(question.query, how.rank) for question in questions], np.float32
+    )
     curve = curve if is_measured(model) else None
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
         depth = max(how.offset + how.limit, DEEP if how.has_floor else TOGETHER)
-        hits = searcher.search(model, vectors[rows], depth, allowed, shares[rows])
+        hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
         among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
@@ -109,7 +111,7 @@ class Judge(NamedTuple):
         if not first:
             return cls(curve, among, 0.0, 0.0)
         cosines = np.array([hit.score for hit in first])
-        evidence = curve.evidence(cosines, np.array([hit.pull for hit in first]))
+        evidence = curve.evidence(cosines, np.array([hit.hubness for hit in first]))
         return cls(curve, among, float(evidence), _left(first[0]))
 
     def relevance(self, hit: Hit) -> float:
@@ -118,13 +120,14 @@ class Judge(NamedTuple):
 
 
 def _left(hit: Hit) -> float:
-    return hit.score - SHARE * hit.pull
+    return hit.score - HUBNESS_WEIGHT * hit.hubness
 
 
-def _share(query: Query, rank: Rank) -> float:
-    """Of a picture's pull, which sentences measured: it tells of words alone."""
+def _hubness_weight(query: Query, rank: Rank) -> float:
+    """Of a picture's hubness, which sentences measured: it tells of words alone."""
     parts = [term.of for term in query.terms] if isinstance(query, Mix) else [query]
-    return SHARE if rank == "relevance" and all(isinstance(one, Words) for one in parts) else 0.0
+    by_words = rank == "relevance" and all(isinstance(one, Words) for one in parts)
+    return HUBNESS_WEIGHT if by_words else 0.0
 
 
 def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
