@@ -28,7 +28,7 @@ from retrieval.paths import StrPath, given, relative, spellings, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answer import Asking, Rank, Sort, answered
 from retrieval.search.parse import parse
-from retrieval.search.query_encoder import Embedder
+from retrieval.search.query_encoder import Embedder, image_in
 from retrieval.search.question import Example, ImageId, Question
 from retrieval.search.templates import expanded
 from retrieval.vectors.nearest import Searcher
@@ -183,9 +183,9 @@ class Library:
         is_above = any(
             relative(each, root.path) is not None
             for each in spellings(path)
-            for root in catalog.around(each)
+            for root in catalog.places.around(each)
         )
-        return is_above or any(catalog.has_files(*place) for place in catalog.places(path))
+        return is_above or any(catalog.files.has_any(*place) for place in catalog.places.of(path))
 
     def _model_to_index(self, asked: StrPath | None) -> "ModelFolder":
         if asked := asked or self._asked_model:
@@ -286,12 +286,12 @@ class Library:
         """
         place = ImageId(picture) if isinstance(picture, int) else given(picture)
         matches = self.search(Question(Example(place)), limit + 1, filters=filters)
-        own = self._catalog().image_in(place) if isinstance(place, Path) else place.id
+        own = image_in(self._catalog(), place) if isinstance(place, Path) else place.id
         return [match for match in matches if match.image.id != own][:limit]
 
     def has(self, image_id: int) -> bool:
         """Whether there is a picture of this number. Raises LibraryNotFound."""
-        return self._catalog().digest_of(image_id) is not None
+        return self._catalog().images.digest_of(image_id) is not None
 
     @property
     def side(self) -> int | None:
@@ -375,7 +375,7 @@ class Library:
         answers = answered(catalog, searcher, embedder, questions, how)
         if catalog.current_model() != model:  # another process switched meanwhile
             return self._answers(questions, how)
-        if not all(answers) and not catalog.embedded(model.id):
+        if not all(answers) and not catalog.embeddings.count(model.id):
             raise LibraryEmpty(self._nothing_in_it())
         return answers
 
@@ -406,7 +406,7 @@ class Library:
 
     def failures(self) -> Iterator[Failed]:
         """The files that could not be read, and why. They are tried again when they change."""
-        return self._catalog().failures()
+        return self._catalog().files.failures()
 
     def check(self, *, repair: bool = False) -> "list[Problem]":
         """What is wrong with the library itself; reads all of it, and no picture. With `repair`,
@@ -506,7 +506,7 @@ def _files(catalog: Catalog, path: Path) -> list[Path]:
     """A file, or of each image in a folder the first of its copies there."""
     if not path.is_dir():
         return [path]
-    images = catalog.images(ids_in(catalog, path).tolist())
+    images = catalog.images.by_id(ids_in(catalog, path).tolist())
     return [first_in(image.paths, path) for image in images.values() if image.paths]
 
 

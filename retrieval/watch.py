@@ -133,9 +133,9 @@ def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> 
         return None
     if path.is_relative_to(catalog.folder) or (inside and not lists(inside, excluded)):
         return None
-    is_known = catalog.has_files(root.id, inside)
+    is_known = catalog.files.has_any(root.id, inside)
     if not path.exists():
-        is_file = catalog.image_at(path) is not None
+        is_file = catalog.places.image_at(path) is not None
         return (path if is_file else _folder(path, root.path)) if is_known else None
     if not root.entire:
         return path if is_known else None

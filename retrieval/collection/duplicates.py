@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.catalog.presence import Presence, Present, present
-from retrieval.catalog.reading import Catalog, moment
+from retrieval.catalog.queries.images import moment
+from retrieval.catalog.reading import Catalog
 from retrieval.collection.nearness import Nearness, packed
 from retrieval.collection.stars import stars
 from retrieval.decoding.difference_hash import EMPTY_HASH
@@ -66,12 +67,12 @@ def groups(
     hundred times as long for a million.
     """
     ids, vectors = _vectors(catalog, model, allowed)
-    there = present(catalog.known_files(ids.tolist()))
-    images = catalog.images(list(there.files))
+    there = present(catalog.files.of_images(ids.tolist()))
+    images = catalog.images.by_id(list(there.files))
     order = [row for row, id in enumerate(ids.tolist()) if id in images]
     order.sort(key=lambda row: _worth(images[int(ids[row])], there.files[int(ids[row])]))
     names = ids[order].tolist()
-    held = catalog.difference_hashes(names)
+    held = catalog.images.difference_hashes(names)
     hashes = packed([held.get(id, EMPTY_HASH) for id in names])
     found = (
         [(names[row], score) for row, score in star]
@@ -82,9 +83,9 @@ def groups(
 
 def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
     """Files of the same bytes."""
-    ids = catalog.copied()
+    ids = catalog.images.copied()
     ids = ids if allowed is None else ids[np.isin(ids, allowed)]
-    there = present(catalog.known_files(ids.tolist()))
+    there = present(catalog.files.of_images(ids.tolist()))
     return _groups(catalog, [[(id, 1.0)] for id in there.files], there)
 
 
@@ -97,7 +98,7 @@ def _vectors(
     catalog: Catalog, model: ModelRecord, allowed: Ids | None
 ) -> tuple[Ids, NDArray[np.float16]]:
     ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float16)]
-    for some, held in catalog.vectors(model.id):
+    for some, held in catalog.embeddings.vectors(model.id):
         chosen = np.ones(len(some), bool) if allowed is None else np.isin(some, allowed)
         ids.append(some[chosen])
         vectors.append(held[chosen])
@@ -121,8 +122,8 @@ def _groups(
     """Of two files or more, which are looked at once more: comparing vectors may take long."""
     several = [some for some in found if len(some) > 1 or len(there.files[some[0][0]]) > 1]
     ids = [id for members in several for id, _ in members]
-    images = catalog.images(ids)
-    now = present(catalog.known_files(ids), catalog.digest_of)
+    images = catalog.images.by_id(ids)
+    now = present(catalog.files.of_images(ids), catalog.images.digest_of)
     files = {id: [f for f in now.files.get(id, ()) if f in there.files[id]] for id in ids}
     alive = (  # others may have been removed meanwhile
         [(images[id], score) for id, score in some if id in images] for some in several

@@ -72,7 +72,7 @@ def _places(
     """(image id, digest, absolute paths) of these images."""
     for start in range(0, len(missing), LIST_LENGTH):
         some = missing[start : start + LIST_LENGTH]
-        images = catalog.images([image_id for image_id, _ in some])
+        images = catalog.images.by_id([image_id for image_id, _ in some])
         for image_id, digest in some:
             image = images.get(image_id)
             yield image_id, digest, [os.fsencode(path) for path in image.paths] if image else []

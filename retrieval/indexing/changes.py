@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from retrieval.catalog.reading import Catalog, Known
+from retrieval.catalog.queries.files import Known
+from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.scan import DANGLING_LINK, Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
@@ -82,7 +83,7 @@ class Changes:
             yield from self._of_other_inodes(self.seen - before)
 
     def _known(self, target: Target) -> ByPath:
-        return {row[0]: row for row in self._catalog.files(target.root.id, target.inside)}
+        return {row[0]: row for row in self._catalog.files.within(target.root.id, target.inside)}
 
     def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
         root = os.fsencode(target.root.path)

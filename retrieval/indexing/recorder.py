@@ -30,7 +30,7 @@ class Recorder:
 
     def knows(self, digest: bytes) -> bool:
         """Whether a content is in the catalog, or on its way there."""
-        return digest in self._in_flight or self._catalog.image_of_digest(digest) is not None
+        return digest in self._in_flight or self._catalog.images.of_digest(digest) is not None
 
     def await_picture(self, digest: bytes, file: FileState | None) -> None:
         """Keep a file until its picture is encoded; None if only a vector is missing."""

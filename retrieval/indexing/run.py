@@ -65,8 +65,8 @@ def index(
     as long as that is little. exclude: globs for names, and for paths relative to a folder, that
     are left out from now on; "none" drops earlier ones. again: files are read whatever their size
     and time say, and decoded where their content differs. workers: processes that decode (None: by
-    the number of processors; 0: none, decode here). query_bank: measures pictures,
-    also those that were not yet; called as `encoder` is. A model that is not the current one encodes all
+    the number of processors; 0: none, decode here). query_bank: measures pictures (hubness.py), also
+    those that were not yet; called as `encoder` is. A model that is not the current one encodes all
     that is known, too, and becomes current when it is done.
 
     Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
@@ -163,7 +163,7 @@ class IndexRun:
         intake = Intake(
             self._pool,
             self._recorder.knows,
-            self._catalog.sizes,
+            self._catalog.files.sizes,
             self._side,
             self._max_pixels,
             self._encoding.expect,
@@ -199,7 +199,7 @@ class IndexRun:
         """Read the EXIF, and take the difference hash, of images that were indexed when these were
         not kept; encode nothing.
         """
-        if not (missing := self._catalog.undescribed()):
+        if not (missing := self._catalog.images.undescribed()):
             return
         from retrieval.catalog import writing
 
@@ -226,7 +226,7 @@ class IndexRun:
         from retrieval.catalog import writing
 
         query_bank = load()
-        for ids, vectors in self._catalog.vectors(model.id):
+        for ids, vectors in self._catalog.embeddings.vectors(model.id):
             hubness = dict(zip(ids.tolist(), query_bank.measure(vectors), strict=True))
             writing.measure(self._catalog, model, hubness)
             yield self._progress()
@@ -241,7 +241,7 @@ class IndexRun:
 
             writing.identify(self._catalog, self._changes.unidentified)
         vanished = [(file.root.id, file.path) for file in self._changes.vanished]
-        if vanished or self._catalog.has_orphans():
+        if vanished or self._catalog.images.has_orphans():
             from retrieval.catalog import writing  # SQLAlchemy, which a run without news spares
 
             writing.remove_files(self._catalog, vanished)
@@ -292,7 +292,7 @@ class IndexRun:
         for files in self._recorder.dropped():
             for number, file in enumerate(files):
                 self._dropped += 1
-                if self._catalog.has_files(file.root_id, file.path):
+                if self._catalog.files.has_any(file.root_id, file.path):
                     self._counts["changed"] -= 1
                 elif number == 0:
                     self._counts["new"] -= 1
@@ -313,7 +313,7 @@ class IndexRun:
         """Pictures that had too many pixels for a run that allowed fewer are new to this one."""
         again = [
             replace(file, mtime_ns=NO_MTIME)
-            for file in self._catalog.too_large()
+            for file in self._catalog.files.too_large()
             if file.failure and 0 < allowed_in(file.failure) < self._max_pixels
         ]
         if again:
@@ -329,7 +329,7 @@ class IndexRun:
             if file.known:
                 self._changes.vanished.append(Vanished(file.root, file.found.path, file.image_id))
         elif failure:
-            as_it_was = file.is_alike and failure == self._catalog.failure_at(
+            as_it_was = file.is_alike and failure == self._catalog.files.failure_at(
                 file.root.id, file.found.path
             )
             self._counts["unchanged" if as_it_was else "failed"] += 1
@@ -342,7 +342,7 @@ class IndexRun:
                 self._linked[digest] += 1
                 self._arrived.append((file.root.id, file.found.path, digest))
             else:
-                image_id = self._catalog.image_of_digest(digest)
+                image_id = self._catalog.images.of_digest(digest)
                 same = image_id is not None and image_id == file.image_id
                 self._counts["unchanged" if same else "changed"] += 1
             self._recorder.add_file(self._state(result, digest))
@@ -381,7 +381,7 @@ class IndexRun:
         """A new place of a known content is a move if an old one vanished, else a copy."""
         vanished = Counter(file.image_id for file in self._changes.vanished)
         for digest, places in self._linked.items():
-            image_id = self._catalog.image_of_digest(digest)
+            image_id = self._catalog.images.of_digest(digest)
             self._counts["moved"] += min(places, vanished[image_id])
         self._counts["removed"] = len(self._changes.vanished) - self._counts["moved"]
 
@@ -391,9 +391,9 @@ class IndexRun:
 
     def _missing(self) -> list[tuple[int, bytes]]:
         model = self._catalog.model(self._model.digest)
-        if model and self._catalog.embedded(model.id) == self._catalog.image_count():
+        if model and self._catalog.embeddings.count(model.id) == self._catalog.images.count():
             return []  # as nearly always; two counts, not a comparison of two lists
-        return self._catalog.without_embedding(model.id if model else None)
+        return self._catalog.embeddings.missing(model.id if model else None)
 
     def _switch(self) -> None:
         """Make the model current, if it has encoded all there is."""
@@ -411,5 +411,5 @@ class IndexRun:
             index_file.path_of(self._catalog.folder, current.digest).unlink(missing_ok=True)
 
     def _name(self, image_id: int) -> str:
-        image = self._catalog.images([image_id]).get(image_id)
+        image = self._catalog.images.by_id([image_id]).get(image_id)
         return str(image.paths[0]) if image and image.paths else f"image {image_id}"

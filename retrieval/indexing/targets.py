@@ -107,16 +107,16 @@ def _targets(catalog: Catalog, path: Path) -> list[Target]:
     for spelling in spelled:
         found = [
             Target(root, known)
-            for root in catalog.around(spelling)
+            for root in catalog.places.around(spelling)
             if (inside := relative(root.path, spelling)) is not None
-            for known in ([inside] if exists else catalog.known_as(root.id, inside))
-            if not inside or exists or catalog.has_files(root.id, known)
+            for known in ([inside] if exists else catalog.places.known_as(root.id, inside))
+            if not inside or exists or catalog.files.has_any(root.id, known)
         ]
         if found:
             return found[:1]
     below = [
         Target(root, b"")
-        for root in catalog.around(spelled[0])
+        for root in catalog.places.around(spelled[0])
         if relative(spelled[0], root.path) is not None
     ]
     if not below:

@@ -65,7 +65,7 @@ def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list
     votes: dict[Place, Counter[bytes]] = defaultdict(Counter)  # what is gone -> where it may be
     first_gone = _Gone(roots)
     digests = dict.fromkeys(digest for _, _, digest in arrived)
-    ids = [id for id in map(catalog.image_of_digest, digests) if id is not None]
+    ids = [id for id in map(catalog.images.of_digest, digests) if id is not None]
     for places in _places(catalog, ids):
         old = [(at, gone) for at in places if at not in new and (gone := first_gone(at))]
         here = [_absolute(roots, at) for at in places if at in new]
@@ -103,7 +103,7 @@ def _of_votes(
 ) -> Iterator[Moved]:
     for (root_id, inside), goals in votes.items():
         old = place(roots[root_id].path, inside)
-        known = len(catalog.ids_under(old))
+        known = len(catalog.places.ids_under(old))
         [(new, found)] = goals.most_common(1)
         if found >= MIN_SHARE_FOUND * known:
             yield Moved(old, Path(os.fsdecode(new or b"/")), found, known)

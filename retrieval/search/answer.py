@@ -89,7 +89,7 @@ def answered(
         allowed = chosen(catalog, filters)
         depth = max(how.offset + how.limit, DEEP if how.has_floor else TOGETHER)
         hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
-        among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
+        among = catalog.embeddings.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
             judge = Judge.of(curve, among, found) if curve and is_words else None
@@ -126,8 +126,11 @@ def _left(hit: Hit) -> float:
 def _hubness_weight(query: Query, rank: Rank) -> float:
     """Of a picture's hubness, which sentences measured: it tells of words alone."""
     parts = [term.of for term in query.terms] if isinstance(query, Mix) else [query]
-    by_words = rank == "relevance" and all(isinstance(one, Words) for one in parts)
-    return HUBNESS_WEIGHT if by_words else 0.0
+    return (
+        HUBNESS_WEIGHT
+        if rank == "relevance" and all(isinstance(one, Words) for one in parts)
+        else 0.0
+    )
 
 
 def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:

@@ -119,14 +119,14 @@ class Embedder:
         picture = example.picture
         if isinstance(picture, Path):
             picture = as_on_disk(picture)
-            known = self._vector(self._catalog.image_of_path(picture))
+            known = self._vector(self._catalog.places.image_of_path(picture))
             return self._in(_read(picture), str(picture)) if known is None else known
         if isinstance(picture, bytes):
             return self._in(picture, "these bytes")
         if isinstance(picture, ImageId):
             return self._of_number(picture.id)
         if isinstance(picture, Prepared):
-            known = self._vector(self._catalog.image_of_digest(picture.digest))
+            known = self._vector(self._catalog.images.of_digest(picture.digest))
             return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):
             from retrieval.search.fetch import fetch  # urllib, http and ssl
@@ -139,7 +139,7 @@ class Embedder:
     def _in(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
         from retrieval.decoding import content, decode
 
-        known = self._vector(self._catalog.image_of_digest(content.digest_of(data)))
+        known = self._vector(self._catalog.images.of_digest(content.digest_of(data)))
         if known is not None:
             return known
         try:
@@ -160,7 +160,9 @@ class Embedder:
         return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
-        return None if image_id is None else self._catalog.vector(self.record.id, image_id)
+        return (
+            None if image_id is None else self._catalog.embeddings.vector(self.record.id, image_id)
+        )
 
     # -- towers ----------------------------------------------------------------------------------
 
@@ -223,6 +225,16 @@ class Embedder:
     @cached_property
     def _light_image_tower(self) -> "NumpyImageEncoder":
         return in_numpy(self._model)
+
+
+def image_in(catalog: Catalog, path: Path) -> int | None:
+    """The image in a file, known by its place or its content; None for one that is not."""
+    known = catalog.places.image_of_path(path)
+    if known is None and path.is_file():
+        from retrieval.decoding import content
+
+        known = catalog.images.of_digest(content.digest_of(content.read(path)))
+    return known
 
 
 def _read(path: Path) -> bytes:

@@ -102,7 +102,7 @@ class FileStore:
                 index = VectorIndex.open(self._path)
                 if index.dim == index_file.dim_of(self._model):
                     return index
-        is_long = self._catalog.embedded(self._model.id) > index_file.MAX_TAIL
+        is_long = self._catalog.embeddings.count(self._model.id) > index_file.MAX_TAIL
         return self._rebuild() if is_long else None  # few are soon scanned without it
 
     def _rebuild(self) -> "VectorIndex | None":

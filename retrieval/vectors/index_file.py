@@ -38,7 +38,7 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     """
     from indexes import VectorIndex, choose_spec  # FAISS, which a run without news spares
 
-    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
     try:
         if not count:
             path.unlink(missing_ok=True)
@@ -64,8 +64,8 @@ def leftovers(catalog: Catalog) -> list[Path]:
 
 def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":
     if not is_measured(model):
-        return catalog.vectors(model.id)
-    measured = catalog.measured(model.id)
+        return catalog.embeddings.vectors(model.id)
+    measured = catalog.embeddings.measured(model.id)
     return ((ids, with_hubness(vectors, hubness)) for ids, vectors, hubness in measured)
 
 
@@ -78,14 +78,14 @@ def refresh(catalog: Catalog, model: ModelRecord) -> None:
 def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
     from indexes import DamagedIndex, VectorIndex
 
-    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
     if not path.exists():
         return count > 0
     try:
         index = VectorIndex.open(path)
     except DamagedIndex:
         return True
-    alive = catalog.embedded(model.id, up_to=index.last_id)
+    alive = catalog.embeddings.count(model.id, up_to=index.last_id)
     tail, dead = count - alive, index.count - alive
     return (
         index.dim != dim_of(model)

@@ -102,14 +102,14 @@ class Searcher:
 
     def _look_up(self, images: dict[int, Image | None], ids: NDArray[np.int64]) -> None:
         asked = [id for id in {*ids.ravel().tolist()} - images.keys() if id >= 0]
-        known = self._catalog.images(asked)
+        known = self._catalog.images.by_id(asked)
         images.update({id: known.get(id) for id in asked})
 
     def _hubness(self, model: ModelRecord, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the hubness of these images, (Q, k)."""
         if not is_measured(model):
             return np.zeros(ids.shape, np.float32)
-        hubness = self._catalog.hubness(model.id, [*{*ids.ravel().tolist()}])
+        hubness = self._catalog.embeddings.hubness(model.id, [*{*ids.ravel().tolist()}])
         held = [[hubness.get(id, 0.0) for id in row] for row in ids.tolist()]
         return np.array(held, np.float32).reshape(ids.shape)
 
@@ -119,7 +119,7 @@ class Searcher:
         """Whether the scores are those of our vectors; in another library's file they are not."""
         found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
         found = found[:CHECKED_HITS]
-        stored = self._catalog.vectors_of(model.id, [hit.image.id for _, hit in found])
+        stored = self._catalog.embeddings.vectors_of(model.id, [hit.image.id for _, hit in found])
         for query, hit in found:
             vector = np.frombuffer(stored.get(hit.image.id, b""), "<f2").astype(np.float32)
             cosine = float(query @ vector) if len(vector) else hit.score
@@ -133,7 +133,7 @@ class Searcher:
         if fewest >= asked.limit:
             return False
         held = asked.allowed
-        there = self._catalog.embedded(model.id) if held is None else len(held)
+        there = self._catalog.embeddings.count(model.id) if held is None else len(held)
         return fewest < min(asked.limit, there)
 
 

@@ -33,7 +33,7 @@ class CatalogScan:
         longer = is_measured(self._model)
         if longer:
             queries = with_weights(queries, weights)
-        for ids, vectors, hubness in self._catalog.measured(self._model.id, after):
+        for ids, vectors, hubness in self._catalog.embeddings.measured(self._model.id, after):
             if longer:
                 vectors = with_hubness(vectors, hubness)
             if allowed is not None:

@@ -37,7 +37,7 @@ class Names:
     def _known(self, word: str) -> ImageId | None:
         """Look a path up in the catalog alone, without touching the file system."""
         place = Path(os.path.abspath(at_home(word)))
-        if (image_id := self._site.library.catalog.image_at(place)) is not None:
+        if (image_id := self._site.library.catalog.places.image_at(place)) is not None:
             return ImageId(image_id)
         if is_named_as_picture(word):
             raise InvalidQuery(f"{word} is not in the library; upload it to search with it")

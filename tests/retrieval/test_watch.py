@@ -69,7 +69,7 @@ class Watching:
     def names(self) -> set[str]:
         with closing(Catalog.open(self.library)) as catalog:
             return {os.fsdecode(path) for root in catalog.roots() for path, *_ in
-                    catalog.files(root.id)}  # fmt: skip
+                    catalog.files.within(root.id)}  # fmt: skip
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def look_over(library: Path, tally: Tally, where: str) -> None:
     tally.expect(said == [("ok",)], f"{where}: {said}")
     with closing(Catalog.open(library)) as catalog:
         model = catalog.current_model()
-        pages = list(catalog.vectors(model.id)) if model else []
+        pages = list(catalog.embeddings.vectors(model.id)) if model else []
         alive = {row[0] for row in catalog.rows("SELECT image_id FROM files")} - {None}
     if not pages:
         return

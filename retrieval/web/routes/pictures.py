@@ -37,7 +37,7 @@ def picture(site: Here, id: Number) -> JSON:
         Picture(
             **listed(image),
             modified_at=image.modified_at.isoformat() if image.modified_at else None,
-            size=site.library.catalog.bytes_of([id]).get(id),
+            size=site.library.catalog.files.bytes_of([id]).get(id),
             camera=shot.camera,
             lens=shot.lens,
             latitude=shot.latitude,
@@ -107,14 +107,14 @@ def reveal(site: Here, request: Request, id: Number) -> None:
 
 
 def known(site: Site, id: int) -> Image:
-    image = site.library.catalog.images([id]).get(id)
+    image = site.library.catalog.images.by_id([id]).get(id)
     if image is None or not image.paths:
         raise HTTPException(404, f"the library has no picture {id}")
     return image
 
 
 def with_digest(site: Site, id: int) -> tuple[Image, bytes]:
-    image, digest = known(site, id), site.library.catalog.digest_of(id)
+    image, digest = known(site, id), site.library.catalog.images.digest_of(id)
     assert digest is not None  # it was there just now, and none is ever taken away alone
     return image, digest
 

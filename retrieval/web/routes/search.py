@@ -140,7 +140,7 @@ async def duplicates(
         except (LibraryEmpty, LibraryNotFound):
             return Doubles(groups=[], files_to_spare=0, files_left_out=0)
         every = {match.image.id for group in found for match in (group.kept, *group.others)}
-        sizes = site.library.catalog.bytes_of(sorted(every))
+        sizes = site.library.catalog.files.bytes_of(sorted(every))
         groups = [DoubleGroup(pictures=doubles(group, sizes)) for group in found]
         spare = len(paths_to_spare(found))
         return Doubles(groups=groups, files_to_spare=spare, files_left_out=found.left_out)
@@ -183,9 +183,11 @@ async def paged(
 def newest(site: Site, filters: Filters, limit: int, offset: int) -> Page:
     catalog, ids = site.library.catalog, site.newest_first(filters)
     some = ids[offset : offset + limit].tolist()
-    images = catalog.images(some)
+    images = catalog.images.by_id(some)
     held = [images[id] for id in some if id in images and images[id].paths]
-    return Page([listed(image, filters) for image in held], is_of_nothing=not catalog.image_count())
+    return Page(
+        [listed(image, filters) for image in held], is_of_nothing=not catalog.images.count()
+    )
 
 
 def are_all_weak(matches: Sequence[Match]) -> bool:

@@ -537,14 +537,14 @@ def test_older_libraries_get_their_hashes_without_encoding(tmp_path: Path) -> No
         photographed(seed).save(paint(base / f"photos/{seed}.png", seed))
     with closing(Catalog.open(base / "library", create=True)) as catalog:
         run_index(catalog, [base / "photos"])
-        fresh = catalog.difference_hashes([1, 2, 3])
+        fresh = catalog.images.difference_hashes([1, 2, 3])
     assert len(fresh) == 3 and NOTHING not in fresh.values()
     as_of_version_1(base / "library/catalog.sqlite")
     with closing(Catalog.open(base / "library")) as catalog:
-        assert catalog.difference_hashes([1, 2, 3]) == {}
+        assert catalog.images.difference_hashes([1, 2, 3]) == {}
         assert as_counts(run_index(catalog, [], workers=1)) == {"unchanged": 3}
-        again = catalog.difference_hashes([1, 2, 3])
-        assert catalog.undescribed() == []
+        again = catalog.images.difference_hashes([1, 2, 3])
+        assert catalog.images.undescribed() == []
     assert NOTHING not in again.values()
     photos = [(base / f"photos/{seed}.png").read_bytes() for seed in range(3)]
     assert set(again.values()) == {decode(photo, SMALL_SIDE).difference_hash for photo in photos}

@@ -72,8 +72,11 @@ def test_every_number_of_a_file_system_fits_into_a_catalog(
     found = found_at(b"a", Status())  # type: ignore[arg-type]
     assert all(MIN_INTEGER - 1 <= number <= MAX_INTEGER for number in found[1:])
     assert MIN_INTEGER <= found.mtime_ns  # the one below is no file's
-    times = mtime_ns, ctime_ns
-    if MIN_INTEGER <= min(times) and max(*times, inode) <= MAX_INTEGER:
+    if (
+        MIN_INTEGER <= mtime_ns <= MAX_INTEGER
+        and MIN_INTEGER <= ctime_ns <= MAX_INTEGER
+        and inode <= MAX_INTEGER
+    ):
         assert found == Found(b"a", 5, mtime_ns, ctime_ns, inode)
     assert found.inode % (1 << 64) == inode % (1 << 64)
 
@@ -87,8 +90,8 @@ def test_a_file_of_any_time_is_indexed_and_then_unchanged(
     os.utime(photos / "001.png", ns=(seconds * 10**9, seconds * 10**9))
     assert as_counts(run_index(catalog, [photos])) == {"new": 3, "encoded": 3}
     assert as_counts(run_index(catalog, [])) == {"unchanged": 3}
-    assert catalog.image_of_path(photos / "001.png")
-    images = catalog.images([1, 2, 3]).values()
+    assert catalog.places.image_of_path(photos / "001.png")
+    images = catalog.images.by_id([1, 2, 3]).values()
     assert [type(image.date) for image in images] == [datetime] * 3
     assert min(images, key=lambda image: image.date).date.isoformat()
 
@@ -113,7 +116,7 @@ def test_a_file_whose_time_was_put_back_is_changed(catalog: Catalog, base: Path)
     paths = bitmaps(base / "photos", 4)
     run_index(catalog, [base / "photos"])
     write_secretly(paths[0], 50)
-    assert catalog.image_of_path(paths[0]) is None
+    assert catalog.places.image_of_path(paths[0]) is None
     assert as_counts(run_index(catalog, [])) == {"changed": 1, "unchanged": 3, "encoded": 1}
     assert as_counts(run_index(catalog, [])) == {"unchanged": 4}
 
@@ -157,7 +160,7 @@ def test_what_only_looks_changed_is_hashed_once_and_not_encoded(
     encoder = SmallEncoder()
     assert as_counts(run_index(catalog, [], encoder=encoder)) == {"unchanged": 5}
     assert encoder.pictures == 0
-    known = {row[0]: row[1:5] for row in catalog.files(1)}
+    known = {row[0]: row[1:5] for row in catalog.files.within(1)}
     assert known == {
         os.fsencode(path.name): found_at(b"", path.stat())[1:] for path in paths
     }  # so that the next run need not look again
@@ -167,19 +170,19 @@ def test_numbers_that_do_not_last_are_not_believed(catalog: Catalog, base: Path)
     bitmaps(base / "photos", FEW_RENUMBERED + 2)
     run_index(catalog, [base / "photos"])
     forged(catalog, "inode = inode + 1000000")  # as if mounted again, from a disk without inodes
-    before = catalog.files(1)
+    before = catalog.files.within(1)
     assert as_counts(run_index(catalog, [])) == {"unchanged": FEW_RENUMBERED + 2}
-    assert catalog.files(1) == before  # nothing was read, or it would have been noted
+    assert catalog.files.within(1) == before  # nothing was read, or it would have been noted
 
 
 def test_a_catalog_of_an_older_version_is_filled_in_at_once(catalog: Catalog, base: Path) -> None:
     paths = bitmaps(base / "photos", 4)
     run_index(catalog, [base / "photos"])
-    held = catalog.files(1)
+    held = catalog.files.within(1)
     forged(catalog, "ctime_ns = NULL, inode = NULL")
-    assert catalog.image_of_path(paths[2])
+    assert catalog.places.image_of_path(paths[2])
     assert as_counts(run_index(catalog, [])) == {"unchanged": 4}
-    assert catalog.files(1) == held
+    assert catalog.files.within(1) == held
     write_secretly(paths[0], 50)
     assert as_counts(run_index(catalog, []))["changed"] == 1
 

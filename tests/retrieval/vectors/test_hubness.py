@@ -94,7 +94,7 @@ def test_the_index_file_of_before_is_replaced(filled: Filled) -> None:
     assert len(hits) == 50 and all(hit.left == hit.score and hit.hubness == 0 for hit in hits)
 
 
-def test_pulls_keep_their_precision_in_two_halves() -> None:
+def test_hubness_keeps_its_precision_in_two_halves() -> None:
     hubness = np.linspace(0.05, 0.9, 1000, dtype=np.float32)
     longer = with_hubness(np.zeros((1000, 4), np.float16), hubness).astype(np.float32)
     np.testing.assert_allclose(longer[:, 4] + longer[:, 5], hubness, atol=1e-6)
@@ -153,7 +153,7 @@ def run(
 def check(catalog: Catalog) -> None:
     model = catalog.current_model()
     assert model and is_measured(model)
-    for ids, vectors, hubness in catalog.measured(model.id):
+    for ids, vectors, hubness in catalog.embeddings.measured(model.id):
         np.testing.assert_allclose(
             hubness, SMALL_QUERY_BANK.measure(vectors).sum(axis=1), atol=1e-3, err_msg=str(ids)
         )

@@ -51,15 +51,15 @@ class Filled:
         hubness = {} if measured is None else dict(zip(digests, measured, strict=True))
         writing.record(self.catalog, files, images, Vectors(self.model.id, of, hubness))
         for digest in digests:
-            id = self.catalog.image_of_digest(digest)
+            id = self.catalog.images.of_digest(digest)
             assert id is not None
-            vector = self.catalog.vector(self.model.id, id)
+            vector = self.catalog.embeddings.vector(self.model.id, id)
             assert vector is not None
             self.by_id[id] = vector
 
     def forget(self, place: str) -> None:
         path = self.root.path / place
-        for id in self.catalog.ids_under(path).tolist():
+        for id in self.catalog.places.ids_under(path).tolist():
             self.by_id[id] = np.full(DIM, np.nan, np.float32)
         roots.forget(self.catalog, path)
 
@@ -150,7 +150,7 @@ def test_filters_are_exact(filled: Filled, limit: int) -> None:
     filled.add(30, "two/")
     index_file.rebuild(filled.catalog, filled.model)
     filled.add(30, "two/")
-    allowed = filled.catalog.ids_under(filled.root.path / "two")
+    allowed = filled.catalog.places.ids_under(filled.root.path / "two")
     assert len(allowed) == 60
     check(filled, limit, allowed)
     check(filled, limit, np.empty(0, np.int64))
@@ -288,7 +288,7 @@ def test_the_approximate_kind_is_topped_up(filled: Filled) -> None:
     filled.add(900, "many/")
     filled.add(20, "few/")
     spec = IndexSpec("ivf", lists=8, probes=1)
-    VectorIndex.build(filled.path, filled.catalog.vectors(filled.model.id), spec, DIM)
+    VectorIndex.build(filled.path, filled.catalog.embeddings.vectors(filled.model.id), spec, DIM)
     check(filled, limit=2000)
-    check(filled, limit=10, allowed=filled.catalog.ids_under(filled.root.path / "few"))
+    check(filled, limit=10, allowed=filled.catalog.places.ids_under(filled.root.path / "few"))
     assert VectorIndex.open(filled.path).kind == "ivf"  # it was not at fault
