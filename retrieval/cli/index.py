@@ -90,7 +90,7 @@ def index(
     from retrieval.output.text import write
 
     options = IndexOptions(**given_in(context, "index"))
-    malloc.keep(malloc.OF_A_RUN)
+    malloc.keep(malloc.RUN_KEEPS_BYTES)
     library = _beside(context, paths) if here else context.ensure_object(Settings).open()
     with library:
         if not here:

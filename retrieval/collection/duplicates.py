@@ -23,7 +23,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
 from retrieval.collection.nearness import Nearness, packed
 from retrieval.collection.stars import stars
-from retrieval.decoding.difference_hash import NOTHING
+from retrieval.decoding.difference_hash import EMPTY_HASH
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.records import Image, Match, ModelRecord
@@ -91,7 +91,7 @@ def groups(
     order.sort(key=lambda row: _worth(images[int(ids[row])], there.files[int(ids[row])]))
     names = ids[order].tolist()
     held = catalog.images.difference_hashes(names)
-    hashes = packed([held.get(id, NOTHING) for id in names])
+    hashes = packed([held.get(id, EMPTY_HASH) for id in names])
     found = (
         [(names[row], score) for row, score in star]
         for star in stars(vectors[order], hashes, nearness)

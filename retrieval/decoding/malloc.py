@@ -9,11 +9,11 @@ for processes that run for days, such as `retrieve watch`, nor for other people'
 import ctypes
 from collections.abc import Callable
 
-OF_A_WORKER = 64 << 20  # bytes; with 8 MB a HEIC takes a twelfth longer
-OF_A_RUN = 1 << 30  # for the intermediate results of a micro-batch
+WORKER_KEEPS_BYTES = 64 << 20  # with 8 MB a HEIC takes a twelfth longer
+RUN_KEEPS_BYTES = 1 << 30  # for the intermediate results of a micro-batch
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the options' numbers, of its malloc.h
-ARENAS = 2  # shared by the threads of a server
+MAX_ARENAS = 2  # shared by the threads of a server
 OLD_MAX_THRESHOLD = 32 << 20  # of MMAP_THRESHOLD, in older versions
 
 
@@ -38,7 +38,7 @@ def share() -> None:
     there may be eight for each processor. Under mixed load that takes a quarter more memory.
     """
     if (set_option := _option()) is not None:
-        set_option(ARENA_MAX, ARENAS)
+        set_option(ARENA_MAX, MAX_ARENAS)
 
 
 def _option() -> Callable[[int, int], int] | None:

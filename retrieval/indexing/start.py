@@ -16,7 +16,7 @@ from retrieval.records import Progress, Summary
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
-    from retrieval.vectors.hubness import Bank
+    from retrieval.vectors.hubness import QueryBank
 
 Steps = Generator[Progress | Summary, None, None]
 
@@ -30,10 +30,10 @@ def run(
 ) -> Summary:
     """Bring the catalog up to date with `paths`, to the end. Raises Interrupted on Ctrl-C."""
 
-    def bank() -> "Bank":
-        from retrieval.vectors.hubness import Bank
+    def query_bank() -> "QueryBank":
+        from retrieval.vectors.hubness import QueryBank
 
-        return Bank.of(model)
+        return QueryBank.of(model)
 
     quick = QuickStart(most_in_numpy(model), partial(in_numpy, model))
     steps = index(
@@ -47,7 +47,7 @@ def run(
         workers=options.workers,
         batch_size=options.batch_size,
         max_pixels=options.max_pixels,
-        bank=bank,
+        query_bank=query_bank,
     )
     summary = _finished(steps, progress)
     if summary.interrupted:

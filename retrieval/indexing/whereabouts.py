@@ -15,8 +15,10 @@ from retrieval.exclusions import is_within
 from retrieval.paths import place
 from retrieval.records import Root
 
-SAMPLE = 100  # pictures of a folder that is missing, whose whereabouts are looked for each time
-SHARE = 0.5  # of a folder's pictures that have to be in another, so that it is said
+SAMPLED_PICTURES = (
+    100  # pictures of a folder that is missing, whose whereabouts are looked for each time
+)
+MIN_SHARE_FOUND = 0.5  # of a folder's pictures that have to be in another, so that it is said
 
 Place = tuple[int, bytes]  # root id, path relative to it
 
@@ -82,7 +84,9 @@ def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
     """Where most of some pictures of a folder that is gone are as well, at the same names."""
     condition, values = under(inside)
     some = f"SELECT DISTINCT image_id FROM files WHERE root_id = ? AND {condition} LIMIT ?"
-    ids = [id for (id,) in catalog.rows(some, (root.id, *values, SAMPLE)) if id is not None]
+    ids = [
+        id for (id,) in catalog.rows(some, (root.id, *values, SAMPLED_PICTURES)) if id is not None
+    ]
     roots = {each.id: each for each in catalog.roots()}
     first_gone, gone = _Gone(roots), (root.id, inside)
     goals = Counter[bytes]()
@@ -91,7 +95,7 @@ def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
         here = [_absolute(roots, at) for at in places if first_gone(at) is None]
         goals.update({goal[: -len(rest)] for rest in rests for goal in here if goal.endswith(rest)})
     [(new, found)] = goals.most_common(1) or [(b"", 0)]
-    return Path(os.fsdecode(new or b"/")) if found and found >= SHARE * len(ids) else None
+    return Path(os.fsdecode(new or b"/")) if found and found >= MIN_SHARE_FOUND * len(ids) else None
 
 
 def _of_votes(
@@ -101,7 +105,7 @@ def _of_votes(
         old = place(roots[root_id].path, inside)
         known = len(catalog.places.ids_under(old))
         [(new, found)] = goals.most_common(1)
-        if found >= SHARE * known:
+        if found >= MIN_SHARE_FOUND * known:
             yield Moved(old, Path(os.fsdecode(new or b"/")), found, known)
 
 

@@ -23,7 +23,7 @@ from retrieval.search.relevance import (
     calibration_of,
     why_silent,
 )
-from retrieval.vectors.hubness import SHARE, is_measured
+from retrieval.vectors.hubness import HUBNESS_WEIGHT, is_measured
 from retrieval.vectors.nearest import Hit, Searcher
 
 DEEP = 1_000  # hits among which those are looked for that reach a least score or relevance
@@ -73,7 +73,7 @@ class Judge(NamedTuple):
         if not first:
             return cls(curve, among, 0.0, 0.0)
         cosines = np.array([hit.score for hit in first])
-        evidence = curve.evidence(cosines, np.array([hit.pull for hit in first]))
+        evidence = curve.evidence(cosines, np.array([hit.hubness for hit in first]))
         return cls(curve, among, float(evidence), _left(first[0]))
 
     def relevance(self, hit: Hit) -> float:
@@ -82,13 +82,17 @@ class Judge(NamedTuple):
 
 
 def _left(hit: Hit) -> float:
-    return hit.score - SHARE * hit.pull
+    return hit.score - HUBNESS_WEIGHT * hit.hubness
 
 
 def _hubness_weight(query: Query, rank: Rank) -> float:
     """How much of a picture's hubness is subtracted: sentences measured it, for words alone."""
     parts = [term.of for term in query.terms] if isinstance(query, Mix) else [query]
-    return SHARE if rank == "relevance" and all(isinstance(one, Words) for one in parts) else 0.0
+    return (
+        HUBNESS_WEIGHT
+        if rank == "relevance" and all(isinstance(one, Words) for one in parts)
+        else 0.0
+    )
 
 
 def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:

@@ -16,7 +16,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.decoding.content import digest_of_file
 from retrieval.paths import NO_LINKS
 from retrieval.records import Image
-from retrieval.web.thumbnails import CHANGED
+from retrieval.web.thumbnails import FILE_CHANGED
 
 HEAD_BYTES = 16  # enough to recognise a format
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | NO_LINKS
@@ -62,7 +62,7 @@ def opened(catalog: Catalog, image: Image, path: Path) -> int:
         if not stat.S_ISREG(status.st_mode):
             raise Changed("it is no longer a regular file")
         if not (catalog.places.is_as_indexed(path, status) or _is_same(catalog, image, descriptor)):
-            raise Changed(CHANGED)
+            raise Changed(FILE_CHANGED)
         begins_so = HEADS.get(image.format, _starts(b""))
         if not begins_so(_head(descriptor)):
             raise Changed(f"it is no longer {image.format}; run `retrieve index` to update")

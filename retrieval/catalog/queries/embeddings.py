@@ -56,7 +56,7 @@ class Embeddings:
     def measured(
         self, model_id: int, after: int = 0, batch: int = 2_500
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]]]:
-        """As `vectors`, with the pull (n,) of each; 0 for those that were not measured."""
+        """As `vectors`, with the hubness (n,) of each; 0 for those that were not measured."""
         page = (
             "SELECT image_id, vector, ifnull(bank_mean + bank_deviation, 0) FROM embeddings "
             "WHERE model_id = ? AND image_id > ? ORDER BY image_id LIMIT ?"
@@ -64,19 +64,19 @@ class Embeddings:
         while rows := self._reader.rows(page, (model_id, after, batch)):
             ids = np.array([id for id, _, _ in rows], np.int64)
             vectors = np.frombuffer(b"".join(vector for _, vector, _ in rows), "<f2")
-            pulls = np.array([pull for _, _, pull in rows], np.float32)
-            yield ids, vectors.reshape(len(ids), -1), pulls
+            hubness = np.array([hubness for _, _, hubness in rows], np.float32)
+            yield ids, vectors.reshape(len(ids), -1), hubness
             after = int(ids[-1])
 
-    def pulls(self, model_id: int, ids: Sequence[int]) -> dict[int, float]:
+    def hubness(self, model_id: int, ids: Sequence[int]) -> dict[int, float]:
         """Mean + deviation of the measured ones among these images."""
-        pulls: dict[int, float] = {}
+        hubness: dict[int, float] = {}
         for chunk in chunks(ids):
-            pulls.update(
+            hubness.update(
                 self._reader.rows(
                     "SELECT image_id, bank_mean + bank_deviation FROM embeddings WHERE "
                     f"model_id = ? AND image_id IN ({marks(chunk)}) AND bank_mean IS NOT NULL",
                     (model_id, *chunk),
                 )
             )
-        return pulls
+        return hubness

@@ -20,7 +20,7 @@ MIN_ROW = 32  # bytes; bounds the number of rows that a file can hold
 Row = tuple[object, ...]
 
 
-def salvage(folder: Path) -> str | None:
+def recover(folder: Path) -> str | None:
     """Return what was done; None if nothing could be read, and nothing was changed.
 
     The damaged file is kept beside the new one. The caller holds the write lock.

@@ -85,7 +85,7 @@ def start_index(
             raise PathNotFound(f"no such file or folder: {path}")
     if lock.underway(site.library.folder):
         raise LibraryBusy("an index run goes on already; wait until it is done")
-    site.runs.start(named)
+    site.index_jobs.start(named)
     return JSON({}, 202)
 
 
@@ -93,7 +93,7 @@ def start_index(
 def stop_index(site: Here, request: Request) -> JSON:
     """Stop the run of this server; what was done is kept."""
     check_owner(request, "stopping an index run")
-    site.runs.stop()
+    site.index_jobs.stop()
     return JSON({}, 202)
 
 
@@ -123,7 +123,7 @@ def standing(site: Site, request: Request) -> schemas.Standing:
         bytes=held.bytes if held else 0,
         roots=roots,
         indexing=cast("schemas.Run", underway._asdict()) if underway else None,
-        last_run=site.runs.last,
+        last_run=site.index_jobs.last,
         version=version,
         version_of_program=retrieval.__version__,
         can_reveal=can_reveal(request),

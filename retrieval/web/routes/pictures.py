@@ -20,7 +20,7 @@ from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.original_file import OpenedFile
 from retrieval.web.schemas import JSON, Number, Picture, errors, listed
 from retrieval.web.state import Here, Site
-from retrieval.web.thumbnails import LARGE, SMALL, Undrawn
+from retrieval.web.thumbnails import LARGE_BOX, SMALL_BOX, NoThumbnail
 
 FOREVER = "private, max-age=31536000, immutable"  # a number always stands for the same bytes
 PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
@@ -64,8 +64,8 @@ async def thumbnail(site: Here, request: Request, id: Number, large: bool = Fals
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     try:
-        webp = await site.thumbnails.of(digest, image.paths, LARGE if large else SMALL)
-    except Undrawn as error:
+        webp = await site.thumbnails.of(digest, image.paths, LARGE_BOX if large else SMALL_BOX)
+    except NoThumbnail as error:
         raise HTTPException(410, f"{image.paths[0]} cannot be shown: {error}") from error
     return Response(webp, media_type="image/webp", headers=headers)
 

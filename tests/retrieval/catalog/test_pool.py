@@ -13,7 +13,7 @@ import pytest
 
 from retrieval.catalog import writing
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.pool import MOST
+from retrieval.catalog.sqlite.pool import MAX_CONNECTIONS
 from retrieval.collection.check import check
 from retrieval.errors import LibraryNotFound
 from retrieval.locate import FILE_NAME
@@ -57,7 +57,7 @@ def test_threads_that_come_and_go_leave_nothing_open(catalog: Catalog) -> None:
     assert len(opened(catalog.folder)) == few <= 4
     for _ in range(10):
         at_once(40, catalog.images.count)
-        assert len(opened(catalog.folder)) <= 2 * MOST + 1
+        assert len(opened(catalog.folder)) <= 2 * MAX_CONNECTIONS + 1
     catalog.close()
     assert opened(catalog.folder) == []
 

@@ -108,7 +108,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Album]:
     (folder / "pictures").mkdir()
     album = Album(folder)
     with closing(album.catalog), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_store, "SMALL", 0)  # bytes: no index file is too small to be used
+        patch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # no index file is too small to be used
         yield album
 
 

@@ -88,11 +88,11 @@ def test_what_is_in_the_table() -> None:
 
 
 def test_hits_that_come_near_the_first_speak_for_it() -> None:
-    soft, pulls = CURVE._replace(sharpness=20.0), np.full(3, 0.2)
+    soft, hubness = CURVE._replace(sharpness=20.0), np.full(3, 0.2)
     for curve in (CURVE, soft):
-        alone = curve.evidence(np.array([0.4, -1.0, -1.0]), pulls)
+        alone = curve.evidence(np.array([0.4, -1.0, -1.0]), hubness)
         assert alone == pytest.approx(0.4 - 0.5 * 0.2, abs=1e-6)
-        assert alone < curve.evidence(np.array([0.4, 0.39, 0.1]), pulls)
+        assert alone < curve.evidence(np.array([0.4, 0.39, 0.1]), hubness)
     close = np.array([[0.4, 0.39, 0.38], [0.4, 0.3, 0.3]])
     assert np.diff(soft.evidence(close, np.zeros((2, 3)))) < -0.01
     assert CURVE.evidence(close, np.zeros((2, 3)))[1] == pytest.approx(0.4, abs=1e-4)
@@ -117,8 +117,8 @@ def test_the_measures() -> None:
 def test_a_curve_is_found_again() -> None:
     generator = np.random.default_rng(0)
     cosines = generator.normal(0.2, 0.05, (20_000, 1)).astype(np.float32)
-    pulls = generator.normal(0, 0.05, (20_000, 1)).astype(np.float32)
-    asked = measured.Asked(cosines[:, 0], cosines, pulls, np.ones(20_000, np.bool_), 50)
+    hubness = generator.normal(0, 0.05, (20_000, 1)).astype(np.float32)
+    asked = measured.Asked(cosines[:, 0], cosines, hubness, np.ones(20_000, np.bool_), 50)
     there = generator.random(20_000) < asked.chances(CURVE)
     curve = measured.fitted([replace(asked, is_there=there)])
     assert curve.slope == pytest.approx(70, rel=0.1) and curve.share == 0.5
@@ -149,7 +149,7 @@ def half(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         lefts = sorted(hit.score for hit in library.search("x", 100, rank="cosine"))
     curve = Calibration(0.0, 1e6, 40.0, 0.0, -40.0 * (lefts[5] + lefts[6]) / 2)
     monkeypatch.setattr("retrieval.search.answer.calibration_of", lambda model: curve)
-    monkeypatch.setattr("retrieval.search.answer.SHARE", 0.0)
+    monkeypatch.setattr("retrieval.search.answer.HUBNESS_WEIGHT", 0.0)
     with Library.open("photos") as library:
         return [match.relevance or 0.0 for match in library.search("x", 100)]
 

@@ -61,7 +61,7 @@ def test_a_run_that_fails_says_why(home: Path, indexed: Path, models: Models) ->
     site = Site(library)
     for client in asked(site):
         client.post("/api/index", json={"paths": [str(indexed / "small")]})
-        eventually(lambda: "is damaged" in (site.runs.last or ""))
+        eventually(lambda: "is damaged" in (site.index_jobs.last or ""))
 
 
 def test_a_run_elsewhere_is_seen(client: TestClient, site: Site) -> None:

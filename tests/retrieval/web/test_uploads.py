@@ -156,7 +156,7 @@ def test_what_a_killed_server_left_is_swept(
 def test_the_latest_are_kept(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setattr(upload_store, "MOST", 2)
+    monkeypatch.setattr(upload_store, "MAX_UPLOADS", 2)
     data = paint(home / "new.png", "red", 99).read_bytes()
     first, *last = (client.post("/api/uploads", content=data).json()["key"] for _ in range(3))
     assert client.get("/api/search", params={"q": f"upload:{first}"}).status_code == 400
