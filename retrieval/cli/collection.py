@@ -43,7 +43,7 @@ def duplicates(
     retrieve duplicates --in ~/Pictures/2023
     retrieve duplicates --threshold 1 -0 | xargs -0r ls -l
     """
-    from retrieval.collection.duplicates import paths_to_spare
+    from retrieval.collection.duplicates import redundant_paths
     from retrieval.output import json_forms, report
     from retrieval.output.captions import copies
     from retrieval.output.json_forms import json_array
@@ -55,9 +55,9 @@ def duplicates(
         click.echo(report.of_left_out(found.left_out), err=True)
     text: str | bytes
     if null or form == "paths":
-        text = paths_of(paths_to_spare(found), end=b"\0" if null else b"\n")
+        text = paths_of(redundant_paths(found), end=b"\0" if null else b"\n")
     elif form == "json":
-        text = json_array([json_forms.group_object(group) for group in found])
+        text = json_array([json_forms.group_object(group, found.sizes) for group in found])
     else:
         text = report.of_groups(found)
     show(context, text, [copies(group) for group in found])

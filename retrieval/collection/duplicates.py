@@ -56,8 +56,9 @@ class Group:
 class Groups(list[Group]):
     """In the order of the paths of those to keep."""
 
-    def __init__(self, groups: Iterable[Group], left_out: int) -> None:
+    def __init__(self, groups: Iterable[Group], sizes: Mapping[int, int], left_out: int) -> None:
         super().__init__(sorted(groups, key=lambda group: group.kept.path))
+        self.sizes = sizes  # bytes of each image's file, by the number of the image
         self.left_out = left_out  # files that are missing, or changed since they were indexed
 
 
@@ -107,7 +108,7 @@ def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
     return _groups(catalog, [[(id, 1.0)] for id in there.files], there)
 
 
-def paths_to_spare(found: Sequence[Group]) -> list[Path]:
+def redundant_paths(found: Sequence[Group]) -> list[Path]:
     """All but the one to keep of each group."""
     return [match.path for group in found for match in group.others]
 
@@ -148,7 +149,8 @@ def _groups(
     )
     built = [_group(members, files, least) for members in alive if members]
     left_out = there.left_out + sum(len(there.files[id]) - len(files[id]) for id in {*ids})
-    return Groups((group for group in built if group and group.others), left_out)
+    found_again = (group for group in built if group and group.others)
+    return Groups(found_again, catalog.files.bytes_of(ids), left_out)
 
 
 def _group(

@@ -13,12 +13,14 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
+from retrieval.catalog.selection import first_in
 from retrieval.decoding.formats import media_type
-from retrieval.records import Image, Shot
+from retrieval.output.json_forms import details_object
+from retrieval.records import Image
 from retrieval.web import original_file
 from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.original_file import OpenedFile
-from retrieval.web.schemas import JSON, Number, Picture, errors, listed
+from retrieval.web.schemas import JSON, Number, PictureDetails, errors
 from retrieval.web.state import Here, Site
 from retrieval.web.thumbnails import LARGE_BOX, SMALL_BOX, NoThumbnail
 
@@ -28,27 +30,13 @@ PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The pi
 router = APIRouter(prefix="/pictures/{id}")
 
 
-@router.get("", response_model=Picture, responses=errors(404, 503))
+@router.get("", response_model=PictureDetails, responses=errors(404, 503))
 def picture(site: Here, id: Number) -> JSON:
     """All that is known of it."""
     image = known(site, id)
-    shot = image.shot or Shot()
-    return JSON(
-        Picture(
-            **listed(image),
-            modified_at=image.modified_at.isoformat() if image.modified_at else None,
-            size=site.library.catalog.files.bytes_of([id]).get(id),
-            camera=shot.camera,
-            lens=shot.lens,
-            latitude=shot.latitude,
-            longitude=shot.longitude,
-            exposure=shot.exposure,
-            aperture=shot.aperture,
-            iso=shot.iso,
-            focal_length=shot.focal_length,
-            exists=file_of(image) is not None,
-        )
-    )
+    size = site.library.catalog.files.bytes_of([id]).get(id)
+    exists = file_of(image) is not None
+    return JSON(details_object(image, first_in(image.paths), size, exists))
 
 
 @router.get(

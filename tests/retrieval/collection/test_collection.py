@@ -67,7 +67,7 @@ def test_the_command_says_the_same_and_deletes_nothing(doubled: Path) -> None:
         found = library.duplicates(0.999)
     before = sorted(doubled.rglob("*.*"))
     said = json.loads(typed("duplicates", "--threshold", 0.999, "--json"))
-    assert [each["keep"] for each in said] == [str(group.kept.path) for group in found]
+    assert [each["keep"]["path"] for each in said] == [str(group.kept.path) for group in found]
     others = [[str(match.path) for match in group.others] for group in found]
     assert [[one["path"] for one in each["others"]] for each in said] == others
     spare = typed("duplicates", "--threshold", 0.999, "--paths").decode().splitlines()

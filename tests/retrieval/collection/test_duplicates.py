@@ -191,7 +191,7 @@ def test_whoever_deletes_what_is_redundant_loses_nothing(
     situation(base)
     before = held(base)
     found = json.loads(typed("duplicates", "--threshold", 1, "--json"))
-    kept = [Path(group["keep"]) for group in found]
+    kept = [Path(group["keep"]["path"]) for group in found]
     spare = redundant()
     for path in [*kept, *spare]:
         assert path.is_file() and not path.is_symlink()
@@ -438,8 +438,8 @@ def test_an_original_is_kept_before_what_was_saved_from_it(base: Path) -> None:
     photo.save(base / "a.jpg", quality=94)
     index(base)
     found = json.loads(typed("duplicates", "--threshold", 0.99, "--json"))
-    group = next(each for each in found if each["keep"].endswith(".jpg"))
-    assert group["keep"] == str(base / "photos/original.jpg")
+    group = next(each for each in found if each["keep"]["path"].endswith(".jpg"))
+    assert group["keep"]["path"] == str(base / "photos/original.jpg")
 
 
 # -- near copies ---------------------------------------------------------------------------------
@@ -509,7 +509,7 @@ def test_a_grey_copy_is_found_where_vectors_are_far(
     monkeypatch.setattr(Nearness, "of", lambda _: Nearness(2.0, 2.0, -1.0))  # hashes alone
     [group] = json.loads(typed("duplicates", "--json"))
     [other] = group["others"]
-    assert group["keep"] == str(base / "photos/3.png")
+    assert group["keep"]["path"] == str(base / "photos/3.png")
     assert (other["path"], other["by"]) == (str(base / "grey.jpg"), "hash")
     assert typed("duplicates").decode().splitlines()[1].startswith("alike\t120x90\t")
     said = json.loads(typed("duplicates", "--json", "--threshold", 0.999999))

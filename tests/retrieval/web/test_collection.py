@@ -23,7 +23,7 @@ def test_status_is_that_of_the_command_line(client: TestClient) -> None:
     expected, held = json.loads(shown.stdout), client.get("/api/status").json()
     for key in ("library", "model", "files", "images", "embedded", "failures", "bytes", "indexing"):
         assert held[key] == expected[key], key
-    assert [root["mounted"] for root in held["roots"]] == [True]
+    assert [root["present"] for root in held["roots"]] == [True]
     assert held["can_index"] and not held["allow_url"] and held["indexing"] is None
 
 
