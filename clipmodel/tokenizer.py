@@ -7,7 +7,7 @@ the standard library's `re` splits it as `regex` does (both are tested).
 import gzip
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,14 @@ _ASCII_WORDS = re.compile(_WORDS.format(letters="[a-z]", number="[0-9]", other="
 
 class TextTooLong(ValueError):
     """A text has more tokens than the context holds."""
+
+    @classmethod
+    def of(cls, text: str, tokens: int, context_length: int) -> "TextTooLong":
+        shown = text if len(text) <= 60 else text[:59] + "…"
+        return cls(
+            f"{shown!r} has {tokens} tokens; the context has {context_length}, two of "
+            f"them for start and end; shorten it or pass truncate=True"
+        )
 
 
 class Tokenizer:
@@ -128,13 +136,14 @@ def token_ids(
     for row, text in zip(rows, batch, strict=True):
         tokens = tokenizer.encode_start(text, room) if truncate else tokenizer.encode(text)
         if len(tokens) > room:
-            shown = text if len(text) <= 60 else text[:59] + "…"
-            raise TextTooLong(
-                f"{shown!r} has {len(tokens)} tokens; the context has {context_length}, two of "
-                f"them for start and end; shorten it or pass truncate=True"
-            )
+            raise TextTooLong.of(text, len(tokens), context_length)
         row[: len(tokens) + 2] = [START, *tokens, END]
     return rows
+
+
+def of_folder(folder: Path) -> Callable[[Sequence[str], int, bool], NDArray[np.int64]]:
+    """Return `token_ids`: every model of CLIP's family has this tokenizer."""
+    return token_ids
 
 
 def vocabulary() -> dict[str, int]:

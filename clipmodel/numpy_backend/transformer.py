@@ -37,10 +37,10 @@ def product(x: Floats, matrix: Floats) -> Floats:
     return flat.reshape(*x.shape[:-1], -1)
 
 
-def layer_norm(x: Floats, weights: Weights, name: str) -> Floats:
+def layer_norm(x: Floats, weights: Weights, name: str, epsilon: float = 1e-5) -> Floats:
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
-    scaled: Floats = centred / np.sqrt(variance + np.float32(1e-5))
+    scaled: Floats = centred / np.sqrt(variance + np.float32(epsilon))
     return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 

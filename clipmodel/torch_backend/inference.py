@@ -33,7 +33,7 @@ def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     return Normalised(tower, setup)
 
 
-def quick_resnet(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
+def quick_convolutions(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     """Fold the batch norms into the convolutions, which are faster with channels last."""
     fold_norms(tower)
     return Normalised(tower.to(memory_format=torch.channels_last), setup)
