@@ -40,15 +40,20 @@ class Weights:
         """Return some rows of a matrix (R, C), (*places.shape, C); no others are read."""
         return self._converted(name, places)
 
+    def integers(self, name: str) -> tuple[NDArray[np.int8], Floats] | None:
+        """Return a matrix and the scale of its rows, unless it is held as floats."""
+        held = self._held[name]
+        if held.dtype != np.int8:
+            return None
+        return held, self._scales[name].astype(np.float32)
+
     def raw(self, name: str) -> NDArray[Any]:
         """Return a weight in the file's own type."""
         return self._held[name]
 
     def _converted(self, name: str, rows: NDArray[np.int64] | slice) -> Floats:
-        held, scale = self._held[name], self._scales.get(name)
-        if held.ndim == 0:
-            return held.astype(np.float32)
-        converted = held[rows].astype(np.float32)
-        if held.dtype == np.int8 and scale is not None:
-            converted *= scale[rows].astype(np.float32)[..., None]
+        held = self._held[name]
+        converted: Floats = (held[rows] if held.ndim else held).astype(np.float32)
+        if held.dtype == np.int8:
+            converted *= self._scales[name][rows].astype(np.float32)[..., None]
         return converted

@@ -24,9 +24,9 @@ class SameConv2d(nn.Conv2d):
         side, stride = self.kernel_size[0], self.stride[0]
         down, across = (same_padding(length, side, stride) for length in x.shape[2:])
         if down[0] == down[1] == across[0] == across[1]:
-            return F.conv2d(x, self.weight, None, stride, down[0], groups=self.groups)
+            return F.conv2d(x, self.weight, self.bias, stride, down[0], groups=self.groups)
         padded = F.pad(x, (*across, *down))
-        return F.conv2d(padded, self.weight, None, stride, groups=self.groups)
+        return F.conv2d(padded, self.weight, self.bias, stride, groups=self.groups)
 
 
 def same_padding(length: int, side: int, stride: int) -> tuple[int, int]:

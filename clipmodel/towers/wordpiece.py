@@ -24,7 +24,7 @@ PADDING, START, END, UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
 _SPECIAL = re.compile(r"(\[(?:UNK|CLS|SEP|MASK)\])")  # [PAD] in a text would end it
 _ASCII_WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_IDEOGRAPHS = re.compile(
+_IDEOGRAPHS = (  # compiled where a text has more than ASCII
     "([\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f])"
 )
@@ -106,12 +106,12 @@ def check_vocabulary(config: BertConfig, beside: Mapping[str, Path]) -> None:
 def read_pieces(file: Path) -> list[str]:
     """Return the pieces of a vocabulary in the order of their ids. Raises CheckpointError."""
     try:
-        pieces = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        pieces = file.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except OSError as error:
         raise cannot_read(file, error) from error
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{file} is damaged: {error}") from error
-    if pieces[0] != PADDING or not {START, END, UNKNOWN}.issubset(pieces):
+    if pieces[0] != PADDING or not all(piece in pieces for piece in (UNKNOWN, START, END)):
         raise CheckpointError(
             f"{file} is not a vocabulary of BERT's: {PADDING} must be its first line, and "
             f"{START}, {END} and {UNKNOWN} among the others"
@@ -127,7 +127,7 @@ def _words(text: str) -> list[str]:
 
 def _of_any_script(text: str) -> list[str]:
     kept = "".join(_cleaned(text))
-    spaced = _IDEOGRAPHS.sub(r" \1 ", kept)
+    spaced = re.sub(_IDEOGRAPHS, r" \1 ", kept)
     bare = (c for c in unicodedata.normalize("NFD", spaced) if unicodedata.category(c) != "Mn")
     lowered = "".join(c.lower() for c in bare)  # one by one: σ at the end of a word stays σ
     return "".join(f" {c} " if _is_punctuation(c) else c for c in lowered).split()
