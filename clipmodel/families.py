@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from clipmodel.shapes import Shapes
     from clipmodel.torch_backend.inference import Setup
 
+    Tokenize = Callable[[Sequence[str], int, bool], NDArray[np.int64]]
+    """(texts, L, truncate) -> (B, L) token ids, zeros after the end; see tokenizer.token_ids."""
     Tensors = Mapping[str, torch.Tensor]
 
 Config = TypeVar("Config", bound=ImageTowerConfig | TextTowerConfig)
@@ -77,8 +79,7 @@ class TextFamily(Family[TextTowerConfig]):
 
     # (weights, config) -> a function from (B, L) ids, none of them padding, to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[NDArray[np.int64]], Floats]]"
-    # model folder -> a function from (texts, L, truncate) to (B, L) ids, zeros after the end
-    tokenizer: "Callable[[Path], Callable[[Sequence[str], int, bool], NDArray[np.int64]]]"
+    tokenizer: "Callable[[Path], Tokenize]"  # of a model folder
     # (config, files beside the weights): raises CheckpointError for another tokenizer's model
     check_vocabulary: "Callable[[Any, Mapping[str, Path]], None]"
     embed_dim: "Callable[[Tensors], int]"  # D, from weights under our names

@@ -27,6 +27,8 @@ from clipmodel.quantised import SCALE, quantised
 if TYPE_CHECKING:
     import torch
 
+    from clipmodel.families import Tokenize
+
 CONFIG, VISION, TEXT = "config.json", "vision.safetensors", "text.safetensors"
 BUNDLED = Path(__file__).parent / "weights"  # models that are installed with this package
 MAX_HEADER_BYTES = 100_000_000  # bytes, as the safetensors format has it
@@ -69,6 +71,13 @@ class ModelFolder:
             if not (path / name).is_file():
                 raise CheckpointError(f"{path} is not a model folder: it has no {name}")
         return cls(path, str(held["name"]), str(held["digest"]), config)
+
+    def tokenizer(self) -> "Tokenize":
+        """Return the text family's: (texts, L, truncate) -> (B, L) token ids, zeros after the end.
+
+        Raises CheckpointError.
+        """
+        return text_family(self.config.text).tokenizer(self.path)
 
     @property
     def is_bundled(self) -> bool:

@@ -7,13 +7,16 @@ the standard library's `re` splits it as `regex` does (both are tested).
 import gzip
 import heapq
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from clipmodel.families import Tokenize
 
 MERGES = 49152 - 256 - 2  # lines of the table that OpenAI's vocabulary uses
 START, END = 49406, 49407
@@ -141,7 +144,7 @@ def token_ids(
     return rows
 
 
-def of_folder(folder: Path) -> Callable[[Sequence[str], int, bool], NDArray[np.int64]]:
+def of_folder(folder: Path) -> "Tokenize":
     """Return `token_ids`: every model of CLIP's family has this tokenizer."""
     return token_ids
 

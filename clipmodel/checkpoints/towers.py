@@ -84,7 +84,7 @@ def efficientnet(weights: Weights, settings: Settings) -> EfficientNetConfig:
         config = efficientnet_lite(number, image_size=settings.image_size, projection=projection)
         if of_efficientnet(config, dim) == held:
             return config
-    raise CheckpointError("layout not supported: its image tower is none of EfficientNet-Lite's")
+    raise CheckpointError("layout not supported: its tower has none of EfficientNet-Lite's sizes")
 
 
 def bert(weights: Weights, settings: Settings) -> BertConfig:

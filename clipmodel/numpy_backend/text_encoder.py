@@ -28,7 +28,7 @@ class TextEncoder:
         self.config = config.text
         self._dim = config.embed_dim
         family = text_family(config.text)
-        self._token_ids = family.tokenizer(folder.path)
+        self._token_ids = folder.tokenizer()
         shapes = family.shapes(config.text, config.embed_dim) | {"logit_scale": ()}
         self._weights = Weights(folder.text_file, "text.", shapes)
         self._tower = family.numpy(self._weights, config.text)

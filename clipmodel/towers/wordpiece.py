@@ -6,9 +6,10 @@ into the longest pieces that the vocabulary holds. Plain ASCII needs no table of
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from clipmodel.config import BertConfig
 from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong
+
+if TYPE_CHECKING:
+    from clipmodel.families import Tokenize
 
 VOCABULARY = "vocab.txt"  # in a model folder: a piece a line, its id the number of the line
 MAX_WORD = 100  # characters; a longer word is unknown
@@ -87,7 +91,7 @@ class WordPieces:
         return tuple(ids)
 
 
-def of_folder(folder: Path) -> Callable[[Sequence[str], int, bool], NDArray[np.int64]]:
+def of_folder(folder: Path) -> "Tokenize":
     """Return `token_ids` of the vocabulary in a model folder. Raises CheckpointError."""
     return WordPieces(read_pieces(folder / VOCABULARY)).token_ids
 
