@@ -36,9 +36,9 @@ class Found(NamedTuple):
     inode: int
 
 
-MOST = (1 << 63) - 1  # the largest integer of a catalog
-LEAST = -MOST
-NEVER = LEAST - 1  # in place of a file's time: no file has it, so it counts as changed
+MAX_INTEGER = (1 << 63) - 1  # the largest integer of a catalog
+MIN_INTEGER = -MAX_INTEGER
+NO_MTIME = MIN_INTEGER - 1  # in place of a file's time: no file has it, so it counts as changed
 
 
 def found_at(path: bytes, status: os.stat_result) -> Found:
@@ -48,10 +48,11 @@ def found_at(path: bytes, status: os.stat_result) -> Found:
     numbers of 64 bits without a sign, or of 128.
     """
     mtime_ns, ctime_ns, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    if not (LEAST <= mtime_ns <= MOST and LEAST <= ctime_ns <= MOST and inode <= MOST):
-        mtime_ns = min(max(mtime_ns, LEAST), MOST)
-        ctime_ns = min(max(ctime_ns, LEAST), MOST)
-        inode = (inode - NEVER) % (1 << 64) + NEVER  # the same 64 bits, with a sign
+    times = mtime_ns, ctime_ns
+    if not (MIN_INTEGER <= min(times) and max(*times, inode) <= MAX_INTEGER):
+        mtime_ns = min(max(mtime_ns, MIN_INTEGER), MAX_INTEGER)
+        ctime_ns = min(max(ctime_ns, MIN_INTEGER), MAX_INTEGER)
+        inode = (inode - NO_MTIME) % (1 << 64) + NO_MTIME  # the same 64 bits, with a sign
     return Found(path, status.st_size, mtime_ns, ctime_ns, inode)
 
 
@@ -145,7 +146,7 @@ class Vectors:
 
     model_id: int
     of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
-    standings: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,)
+    hubness: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class ModelRecord:
     digest: str
     dim: int
     precision: str  # the coarsest that some of its vectors were encoded in: "fp32", "bf16", ...
-    bank: str | None = None  # the sentences that all its vectors were measured with (hubness.py)
+    bank: str | None = None  # the query bank that all its vectors were measured with
 
 
 @dataclass(frozen=True, slots=True)

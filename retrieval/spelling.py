@@ -1,5 +1,5 @@
-"""How names are spelled. A file system that is blind to case, or to Unicode's forms, finds a file
-by spellings that no folder lists; such an alias is no file of its own.
+"""Aliases of file names. A file system that ignores case, or the difference between Unicode's
+normal forms, finds a file by spellings that no folder lists; such an alias is not another file.
 """
 
 import os
@@ -13,7 +13,9 @@ def folded(path: bytes) -> str:
 
 
 def respelled(path: Path, like: Path) -> Path:
-    """`path`, spelled as `like` where it lies at or below it and only that name is listed."""
+    """Return `path` with its beginning spelled as `like`, if both name one folder and only the
+    spelling of `like` is listed; otherwise `path` itself.
+    """
     head, rest = Path(*path.parts[: len(like.parts)]), path.parts[len(like.parts) :]
     if head == like or folded(os.fsencode(head)) != folded(os.fsencode(like)):
         return path
@@ -23,21 +25,21 @@ def respelled(path: Path, like: Path) -> Path:
 
 
 def is_alias(path: Path, listings: "Listings") -> bool:
-    """Whether folders list an absolute path under another spelling alone."""
+    """Return whether an absolute path is listed only under another spelling."""
     anchor = os.fsencode(path.anchor)
     return listings.is_alias(anchor, os.fsencode(path)[len(anchor) :])
 
 
 class Listings:
-    """What folders list, each read once."""
+    """The names that folders list; each folder is read once."""
 
     def __init__(self) -> None:
         self._listed: dict[bytes, frozenset[bytes]] = {}
         self._folded: dict[bytes, frozenset[str]] = {}
 
     def is_alias(self, root: bytes, path: bytes) -> bool:
-        """Whether a part of `path`, which is relative to `root`, is listed in its folder under
-        another spelling alone. A folder that cannot be listed tells nothing.
+        """Return whether a part of `path`, relative to `root`, is listed only under another
+        spelling. Folders that cannot be listed are taken to list it.
         """
         folder = root
         for name in path.split(b"/"):

@@ -32,7 +32,7 @@ def version(catalog: Catalog) -> int:
     counted = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'images'), count(*) FROM files"
     [(last, files)] = catalog.rows(counted)
     model = catalog.current_model()
-    embedded = catalog.embedded(model.id) if model else 0
+    embedded = catalog.embeddings.count(model.id) if model else 0
     return zlib.crc32(repr((last, files, embedded, model and model.id)).encode())
 
 

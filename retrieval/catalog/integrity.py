@@ -11,7 +11,7 @@ import numpy as np
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import chunks, connect, marks
-from retrieval.catalog.sqlite.recover import salvage
+from retrieval.catalog.sqlite.recover import recover
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 
@@ -52,7 +52,7 @@ def of_catalog(catalog: Catalog) -> Iterator[Fault]:
 
 
 def damaged(said: str) -> Fault:
-    return Fault(f"{FILE_NAME} is damaged: {said}", salvage)
+    return Fault(f"{FILE_NAME} is damaged: {said}", recover)
 
 
 def _make_tables(folder: Path) -> str:

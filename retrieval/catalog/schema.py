@@ -103,7 +103,7 @@ class FileRow(Base):
 
 
 class EmbeddingRow(Base):
-    """A vector: float16, little-endian, unit L2 norm; and how it stands to a bank of sentences.
+    """A vector: float16, little-endian, unit L2 norm; and how it stands to a query bank.
 
     The key is an index of its own, beside the rows, so that counting reads no blobs. The image
     comes first in it, so that an image that goes finds its embeddings.
@@ -124,7 +124,7 @@ class EmbeddingRow(Base):
 
 
 def to_2(connection: Connection) -> None:
-    """Room for EXIF and for standings; the next index run fills it in."""
+    """Room for EXIF and for hubness; the next index run fills it in."""
     Base.metadata.create_all(connection, [Base.metadata.tables["shots"]])
     connection.execute(text("ALTER TABLE models ADD COLUMN bank VARCHAR"))
     connection.execute(text("ALTER TABLE embeddings ADD COLUMN bank_mean FLOAT"))

@@ -39,7 +39,7 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
     Sorted. Raises PathNotFound.
     """
     path = _path(folder)
-    ids = catalog.ids_under(path)
+    ids = catalog.places.ids_under(path)
     if not len(ids) and isinstance(folder, str):
         ids = _ids_in_named(catalog, folder)
     if not len(ids):

@@ -18,7 +18,7 @@ from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, 
 from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained
 from retrieval.records import FileState, Found, ModelRecord, NewImage, Shot, Vectors
 
-Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
+Hubness = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
 
 def record(
@@ -119,11 +119,11 @@ def switch_model(catalog: Catalog, model: ModelRecord) -> None:
         connection.execute(update(ModelRow).values(is_current=True))
 
 
-def measure(catalog: Catalog, model: ModelRecord, standings: Standings) -> None:
-    """How these images (by id) stand to a bank of sentences, by this model."""
+def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
+    """How these images (by id) stand to a query bank, by this model."""
     rows = [
         {"image": id, "mean": float(mean), "deviation": float(deviation)}
-        for id, (mean, deviation) in standings.items()
+        for id, (mean, deviation) in hubness.items()
     ]
     measured = update(EmbeddingRow).where(
         (EmbeddingRow.model_id == model.id) & (EmbeddingRow.image_id == bindparam("image"))
@@ -174,14 +174,14 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
             "model_id": vectors.model_id,
             "image_id": ids[digest],
             "vector": vector.astype("<f2").tobytes(),
-            **_standing(vectors.standings.get(digest)),
+            **_hubness_columns(vectors.hubness.get(digest)),
         }
         for digest, vector in vectors.of.items()
     ]
     connection.execute(insert(EmbeddingRow).on_conflict_do_nothing(), rows)
 
 
-def _standing(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
+def _hubness_columns(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
     mean, deviation = (None, None) if measured is None else map(float, measured)
     return {"bank_mean": mean, "bank_deviation": deviation}
 

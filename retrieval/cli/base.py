@@ -1,4 +1,4 @@
-"""What every command shares: the options before and after its name, and errors as one line."""
+"""Shared by every command: options before and after its name, and errors as one line."""
 
 import errno
 import os
@@ -33,8 +33,8 @@ class Settings:
         return Library.open(self.library)
 
     def open_to_search(self) -> "Library":
-        """Reads the index file from the disk meanwhile, if it is not in memory: for a gigabyte that
-        takes longer than all imports. Where there are several, only the catalog knows which.
+        """Open the library while its index file is read from disk in the background: for a
+        gigabyte that takes longer than all imports. With several, only the catalog knows which.
         """
         from indexes.read_ahead import read_ahead
         from retrieval.locate import INDEX_FILE, library_folder
@@ -46,8 +46,8 @@ class Settings:
 
 
 def open_streams() -> None:
-    """Lead the standard streams that this process was started without nowhere. Else a file of the
-    library gets the number of one, and all that is printed.
+    """Open the standard streams that this process was started without on the null device.
+    Otherwise a library file could get the number of one, and receive everything printed.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -64,15 +64,15 @@ def open_streams() -> None:
 
 
 class PathType(click.Path):
-    """A path; not an empty one, as a variable of the shell that is not set leaves."""
+    """A path that is not empty, as an unset shell variable would leave it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("the path is empty; name a folder or a file", param, ctx)
+            self.fail("the path is empty; give a folder or a file", param, ctx)
         from retrieval.paths import is_nameable
 
         if not is_nameable(value):
-            self.fail(f"{value!r} cannot be the name of a file", param, ctx)
+            self.fail(f"{value!r} is not a valid file name", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -88,13 +88,13 @@ class Failure(click.ClickException):
 
 
 class WrongUse(Failure):
-    """Arguments that make no sense."""
+    """A usage error."""
 
     exit_code = 2
 
 
 class Program(click.Group):
-    """A group of commands in which whatever goes wrong ends as a `Failure`."""
+    """A group of commands that turns every exception into a `Failure`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which they are needed
@@ -106,7 +106,7 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A command that there is; else what would have been one is perhaps a query."""
+        """Find the command; suggest a similar one, or a search, for an unknown name."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             import difflib
@@ -143,7 +143,7 @@ def told_plainly(context: click.Context) -> Iterator[None]:
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--library and --debug, into the `Settings` of the whole call."""
+    """Add --library and --debug, which fill the `Settings` of the call."""
 
     def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value and option.name:
@@ -155,22 +155,22 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         expose_value=False,
         callback=remember,
-        help="Folder of the library ($RETRIEVE_LIBRARY); else the nearest .retrieve/ upwards, else "
-        "your own in the platform's data folder.",
+        help="Use the library in DIR (default: $RETRIEVE_LIBRARY, else the nearest .retrieve/ here "
+        "or in a parent folder, else the platform's data folder).",
     )
     debug = click.option(
         "--debug",
         is_flag=True,
         expose_value=False,
         callback=remember,
-        help="Show where an error comes from.",
+        help="Show the traceback of an error.",
     )
     return library(debug(command))
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[["Progress"], None] | None]:
-    """On a terminal: how many, how fast, how long still."""
+    """Show count, speed and time left on a terminal; yield None elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return

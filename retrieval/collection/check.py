@@ -99,7 +99,7 @@ def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
     from indexes import DamagedIndex, VectorIndex, verify  # FAISS
 
     if not path.exists():
-        return "is missing" if catalog.embedded(model.id) else None
+        return "is missing" if catalog.embeddings.count(model.id) else None
     try:
         index = VectorIndex.open(path)
         verify(path)
@@ -118,7 +118,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
 
     shared, last, other = 0, -1, list[int]()
     for ids, vectors in contents(path):
-        known = catalog.vectors_of(model.id, ids.tolist())
+        known = catalog.embeddings.vectors_of(model.id, ids.tolist())
         pairs = zip(ids.tolist(), vectors[:, : model.dim], strict=True)
         other += [id for id, vector in pairs if id in known and known[id] != vector.tobytes()]
         shared, last = shared + len(known), max(last, *ids.tolist(), -1)
@@ -129,7 +129,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
         said = f"{len(other):,} vectors of {model.name} are not what they were"
         drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
         yield Fault(said, partial(drop_vectors, drop=drop, ids=other))
-    elif lacks := catalog.embedded(model.id, up_to=last) - shared:
+    elif lacks := catalog.embeddings.count(model.id, up_to=last) - shared:
         yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
 
 

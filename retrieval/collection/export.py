@@ -57,8 +57,8 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
         start = file.tell()
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
-        for ids, held in catalog.vectors(model.id):
-            images = catalog.images(ids.tolist())
+        for ids, held in catalog.embeddings.vectors(model.id):
+            images = catalog.images.by_id(ids.tolist())
             known = [int(id) in images for id in ids]
             file.write(_unit(held[known]).tobytes())
             for id in ids[known].tolist():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.decoding.difference_hash import SIDE
+from retrieval.decoding.difference_hash import HASH_SIDE
 
 MEASURED = Path(__file__).with_name("near.json")
 SAME = 2  # bits in which the hashes of a picture and of a smaller or worse copy of it differ
@@ -63,7 +63,7 @@ def packed(hashes: list[bytes]) -> Hashes:
 
 def mirrored(hashes: Hashes) -> Hashes:
     """The hashes of the mirror images: each row from its end, and what was darker is brighter."""
-    rows = hashes.view(np.uint8).reshape(-1, SIDE)
+    rows = hashes.view(np.uint8).reshape(-1, HASH_SIDE)
     turned: Hashes = (~REVERSED[rows]).view(np.uint64).reshape(-1)
     return turned
 

@@ -77,6 +77,11 @@ def status_of(catalog: Catalog) -> Status:
     )
 
 
+def nothing_at(folder: Path) -> Status:
+    """The status where there is no library yet."""
+    return Status(folder, None, Counts(0, 0, 0, 0, {}), (), None, 0, 0, None)
+
+
 def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
     from indexes import DamagedIndex, VectorIndex  # FAISS
 

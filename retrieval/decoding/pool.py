@@ -1,6 +1,6 @@
 """Processes that read, hash and decode files, of which any may die or hang at the cost of one file.
 
-A thread here waits for each worker. One that ends without an answer takes its file with it (the
+A thread here waits for each worker. One that ends without a result takes its file with it (the
 file is recorded as a failure) and is replaced. Workers are started as work comes.
 """
 
@@ -9,24 +9,24 @@ import threading
 from typing import Protocol
 
 from retrieval.decoding.limits import MAX_SECONDS
-from retrieval.decoding.task import Answer, Task, work
+from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.decoding.worker import Processes, Worker, WorkerDied, WorkersFailed
 
 
 class Pool(Protocol):
-    """Takes tasks and gives answers, in any order."""
+    """Takes tasks and gives results, in any order."""
 
     @property
     def pending(self) -> int:
-        """Tasks whose answer was not collected yet."""
+        """Tasks whose result was not collected yet."""
 
     def submit(self, task: Task) -> None:
         """Returns at once."""
 
-    def collect(self) -> Answer | None:
-        """Waits for the next answer. None: somebody nudged."""
+    def collect(self) -> TaskResult | None:
+        """Waits for the next result. None: somebody woke it."""
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """From any thread: let `collect` return, as there is something else to do."""
 
     def close(self) -> None:
@@ -46,10 +46,10 @@ class InProcess:
     def submit(self, task: Task) -> None:
         self._tasks.put(task)
 
-    def collect(self) -> Answer | None:
+    def collect(self) -> TaskResult | None:
         return work(self._tasks.get())
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Nothing to do: `collect` never waits."""
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class WorkerPool:
     def __init__(self, count: int, seconds: float = MAX_SECONDS) -> None:
         self._count = count
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer | WorkersFailed | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[TaskResult | WorkersFailed | None] = queue.SimpleQueue()
         self._pending = 0
         self._threads: list[threading.Thread] = []
         self._processes = Processes(seconds)
@@ -79,17 +79,17 @@ class WorkerPool:
             self._threads.append(thread)
             thread.start()
 
-    def nudge(self) -> None:
-        self._answers.put(None)
+    def wake(self) -> None:
+        self._results.put(None)
 
-    def collect(self) -> Answer | None:
-        answer = self._answers.get()
-        if answer is None:
+    def collect(self) -> TaskResult | None:
+        result = self._results.get()
+        if result is None:
             return None
         self._pending -= 1
-        if isinstance(answer, WorkersFailed):
-            raise answer
-        return answer
+        if isinstance(result, WorkersFailed):
+            raise result
+        return result
 
     def close(self) -> None:
         self._processes.kill_all()
@@ -104,11 +104,11 @@ class WorkerPool:
         while (task := self._tasks.get()) is not None:
             try:
                 worker = worker or Worker(self._processes)
-                self._answers.put(worker.do(task))
+                self._results.put(worker.do(task))
             except WorkerDied as error:
                 worker = None
-                self._answers.put(Answer(task.key, failure=str(error)))
+                self._results.put(TaskResult(task.key, failure=str(error)))
             except WorkersFailed as error:
-                self._answers.put(error)
+                self._results.put(error)
         if worker is not None:
             worker.end()

@@ -10,12 +10,12 @@ import sys
 import threading
 import time
 
-from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import RetrieveError, reason
 
-PIPE_BYTES = 1 << 18  # an answer of 224 × 224 pixels fits, so that a worker goes on at once
-GRACE = 2.0  # seconds, in which a worker whose time is over ends by itself
-BROKEN = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a process that ended
+PIPE_BYTES = 1 << 18  # a result of 224 × 224 pixels fits, so that a worker goes on at once
+GRACE_SECONDS = 2.0  # in which a worker whose time is over ends by itself
+PIPE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a process that ended
 
 
 class WorkersFailed(RetrieveError):
@@ -66,24 +66,24 @@ class Worker:
         try:
             self._send((sys.path, processes.seconds))
             self._receive()
-        except BROKEN as error:
+        except PIPE_ERRORS as error:
             raise WorkersFailed(
                 f"a worker process ended before it began ({self.end()}); try --workers 0"
             ) from error
 
-    def do(self, task: Task) -> Answer:
+    def do(self, task: Task) -> TaskResult:
         began = time.monotonic()
         try:
             self._send(task)
             self._wait()
-            answer = self._receive()
-        except BROKEN as error:
+            result = self._receive()
+        except PIPE_ERRORS as error:
             end, seconds = self.end(), self._processes.seconds
             if time.monotonic() - began >= seconds:
                 raise WorkerDied(f"decoding it took more than {seconds:g} s") from error
             raise WorkerDied(f"decoding it ended the worker process ({end})") from error
-        assert isinstance(answer, Answer)
-        return answer
+        assert isinstance(result, TaskResult)
+        return result
 
     def end(self) -> str:
         """Make sure that the process is gone; returns how it ended."""
@@ -104,11 +104,11 @@ class Worker:
         return f"exit code {code}"
 
     def _wait(self) -> None:
-        """For the answer; a worker that cannot even end itself, as it was stopped, is killed."""
+        """For the result; a worker that cannot even end itself, as it was stopped, is killed."""
         if os.name == "posix":  # elsewhere a pipe cannot be waited for
             waiting = select.poll()
             waiting.register(self._process.stdout or -1, select.POLLIN)
-            if not waiting.poll((self._processes.seconds + GRACE) * 1000):
+            if not waiting.poll((self._processes.seconds + GRACE_SECONDS) * 1000):
                 self._process.kill()
 
     def _send(self, message: object) -> None:

@@ -1,5 +1,6 @@
 """The write path: from folders to rows.
 
+options    how a run works; start, a run from its options
 run        composes the stages
 targets    what the user named, as parts of roots; whereabouts, where they went
 scan       which files there are

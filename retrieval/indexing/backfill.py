@@ -53,17 +53,17 @@ def reread(
                 submit(image_id, paths)
             else:
                 yield Reread(image_id, digest)
-        if flights and (answer := pool.collect()):
-            digest, paths = flights.pop(answer.key)
-            if answer.digest == digest and (answer.decoded or answer.shot):
+        if flights and (result := pool.collect()):
+            digest, paths = flights.pop(result.key)
+            if result.digest == digest and (result.decoded or result.shot):
                 yield Reread(
-                    answer.key, digest, answer.decoded, answer.shot, answer.difference_hash
+                    result.key, digest, result.decoded, result.shot, result.difference_hash
                 )
             elif paths:  # this file changed, or cannot be read: there are copies
-                flights[answer.key] = (digest, paths)
-                submit(answer.key, paths)
+                flights[result.key] = (digest, paths)
+                submit(result.key, paths)
             else:
-                yield Reread(answer.key, digest)
+                yield Reread(result.key, digest)
 
 
 def _places(
@@ -72,7 +72,7 @@ def _places(
     """(image id, digest, absolute paths) of these images."""
     for start in range(0, len(missing), LIST_LENGTH):
         some = missing[start : start + LIST_LENGTH]
-        images = catalog.images([image_id for image_id, _ in some])
+        images = catalog.images.by_id([image_id for image_id, _ in some])
         for image_id, digest in some:
             image = images.get(image_id)
             yield image_id, digest, [os.fsencode(path) for path in image.paths] if image else []

@@ -1,13 +1,13 @@
 """An index run: scan -> decode -> encode -> catalog -> vector index.
 
-    survey    which files are new or changed (changes.py, scan.py)
+    changes   which files are new or changed (changes.py, scan.py)
     intake    what is in them, nothing known decoded again (intake.py, pool.py, decode.py)
     encoding  batches through the encoder (encoding.py)
     recorder  … and into the catalog, a transaction each (recorder.py)
     prune     what vanished leaves the catalog
     refill    known images that this model has not encoded: a change of model (backfill.py)
     describe  EXIF and difference hash of images that an older version indexed (backfill.py)
-    measure   how their vectors stand to the bank of sentences (hubness.py)
+    measure   how their vectors stand to the query bank (hubness.py)
     finish    the model becomes current, the vector index is renewed (index_file.py)
 
 The first three overlap: a bounded number of files is in worker processes while a batch is encoded.
@@ -28,21 +28,21 @@ from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS, allowed_in
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
 from retrieval.indexing.backfill import reread
-from retrieval.indexing.changes import Survey, Vanished
+from retrieval.indexing.changes import Changes, Vanished
 from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
-from retrieval.indexing.intake import Intake, Outcome
-from retrieval.indexing.recorder import ROWS, Recorder
+from retrieval.indexing.intake import Intake, IntakeResult
+from retrieval.indexing.recorder import ROWS_PER_COMMIT, Recorder
 from retrieval.indexing.targets import follow_links, resolve
 from retrieval.indexing.whereabouts import Moved, likely_place, missing_note, moved
-from retrieval.records import NEVER, Decoded, FileState, NewImage, Progress, Shot, Summary
+from retrieval.records import NO_MTIME, Decoded, FileState, NewImage, Progress, Shot, Summary
 from retrieval.vectors import index_file
-from retrieval.vectors.hubness import Bank, bank_digest, is_measured
+from retrieval.vectors.hubness import QueryBank, is_measured, query_bank_digest
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-AHEAD = 64  # files that are decoded while a batch is encoded, beside two for each worker
-MOST_WORKERS = 16
+FILES_AHEAD = 64  # files that are decoded while a batch is encoded, beside two for each worker
+MAX_WORKERS = 16
 
 
 def index(
@@ -56,7 +56,7 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    bank: Callable[[], Bank] | None = None,
+    query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
@@ -65,9 +65,9 @@ def index(
     as long as that is little. exclude: globs for names, and for paths relative to a folder, that
     are left out from now on; "none" drops earlier ones. again: files are read whatever their size
     and time say, and decoded where their content differs. workers: processes that decode (None: by
-    the number of processors; 0: none, decode here). bank: measures pictures (hubness.py), also
-    those that were not yet; called as `encoder` is. A model that is not the current one encodes all
-    that is known, too, and becomes current when it is done.
+    the number of processors; 0: none, decode here). query_bank: measures pictures (hubness.py),
+    also those that were not yet; called as `encoder` is. A model that is not the current one
+    encodes all that is known, too, and becomes current when it is done.
 
     Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
     encoded is committed. One that comes between two values can be passed in with the generator's
@@ -78,20 +78,20 @@ def index(
     pool = WorkerPool(count) if count else InProcess()
     recorder = Recorder(catalog, model)
     encoding = EncodingQueue(
-        *(encoder, batch_size, pool.nudge, bank, quick),
+        *(encoder, batch_size, pool.wake, query_bank, quick),
         meanwhile=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
     with write_lock(catalog.folder) as tell:
         run = IndexRun(
-            catalog, model, pool, encoding, recorder, max_pixels, AHEAD + 2 * count, tell
+            catalog, model, pool, encoding, recorder, max_pixels, FILES_AHEAD + 2 * count, tell
         )
         try:
             yield from run.look_through(paths, exclude, again)
             run.prune()
             yield from run.refill()
             yield from run.describe()
-            if bank:
-                yield from run.measure(bank)
+            if query_bank:
+                yield from run.measure(query_bank)
             run.finish()
         except KeyboardInterrupt:
             run.interrupted = True
@@ -110,7 +110,7 @@ def index(
 def default_workers() -> int:
     """Processes that decode, when nobody says how many."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, MOST_WORKERS)
+    return min(usable or 1, MAX_WORKERS)
 
 
 class IndexRun:
@@ -138,7 +138,7 @@ class IndexRun:
         self._window = window
         self._tell = tell  # other processes
         self._side = model.config.vision.image_size
-        self._survey = Survey(catalog, ())
+        self._changes = Changes(catalog, ())
         self._counts: Counter[str] = Counter()
         self._linked: Counter[bytes] = Counter()  # digest -> new places of it
         self._arrived: list[tuple[int, bytes, bytes]] = []  # those: root id, path, digest
@@ -159,18 +159,18 @@ class IndexRun:
         if self._is_other_model():  # what vanished anywhere need not, and cannot, be encoded again
             targets = resolve(self._catalog, ())
         self._retry_too_large()
-        self._survey = Survey(self._catalog, targets, again)
+        self._changes = Changes(self._catalog, targets, again)
         intake = Intake(
             self._pool,
             self._recorder.knows,
-            self._catalog.sizes,
+            self._catalog.files.sizes,
             self._side,
             self._max_pixels,
             self._encoding.expect,
         )
-        for outcome in intake.outcomes(self._survey.looks(), self._window):
-            if outcome:
-                self._settle(outcome)
+        for result in intake.results(self._changes.files(), self._window):
+            if result:
+                self._settle(result)
             self.record(self._encoding.ready())
             yield self._progress()
         self.flush(self._encoding.drain())
@@ -199,7 +199,7 @@ class IndexRun:
         """Read the EXIF, and take the difference hash, of images that were indexed when these were
         not kept; encode nothing.
         """
-        if not (missing := self._catalog.undescribed()):
+        if not (missing := self._catalog.images.undescribed()):
             return
         from retrieval.catalog import writing
 
@@ -212,36 +212,36 @@ class IndexRun:
                 shots[image.image_id] = image.shot
             if image.difference_hash:
                 hashes[image.image_id] = image.difference_hash
-            if len(shots) >= ROWS:
+            if len(shots) >= ROWS_PER_COMMIT:
                 writing.describe(self._catalog, shots, hashes)
                 shots, hashes = {}, {}
             yield self._progress()
         writing.describe(self._catalog, shots, hashes)
 
-    def measure(self, load: Callable[[], Bank]) -> Iterator[Progress]:
+    def measure(self, load: Callable[[], QueryBank]) -> Iterator[Progress]:
         """Vectors that no bank, or another one, has measured: all of the model's, once."""
         model = self._catalog.model(self._model.digest)
         if model is None or is_measured(model):
             return
         from retrieval.catalog import writing
 
-        bank = load()
-        for ids, vectors in self._catalog.vectors(model.id):
-            standings = dict(zip(ids.tolist(), bank.measure(vectors), strict=True))
-            writing.measure(self._catalog, model, standings)
+        query_bank = load()
+        for ids, vectors in self._catalog.embeddings.vectors(model.id):
+            hubness = dict(zip(ids.tolist(), query_bank.measure(vectors), strict=True))
+            writing.measure(self._catalog, model, hubness)
             yield self._progress()
-        writing.all_measured(self._catalog, model, bank_digest())
+        writing.all_measured(self._catalog, model, query_bank_digest())
         self._measured = True
 
     def prune(self) -> None:
         """Drop what vanished; only now that all was seen, so that no image is lost by a move."""
         self._count_moves()
-        if self._survey.unidentified:  # an older version indexed them
+        if self._changes.unidentified:  # an older version indexed them
             from retrieval.catalog import writing
 
-            writing.identify(self._catalog, self._survey.unidentified)
-        vanished = [(file.root.id, file.path) for file in self._survey.vanished]
-        if vanished or self._catalog.has_orphans():
+            writing.identify(self._catalog, self._changes.unidentified)
+        vanished = [(file.root.id, file.path) for file in self._changes.vanished]
+        if vanished or self._catalog.images.has_orphans():
             from retrieval.catalog import writing  # SQLAlchemy, which a run without news spares
 
             writing.remove_files(self._catalog, vanished)
@@ -255,7 +255,7 @@ class IndexRun:
             missing = not index_file.path_of(self._catalog.folder, current.digest).exists()
             if self._measured:
                 index_file.rebuild(self._catalog, current)
-            elif missing or self._survey.vanished or self._recorder.recorded:
+            elif missing or self._changes.vanished or self._recorder.recorded:
                 index_file.refresh(self._catalog, current)
         for left in index_file.leftovers(self._catalog):  # by a run that was killed
             left.unlink(missing_ok=True)
@@ -269,12 +269,12 @@ class IndexRun:
             copied=self._linked.total() - counts["moved"],
             removed=counts["removed"],
             failed=counts["failed"],
-            unchanged=counts["unchanged"] + self._survey.unchanged,
+            unchanged=counts["unchanged"] + self._changes.unchanged,
             encoded=self._recorder.encoded,
             seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,
             dropped=self._dropped,
-            problems=(*self._survey.problems, *self._notes_of_missing(), *self._problems),
+            problems=(*self._changes.problems, *self._notes_of_missing(), *self._problems),
         )
 
     def record(self, batches: Iterable[EncodedBatch]) -> None:
@@ -292,7 +292,7 @@ class IndexRun:
         for files in self._recorder.dropped():
             for number, file in enumerate(files):
                 self._dropped += 1
-                if self._catalog.has_files(file.root_id, file.path):
+                if self._catalog.files.has_any(file.root_id, file.path):
                     self._counts["changed"] -= 1
                 elif number == 0:
                     self._counts["new"] -= 1
@@ -301,7 +301,7 @@ class IndexRun:
 
     def _notes_of_missing(self) -> Iterator[str]:
         known = {each.old for each in self._moved}
-        for target, files in self._survey.missing.items():
+        for target, files in self._changes.missing.items():
             if target.path not in known:
                 likely = likely_place(self._catalog, target.root, target.inside)
                 yield missing_note(target.path, files, likely)
@@ -312,8 +312,8 @@ class IndexRun:
     def _retry_too_large(self) -> None:
         """Pictures that had too many pixels for a run that allowed fewer are new to this one."""
         again = [
-            replace(file, mtime_ns=NEVER)
-            for file in self._catalog.too_large()
+            replace(file, mtime_ns=NO_MTIME)
+            for file in self._catalog.files.too_large()
             if file.failure and 0 < allowed_in(file.failure) < self._max_pixels
         ]
         if again:
@@ -321,31 +321,31 @@ class IndexRun:
 
             writing.record(self._catalog, again)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, result: IntakeResult) -> None:
         """Count what became of a file, and send it on its way into the catalog."""
-        look, digest, failure = outcome.look, outcome.digest, outcome.failure
-        if outcome.gone:
+        file, digest, failure = result.file, result.digest, result.failure
+        if result.gone:
             self._counts["gone"] += 1
-            if look.known:
-                self._survey.vanished.append(Vanished(look.root, look.found.path, look.image_id))
+            if file.known:
+                self._changes.vanished.append(Vanished(file.root, file.found.path, file.image_id))
         elif failure:
-            as_it_was = look.is_alike and failure == self._catalog.failure_at(
-                look.root.id, look.found.path
+            as_it_was = file.is_alike and failure == self._catalog.files.failure_at(
+                file.root.id, file.found.path
             )
             self._counts["unchanged" if as_it_was else "failed"] += 1
-            self._recorder.add_file(self._state(outcome, None, failure))
-        elif outcome.decoded and digest:
-            self._counts["changed" if look.known else "new"] += 1
-            self._encode(digest, outcome.decoded, self._state(outcome, digest))
+            self._recorder.add_file(self._state(result, None, failure))
+        elif result.decoded and digest:
+            self._counts["changed" if file.known else "new"] += 1
+            self._encode(digest, result.decoded, self._state(result, digest))
         elif digest:
-            if not look.known:
+            if not file.known:
                 self._linked[digest] += 1
-                self._arrived.append((look.root.id, look.found.path, digest))
+                self._arrived.append((file.root.id, file.found.path, digest))
             else:
-                image_id = self._catalog.image_of_digest(digest)
-                same = image_id is not None and image_id == look.image_id
+                image_id = self._catalog.images.of_digest(digest)
+                same = image_id is not None and image_id == file.image_id
                 self._counts["unchanged" if same else "changed"] += 1
-            self._recorder.add_file(self._state(outcome, digest))
+            self._recorder.add_file(self._state(result, digest))
 
     def _encode(self, digest: bytes, decoded: Decoded, file: FileState | None) -> None:
         """Send a picture on its way; `file` None if only its vector is missing."""
@@ -357,18 +357,20 @@ class IndexRun:
         self._encoding.add(image, decoded.pixels)
 
     def _state(
-        self, outcome: Outcome, digest: bytes | None, failure: str | None = None
+        self, result: IntakeResult, digest: bytes | None, failure: str | None = None
     ) -> FileState:
         """The file's row, with size and time as scanned: if it grew since, it will be changed."""
-        root, found = outcome.look.root, outcome.look.found
-        mtime_ns = found.mtime_ns if outcome.lasting else NEVER  # where it was the disk that failed
+        root, found = result.file.root, result.file.found
+        mtime_ns = (
+            found.mtime_ns if result.lasting else NO_MTIME
+        )  # where it was the disk that failed
         state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
         return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)
 
     def _progress(self) -> Progress:
-        done = self._survey.unchanged + self._counts["gone"] + self._recorder.recorded
+        done = self._changes.unchanged + self._counts["gone"] + self._recorder.recorded
         unread = len(self._unread)
-        total = self._survey.seen + self._refilled
+        total = self._changes.seen + self._refilled
         progress = Progress(done + unread, total, self._recorder.encoded)
         self._tell(progress)
         return progress
@@ -377,11 +379,11 @@ class IndexRun:
 
     def _count_moves(self) -> None:
         """A new place of a known content is a move if an old one vanished, else a copy."""
-        vanished = Counter(file.image_id for file in self._survey.vanished)
+        vanished = Counter(file.image_id for file in self._changes.vanished)
         for digest, places in self._linked.items():
-            image_id = self._catalog.image_of_digest(digest)
+            image_id = self._catalog.images.of_digest(digest)
             self._counts["moved"] += min(places, vanished[image_id])
-        self._counts["removed"] = len(self._survey.vanished) - self._counts["moved"]
+        self._counts["removed"] = len(self._changes.vanished) - self._counts["moved"]
 
     def _is_other_model(self) -> bool:
         current = self._catalog.current_model()
@@ -389,9 +391,9 @@ class IndexRun:
 
     def _missing(self) -> list[tuple[int, bytes]]:
         model = self._catalog.model(self._model.digest)
-        if model and self._catalog.embedded(model.id) == self._catalog.image_count():
+        if model and self._catalog.embeddings.count(model.id) == self._catalog.images.count():
             return []  # as nearly always; two counts, not a comparison of two lists
-        return self._catalog.without_embedding(model.id if model else None)
+        return self._catalog.embeddings.missing(model.id if model else None)
 
     def _switch(self) -> None:
         """Make the model current, if it has encoded all there is."""
@@ -409,5 +411,5 @@ class IndexRun:
             index_file.path_of(self._catalog.folder, current.digest).unlink(missing_ok=True)
 
     def _name(self, image_id: int) -> str:
-        image = self._catalog.images([image_id]).get(image_id)
+        image = self._catalog.images.by_id([image_id]).get(image_id)
         return str(image.paths[0]) if image and image.paths else f"image {image_id}"

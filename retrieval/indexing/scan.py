@@ -11,12 +11,12 @@ from retrieval.exclusions import Excluded, is_excluded
 from retrieval.records import Found, found_at
 
 # Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
-SKIPPED = frozenset(
+SKIPPED_FOLDERS = frozenset(
     [b"@eaDir", b"#recycle", b"#snapshot", b"$RECYCLE.BIN", b"System Volume Information"]
     + [b"node_modules", b"__pycache__", b"lost+found"]
 )
 
-DANGLING = "the link leads nowhere"
+DANGLING_LINK = "the link leads nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ def scan(
                         if entry.is_file():
                             if name[name.rfind(b".") :].lower() in extensions:
                                 yield found_at(prefix + name, entry.stat())
-                        elif name in SKIPPED:
+                        elif name in SKIPPED_FOLDERS:
                             continue
                         elif entry.is_dir():
                             (links if entry.is_symlink() else folders).append(prefix + name)
                         elif entry.is_symlink() and not os.path.exists(entry.path):
-                            yield Unlisted(prefix + name, DANGLING)
+                            yield Unlisted(prefix + name, DANGLING_LINK)
                     except FileNotFoundError:
                         continue  # it vanished meanwhile
                     except OSError as error:
@@ -75,7 +75,7 @@ def scan(
 
 def lists(path: bytes, excluded: Excluded) -> bool:
     """Whether a scan looks at what is at this place below a root, as far as names tell."""
-    hidden = any(part.startswith(b".") or part in SKIPPED for part in path.split(b"/"))
+    hidden = any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))
     return not hidden and not is_excluded(path, excluded)
 
 

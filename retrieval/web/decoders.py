@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from retrieval.decoding.limits import MAX_SECONDS
-from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.task import Task, TaskResult
 from retrieval.decoding.worker import Processes, Worker, WorkerDied, WorkersFailed
 
 COUNT = 2
@@ -19,7 +19,7 @@ class Decoders:
         self._mine = threading.local()
         self._workers: set[Worker] = set()
 
-    def do(self, task: Task) -> "Future[Answer]":
+    def do(self, task: Task) -> "Future[TaskResult]":
         return self._threads.submit(self._do, task)
 
     def close(self) -> None:
@@ -28,13 +28,13 @@ class Decoders:
         for worker in self._workers:
             worker.end()
 
-    def _do(self, task: Task) -> Answer:
+    def _do(self, task: Task) -> TaskResult:
         try:
             worker = self._worker()
             return worker.do(task)
         except (WorkerDied, WorkersFailed) as error:
             self._mine.worker = None
-            return Answer(task.key, failure=str(error), lasting=False)
+            return TaskResult(task.key, failure=str(error), lasting=False)
 
     def _worker(self) -> Worker:
         worker: Worker | None = getattr(self._mine, "worker", None)

@@ -1,4 +1,4 @@
-"""What the names in a query stand for in a server: never a file that was not indexed."""
+"""What names in a query mean to a server: never a file that was not indexed."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ UPLOAD = "upload:"
 
 
 class Names:
-    """A number, an upload, the place of a picture that the library knows, an address."""
+    """Resolves a number, an upload, the path of a picture in the library, or an address."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -32,15 +32,15 @@ class Names:
     def _uploaded(self, key: str) -> Prepared:
         if upload := self._site.uploads.get(key):
             return upload.picture
-        raise InvalidQuery(f"there is no upload {key!r} (any more); give the picture again")
+        raise InvalidQuery(f"the upload {key!r} does not exist or has expired; upload it again")
 
     def _known(self, word: str) -> ImageId | None:
-        """By the catalog alone: the file system is not looked at."""
+        """Look a path up in the catalog alone, without touching the file system."""
         place = Path(os.path.abspath(at_home(word)))
-        if (image_id := self._site.library.catalog.image_at(place)) is not None:
+        if (image_id := self._site.library.catalog.places.image_at(place)) is not None:
             return ImageId(image_id)
         if is_named_as_picture(word):
-            raise InvalidQuery(f"the library knows no picture {word}; upload it to search with it")
+            raise InvalidQuery(f"{word} is not in the library; upload it to search with it")
         return None
 
     def _fetched(self, url: str) -> Prepared:

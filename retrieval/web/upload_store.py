@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from retrieval.search.question import Prepared
 
-MOST = 32
+MAX_UPLOADS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Uploads:
         key = secrets.token_hex(8)
         with self._lock:
             self._held[key] = upload
-            while len(self._held) > MOST:
+            while len(self._held) > MAX_UPLOADS:
                 self._held.popitem(last=False)
         return key
 

@@ -71,7 +71,7 @@ def test_a_name_in_either_form_is_one_name(home: Path, disk: Form, typed: Form) 
     moved = ok("relocate", typed("Bücher"), typed("Lesezeichen ä"), "--library", "lib")
     assert moved == "relocated 2 files\n"
     forgot = ok("forget", typed("Lesezeichen ä/Zürich"), "--library", "lib")
-    assert forgot == "forgot 1 file\n"
+    assert forgot == "removed 1 file from the library\n"
     assert "1 unchanged" in ok("index", "--workers", 0, "--library", "lib")  # and not found again
 
 
@@ -98,7 +98,7 @@ def test_two_folders_whose_names_differ_by_form_alone_can_both_be_reached(
         def names(folder: str | Path) -> set[str]:
             ids = chosen(catalog, Filters(folder=folder))
             assert ids is not None
-            return {image.paths[0].name for image in catalog.images(ids.tolist()).values()}
+            return {image.paths[0].name for image in catalog.images.by_id(ids.tolist()).values()}
 
         assert names(nfc("Müller")) == names(nfd("müller")) == {"1.png", "2.png"}
         assert names(both / nfc("Müller")) == {"1.png"}

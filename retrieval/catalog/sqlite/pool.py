@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-MOST = 8  # open at a time; more at once than there are processors would only wait for each other
+MAX_CONNECTIONS = 8  # open at a time; more than there are processors would only wait
 REST_SECONDS = 2.0  # that nobody asked for anything, until they are closed
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Pool:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._room = threading.Semaphore(MOST)
+        self._room = threading.Semaphore(MAX_CONNECTIONS)
         self._lock = threading.Lock()
         self._idle: list[Held] = []  # the last that came back is the first that goes
         self._open = 0

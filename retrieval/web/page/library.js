@@ -44,14 +44,14 @@ export class LibraryView {
     );
     const lacking = status.images - status.embedded;
     this.roots.replaceChildren(
-      ...status.roots.map(({ path, files, mounted, excluded }) =>
+      ...status.roots.map(({ path, files, present, excluded }) =>
         el(
           "li",
           {},
           el("span", { class: "path" }, path),
           el("span", { class: "quiet" }, count(files, "file")),
           excluded.length > 0 && el("span", { class: "quiet" }, `without ${excluded.join(", ")}`),
-          !mounted && el("span", { class: "tag" }, "not mounted"),
+          !present && el("span", { class: "tag" }, "not mounted"),
         ),
       ),
       !status.roots.length ? el("li", { class: "quiet" }, "No folder is indexed yet.") : "",

@@ -6,7 +6,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from retrieval.decoding.limits import TOO_LARGE
-from retrieval.decoding.task import Answer
+from retrieval.decoding.task import TaskResult
 from retrieval.search.question import Prepared
 from retrieval.web.routes.pictures import FOREVER, PICTURE
 from retrieval.web.schemas import JSON, Uploaded, errors
@@ -63,7 +63,7 @@ async def upload(site: Here, request: Request) -> JSON:
     return JSON(told, 201)
 
 
-async def read(site: Site, request: Request) -> Answer:
+async def read(site: Site, request: Request) -> TaskResult:
     """The body decoded, by way of a file. Raises OSError as the disk does."""
     with site.scratch.file() as path:
         with path.open("wb") as file:
@@ -81,7 +81,7 @@ def thumbnail(site: Here, key: str) -> Response:
     return Response(held.thumbnail, media_type="image/webp", headers=headers)
 
 
-def refused(answer: Answer) -> HTTPException:
+def refused(answer: TaskResult) -> HTTPException:
     said = answer.failure or "it cannot be read"
     status = 413 if TOO_LARGE in said else 415
     return HTTPException(status, f"this is no picture to search with: {said}")

@@ -82,8 +82,8 @@ def test_a_catalog_of_version_1_is_migrated_and_loses_nothing(library: Path) -> 
     with closing(Catalog.open(library)) as catalog:
         assert catalog.rows("PRAGMA user_version") == [(SCHEMA_VERSION,)]
         assert catalog.counts().embedded == 3 and len(contents(catalog)) == 3
-        assert [image.shot for image in catalog.images([1, 2, 3]).values()] == [None] * 3
-        assert len(catalog.undescribed()) == 3
+        assert [image.shot for image in catalog.images.by_id([1, 2, 3]).values()] == [None] * 3
+        assert len(catalog.images.undescribed()) == 3
 
 
 def test_the_next_run_fills_it_in_without_encoding(library: Path) -> None:
@@ -92,8 +92,8 @@ def test_the_next_run_fills_it_in_without_encoding(library: Path) -> None:
     with closing(Catalog.open(library)) as catalog:
         encoder = SmallEncoder()
         assert as_counts(run_index(catalog, [], encoder=encoder)) == {"moved": 1, "unchanged": 2}
-        assert encoder.pictures == 0 and catalog.undescribed() == []
-        shots = {image.shot for image in catalog.images([1, 2, 3]).values()}
+        assert encoder.pictures == 0 and catalog.images.undescribed() == []
+        shots = {image.shot for image in catalog.images.by_id([1, 2, 3]).values()}
         assert shots == {Shot(camera=f"Box {seed}") for seed in range(3)}
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_read_now_is_filled_in_later(library: Path) -> None:
     photos.rename(library.parent / "unmounted")
     with closing(Catalog.open(library)) as catalog:
         run_index(catalog, [])
-        assert len(catalog.undescribed()) == 3
+        assert len(catalog.images.undescribed()) == 3
         (library.parent / "unmounted").rename(photos)
         run_index(catalog, [], workers=1)
-        assert catalog.undescribed() == []
+        assert catalog.images.undescribed() == []

@@ -15,7 +15,7 @@ from retrieval.decoding import worker
 from retrieval.decoding.content import digest_of
 from retrieval.decoding.limits import MAX_PIXELS, memory_for
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
-from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.task import Task, TaskResult
 from tests.retrieval.small import DATA, SIDE, paint
 
 BAD = DATA / "bad_pictures"
@@ -32,12 +32,12 @@ def submit(pool: Pool, *paths: Path, side: int | None = SIDE) -> None:
         pool.submit(Task(key, os.fsencode(path), side, MAX_PIXELS))
 
 
-def collect(pool: Pool) -> list[Answer]:
-    answers = []
+def collect(pool: Pool) -> list[TaskResult]:
+    results = []
     while pool.pending:
-        if answer := pool.collect():
-            answers.append(answer)
-    return sorted(answers, key=lambda answer: answer.key)
+        if result := pool.collect():
+            results.append(result)
+    return sorted(results, key=lambda result: result.key)
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int) -> None:
         *decoded, empty, gone = collect(pool)
         submit(pool, good[0], side=None)
         [hashed] = collect(pool)
-    assert [answer.digest for answer in decoded] == [digest_of(p.read_bytes()) for p in good]
-    for answer in decoded:
-        assert answer.decoded is not None and answer.decoded.pixels.shape == (SIDE, SIDE, 3)
+    assert [result.digest for result in decoded] == [digest_of(p.read_bytes()) for p in good]
+    for result in decoded:
+        assert result.decoded is not None and result.decoded.pixels.shape == (SIDE, SIDE, 3)
     assert empty.failure == "the file is empty" and empty.lasting
     assert gone.gone and gone.failure is None
     assert hashed.digest == decoded[0].digest and hashed.decoded is None
@@ -87,9 +87,9 @@ def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, slow: Path) -> N
     good = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
     with pool_of(1, seconds=0.5) as pool:
         submit(pool, good[0], slow, *good[1:])
-        answers = collect(pool)
-    assert answers[1].failure == "decoding it took more than 0.5 s"
-    assert all(answer.decoded for answer in (answers[0], *answers[2:]))
+        results = collect(pool)
+    assert results[1].failure == "decoding it took more than 0.5 s"
+    assert all(result.decoded for result in (results[0], *results[2:]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -
         assert children() - before != {worker}
     assert first and first.decoded
     assert second.failure == "decoding it ended the worker process (SIGKILL)"
-    assert all(answer.decoded for answer in rest) and len(rest) == 3
+    assert all(result.decoded for result in rest) and len(rest) == 3
     assert children() == before
 
 
@@ -131,13 +131,13 @@ def test_bad_pictures_are_decoded_or_fail_and_no_worker_is_lost_for_good(tmp_pat
     good = paint(tmp_path / "good.png", 1)
     with pool_of(2) as pool:
         submit(pool, *files, good)
-        *answers, last = collect(pool)
-    assert last.decoded and len(answers) == len(files)
-    for answer, file in zip(answers, files, strict=True):
-        assert (answer.decoded is None) != (answer.failure is None), file
-        if answer.failure:
-            assert "\n" not in answer.failure and len(answer.failure) < 250
-            assert "s" != answer.failure and "took more" not in answer.failure, file
+        *results, last = collect(pool)
+    assert last.decoded and len(results) == len(files)
+    for result, file in zip(results, files, strict=True):
+        assert (result.decoded is None) != (result.failure is None), file
+        if result.failure:
+            assert "\n" not in result.failure and len(result.failure) < 250
+            assert "s" != result.failure and "took more" not in result.failure, file
 
 
 # -- bounds --------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_every_search_equals_brute_force(
         pytest.MonkeyPatch.context() as patch,
         closing(Fixture(Path(os.path.realpath(base)), seed)) as filled,
     ):
-        patch.setattr(file_store, "SMALL", 0)
+        patch.setattr(file_store, "SMALL_FILE_BYTES", 0)
         for what, inside, count in steps:
             filled.do(what, inside, count)
         filled.check(folder, limit, least)

@@ -130,7 +130,7 @@ def test_filters_find_what_the_exif_says() -> None:
 
 def test_each_question_has_its_own_filters() -> None:
     with Library.open("photos") as library:
-        pixel, all_of_them, small = library.search(["x camera:pixel", "x", "x in:small"], 100)
+        pixel, all_of_them, small = library.search_many(["x camera:pixel", "x", "x in:small"], 100)
     assert (len(pixel), len(all_of_them), len(small)) == (2, 15, 7)
 
 
@@ -183,7 +183,9 @@ def test_by_date_the_newest_of_the_best_come_first() -> None:
 def test_what_the_options_refuse() -> None:
     command = ["search", "x", "--near", "1,2", "--library", "photos"]
     result = CliRunner().invoke(cli, command)
-    assert result.exit_code == 1 and result.stderr.startswith("error: --near: '1,2' is no place")
+    assert result.exit_code == 1 and result.stderr.startswith(
+        "error: --near: '1,2' is not a valid place"
+    )
     command = ["search", "x in:small", "--in", "large", "--library", "photos"]
     assert "in is given twice" in CliRunner().invoke(cli, command).stderr
 

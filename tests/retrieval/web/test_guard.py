@@ -181,6 +181,19 @@ def test_an_open_server_shows_pictures_and_does_nothing_else(indexed: Path) -> N
         assert client.get("/api/status").json()["can_index"]
 
 
+def test_a_visitor_without_the_token_is_told_on_a_page(closed: TestClient) -> None:
+    visit = closed.get("/", headers={"accept": "text/html,*/*"})
+    assert visit.status_code == 401 and visit.headers["content-type"].startswith("text/html")
+    assert "retrieve serve" in visit.text and TOKEN not in visit.text
+    assert closed.get("/api/status", headers={"accept": "text/html"}).json()["error"]
+
+
+def test_a_guest_s_cookie_outlives_the_browser(closed: TestClient) -> None:
+    """The token stays the same, unlike the secret of a run."""
+    welcome = closed.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert "Max-Age=" in welcome.headers["set-cookie"]
+
+
 def test_cookies_are_told_apart_by_the_port(closed: TestClient) -> None:
     welcome = closed.get("/", params={"token": SECRET})
     name = welcome.headers["set-cookie"].partition("=")[0]

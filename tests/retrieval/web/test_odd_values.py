@@ -86,7 +86,7 @@ def test_bodies(frank: TestClient, site: Site) -> None:
         for kind in ("application/json", "multipart/form-data", "x/y"):
             check(frank, "POST", "/api/index", content=body, headers={"Content-Type": kind})
     check(frank, "POST", "/api/index", content=b'{"paths": ["\xff"]}')
-    site.runs.close()
+    site.index_jobs.close()
 
 
 def test_headers(frank: TestClient) -> None:

@@ -89,7 +89,7 @@ def test_a_port_that_is_in_use(home: Path) -> None:
             output, errors = process.communicate(timeout=30)
         assert process.returncode == 1 and output == ""
         [line] = errors.splitlines()
-        assert line.startswith(f"error: port {port} of 127.0.0.1 is in use")
+        assert line.startswith(f"error: port {port} on 127.0.0.1 is in use")
 
 
 def test_the_next_port_is_taken_where_none_is_named() -> None:
@@ -100,7 +100,7 @@ def test_the_next_port_is_taken_where_none_is_named() -> None:
 
 def test_where_nobody_can_listen() -> None:
     for host in ("192.0.2.1", "no.such.name.invalid"):
-        with pytest.raises(CannotServe, match=f"cannot listen at {host}"):
+        with pytest.raises(CannotServe, match=f"cannot listen on {host}"):
             listen(host, 0)
 
 

@@ -76,7 +76,7 @@ def test_what_is_no_picture(client: TestClient, body: bytes, status: int, said: 
 def test_what_is_too_large_is_not_read_to_its_end(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(guard.MOST_BYTES, "/api/uploads", 10_000)
+    monkeypatch.setitem(guard.MAX_BYTES, "/api/uploads", 10_000)
     sent = []
 
     def endless() -> Iterator[bytes]:  # without a length, in chunks
@@ -93,7 +93,7 @@ def test_what_is_too_large_is_not_read_to_its_end(
 
 
 def test_what_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SECONDS", 0.0)
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.0)
 
     async def never() -> Message:
         await asyncio.sleep(3600)
@@ -156,7 +156,7 @@ def test_what_a_killed_server_left_is_swept(
 def test_the_latest_are_kept(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setattr(upload_store, "MOST", 2)
+    monkeypatch.setattr(upload_store, "MAX_UPLOADS", 2)
     data = paint(home / "new.png", "red", 99).read_bytes()
     first, *last = (client.post("/api/uploads", content=data).json()["key"] for _ in range(3))
     assert client.get("/api/search", params={"q": f"upload:{first}"}).status_code == 400
