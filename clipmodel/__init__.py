@@ -8,10 +8,10 @@
 
 torch is imported by the first call that needs it, not by `import clipmodel`.
 
-The network itself is in model.py and resnet.py, and families.py lists the kinds of towers.
-registry.py and pretrained.py find a model and make its folder, through checkpoints/. preprocess.py
-and tokenizer.py turn pictures and texts into what a tower takes; torch_backend/ and numpy_backend/
-compute. scenes/ paints pictures, and training/ makes the bundled model.
+The network itself is in model.py and resnet.py, other families are in towers/, and families.py
+lists all. registry.py and pretrained.py find a model and make its folder, through checkpoints/.
+preprocess.py and tokenizer.py turn pictures and texts into what a tower takes; torch_backend/ and
+numpy_backend/ compute. scenes/ paints pictures, and training/ makes the bundled model.
 """
 
 from collections.abc import Callable
@@ -65,8 +65,8 @@ def load(
 def tokenize(
     texts: str | list[str], context_length: int = 77, truncate: bool = False
 ) -> "torch.Tensor":
-    """Return token ids, (B, context_length) int64, zeros after the end-of-text token; one row a
-    text.
+    """Return token ids for CLIP's own text tower, (B, context_length) int64, zeros after the
+    end-of-text token; one row a text. For towers of other families, see `ModelFolder.tokenizer`.
 
     Raises ValueError for a text that is too long, unless `truncate` cuts off its end.
     """
