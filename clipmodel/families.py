@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from clipmodel.checkpoints.configs import Settings
     from clipmodel.numpy_backend.weights import Floats, Weights
-    from clipmodel.shapes import Shapes
     from clipmodel.torch_backend.inference import Setup
+    from clipmodel.towers.shapes import Shapes
 
     Tensors = Mapping[str, torch.Tensor]
 
@@ -99,7 +99,7 @@ IMAGE_FAMILIES = (
         sign="visual.class_embedding",
         needed=("vision_activation", "vision_head_width"),
         read_config=Later("clipmodel.checkpoints.towers:vision_transformer"),
-        shapes=Later("clipmodel.shapes:of_vision_transformer"),
+        shapes=Later("clipmodel.towers.shapes:of_vision_transformer"),
         module=Later("clipmodel.model:VisionTransformer"),
         quick=Later("clipmodel.torch_backend.inference:quick_vit"),
         numpy=Later("clipmodel.numpy_backend.vision:VisionTransformer"),
@@ -112,8 +112,8 @@ IMAGE_FAMILIES = (
         sign="visual.layer1.0.conv1.weight",
         needed=("vision_head_width",),
         read_config=Later("clipmodel.checkpoints.towers:resnet"),
-        shapes=Later("clipmodel.shapes:of_resnet"),
-        module=Later("clipmodel.resnet:ModifiedResNet"),
+        shapes=Later("clipmodel.towers.shapes:of_resnet"),
+        module=Later("clipmodel.towers.resnet:ModifiedResNet"),
         quick=Later("clipmodel.torch_backend.inference:quick_resnet"),
         numpy=Later("clipmodel.numpy_backend.vision:ModifiedResNet"),
         to_pixels=Later("clipmodel.preprocess:to_pixels"),
@@ -128,7 +128,7 @@ TEXT_FAMILIES = (
         sign="text.token_embedding.weight",
         needed=("text_activation", "text_head_width"),
         read_config=Later("clipmodel.checkpoints.towers:text_transformer"),
-        shapes=Later("clipmodel.shapes:of_text_transformer"),
+        shapes=Later("clipmodel.towers.shapes:of_text_transformer"),
         module=Later("clipmodel.model:TextTransformer"),
         numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
         token_ids=Later("clipmodel.tokenizer:token_ids"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import BaseFileLock, SoftFileLock, Timeout
 
-from clipmodel.file_lock import acquired, is_mark, mark_of
+from clipmodel.hub.file_lock import acquired, is_mark, mark_of
 from retrieval.catalog.sqlite import medium
 from retrieval.catalog.sqlite.connection import no_locks
 from retrieval.errors import LibraryBusy, LibraryReadOnly, because
@@ -33,7 +33,7 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
 
     Yields what tells others how far it has come, to be called as often as one likes. is_brief: so
     that they wait until it is done. The system lets go of the lock when a process dies, so it is
-    never left behind; where it has no locks, see `clipmodel.file_lock`.
+    never left behind; where it has no locks, see `clipmodel.hub.file_lock`.
     """
     try:
         lock = _acquire(folder)

@@ -1,6 +1,6 @@
 """The names and shapes of all weights of a tower, computed from its config without torch.
 
-The names are those of model.py and resnet.py, which are those of OpenAI's checkpoints.
+The names are those of the modules, which are those of OpenAI's checkpoints.
 """
 
 from pathlib import Path
