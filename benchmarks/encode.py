@@ -19,8 +19,8 @@ from benchmarks.libraries import random_model
 from benchmarks.report import Row
 from benchmarks.timing import steady
 from clipmodel.config import ModelConfig, VisionConfig
+from clipmodel.hub.registry import REGISTRY
 from clipmodel.model_folder import ModelFolder
-from clipmodel.registry import REGISTRY
 from retrieval.decoding import malloc
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.inputs import PictureLike
 from clipmodel.config import ModelConfig, TextConfig, VisionConfig
+from clipmodel.hub.registry import OPENAI_MEAN, OPENAI_STD, REGISTRY
 from clipmodel.model_folder import ModelFolder, save_folder
-from clipmodel.registry import OPENAI_MEAN, OPENAI_STD, REGISTRY
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.writing import adopt_model
 from retrieval.decoding.content import digest_of

@@ -8,10 +8,12 @@
 
 torch is imported by the first call that needs it, not by `import clipmodel`.
 
-The network itself is in model.py and resnet.py, other families are in towers/, and families.py
-lists all. registry.py and pretrained.py find a model and make its folder, through checkpoints/.
-preprocess.py and tokenizer.py turn pictures and texts into what a tower takes; torch_backend/ and
-numpy_backend/ compute. scenes/ paints pictures, and training/ makes the bundled model.
+A name becomes a model folder in pretrained.py: hub/ knows and downloads OpenAI's models,
+checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py).
+families.py lists the kinds of towers; CLIP itself is in model.py, and towers/ holds what is not in
+there. preprocess.py (with bicubic.py) and tokenizer.py turn pictures and texts into what a tower
+takes; torch_backend/ and numpy_backend/ compute, in threads of pools.py. scenes/ paints pictures,
+and training/ makes the bundled model.
 """
 
 from collections.abc import Callable

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from clipmodel.checkpoints.configs import Settings
     from clipmodel.numpy_backend.weights import Floats, Weights
-    from clipmodel.shapes import Shapes
     from clipmodel.torch_backend.inference import Setup
+    from clipmodel.towers.shapes import Shapes
 
     Tokenize = Callable[[Sequence[str], int, bool], NDArray[np.int64]]
     """(texts, L, truncate) -> (B, L) token ids, zeros after the end; see tokenizer.token_ids."""
@@ -104,7 +104,7 @@ IMAGE_FAMILIES = (
         sign="visual.class_embedding",
         needed=("vision_activation", "vision_head_width"),
         read_config=Later("clipmodel.checkpoints.towers:vision_transformer"),
-        shapes=Later("clipmodel.shapes:of_vision_transformer"),
+        shapes=Later("clipmodel.towers.shapes:of_vision_transformer"),
         module=Later("clipmodel.model:VisionTransformer"),
         quick=Later("clipmodel.torch_backend.inference:quick_vit"),
         numpy=Later("clipmodel.numpy_backend.vision:VisionTransformer"),
@@ -117,8 +117,8 @@ IMAGE_FAMILIES = (
         sign="visual.layer1.0.conv1.weight",
         needed=("vision_head_width",),
         read_config=Later("clipmodel.checkpoints.towers:resnet"),
-        shapes=Later("clipmodel.shapes:of_resnet"),
-        module=Later("clipmodel.resnet:ModifiedResNet"),
+        shapes=Later("clipmodel.towers.shapes:of_resnet"),
+        module=Later("clipmodel.towers.resnet:ModifiedResNet"),
         quick=Later("clipmodel.torch_backend.inference:quick_convolutions"),
         numpy=Later("clipmodel.numpy_backend.vision:ModifiedResNet"),
         to_pixels=Later("clipmodel.preprocess:to_pixels"),
@@ -130,7 +130,7 @@ IMAGE_FAMILIES = (
         sign="visual.stem.conv.weight",
         needed=(),
         read_config=Later("clipmodel.checkpoints.towers:efficientnet"),
-        shapes=Later("clipmodel.shapes:of_efficientnet"),
+        shapes=Later("clipmodel.towers.shapes:of_efficientnet"),
         module=Later("clipmodel.towers.efficientnet:EfficientNet"),
         quick=Later("clipmodel.torch_backend.inference:quick_efficientnet"),
         numpy=Later("clipmodel.numpy_backend.efficientnet:EfficientNet"),
@@ -146,7 +146,7 @@ TEXT_FAMILIES = (
         sign="text.token_embedding.weight",
         needed=("text_activation", "text_head_width"),
         read_config=Later("clipmodel.checkpoints.towers:text_transformer"),
-        shapes=Later("clipmodel.shapes:of_text_transformer"),
+        shapes=Later("clipmodel.towers.shapes:of_text_transformer"),
         module=Later("clipmodel.model:TextTransformer"),
         numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
         tokenizer=Later("clipmodel.tokenizer:of_folder"),
@@ -159,7 +159,7 @@ TEXT_FAMILIES = (
         sign="text.word_embedding.weight",
         needed=("text_head_width",),
         read_config=Later("clipmodel.checkpoints.towers:bert"),
-        shapes=Later("clipmodel.shapes:of_bert"),
+        shapes=Later("clipmodel.towers.shapes:of_bert"),
         module=Later("clipmodel.towers.bert:Bert"),
         numpy=Later("clipmodel.numpy_backend.bert:Bert"),
         tokenizer=Later("clipmodel.towers.wordpiece:of_folder"),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clipmodel.config import Activation, ModelConfig, TextConfig, VisionConfig
 from clipmodel.families import image_family, text_family
-from clipmodel.initial import draw, drawn
+from clipmodel.towers.initial import draw, drawn
 
 
 class QuickGELU(nn.Module):

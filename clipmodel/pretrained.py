@@ -18,8 +18,8 @@ from clipmodel.errors import (
     is_spent,
 )
 from clipmodel.families import text_family
+from clipmodel.hub.registry import REGISTRY, Pretrained
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
-from clipmodel.registry import REGISTRY, Pretrained
 
 __all__ = [
     "ModelFolder",
@@ -118,7 +118,7 @@ def obtain(
         if placed:
             _check_sum(checkpoint, entry)
         else:
-            from clipmodel.download import download as fetch
+            from clipmodel.hub.download import download as fetch
 
             fetch(entry.url, entry.sha256, checkpoint, progress=progress, label=entry.name)
         converted = _convert(checkpoint, folder, entry.name, entry.config)
@@ -133,7 +133,7 @@ def _is_model_folder(path: Path) -> bool:
 
 @contextmanager
 def _lock(models: Path, name: str) -> Iterator[None]:
-    from clipmodel.file_lock import acquired
+    from clipmodel.hub.file_lock import acquired
 
     try:
         models.mkdir(parents=True, exist_ok=True)

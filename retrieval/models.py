@@ -131,7 +131,7 @@ def _state(name: str) -> State:
 
 
 def _dim(name: str) -> int | None:
-    from clipmodel.registry import REGISTRY
+    from clipmodel.hub.registry import REGISTRY
 
     if entry := REGISTRY.get(name):
         return entry.config.embed_dim

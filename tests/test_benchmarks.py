@@ -18,7 +18,7 @@ from benchmarks.libraries import SMALL, filled, filled_from, random_model
 from benchmarks.rescan import change, every_so_many, move, stat_all
 from benchmarks.timing import Failed, Times, run, steady
 from clipmodel.config import ResNetConfig
-from clipmodel.registry import REGISTRY
+from clipmodel.hub.registry import REGISTRY
 from retrieval import Library, Summary
 
 

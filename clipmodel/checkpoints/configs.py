@@ -13,7 +13,7 @@ from clipmodel.checkpoints.json_values import Triple, part, read_json, square, t
 from clipmodel.checkpoints.preprocessors import prepared_by
 from clipmodel.config import Activation
 from clipmodel.errors import CheckpointError
-from clipmodel.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
+from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, UnknownConfig
 from clipmodel.families import IMAGE_FAMILIES, TEXT_FAMILIES, family_of_weights
 from clipmodel.model import CLIP
-from clipmodel.shapes import COUNTER
+from clipmodel.towers.shapes import COUNTER
 
 _EXAMPLE = (
     '{"activation": "quick_gelu" or "gelu", "head_width": 64, '

@@ -19,8 +19,8 @@ from clipmodel.config import (
     VisionConfig,
 )
 from clipmodel.errors import CheckpointError
-from clipmodel.shapes import COUNTER, of_efficientnet
 from clipmodel.towers.lite import efficientnet_lite, lite_sizes
+from clipmodel.towers.shapes import COUNTER, of_efficientnet
 
 Weights = Mapping[str, Tensor]
 

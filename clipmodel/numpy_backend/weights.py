@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from clipmodel.errors import CheckpointError
 from clipmodel.model_folder import read_tensors
 from clipmodel.quantised import split
-from clipmodel.shapes import Shapes, check, damaged
+from clipmodel.towers.shapes import Shapes, check, damaged
 
 Floats = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from clipmodel.families import image_family
 from clipmodel.model import CLIP, in_dtype
 from clipmodel.model_folder import ModelFolder
 from clipmodel.quantised import split
-from clipmodel.shapes import COUNTER, check, damaged
 from clipmodel.torch_backend.safetensors_file import load_safetensors
+from clipmodel.towers.shapes import COUNTER, check, damaged
 
 
 def default_device() -> str:

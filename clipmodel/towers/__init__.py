@@ -1,5 +1,8 @@
-"""Families of towers beside CLIP's own, as modules of torch: leaves to root, tensors only.
+"""Image and text towers, beside those of CLIP's transformers, which are in model.py.
 
-`efficientnet` maps pictures, with the configs of its five sizes in `lite`; `bert` maps texts, which
-`wordpiece` turns into token ids. Their quick and NumPy versions are in the backends.
+shapes.py computes the names and shapes of all weights of a tower, without torch. The modules read
+from leaves to root and know only tensors: resnet.py is CLIP's ResNet, efficientnet.py (its five
+sizes are in lite.py) maps pictures, bert.py maps texts, which wordpiece.py turns into token ids.
+initial.py draws the first values of parameters. Which tower belongs to which family of models is
+listed in families.py, one floor up.
 """

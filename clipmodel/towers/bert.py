@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.config import BertConfig
-from clipmodel.initial import draw, drawn
 from clipmodel.model import LayerNorm
+from clipmodel.towers.initial import draw, drawn
 
 EPSILON = 1e-12  # of all norms
 PADDING = 0  # the id after a text's end

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import BaseFileLock, SoftFileLock, Timeout
 
-from clipmodel.file_lock import acquired, is_mark, mark_of
+from clipmodel.hub.file_lock import acquired, is_mark, mark_of
 from retrieval.catalog.sqlite import medium
 from retrieval.catalog.sqlite.connection import no_locks
 from retrieval.errors import LibraryBusy, LibraryReadOnly, because
@@ -34,7 +34,7 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
 
     Yields a function that reports progress to other processes; it may be called often. is_brief:
     others wait for this writer instead of failing. The system releases the lock when a process
-    dies, so none is left behind; for file systems without locks see `clipmodel.file_lock`.
+    dies, so none is left behind; for file systems without locks see `clipmodel.hub.file_lock`.
     """
     try:
         lock = _acquire(folder)

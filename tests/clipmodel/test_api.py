@@ -13,9 +13,9 @@ from PIL import Image
 import clipmodel as clip
 from clipmodel.config import ModelConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError, ModelNotFound
+from clipmodel.hub.registry import OPENAI_MEAN, OPENAI_STD
 from clipmodel.model import CLIP
 from clipmodel.pretrained import ModelFolder, save_folder
-from clipmodel.registry import OPENAI_MEAN, OPENAI_STD
 from tests.clipmodel.small import shake
 
 SMALL = ModelConfig(

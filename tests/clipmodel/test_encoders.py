@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from clipmodel.config import ModelConfig, ResNetConfig, VisionConfig
 from clipmodel.errors import CheckpointError, ClipModelError
 from clipmodel.families import image_family, text_family
+from clipmodel.hub.registry import REGISTRY
 from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
-from clipmodel.registry import REGISTRY
 from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.towers.lite import efficientnet_lite, lite_sizes
 from tests.clipmodel.small import (

@@ -26,11 +26,11 @@ from clipmodel.families import (
     as_json,
     from_json,
 )
+from clipmodel.hub.registry import REGISTRY
 from clipmodel.model import CLIP
 from clipmodel.model_folder import CONFIG, ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.preprocess import to_pixels, transform
-from clipmodel.registry import REGISTRY
 from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.torch_backend.inference import Normalised
 from clipmodel.torch_backend.loading import load_model

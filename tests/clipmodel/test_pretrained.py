@@ -18,6 +18,7 @@ from torch import nn
 
 from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.errors import CheckpointError, ClipModelError, DownloadError, ModelNotFound
+from clipmodel.hub.registry import REGISTRY
 from clipmodel.pretrained import (
     Pretrained,
     available_models,
@@ -27,7 +28,6 @@ from clipmodel.pretrained import (
     obtain,
     resolve,
 )
-from clipmodel.registry import REGISTRY
 from tests.clipmodel.small import MEAN, STD, model_cfg
 
 Build = Callable[[str], nn.Module]

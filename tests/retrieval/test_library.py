@@ -342,7 +342,10 @@ def test_weights_that_went_missing(photos: Path, models: Models) -> None:
             library.search("anything")
         assert library.search(photos / "large" / "red.png")  # what is known needs no weights
     shutil.copytree(models.other, "model")
-    with Library.open("library") as library, pytest.raises(ModelMismatch, match="different weights"):
+    with (
+        Library.open("library") as library,
+        pytest.raises(ModelMismatch, match="different weights"),
+    ):
         library.search("anything")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.errors import CheckpointError, ModelNotFound, UnknownConfig
-from clipmodel.registry import OPENAI_MEAN, REGISTRY
+from clipmodel.hub.registry import OPENAI_MEAN, REGISTRY
 from tests.clipmodel.small import MEAN, STD, write_openclip
 
 Build = Callable[[str], nn.Module]

@@ -214,7 +214,7 @@ LOCKING = """
 import sys
 from pathlib import Path
 from filelock import Timeout
-from clipmodel.file_lock import acquired
+from clipmodel.hub.file_lock import acquired
 try:
     lock = acquired(Path(sys.argv[1]), 0)
 except Timeout:

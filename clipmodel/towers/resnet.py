@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.config import ResNetConfig
-from clipmodel.initial import drawn
+from clipmodel.towers.initial import drawn
 
 
 class Bottleneck(nn.Module):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from clipmodel import download as module
-from clipmodel.download import download
 from clipmodel.errors import DownloadError
+from clipmodel.hub import download as module
+from clipmodel.hub.download import download
 
 BODY = bytes(range(256)) * 40_000  # ten pieces of what is read at once
 SHA256 = hashlib.sha256(BODY).hexdigest()
