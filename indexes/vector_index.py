@@ -120,16 +120,17 @@ class VectorIndex:
         return faiss.SearchParametersIVF(nprobe=probes, sel=among(allowed))  # type: ignore[call-arg]
 
 
-@cache
 def scanners() -> ThreadPoolExecutor:
     """For one query: FAISS itself shares out queries, not vectors. All indexes have them in
     common, so that many queries at a time do not gather more threads than help.
     """
+    return _scanners_of(os.getpid())
+
+
+@cache
+def _scanners_of(process: int) -> ThreadPoolExecutor:
+    """A process that was forked has none of the threads of the one that it was forked from."""
     return ThreadPoolExecutor(SCANNERS, "scanner")
-
-
-if hasattr(os, "register_at_fork"):  # a process that was forked has none of the threads
-    os.register_at_fork(after_in_child=scanners.cache_clear)
 
 
 @contextmanager

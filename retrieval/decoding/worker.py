@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from clipmodel.pools import Renewed
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import RetrieveError, reason
 
@@ -26,12 +27,24 @@ class WorkerDied(Exception):
     """The worker ended while it held a task; the message says what is known."""
 
 
-class Processes:
+# Those of the process that this one was forked from. They are kept, as the garbage collector would
+# flush their pipes, under a lock that a thread of that process may have held.
+_inherited: list[subprocess.Popen[bytes]] = []
+
+
+class Processes(Renewed):
     """Those that live, so that all can be killed, and none be started after that."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds  # what a task may take
         self._living: set[subprocess.Popen[bytes]] = set()
+        super().__init__()
+
+    def renew(self) -> None:
+        for process in self._living:
+            _let_go(process)
+        _inherited.extend(self._living)
+        self._living = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -119,6 +132,18 @@ class Worker:
     def _receive(self) -> object:
         assert self._process.stdout is not None
         return pickle.load(self._process.stdout)
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Keep a forked child from holding the pipes of a worker of its parent, which ends when the
+    parent has closed them.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None and not pipe.closed:
+            os.dup2(nowhere, pipe.fileno(), inheritable=False)
+    os.close(nowhere)
+    process.returncode = 0  # it is not ours to wait for
 
 
 # -P: a pickle.py in the current folder is not ours. The path comes first, then our modules.

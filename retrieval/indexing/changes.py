@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.limits import allowed_in
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.scan import DANGLING_LINK, Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
-from retrieval.records import Found, Root
+from retrieval.records import NO_MTIME, Found, Root
 from retrieval.spelling import Listings
 
 FILES_PER_TICK = (
@@ -181,6 +182,19 @@ class Changes:
                 self.problems.append(
                     f"{place}: {folder.reason}; the {len(kept):,} files known there are kept"
                 )
+
+
+def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
+    """Make pictures that had too many pixels for a run that allowed fewer new to this one."""
+    again = [
+        replace(file, mtime_ns=NO_MTIME)
+        for file in catalog.files.too_large()
+        if file.failure and 0 < allowed_in(file.failure) < max_pixels
+    ]
+    if again:
+        from retrieval.catalog import writing
+
+        writing.record(catalog, again)
 
 
 def _is_deleted(target: Target, known: ByPath) -> bool:

@@ -5,13 +5,14 @@ place. So no slot is ever long without work, and a crash costs no more than a ba
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.pools import Threads
 from retrieval.records import NewImage
 from retrieval.vectors.hubness import QueryBank
 
@@ -91,7 +92,7 @@ class EncodingQueue:
         self._chosen: Callable[[], Encoder] | None = None  # one of the two
         self._encoder: Future[Encoder] | None = None
         self._query_bank: Future[QueryBank] | None = None
-        self._threads = ThreadPoolExecutor(MAX_SLOTS, "encoder")
+        self._threads = Threads(MAX_SLOTS, "encoder")
         self._waiting: list[tuple[NewImage, NDArray[np.uint8]]] = []  # for a slot
         self._under_way: list[MicroBatch] = []
 
@@ -132,7 +133,7 @@ class EncodingQueue:
             yield from self._finished()
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
 
     def _finished(self) -> Iterator[EncodedBatch]:
         """Give out what is encoded, and give the encoder what there is for it."""

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from retrieval.catalog import browse
 from retrieval.catalog.sqlite.pool import REST_SECONDS
 from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import RetrieveError
 from retrieval.filters import Filters
 from retrieval.library import Library
-from retrieval.web.decoders import Decoders
 from retrieval.web.index_jobs import IndexJobs
 from retrieval.web.scratch import Scratch
 from retrieval.web.thumbnails import SMALL_BOX, Thumbnails
@@ -35,6 +35,7 @@ DEFAULT_SIDE = 224  # of a picture as most models want it, while the library has
 # Questions that are answered at a time: words are encoded together, and of two processors 12 make
 # the most; more scans at once would only hold each other up.
 MAX_CONCURRENT_QUERIES = 12
+MAX_WORKERS = 2  # processes that decode uploads and draw thumbnails
 MAX_RECEIVING = 4  # uploads at a time, each in a file of up to 64 MiB
 MAX_SORTED_LISTS = 8  # lists of all pictures by date, for as many filters
 
@@ -70,7 +71,7 @@ class Site:
     def __init__(self, library: Library, settings: Settings | None = None) -> None:
         self.library = library
         self.settings = settings or Settings()
-        self.decoders = Decoders()
+        self.decoders = WorkerPool(MAX_WORKERS)
         self.thumbnails = Thumbnails(library.folder, self.decoders)
         self.uploads = Uploads()
         self.scratch = Scratch()

@@ -9,8 +9,8 @@ from anyio.to_thread import run_sync
 
 from retrieval.catalog.thumbnail_cache import ThumbnailCache
 from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task
-from retrieval.web.decoders import Decoders
 
 FILE_CHANGED = "it has changed since it was indexed; `retrieve index` brings up to date"
 SMALL_BOX, LARGE_BOX = (960, 320), (2048, 2048)  # pixels, width and height at most
@@ -25,7 +25,7 @@ class NoThumbnail(Exception):
 class Thumbnails:
     """Those of a library. Used from one event loop."""
 
-    def __init__(self, folder: Path, decoders: Decoders) -> None:
+    def __init__(self, folder: Path, decoders: WorkerPool) -> None:
         self._folder = folder
         self._decoders = decoders
         self._cache: ThumbnailCache | None = None

@@ -91,13 +91,13 @@ def die() -> None:
 
 def place(killer: Killer) -> None:
     killer.along("retrieval.indexing.changes", "scan", "scan")
-    killer.along("retrieval.indexing.run", "reread", "backfill")
+    killer.along("retrieval.indexing.backfill", "reread", "backfill")
     killer.around("retrieval.decoding.pool:WorkerPool", "submit", before="decode")
     killer.around("retrieval.catalog.writing", "record", before="commit")
     killer.around("retrieval.catalog.writing", "remove_files", before="prune")
     killer.around("retrieval.catalog.writing", "sweep", after="prune")
     killer.around("retrieval.catalog.writing", "switch_model", before="switch", after="switched")
-    killer.around("retrieval.indexing.run:IndexRun", "finish", before="finish")
+    killer.around("retrieval.indexing.run:IndexRun", "_finish", before="finish")
     killer.around("retrieval.vectors.index_file", "refresh", before="finish")
     killer.around("indexes.builder", "write_flat", before="write", after="write")
     killer.around("indexes.builder", "finish_flat", after="write")

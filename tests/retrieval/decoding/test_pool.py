@@ -6,6 +6,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -107,6 +108,35 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -
     assert second.failure == "decoding it ended the worker process (SIGKILL)"
     assert all(result.decoded for result in rest) and len(rest) == 3
     assert children() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_threads_that_ask_for_one_task_each_share_a_few_workers(tmp_path: Path, slow: Path) -> None:
+    paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(8)]
+    before = children()
+    with closing(WorkerPool(2, seconds=0.5)) as pool, ThreadPoolExecutor(9) as threads:
+
+        def do(path: Path) -> TaskResult:
+            return pool.do(Task(7, os.fsencode(path), SIDE, MAX_PIXELS)).result()
+
+        late, *results = threads.map(do, [slow, *paths])
+        assert len(children() - before) <= 2
+        assert pool.pending == 0  # of the stream, which nobody uses here
+    assert late.failure == "decoding it took more than 0.5 s"
+    assert [result.digest for result in results] == [digest_of(p.read_bytes()) for p in paths]
+    assert children() == before
+
+
+def test_one_that_asks_is_told_that_no_worker_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BOOTSTRAP", "raise SystemExit(3)")
+    task = Task(0, os.fsencode(paint(tmp_path / "1.png", 1)), SIDE, MAX_PIXELS)
+    with closing(WorkerPool(1)) as pool:
+        with pytest.raises(worker.WorkersFailed, match="exit code 3"):
+            pool.do(task).result()
+        monkeypatch.undo()
+        assert pool.do(task).result().decoded  # and the next one tries again
 
 
 def test_a_pool_is_closed_in_the_middle_of_its_work(slow: Path) -> None:
