@@ -23,7 +23,7 @@ export class Duplicates {
     this.aborter?.abort();
     const { signal } = (this.aborter = new AbortController());
     this.all.hidden = true;
-    this.said.textContent = "Looking for copies …";
+    this.said.textContent = "Searching for duplicates …";
     this.view.setAttribute("aria-busy", true);
     try {
       const query = { ...Object.fromEntries(parse(q).filters), threshold: this.nearness.value };
@@ -56,8 +56,8 @@ export class Duplicates {
     this.groups = groups;
     this.all.hidden = !groups.length;
     this.said.textContent = [
-      groups.length && `${count(groups.length, "group")}, ${count(redundant_files, "file")} to spare`,
-      left_out_files && `${count(left_out_files, "missing or changed file")} left out`,
+      groups.length && `${count(groups.length, "group")}, ${count(redundant_files, "redundant file")}`,
+      left_out_files && `${count(left_out_files, "missing or changed file")} skipped`,
     ]
       .filter(Boolean)
       .join("; ");
@@ -70,8 +70,8 @@ export class Duplicates {
               {},
               notice(
                 "copies",
-                "No copies here",
-                el("p", {}, "Every picture is in this library once."),
+                "No duplicates",
+                el("p", {}, "Every picture here is unique."),
               ),
             ),
           ]),
@@ -97,7 +97,7 @@ function group(held) {
       "button",
       { type: "button", class: "button", onclick: () => copyPaths(spare(held)) },
       icon("copy"),
-      others.length === 1 ? "Copy the other’s path" : `Copy ${others.length} paths`,
+      others.length === 1 ? "Copy duplicate’s path" : `Copy paths of ${others.length} duplicates`,
     ),
   );
 }
@@ -109,9 +109,9 @@ function member(picture, best, i) {
     go({ picture: picture.id });
   };
   const alike = {
-    bytes: "Same content",
+    bytes: "Identical",
     hash: "Looks the same",
-    vectors: `${Math.round(picture.score * 1000) / 10} % alike`,
+    vectors: `${Math.round(picture.score * 1000) / 10}% similar`,
   }[picture.by];
   return el(
     "li",
