@@ -72,8 +72,19 @@ class InvalidQuery(InvalidValue):
     """A query that cannot be answered: empty, of the wrong type or shape, with a bad option."""
 
 
+LEADS_NOWHERE = "leads_nowhere"  # an attribute of a standard stream that was closed at the start
+
+
+class OutputClosed(RetrieveError):
+    """Standard output was closed before the program started, so that no answer can be written."""
+
+
 class CannotServe(RetrieveError):
-    """A server cannot, or should not, listen where it was told to."""
+    """A server cannot listen where it was told to."""
+
+
+class UnsafeServer(CannotServe, InvalidValue):
+    """A server should not listen where, or with the token that, it was told to."""
 
 
 # -- what the system says ------------------------------------------------------------------------

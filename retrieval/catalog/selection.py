@@ -44,11 +44,10 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
         ids = _ids_in_named(catalog, folder)
     if not len(ids):
         roots = [root.path for root in catalog.roots()]
-        if all(relative(root, one) is None for one in spellings(path) for root in roots):
+        is_outside = all(relative(root, one) is None for one in spellings(path) for root in roots)
+        if is_outside or not os.path.exists(path):
             hint = _hint(catalog, folder) or "; `retrieve status` lists what is"
-            raise PathNotFound(f"{folder} is not in the library{hint}")
-        if not os.path.exists(path):
-            raise PathNotFound(f"no such folder: {folder}{_hint(catalog, folder)}")
+            raise PathNotFound(f"the folder {folder} is not in the library{hint}")
     return ids
 
 

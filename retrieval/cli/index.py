@@ -91,9 +91,9 @@ def index(
             with progress_bar() as progress:
                 summary = library.index(paths, options=options, progress=progress)
         except Interrupted as interrupt:
-            write(report.of_run(interrupt.summary))
+            write(report.of_run(interrupt.summary), must_arrive=False)
             context.exit(INTERRUPTED)
-        write(report.of_run(summary))
+        write(report.of_run(summary), must_arrive=False)
 
 
 def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":

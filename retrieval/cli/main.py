@@ -57,6 +57,9 @@ def cli(context: click.Context) -> None:
     retrieve index ~/Pictures            look at every picture once
     retrieve search "a red car"          find some by words
     retrieve search beach.jpg            or by one that is like them
+
+    The exit status is 0, also if nothing is found; 1 for a failure, 2 for a call that makes no
+    sense, 130 after Ctrl-C.
     """
     context.ensure_object(Settings)
     if context.invoked_subcommand is None:

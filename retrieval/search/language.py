@@ -16,6 +16,7 @@ and a digit.
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ CHUNK = re.compile(r"\s*(\S+)")
 WEIGHT = re.compile(r"(\d+\.?\d*|\.\d+):(?=[^\s\d])")
 FILTER = re.compile(rf"({'|'.join(FIELDS)}):(?=\S)", re.IGNORECASE | re.ASCII)
 MAYBE_FILTER = re.compile(r"([A-Za-z][A-Za-z_-]+):(.*)", re.DOTALL)
+MINUS_WORD = re.compile(r"-[^\W\d_]")  # as other programs subtract a word
 QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
 ADDRESS = re.compile(r"https?://\S+")
 ID = re.compile(r"id:(\d{1,18})", re.ASCII)
@@ -76,9 +78,8 @@ class Files:
             return by_number(int(found[1]), self._has)
         if ADDRESS.fullmatch(word):
             if not self._allow_url:
-                raise InvalidQuery(
-                    "a picture on the network is fetched only with --allow-url (allow_url=True)"
-                )
+                how = "--allow-url" if self._in_shell else "allow_url=True"
+                raise InvalidQuery(f"a picture on the network is fetched only with {how}")
             return Address(word)
         return given(word) if self._is_path(word) else None
 
@@ -183,6 +184,9 @@ class Line:
         elif value.strip():
             if not is_quoted and (found := MAYBE_FILTER.fullmatch(value)):
                 self._check_filter(found[1], found[2].strip('"'), here)
+            if not is_quoted and MINUS_WORD.match(value):
+                less = f"- {value[1:]}"
+                self.notes.append(f"“{value}” is searched for as it is; “{less}” would subtract it")
             self._pieces.append(Piece("word", value, here, weight))
         return end
 
@@ -195,19 +199,22 @@ class Line:
         elif value and (meant := hints.meant(name, value)):
             raise self._wrong(
                 f"there is no filter “{name}:”; did you mean “{meant}”? "
-                "Put words in quotation marks",
+                f"To search for it as words, write {self._quoted(f'{name}:{value}')}",
                 at,
             )
+
+    def _quoted(self, text: str) -> str:
+        """How to write words that are not to be anything else; a shell takes quotes for its own."""
+        return shlex.quote(f'"{text}"') if self._in_shell else f'"{text}"'
 
     def _check_detached(self) -> None:
         for i, name in self._detached.items():
             from retrieval.search import hints
 
             after = self._pieces[i + 1] if i + 1 < len(self._pieces) else None
-            said, is_wrong = hints.of_detached(name, str(after.value) if after else None)
-            if is_wrong:
-                raise self._wrong(said, self._pieces[i].at)
-            self.notes.append(said)
+            said = hints.of_detached(name, str(after.value) if after else None)
+            as_words = f"to search for it as a word, write {self._quoted(f'{name}:')}"
+            raise self._wrong(f"{said}; {as_words}", self._pieces[i].at)
 
     def _weight(self, text: str, at: int) -> tuple[float | None, int]:
         found = WEIGHT.match(text, at)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from retrieval.errors import CannotServe, reason
+from retrieval.errors import CannotServe, UnsafeServer, reason
 from retrieval.library import Library
 from retrieval.web.app import application
 from retrieval.web.connections import Connection, log_sparsely
@@ -32,14 +32,14 @@ def serve(
     """Until it is interrupted. ready: called when it can be asked, with the address for whoever
     started it, and the one for others, if there are any.
 
-    Raises CannotServe.
+    Raises CannotServe; UnsafeServer, before anything is begun.
     """
     if not settings.is_local and not settings.token:
-        raise CannotServe(
+        raise UnsafeServer(
             f"anyone who can reach {settings.host} could see every picture; give a --token as well"
         )
     if settings.token and not _is_text(settings.token):
-        raise CannotServe("the token is not valid UTF-8; choose one of letters and digits")
+        raise UnsafeServer("the token is not valid UTF-8; choose one of letters and digits")
     listening = listen(settings.host, port)
     config = uvicorn.Config(
         application(Site(library, settings)),

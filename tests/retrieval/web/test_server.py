@@ -118,7 +118,7 @@ def test_who_is_this_machine() -> None:
 def test_a_network_is_served_with_a_token_only(home: Path) -> None:
     with started("--host", "0.0.0.0", "--port", 0) as process:
         output, errors = process.communicate(timeout=30)
-    assert process.returncode == 1 and output == "" and "--token" in errors
+    assert process.returncode == 2 and output == "" and "--token" in errors
 
 
 @POSIX
