@@ -15,7 +15,7 @@ from retrieval.catalog.presence import living
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
-from retrieval.paths import at_home, composed, folded, place, relative, spellings
+from retrieval.paths import composed, folded, place, relative, spellings, with_home
 
 NEAR = 0.6  # of two names, by difflib
 
@@ -117,7 +117,7 @@ def _hint(catalog: Catalog, folder: Folder) -> str:
 
 
 def _path(folder: Folder) -> Path:
-    return Path(at_home(folder))
+    return with_home(folder)
 
 
 def _named(folder: str) -> str:

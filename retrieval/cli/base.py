@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.errors import LEADS_NOWHERE, InvalidValue, explained
+from retrieval.errors import LEADS_NOWHERE, InvalidValue, PathNotFound, explained
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -33,7 +33,7 @@ OTHER_NAMES = {  # what other programs call our commands
 
 
 @dataclass
-class Settings:
+class CommonOptions:
     """The options that every command takes, before or after its name."""
 
     library: str | None = None
@@ -83,9 +83,11 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty; name a folder or a file", param, ctx)
-        from retrieval.paths import is_nameable
+        from retrieval.paths import with_home
 
-        if not is_nameable(value):
+        try:
+            with_home(value)
+        except PathNotFound:
             self.fail(f"{value!r} cannot be the name of a file", param, ctx)
         return super().convert(value, param, ctx)
 
@@ -157,18 +159,19 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from error
     except Exception as error:
         broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
-        if context.ensure_object(Settings).debug or broken_pipe:  # click ends quietly on the latter
+        is_debugged = context.ensure_object(CommonOptions).debug
+        if is_debugged or broken_pipe:  # click ends quietly on the latter
             raise
         kind = WrongUse if isinstance(error, InvalidValue) else Failure
         raise kind(explained(error)) from error
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--library and --debug, into the `Settings` of the whole call."""
+    """--library and --debug, into the `CommonOptions` of the whole call."""
 
     def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value and option.name:
-            setattr(context.ensure_object(Settings), option.name, value)
+            setattr(context.ensure_object(CommonOptions), option.name, value)
 
     library = click.option(
         "--library",

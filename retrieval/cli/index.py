@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import INTERRUPTED, PathType, Settings, common, progress_bar
+from retrieval.cli.base import INTERRUPTED, CommonOptions, PathType, common, progress_bar
 from retrieval.cli.completion import model_names
 from retrieval.cli.options import given_in, remembered
 from retrieval.decoding.limits import MAX_PIXELS
@@ -83,7 +83,7 @@ def index(
 
     options = IndexOptions(**given_in(context, "index"))
     malloc.keep(malloc.OF_A_RUN)
-    library = _beside(context, paths) if here else context.ensure_object(Settings).open()
+    library = _beside(context, paths) if here else context.ensure_object(CommonOptions).open()
     with library:
         if not here:
             _mention_others(library, paths)
@@ -103,7 +103,7 @@ def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
 
     if len(paths) != 1:
         raise click.UsageError("--here goes with one folder")
-    if context.ensure_object(Settings).library:
+    if context.ensure_object(CommonOptions).library:
         raise click.UsageError("--here and --library name two libraries; give one of them")
     if not (folder := given(paths[0])).is_dir():
         raise PathNotFound(f"no such folder: {folder}")
@@ -131,7 +131,7 @@ def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
 )
 @common
 @click.pass_obj
-def watch(settings: Settings, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
+def watch(settings: CommonOptions, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
     """Bring the library up to date as `retrieve index` does, then whatever changes below each PATH
     (without any: all that the library knows) as soon as it does, until Ctrl-C.
 

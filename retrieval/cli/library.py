@@ -2,7 +2,7 @@
 
 import click
 
-from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.base import CommonOptions, PathType, common
 
 
 @click.command(short_help="Show what the library holds.")
@@ -10,7 +10,7 @@ from retrieval.cli.base import PathType, Settings, common
 @click.option("--json", "as_json", is_flag=True, help="One object; with --failures an array.")
 @common
 @click.pass_obj
-def status(settings: Settings, failures: bool, as_json: bool) -> None:
+def status(settings: CommonOptions, failures: bool, as_json: bool) -> None:
     """Show what the library holds: model, pictures, failures, index, bytes and folders."""
     from retrieval.output import json_forms, report, text
 
@@ -41,7 +41,7 @@ def check(context: click.Context, repair: bool) -> None:
     from retrieval.output import report
     from retrieval.output.text import write
 
-    with context.ensure_object(Settings).open() as library:
+    with context.ensure_object(CommonOptions).open() as library:
         problems = library.check(repair=repair)
         write(report.of_check(library.folder, problems))
         if not all(problem.mended for problem in problems):
@@ -55,7 +55,7 @@ def check(context: click.Context, repair: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @common
 @click.pass_obj
-def backup(settings: Settings, file: str, force: bool) -> None:
+def backup(settings: CommonOptions, file: str, force: bool) -> None:
     """Copy the catalog into one FILE, checked, even while the library is in use. It holds all that
     is known of the pictures, with their vectors; everything else is made from it.
 
@@ -76,7 +76,7 @@ def backup(settings: Settings, file: str, force: bool) -> None:
 @click.argument("path", type=PathType())
 @common
 @click.pass_obj
-def forget(settings: Settings, path: str) -> None:
+def forget(settings: CommonOptions, path: str) -> None:
     """Drop what is known of a folder or file. The pictures themselves are left alone.
 
     A part of an indexed folder stays forgotten; `retrieve index PATH` takes it in again.
@@ -90,7 +90,7 @@ def forget(settings: Settings, path: str) -> None:
 @click.argument("new", type=PathType())
 @common
 @click.pass_obj
-def relocate(settings: Settings, old: str, new: str) -> None:
+def relocate(settings: CommonOptions, old: str, new: str) -> None:
     """Say that what was in folder OLD is in folder NEW now. Nothing is encoded again."""
     with settings.open() as library:
         click.echo(f"relocated {_files(library.relocate(old, new))}")
@@ -99,7 +99,7 @@ def relocate(settings: Settings, old: str, new: str) -> None:
 @click.command(short_help="List the models.")
 @common
 @click.pass_obj
-def models(settings: Settings) -> None:
+def models(settings: CommonOptions) -> None:
     """List the models: name, dimensions, and where the weights are.
 
     The path of a checkpoint (OpenAI's, OpenCLIP's, a Hugging Face folder) names a model as well.

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from retrieval.cli.base import (
+    CommonOptions,
     PathType,
     Program,
-    Settings,
     common,
     open_streams,
 )
@@ -61,7 +61,7 @@ def cli(context: click.Context) -> None:
     The exit status is 0, also if nothing is found; 1 for a failure, 2 for a call that makes no
     sense, 130 after Ctrl-C.
     """
-    context.ensure_object(Settings)
+    context.ensure_object(CommonOptions)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.cli import completion
-from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.base import CommonOptions, PathType, common
 from retrieval.cli.options import (
     chosen_filters,
     filtering,
@@ -131,7 +131,7 @@ def search(
     retrieve search a birthday cake after:2023-06 camera:pixel
     retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
     """
-    with context.ensure_object(Settings).open_to_search() as library:
+    with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
         from retrieval.search.options import SearchOptions
         from retrieval.search.parse import typed
@@ -172,7 +172,7 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
     Prints what `retrieve search` prints.
     """
-    with context.ensure_object(Settings).open_to_search() as library:
+    with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
 
         matches = library.similar(path, limit, filters=chosen_filters(context))

@@ -25,8 +25,8 @@ from typing import Literal
 from retrieval.decoding.formats import is_named_as_picture
 from retrieval.errors import InvalidQuery, PathNotFound
 from retrieval.filters import FIELDS, Filters, written
-from retrieval.paths import at_home, given, is_file
-from retrieval.search.question import Address, ImageId, Prepared
+from retrieval.paths import given, is_file, with_home
+from retrieval.search.question import Address, ImageId, PreparedPicture
 
 CHUNK = re.compile(r"\s*(\S+)")
 WEIGHT = re.compile(r"(\d+\.?\d*|\.\d+):(?=[^\s\d])")
@@ -40,7 +40,7 @@ PATH = re.compile(r"\.{0,2}/|~[/\\]|\.{1,2}\\|[A-Za-z]:[/\\]")
 SIGNS = ("+", "-")
 SHOWN = 24  # characters of a line that an error repeats
 
-Picture = Path | Address | ImageId | Prepared | bytes
+Picture = Path | Address | ImageId | PreparedPicture | bytes
 Names = Callable[[str], Picture | None]  # the picture that a word names; None: it is a word
 Has = Callable[[int], bool]  # whether a library has a picture of this number
 
@@ -88,7 +88,15 @@ class Files:
             return True
         if not PATH.match(word):
             return False
-        return is_named_as_picture(word) or is_file(at_home(word))
+        return is_named_as_picture(word) or _is_home_file(word)
+
+
+def _is_home_file(word: str) -> bool:
+    """Whether a path, which may begin with ~, is that of a regular file."""
+    try:
+        return is_file(os.fspath(with_home(word)))
+    except PathNotFound:
+        return False
 
 
 def by_number(number: int, has: Has) -> ImageId:

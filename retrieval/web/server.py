@@ -16,7 +16,7 @@ from retrieval.library import Library
 from retrieval.web.app import application
 from retrieval.web.connections import Connection, log_sparsely
 from retrieval.web.guard import EVERYWHERE, machine_names
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 
 PORT = 8000
 TRIED = 100  # ports from there on
@@ -27,7 +27,10 @@ GRACE = 1  # second, in which requests that are being answered may end
 
 
 def serve(
-    library: Library, settings: Settings, port: int | None, ready: Callable[[str, str | None], None]
+    library: Library,
+    settings: ServerSettings,
+    port: int | None,
+    ready: Callable[[str, str | None], None],
 ) -> None:
     """Until it is interrupted. ready: called when it can be asked, with the address for whoever
     started it, and the one for others, if there are any.
@@ -76,7 +79,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
+def addresses_of(settings: ServerSettings, port: int) -> tuple[str, str | None]:
     """Where a browser finds it: for whoever started it, with the secret, and for others."""
     is_everywhere = settings.host in EVERYWHERE
     own = _address("127.0.0.1" if is_everywhere else settings.host, port, settings.secret)
