@@ -72,8 +72,19 @@ class InvalidQuery(InvalidValue):
     """A query cannot be answered: it is empty, malformed, or has an invalid option."""
 
 
+LEADS_NOWHERE = "leads_nowhere"  # attribute of a standard stream that was closed from the start
+
+
+class OutputClosed(RetrieveError):
+    """Standard output was closed from the start, so no result can be written."""
+
+
 class CannotServe(RetrieveError):
     """A server cannot, or should not, listen at the given address."""
+
+
+class UnsafeServer(CannotServe, InvalidValue):
+    """A server should not listen at the given address, or with the given token."""
 
 
 # -- the system's own errors ---------------------------------------------------------------------

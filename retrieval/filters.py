@@ -12,11 +12,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time
 from typing import Any, Literal
 
-from retrieval.decoding.formats import format_words
+from retrieval.decoding.formats import FORMATS, format_words
 from retrieval.errors import InvalidQuery
 
 MAX_CAMERA_WORDS = 100  # SQLite takes a thousand conditions at most
-COMMON_FORMATS = ("jpeg", "png", "webp", "gif", "tiff", "heif", "avif", "bmp")
 SHAPES = ("landscape", "portrait", "square")
 
 Moment = str | date | datetime
@@ -141,9 +140,10 @@ def _check_format(name: str) -> None:
     if called not in known:
         import difflib  # which a good query does without
 
-        near = difflib.get_close_matches(called, known, 1) or COMMON_FORMATS
-        hint = f"did you mean {', '.join(near)}?"
-        raise InvalidQuery(f"{name!r} is not a known format; {hint}")
+        near = difflib.get_close_matches(called, known, 1)
+        hint = f"did you mean {near[0]}? Known formats" if near else "known formats"
+        names = ", ".join(each.name.lower() for each in FORMATS)
+        raise InvalidQuery(f"{name!r} is not a known format; {hint}: {names}")
 
 
 def _check_place(north: float, east: float, km: float) -> None:

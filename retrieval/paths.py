@@ -26,27 +26,14 @@ def given(path: StrPath) -> Path:
 
 def with_home(path: StrPath) -> Path:
     """With `~` and `~name` as home folders; the name of nobody stays as it is. Raises PathNotFound
-    for what no file can be called.
+    for what no file can be called: a NUL byte, or what no encoding can write.
     """
-    if not is_nameable(path):
-        raise PathNotFound(f"no such file or folder: {os.fspath(path)!r}")
-    return Path(os.path.expanduser(path))
-
-
-def is_nameable(path: StrPath) -> bool:
-    """Whether the system takes it for a path: no NUL, and only text or bytes."""
     try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-
-
-def at_home(path: StrPath) -> str:
-    """A path with its ~ or ~user expanded; as it is where no user can have that name."""
-    try:
-        return os.path.expanduser(os.fspath(path))
-    except ValueError:  # a NUL byte, or what no encoding can write
-        return os.fspath(path)
+        if b"\0" in os.fsencode(path):
+            raise ValueError("a NUL byte")
+        return Path(os.path.expanduser(path))
+    except ValueError as error:
+        raise PathNotFound(f"no such file or folder: {os.fspath(path)!r}") from error
 
 
 def composed(name: str) -> str:
@@ -119,26 +106,38 @@ def is_file(word: str) -> bool:
         return False
 
 
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Which file it is, whatever it is called: device and inode."""
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `file` in the end: whole, or not at all."""
+def part_beside(file: Path, mode: int = 0o666) -> Iterator[Path]:
+    """An empty file of ours beside `file`, to be renamed to it; gone afterwards if it was not."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    create(part)
+    create(part, mode)
     try:
         yield part
-        os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
 
 
-def create(file: Path) -> None:
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Where to write what takes the place of `file` in the end: whole, or not at all."""
+    with part_beside(file) as part:
+        yield part
+        os.replace(part, file)
+
+
+def create(file: Path, mode: int = 0o666) -> None:
     """Make an empty file in place of whatever lies there, which may be a link.
 
     A library can come from anywhere, with links under the names that we write: what they lead to is
     not ours to write to. Raises OSError.
     """
     file.unlink(missing_ok=True)
-    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_LINKS, 0o666))
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_LINKS, mode))
 
 
 def drop_link(file: Path) -> None:

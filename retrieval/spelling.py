@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 
-def folded(path: bytes) -> str:
+def alias_key(path: bytes) -> str:
     """The same for every spelling that a case-blind file system may take for this one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())
 
@@ -17,7 +17,7 @@ def respelled(path: Path, like: Path) -> Path:
     spelling of `like` is listed; otherwise `path` itself.
     """
     head, rest = Path(*path.parts[: len(like.parts)]), path.parts[len(like.parts) :]
-    if head == like or folded(os.fsencode(head)) != folded(os.fsencode(like)):
+    if head == like or alias_key(os.fsencode(head)) != alias_key(os.fsencode(like)):
         return path
     if not os.path.exists(head) or not is_alias(head, Listings()):
         return path
@@ -35,7 +35,7 @@ class Listings:
 
     def __init__(self) -> None:
         self._listed: dict[bytes, frozenset[bytes]] = {}
-        self._folded: dict[bytes, frozenset[str]] = {}
+        self._keys: dict[bytes, frozenset[str]] = {}
 
     def is_alias(self, root: bytes, path: bytes) -> bool:
         """Return whether a part of `path`, relative to `root`, is listed only under another
@@ -43,7 +43,7 @@ class Listings:
         """
         folder = root
         for name in path.split(b"/"):
-            if name not in self._names(folder) and folded(name) in self._folded_names(folder):
+            if name not in self._names(folder) and alias_key(name) in self._alias_keys(folder):
                 return True
             folder = os.path.join(folder, name)
         return False
@@ -56,7 +56,7 @@ class Listings:
                 self._listed[folder] = frozenset()
         return self._listed[folder]
 
-    def _folded_names(self, folder: bytes) -> frozenset[str]:
-        if folder not in self._folded:
-            self._folded[folder] = frozenset(map(folded, self._names(folder)))
-        return self._folded[folder]
+    def _alias_keys(self, folder: bytes) -> frozenset[str]:
+        if folder not in self._keys:
+            self._keys[folder] = frozenset(map(alias_key, self._names(folder)))
+        return self._keys[folder]

@@ -3,14 +3,14 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import cause
 from retrieval.errors import CatalogDamaged, LibraryReadOnly, PathNotFound, PathTaken, because
 from retrieval.locate import FILE_NAME
+from retrieval.paths import part_beside
 
 PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C works in between
 COUNTED = ("models", "roots", "images", "files", "embeddings", "shots")  # compared with the copy
@@ -29,7 +29,7 @@ def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
     file = Path(os.path.abspath(file))
     _check_name(catalog, file, replace)
     try:
-        with _beside(file) as part:
+        with part_beside(file, 0o600) as part:  # that nobody else can read
             counts = catalog.read(lambda source: _copied(source, part))
             _verify(part, counts, catalog)
             _put(part, file, replace)
@@ -57,19 +57,6 @@ def _check_name(catalog: Catalog, file: Path, replace: bool) -> None:
 
 def _taken(file: Path) -> PathTaken:
     return PathTaken(f"{file} exists already; --force replaces it")
-
-
-@contextmanager
-def _beside(file: Path) -> Iterator[Path]:
-    """Yield a new, private file beside the given one; it is removed at the end."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    no_follow = getattr(os, "O_NOFOLLOW", 0)
-    part.unlink(missing_ok=True)  # left by a killed process with the same number
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | no_follow, 0o600))
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _copied(source: sqlite3.Connection, part: Path) -> list[int]:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.errors import UnreadablePicture
+from retrieval.paths import identity
 from retrieval.records import KnownFile, found_at
-from retrieval.spelling import Listings, folded, is_alias
+from retrieval.spelling import Listings, alias_key, is_alias
 
 Identity = tuple[int, ...]
 
@@ -112,7 +113,7 @@ def _identities(status: os.stat_result) -> frozenset[Identity]:
     """
     inode = status.st_ino
     times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return frozenset([(status.st_dev, inode), (inode, *times)])
+    return frozenset([identity(status), (inode, *times)])
 
 
 def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequence[Present]:
@@ -143,7 +144,7 @@ def _spelled(files: Sequence[Present]) -> Sequence[Present]:
     """Drop names that are only another spelling of a listed one."""
     spellings: dict[str, list[Present]] = {}
     for file in files:
-        spellings.setdefault(folded(os.fsencode(file.path)), []).append(file)
+        spellings.setdefault(alias_key(os.fsencode(file.path)), []).append(file)
     if len(spellings) == len(files):
         return files
     listings = Listings()

@@ -15,7 +15,7 @@ from retrieval.catalog.presence import living
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
-from retrieval.paths import at_home, composed, folded, place, relative, spellings
+from retrieval.paths import composed, folded, place, relative, spellings, with_home
 
 NEAR = 0.6  # of two names, by difflib
 
@@ -44,11 +44,10 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
         ids = _ids_in_named(catalog, folder)
     if not len(ids):
         roots = [root.path for root in catalog.roots()]
-        if all(relative(root, one) is None for one in spellings(path) for root in roots):
+        is_outside = all(relative(root, one) is None for one in spellings(path) for root in roots)
+        if is_outside or not os.path.exists(path):
             hint = _hint(catalog, folder) or "; `retrieve status` lists what is"
-            raise PathNotFound(f"{folder} is not in the library{hint}")
-        if not os.path.exists(path):
-            raise PathNotFound(f"no such folder: {folder}{_hint(catalog, folder)}")
+            raise PathNotFound(f"the folder {folder} is not in the library{hint}")
     return ids
 
 
@@ -118,7 +117,7 @@ def _hint(catalog: Catalog, folder: Folder) -> str:
 
 
 def _path(folder: Folder) -> Path:
-    return Path(at_home(folder))
+    return with_home(folder)
 
 
 def _named(folder: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from retrieval.catalog.sqlite.pool import Pool
+from retrieval.catalog.sqlite.pool import ConnectionPool
 from retrieval.paths import database_files, drop_link, size_of
 
 FILE_NAME = "thumbnails.sqlite"
@@ -29,7 +29,7 @@ class ThumbnailCache:
         self._path = folder / FILE_NAME
         self._max_bytes = max_bytes
         self._one_at_a_time = threading.Lock()
-        self._connections = Pool(self._path, lambda: _with_table(self._path))
+        self._connections = ConnectionPool(self._path, lambda: _with_table(self._path))
         self._is_closed = False
         self._make()
 

@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.errors import explained
+from retrieval.errors import LEADS_NOWHERE, InvalidValue, PathNotFound, explained
 
 if TYPE_CHECKING:
     from retrieval.library import Library
     from retrieval.records import Progress
 
 INTERRUPTED = 130  # as shells do: 128 + SIGINT
+OTHER_NAMES = {  # what other programs call our commands
+    **dict.fromkeys(("find", "query", "look", "grep", "ask"), "search"),
+    **dict.fromkeys(("add", "import", "scan", "update", "refresh", "sync"), "index"),
+    **dict.fromkeys(("remove", "delete", "rm", "drop"), "forget"),
+    **dict.fromkeys(("move", "mv", "moved"), "relocate"),
+    **dict.fromkeys(("dupes", "dedupe", "dedup", "copies"), "duplicates"),
+    **dict.fromkeys(("info", "stats", "list", "ls"), "status"),
+    **dict.fromkeys(("web", "server", "gui", "ui", "start"), "serve"),
+    **dict.fromkeys(("verify", "repair", "fsck", "doctor"), "check"),
+    **dict.fromkeys(("classify", "label"), "tag"),
+    "like": "similar",
+}
 
 
 @dataclass
-class Settings:
+class CommonOptions:
     """The options that every command takes, before or after its name."""
 
     library: str | None = None
@@ -60,7 +72,9 @@ def open_streams() -> None:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, 1, "utf-8", "backslashreplace", closefd=False))
+            stream = open(number, mode, 1, "utf-8", "backslashreplace", closefd=False)
+            setattr(stream, LEADS_NOWHERE, True)  # what has to arrive does not: see text.write
+            setattr(sys, name, stream)
 
 
 class PathType(click.Path):
@@ -69,9 +83,11 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty; give a folder or a file", param, ctx)
-        from retrieval.paths import is_nameable
+        from retrieval.paths import with_home
 
-        if not is_nameable(value):
+        try:
+            with_home(value)
+        except PathNotFound:
             self.fail(f"{value!r} is not a valid file name", param, ctx)
         return super().convert(value, param, ctx)
 
@@ -88,7 +104,7 @@ class Failure(click.ClickException):
 
 
 class WrongUse(Failure):
-    """A usage error."""
+    """A usage error: an InvalidValue, or something that click refuses."""
 
     exit_code = 2
 
@@ -109,13 +125,18 @@ class Program(click.Group):
         """Find the command; suggest a similar one, or a search, for an unknown name."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(name.lower(), self.commands, 1)
-            query = shlex.join(["retrieve", "search", name]) if near == [] else None
-            meant = f"retrieve {near[0]}" if near else query
+            meant = shlex.join(["retrieve", *self._meant(args)])
             ctx.fail(f"“{name}” is not a command; did you mean `{meant}`?")
         return super().resolve_command(ctx, args)
+
+    def _meant(self, args: list[str]) -> list[str]:
+        """A command that is called almost so, or so elsewhere; else all of it was a query."""
+        import difflib
+
+        name, *rest = args
+        known = {**{command: command for command in self.commands}, **OTHER_NAMES}
+        near = difflib.get_close_matches(name.lower(), known, 1)
+        return [known[near[0]], *rest] if near else ["search", *args]
 
     def invoke(self, ctx: click.Context) -> Any:
         with told_plainly(ctx):
@@ -129,7 +150,8 @@ def told_plainly(context: click.Context) -> Iterator[None]:
     except click.UsageError as error:
         command = (error.ctx or context).command_path
         said = error.format_message().rstrip(".")
-        raise WrongUse(f"{said}; see `{command} --help`") from error
+        see = " See" if said.rstrip(")").endswith("?") else "; see"
+        raise WrongUse(f"{said}{see} `{command} --help`") from error
     except (click.ClickException, click.exceptions.Exit):
         raise
     except (KeyboardInterrupt, click.Abort) as error:
@@ -137,17 +159,19 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from error
     except Exception as error:
         broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
-        if context.ensure_object(Settings).debug or broken_pipe:  # click ends quietly on the latter
+        is_debugged = context.ensure_object(CommonOptions).debug
+        if is_debugged or broken_pipe:  # click ends quietly on the latter
             raise
-        raise Failure(explained(error)) from error
+        kind = WrongUse if isinstance(error, InvalidValue) else Failure
+        raise kind(explained(error)) from error
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --library and --debug, which fill the `Settings` of the call."""
+    """Add --library and --debug, which fill the `CommonOptions` of the call."""
 
     def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value and option.name:
-            setattr(context.ensure_object(Settings), option.name, value)
+            setattr(context.ensure_object(CommonOptions), option.name, value)
 
     library = click.option(
         "--library",

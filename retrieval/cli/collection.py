@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.base import CommonOptions, PathType, common
 from retrieval.cli.options import chosen_filters, filtering, in_form, limited
 from retrieval.cli.picture_options import Picturing, pictured, show
 
@@ -49,7 +49,7 @@ def duplicates(
     from retrieval.output.json_forms import json_array
     from retrieval.output.text import paths_of
 
-    with context.ensure_object(Settings).open() as library:
+    with context.ensure_object(CommonOptions).open() as library:
         found = library.duplicates(threshold, filters=chosen_filters(context))
     if found.left_out:
         click.echo(report.of_left_out(found.left_out), err=True)
@@ -85,7 +85,7 @@ def duplicates(
 @common
 @click.pass_obj
 def tag(
-    settings: Settings,
+    settings: CommonOptions,
     paths: tuple[str, ...],
     labels: Path,
     templates: tuple[str, ...],
@@ -118,7 +118,7 @@ def tag(
 @click.argument("folder", metavar="DIR", type=PathType())
 @common
 @click.pass_obj
-def export(settings: Settings, folder: str) -> None:
+def export(settings: CommonOptions, folder: str) -> None:
     """Export vectors and paths for other programs, into the folder DIR.
 
     vectors.npy has one float32 row of unit length per picture, for `numpy.load`; images.csv has one

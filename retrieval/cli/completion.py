@@ -20,7 +20,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
-from retrieval.cli.base import Settings, common
+from retrieval.cli.base import CommonOptions, common
 from retrieval.paths import composed, folded
 
 NAME, VARIABLE = "retrieve", "_RETRIEVE_COMPLETE"  # the latter is how click asks `main` for values
@@ -139,4 +139,4 @@ def _catalog(context: click.Context) -> Path:
     """Return the path of the catalog, which need not exist."""
     from retrieval.locate import FILE_NAME, library_folder
 
-    return library_folder(context.ensure_object(Settings).library) / FILE_NAME
+    return library_folder(context.ensure_object(CommonOptions).library) / FILE_NAME

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import INTERRUPTED, PathType, Settings, common, progress_bar
+from retrieval.cli.base import INTERRUPTED, CommonOptions, PathType, common, progress_bar
 from retrieval.cli.completion import model_names
 from retrieval.cli.options import given_in, remembered
 from retrieval.decoding.limits import MAX_PIXELS
@@ -91,7 +91,7 @@ def index(
 
     options = IndexOptions(**given_in(context, "index"))
     malloc.keep(malloc.RUN_KEEPS_BYTES)
-    library = _beside(context, paths) if here else context.ensure_object(Settings).open()
+    library = _beside(context, paths) if here else context.ensure_object(CommonOptions).open()
     with library:
         if not here:
             _mention_others(library, paths)
@@ -99,9 +99,9 @@ def index(
             with progress_bar() as progress:
                 summary = library.index(paths, options=options, progress=progress)
         except Interrupted as interrupt:
-            write(report.of_run(interrupt.summary))
+            write(report.of_run(interrupt.summary), must_arrive=False)
             context.exit(INTERRUPTED)
-        write(report.of_run(summary))
+        write(report.of_run(summary), must_arrive=False)
 
 
 def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
@@ -111,7 +111,7 @@ def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
 
     if len(paths) != 1:
         raise click.UsageError("--here takes exactly one folder")
-    if context.ensure_object(Settings).library:
+    if context.ensure_object(CommonOptions).library:
         raise click.UsageError("--here and --library name two libraries; use only one of them")
     if not (folder := given(paths[0])).is_dir():
         raise PathNotFound(f"no such folder: {folder}")
@@ -137,7 +137,7 @@ def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
 )
 @common
 @click.pass_obj
-def watch(settings: Settings, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
+def watch(settings: CommonOptions, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
     """Run `retrieve index`, then index changes below each PATH as they happen, until Ctrl-C.
     Without PATH, all folders of the library are watched.
 

@@ -2,7 +2,7 @@
 
 import click
 
-from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.base import CommonOptions, PathType, common
 
 
 @click.command(short_help="Show what the library contains.")
@@ -12,7 +12,7 @@ from retrieval.cli.base import PathType, Settings, common
 )
 @common
 @click.pass_obj
-def status(settings: Settings, failures: bool, as_json: bool) -> None:
+def status(settings: CommonOptions, failures: bool, as_json: bool) -> None:
     """Show what the library contains: model, pictures, failures, index, bytes and folders.
 
     The index may hold more or fewer vectors than there are pictures: searches scan new pictures
@@ -47,7 +47,7 @@ def check(context: click.Context, repair: bool) -> None:
     from retrieval.output import report
     from retrieval.output.text import write
 
-    with context.ensure_object(Settings).open() as library:
+    with context.ensure_object(CommonOptions).open() as library:
         problems = library.check(repair=repair)
         write(report.of_check(library.folder, problems))
         if not all(problem.mended for problem in problems):
@@ -61,7 +61,7 @@ def check(context: click.Context, repair: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @common
 @click.pass_obj
-def backup(settings: Settings, file: str, force: bool) -> None:
+def backup(settings: CommonOptions, file: str, force: bool) -> None:
     """Back up the catalog to one FILE and verify it, even while the library is in use. The catalog
     holds everything about the pictures, including vectors; the rest is derived from it.
 
@@ -82,7 +82,7 @@ def backup(settings: Settings, file: str, force: bool) -> None:
 @click.argument("path", type=PathType())
 @common
 @click.pass_obj
-def forget(settings: Settings, path: str) -> None:
+def forget(settings: CommonOptions, path: str) -> None:
     """Remove a folder or file from the library. The pictures themselves are not touched.
 
     If PATH is inside an indexed folder, later runs skip it until you run `retrieve index PATH`.
@@ -96,7 +96,7 @@ def forget(settings: Settings, path: str) -> None:
 @click.argument("new", type=PathType())
 @common
 @click.pass_obj
-def relocate(settings: Settings, old: str, new: str) -> None:
+def relocate(settings: CommonOptions, old: str, new: str) -> None:
     """Tell the library that folder OLD is now at NEW. Nothing is encoded again."""
     with settings.open() as library:
         click.echo(f"relocated {_files(library.relocate(old, new))}")
@@ -105,7 +105,7 @@ def relocate(settings: Settings, old: str, new: str) -> None:
 @click.command(short_help="List the models.")
 @common
 @click.pass_obj
-def models(settings: Settings) -> None:
+def models(settings: CommonOptions) -> None:
     """List the models: name, dimensions, and where the weights are.
 
     A model can also be given as a path to a checkpoint: OpenAI, OpenCLIP or a Hugging Face folder.

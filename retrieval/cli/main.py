@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from retrieval.cli.base import (
+    CommonOptions,
     PathType,
     Program,
-    Settings,
     common,
     open_streams,
 )
@@ -60,7 +60,7 @@ def cli(context: click.Context) -> None:
 
     Exit codes: 0 success (even if nothing matches), 1 failure, 2 wrong usage, 130 interrupted.
     """
-    context.ensure_object(Settings)
+    context.ensure_object(CommonOptions)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -3,6 +3,8 @@
 Nothing heavy is imported before the command runs.
 """
 
+import re
+import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.cli import completion
-from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.base import CommonOptions, PathType, common
 from retrieval.cli.options import (
     chosen_filters,
     filtering,
@@ -32,7 +34,39 @@ if TYPE_CHECKING:
 search_option = partial(remembered, "search")
 
 
-@click.command(cls=Picturing, short_help="Search by description or by example picture.")
+class Searching(Picturing):
+    """A command to which a word with a hyphen ahead is no option, but a mistake that it explains:
+    elsewhere `-leash` subtracts a word.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.UsageError as error:
+            if (word := _taken_for_options(error, args)) is None:
+                raise
+            less = word.lstrip("-")
+            raise click.UsageError(
+                f"“{word}” is not an option; to search for less of it, write "
+                f"`- {less}` or `--not {shlex.quote(less)}`",
+                ctx,
+            ) from error
+
+
+def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
+    """The word whose letters click took for options, or for the value of one."""
+    if isinstance(error, click.NoSuchOption):
+        letter = error.option_name.removeprefix("-")
+    elif isinstance(error, click.BadParameter) and error.param and error.param.name == "limit":
+        letter = "n"
+    else:
+        return None
+    words = args[: args.index("--")] if "--" in args else args
+    hyphened = (word for word in words if re.match(r"-[^\W\d_]\D", word) and letter in word)
+    return next(hyphened, None) if len(letter) == 1 else None
+
+
+@click.command(cls=Searching, short_help="Search by description or by example picture.")
 @click.argument(
     "query", nargs=-1, required=True, metavar="QUERY...", shell_complete=completion.files
 )
@@ -92,8 +126,9 @@ def search(
     Prints score (cosine), relevance (strong, fair or weak, if the model supports it), size, date
     taken and path, best first: aligned in a terminal, tab-separated in a pipe. The order is not
     exactly that of the scores, as pictures that resemble everything rank lower; --rank cosine turns
-    that off. JSON objects have id (id:12 is a term), path, score, relevance, width, height, format,
-    taken_at and copies (other paths of the same picture). Exits with 0 even if nothing matches.
+    that off. JSON objects have id (id:12 is a term), path, name, score, relevance, strength, width,
+    height, format, taken_at, date (the file's own if taken_at is null) and copies (other paths of
+    the same picture). Exits with 0 even if nothing matches.
 
     \b
     retrieve search a red car -n 20
@@ -102,7 +137,7 @@ def search(
     retrieve search a birthday cake after:2023-06 camera:pixel
     retrieve search "a cat" -0 | xargs -0r cp -t /tmp/cats
     """
-    with context.ensure_object(Settings).open_to_search() as library:
+    with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
         from retrieval.search.options import SearchOptions
         from retrieval.search.parse import typed
@@ -111,7 +146,8 @@ def search(
         options = SearchOptions(limit=limit, filters=filters, **given_in(context, "search"))
         asked = typed(query, sys.stdin.buffer.read, options.allow_url, library.has)
         matches = _found(library, asked, options)
-    show(context, rendered("null" if null else form, matches), [answer(" ".join(query), matches)])
+    text = rendered("null" if null else form, matches, by_date=options.sort == "date")
+    show(context, text, [answer(" ".join(query), matches)])
 
 
 def _found(library: "Library", asked: "Question", options: "SearchOptions") -> list["Match"]:
@@ -142,7 +178,7 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
     The output is the same as that of `retrieve search`.
     """
-    with context.ensure_object(Settings).open_to_search() as library:
+    with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
 
         matches = library.similar(path, limit, filters=chosen_filters(context))
@@ -150,7 +186,8 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
     show(context, text, [answer(f"similar to {path.name}", matches)])
 
 
-def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
+def rendered(form: str | None, matches: list["Match"], *, by_date: bool = False) -> str | bytes:
+    """The answer in one of its forms; by_date: it is sorted so."""
     from retrieval.output import json_forms, text
 
     match form:
@@ -160,7 +197,8 @@ def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
             return text.as_paths(matches, end=b"\n")
         case "null":
             return text.as_paths(matches, end=b"\0")
-    return text.as_table(matches) if sys.stdout.isatty() else text.as_columns(matches)
+    in_columns = text.as_table if sys.stdout.isatty() else text.as_columns
+    return in_columns(matches, by_date=by_date)
 
 
 def _say_that_none_match(best: list["Match"]) -> None:

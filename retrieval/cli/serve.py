@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import Settings, common
+from retrieval.cli.base import CommonOptions, common
 
 if TYPE_CHECKING:
     pass
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @common
 @click.pass_obj
 def serve(
-    settings: Settings,
+    settings: CommonOptions,
     host: str,
     port: int | None,
     is_shown: bool,
@@ -73,7 +73,7 @@ def serve(
 
     malloc.share()  # before anything that is imported here starts threads
     from retrieval.web import server
-    from retrieval.web.state import Settings as How
+    from retrieval.web.state import ServerSettings
 
     def ready(own: str, for_others: str | None) -> None:
         click.echo(f"{own}  (press Ctrl-C to stop)")
@@ -86,6 +86,6 @@ def serve(
         raise click.UsageError("--token and --no-token cannot be combined")
     if token == "":
         raise click.UsageError("the token is empty; omit --token, or use a long one")
-    how = How(host, names, token, allow_url, is_open=is_open)
+    how = ServerSettings(host, names, token, allow_url, is_open=is_open)
     with settings.open() as library:
         server.serve(library, how, port, ready)

@@ -1,5 +1,6 @@
 """`IndexOptions`: how an index run works, said once for Python and the command line."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -12,6 +13,7 @@ from retrieval.paths import StrPath
 if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
 
+DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -55,6 +57,10 @@ class IndexOptions:
         if self.precision not in PRECISIONS:
             raise InvalidValue(
                 f"the precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+            )
+        if self.device is not None and not re.fullmatch(DEVICE, self.device):
+            raise InvalidValue(
+                f"the device {self.device!r} is unknown; give cpu, cuda, cuda:1, mps or xpu"
             )
         exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
         check_patterns(exclude)

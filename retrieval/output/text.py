@@ -12,13 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrieval.records import Match
+from retrieval.errors import LEADS_NOWHERE, OutputClosed
+from retrieval.records import Image, Match
 from retrieval.search.relevance import strength
 
 
-def as_table(matches: Sequence[Match]) -> str:
-    """Return aligned lines for a terminal."""
-    rows = [(*_columns(match), _copies(match)) for match in matches]
+def as_table(matches: Sequence[Match], *, by_date: bool = False) -> str:
+    """Return aligned lines for a terminal.
+
+    by_date: the matches are sorted by date, so a file's own date is shown, marked as such, for a
+    picture without a date taken.
+    """
+    rows = [(*_columns(match, by_date), _copies(match)) for match in matches]
     word, size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2, 3))
     is_known = any(match.relevance is not None for match in matches)
     return "".join(
@@ -28,9 +33,9 @@ def as_table(matches: Sequence[Match]) -> str:
     )
 
 
-def as_columns(matches: Sequence[Match]) -> str:
-    """Return tab-separated lines for another program."""
-    return "".join("\t".join(_columns(match)) + "\n" for match in matches)
+def as_columns(matches: Sequence[Match], *, by_date: bool = False) -> str:
+    """Return tab-separated lines for another program; by_date as in `as_table`."""
+    return "".join("\t".join(_columns(match, by_date)) + "\n" for match in matches)
 
 
 def as_paths(matches: Sequence[Match], *, end: bytes) -> bytes:
@@ -47,8 +52,13 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def write(output: str | bytes) -> None:
-    """Write to standard output and flush, so that a closed pipe is noticed here."""
+def write(output: str | bytes, *, must_arrive: bool = True) -> None:
+    """Write to standard output and flush, so that a closed pipe is noticed here.
+
+    Raises OutputClosed if standard output was closed from the start and the output must arrive.
+    """
+    if must_arrive and getattr(sys.stdout, LEADS_NOWHERE, False):
+        raise OutputClosed("standard output is closed, so there is nowhere to write the result")
     if isinstance(output, str):
         output = output.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
     sys.stdout.flush()
@@ -56,12 +66,20 @@ def write(output: str | bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _columns(match: Match) -> tuple[str, str, str, str, str]:
+def _columns(match: Match, by_date: bool) -> tuple[str, str, str, str, str]:
     image = match.image
-    date = image.taken_at.strftime("%Y-%m-%d") if image.taken_at else "-"
+    date = _date(image, by_date)
     size = f"{image.width}x{image.height}"
     word = "-" if match.relevance is None else strength(match.relevance)
     return f"{match.score:.3f}", word, size, date, printable(os.fspath(match.path))
+
+
+def _date(image: Image, by_date: bool) -> str:
+    if image.taken_at:
+        return image.taken_at.strftime("%Y-%m-%d")
+    if by_date and image.modified_at:
+        return f"{image.modified_at:%Y-%m-%d} (file)"
+    return "-"
 
 
 def _copies(match: Match) -> str:

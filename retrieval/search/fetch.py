@@ -112,7 +112,7 @@ class Connections:
             self._held.clear()
 
 
-class Connection(HTTPConnection):
+class CuttableConnection(HTTPConnection):
     """Can be cut, and connects to public addresses alone where it has to."""
 
     def __init__(self, *args: Any, connections: Connections, private: bool, **more: Any) -> None:
@@ -141,7 +141,7 @@ class Connection(HTTPConnection):
         raise failed
 
 
-class TLSConnection(Connection, HTTPSConnection):
+class TLSConnection(CuttableConnection, HTTPSConnection):
     """The same, encrypted."""
 
 
@@ -157,7 +157,7 @@ class Handler(urllib.request.HTTPSHandler):
         self._options = {"connections": connections, "private": private}
 
     def http_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(partial(Connection, **self._options), request)  # type: ignore[arg-type]
+        return self.do_open(partial(CuttableConnection, **self._options), request)  # type: ignore[arg-type]
 
     http_request = urllib.request.AbstractHTTPHandler.do_request_
 

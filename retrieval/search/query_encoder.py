@@ -21,7 +21,7 @@ from retrieval.search.question import (
     Example,
     ImageId,
     Mix,
-    Prepared,
+    PreparedPicture,
     Query,
     Term,
     Vector,
@@ -117,7 +117,7 @@ class QueryEncoder:
             return self._known_or_decoded(picture, "these bytes")
         if isinstance(picture, ImageId):
             return self._of_number(picture.id)
-        if isinstance(picture, Prepared):
+        if isinstance(picture, PreparedPicture):
             known = self._vector(self._catalog.images.of_digest(picture.digest))
             return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):

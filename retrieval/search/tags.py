@@ -40,7 +40,7 @@ def read_labels(file: Path) -> list[str]:
     except FileNotFoundError as error:
         raise PathNotFound(f"no such file of labels: {file}") from error
     except OSError as error:
-        raise because(InvalidQuery, f"{file} cannot be read", error) from error
+        raise because(PathNotFound, f"{file} cannot be read", error) from error
     except UnicodeDecodeError as error:
         raise InvalidQuery(f"{file} is no file of labels, one a line in UTF-8: {error}") from error
     named = (line.strip() for line in lines)

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 import retrieval
 from clipmodel.errors import ClipModelError
 from retrieval.errors import (
-    InvalidQuery,
+    InvalidValue,
     LibraryBusy,
     LibraryNotFound,
     PathNotFound,
@@ -77,7 +77,7 @@ def application(site: Site) -> FastAPI:
 
 async def _failed(_: Request, failure: Exception) -> Response:
     match failure:
-        case InvalidQuery() | PathNotFound() | UnreadablePicture() | ClientDisconnect():
+        case InvalidValue() | PathNotFound() | UnreadablePicture() | ClientDisconnect():
             status = 400
         case LibraryNotFound():
             status = 404

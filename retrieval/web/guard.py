@@ -21,7 +21,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.web.schemas import error
-from retrieval.web.state import Settings
+from retrieval.web.state import ServerSettings
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 EVERYWHERE = ("0.0.0.0", "::")
@@ -62,7 +62,7 @@ HEADERS = {
 class Guard:
     """ASGI middleware that checks every request and sets security headers on every response."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._settings = settings
         self._is_everywhere = settings.host in EVERYWHERE

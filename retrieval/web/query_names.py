@@ -1,14 +1,15 @@
 """What names in a query mean to a server: never a file that was not indexed."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from retrieval.decoding.formats import is_named_as_picture
-from retrieval.errors import InvalidQuery, UnreadablePicture
-from retrieval.paths import at_home
+from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
+from retrieval.paths import with_home
 from retrieval.search.fetch import fetch
 from retrieval.search.language import ADDRESS, ID, PATH, Picture, by_number
-from retrieval.search.question import ImageId, Prepared
+from retrieval.search.question import ImageId, PreparedPicture
 from retrieval.web.state import Site
 
 UPLOAD = "upload:"
@@ -29,21 +30,22 @@ class Names:
             return self._fetched(word)
         return self._known(word) if PATH.match(word) else None
 
-    def _uploaded(self, key: str) -> Prepared:
+    def _uploaded(self, key: str) -> PreparedPicture:
         if upload := self._site.uploads.get(key):
             return upload.picture
         raise InvalidQuery(f"the upload {key!r} does not exist or has expired; upload it again")
 
     def _known(self, word: str) -> ImageId | None:
         """Look a path up in the catalog alone, without touching the file system."""
-        place = Path(os.path.abspath(at_home(word)))
-        if (image_id := self._site.library.catalog.places.image_at(place)) is not None:
-            return ImageId(image_id)
+        with suppress(PathNotFound):  # what cannot name a file is a description
+            place = Path(os.path.abspath(with_home(word)))
+            if (image_id := self._site.library.catalog.places.image_at(place)) is not None:
+                return ImageId(image_id)
         if is_named_as_picture(word):
             raise InvalidQuery(f"{word} is not in the library; upload it to search with it")
         return None
 
-    def _fetched(self, url: str) -> Prepared:
+    def _fetched(self, url: str) -> PreparedPicture:
         settings = self._site.settings
         if not settings.allow_url:
             raise InvalidQuery(
@@ -52,5 +54,5 @@ class Names:
             )
         answer = self._site.read(fetch(url, private=settings.private_addresses))
         if answer.digest and answer.decoded:
-            return Prepared(answer.digest, answer.decoded.pixels)
+            return PreparedPicture(answer.digest, answer.decoded.pixels)
         raise UnreadablePicture(f"cannot search for {url}: {answer.failure}")

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from retrieval.errors import CannotServe, reason
+from retrieval.errors import CannotServe, UnsafeServer, reason
 from retrieval.library import Library
 from retrieval.web.app import application
 from retrieval.web.connections import Connection, log_sparsely
 from retrieval.web.guard import EVERYWHERE, machine_names
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 
 PORT = 8000
 PORTS_TRIED = 100  # from there on
@@ -28,7 +28,10 @@ GRACE_SECONDS = 1  # for requests in progress when the server stops
 
 
 def serve(
-    library: Library, settings: Settings, port: int | None, ready: Callable[[str, str | None], None]
+    library: Library,
+    settings: ServerSettings,
+    port: int | None,
+    ready: Callable[[str, str | None], None],
 ) -> None:
     """Serve until interrupted. Raises CannotServe.
 
@@ -36,11 +39,11 @@ def serve(
     the address for them.
     """
     if not settings.is_local and not settings.token:
-        raise CannotServe(
+        raise UnsafeServer(
             f"anyone who can reach {settings.host} could see every picture; add --token"
         )
     if settings.token and not _is_text(settings.token):
-        raise CannotServe("the token is not valid UTF-8; use letters and digits")
+        raise UnsafeServer("the token is not valid UTF-8; use letters and digits")
     listening = listen(settings.host, port)
     config = uvicorn.Config(
         application(Site(library, settings)),
@@ -78,7 +81,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
+def addresses_of(settings: ServerSettings, port: int) -> tuple[str, str | None]:
     """Return the page's address for the owner, with the secret, and the one for others."""
     is_everywhere = settings.host in EVERYWHERE
     own = _address("127.0.0.1" if is_everywhere else settings.host, port, settings.secret)

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """How a server was started."""
 
     host: str = "127.0.0.1"
@@ -68,9 +68,9 @@ class Settings:
 class Site:
     """One server."""
 
-    def __init__(self, library: Library, settings: Settings | None = None) -> None:
+    def __init__(self, library: Library, settings: ServerSettings | None = None) -> None:
         self.library = library
-        self.settings = settings or Settings()
+        self.settings = settings or ServerSettings()
         self.decoders = WorkerPool(MAX_WORKERS)
         self.thumbnails = Thumbnails(library.folder, self.decoders)
         self.uploads = Uploads()

@@ -5,7 +5,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from retrieval.search.question import Prepared
+from retrieval.search.question import PreparedPicture
 
 MAX_UPLOADS = 32
 
@@ -14,7 +14,7 @@ MAX_UPLOADS = 32
 class Upload:
     """A picture as the model wants it, and as people do."""
 
-    picture: Prepared
+    picture: PreparedPicture
     width: int
     height: int
     format: str

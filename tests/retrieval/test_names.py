@@ -15,7 +15,7 @@ from retrieval import InvalidQuery, Library, PathNotFound
 from retrieval.catalog import roots
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
-from retrieval.cli.base import Settings
+from retrieval.cli.base import CommonOptions
 from retrieval.cli.completion import folder_names
 from retrieval.cli.main import cli
 from retrieval.filters import Filters
@@ -122,7 +122,7 @@ def test_completion_offers_a_name_in_either_form(home: Path) -> None:
     paint(home / "p" / nfd("Müller") / "2.png", "blue", 2)
     ok("index", "--workers", 0, "p", "--library", "lib")
     with click.Context(cli) as context:
-        context.obj = Settings(library="lib")
+        context.obj = CommonOptions(library="lib")
         for typed in (nfc("mü"), nfd("mü")):
             offered = [item.value for item in folder_names(context, None, typed)]  # type: ignore[arg-type]
             assert offered == [nfc("Müller")]

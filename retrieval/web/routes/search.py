@@ -86,12 +86,12 @@ async def search(
         sort=sort,
     )
 
-    def answer() -> Page:
+    def answer() -> Matches:
         line = Line([q], Names(site))
         if not (line.has_terms or without):
             return newest(site, line.filters.with_(filters), limit, offset)
         matches = site.library.search(question_of(line), options=options)
-        return Page(
+        return Matches(
             [match_object(match) for match in matches], offset == 0 and are_all_weak(matches)
         )
 
@@ -104,9 +104,9 @@ async def similar(
 ) -> JSON:
     """Pictures like one of the library; itself and its copies are left out."""
 
-    def answer() -> Page:
+    def answer() -> Matches:
         matches = site.library.similar(id, offset + limit, filters=filters)
-        return Page([match_object(match) for match in matches[offset:]])
+        return Matches([match_object(match) for match in matches[offset:]])
 
     return await paged(site, answer, f"id:{id}", limit, offset)
 
@@ -135,7 +135,7 @@ async def duplicates(
     return JSON(await site.in_turn(answer))
 
 
-class Page(NamedTuple):
+class Matches(NamedTuple):
     """Some matches of an answer."""
 
     matches: list[dict[str, Any]]
@@ -144,7 +144,7 @@ class Page(NamedTuple):
 
 
 async def paged(
-    site: Site, answer: Callable[[], Page], query: str, limit: int, offset: int
+    site: Site, answer: Callable[[], Matches], query: str, limit: int, offset: int
 ) -> JSON:
     """An empty library is no error here: the page says so."""
     began = time.monotonic()
@@ -153,7 +153,7 @@ async def paged(
     try:
         page = await site.in_turn(answer)
     except (LibraryEmpty, LibraryNotFound):
-        page = Page([], is_of_nothing=True)
+        page = Matches([], is_of_nothing=True)
     end = offset + limit
     return JSON(
         SearchPage(
@@ -167,13 +167,13 @@ async def paged(
     )
 
 
-def newest(site: Site, filters: Filters, limit: int, offset: int) -> Page:
+def newest(site: Site, filters: Filters, limit: int, offset: int) -> Matches:
     catalog, ids = site.library.catalog, site.newest_first(filters)
     some = ids[offset : offset + limit].tolist()
     images = catalog.images.by_id(some)
     held = [images[id] for id in some if id in images and images[id].paths]
     listed = [listed_object(image, first_in(image.paths, filters.folder)) for image in held]
-    return Page(listed, is_of_nothing=not catalog.images.count())
+    return Matches(listed, is_of_nothing=not catalog.images.count())
 
 
 def are_all_weak(matches: Sequence[Match]) -> bool:

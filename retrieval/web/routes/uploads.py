@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from retrieval.decoding.limits import TOO_LARGE
 from retrieval.decoding.task import TaskResult
-from retrieval.search.question import Prepared
+from retrieval.search.question import PreparedPicture
 from retrieval.web.routes.pictures import FOREVER, PICTURE
 from retrieval.web.schemas import JSON, Uploaded, errors
 from retrieval.web.state import MAX_RECEIVING, Here, Site
@@ -50,7 +50,7 @@ async def upload(site: Here, request: Request) -> JSON:
     if not (answer.digest and answer.decoded and answer.thumbnail):
         raise refused(answer)
     decoded = answer.decoded
-    prepared = Prepared(answer.digest, decoded.pixels)
+    prepared = PreparedPicture(answer.digest, decoded.pixels)
     size = decoded.width, decoded.height
     key = site.uploads.add(Upload(prepared, *size, decoded.format, answer.thumbnail))
     told = Uploaded(

@@ -220,7 +220,7 @@ def test_mistakes_before_there_is_a_library(home: Path) -> None:
 
 def test_mistakes_with_a_library(indexed: Path) -> None:
     library = ("--library", indexed)
-    assert "empty" in refused("search", " ", *library)
+    assert "empty" in refused("search", " ", *library, code=2)
     assert "no such picture: missing.jpg" in refused("search", "missing.jpg", *library)
     assert "cannot search for photos/notes.jpg" in refused("search", "photos/notes.jpg", *library)
     (indexed / ".retrieve" / FILE_NAME).write_bytes(b"no database" * 1000)

@@ -168,7 +168,7 @@ def test_a_model_that_was_not_measured_claims_nothing(indexed: Path) -> None:
     refused = CliRunner().invoke(
         cli, ["search", "x", "--min-relevance", "0.5", "--library", "photos"]
     )
-    assert refused.exit_code == 1 and "was not measured on short queries" in refused.stderr
+    assert refused.exit_code == 2 and "was not measured on short queries" in refused.stderr
     with Library.open("photos") as library:
         best = library.search("x", 4)
         by_date = library.search("x", 4, sort="date")  # the newest first of the same
