@@ -121,14 +121,15 @@ class Library:
     ) -> Summary:
         """Bring the library up to date with folders and files; without any, with all it knows.
 
-        model: a name or a path; another than the library's encodes everything again and takes over
-        when that is done. exclude: globs for names and for paths below a folder, which are left
-        out from now on; "none" drops the earlier ones of a folder. again: read files
-        anew even if size and time say that they did not change. workers: processes that decode (0:
-        none). max_pixels: of a picture, larger ones are recorded as failures; it
-        bounds the memory of a worker as well (`bounds.memory_for`). device, precision: of the
-        encoder, chosen by the machine if not given; a few pictures are encoded in NumPy then.
-        progress: called often, in this thread.
+        model: a name or a path; another than the library's encodes what it has not encoded yet,
+        and takes over when that is done. The embeddings of the former one stay, so that going back
+        encodes only what is missing; `forget_model` drops them. exclude: globs for names and for
+        paths below a folder, which are left out from now on; "none" drops the earlier ones of a
+        folder. again: read files anew even if size and time say that they did not change. workers:
+        processes that decode (0: none). max_pixels: of a picture, larger ones are recorded as
+        failures; it bounds the memory of a worker as well (`limits.memory_for`). device, precision:
+        of the encoder, chosen by the machine if not given; then a few pictures are encoded in
+        NumPy. progress: called often, in this thread.
 
         Raises PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable; Interrupted on Ctrl-C,
         with the Summary of what was done and kept.
@@ -437,6 +438,15 @@ class Library:
         from retrieval.catalog import roots  # SQLAlchemy, which a search does without
 
         return roots.forget(self._catalog(), given(path))
+
+    def forget_model(self, model: StrPath) -> int:
+        """Drop the embeddings of a model that searches do not use; return how many there were.
+        Raises ModelMismatch where the library has none of it, or searches with it;
+        LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """
+        from retrieval.collection.other_models import forget
+
+        return forget(self._catalog(), model)
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing

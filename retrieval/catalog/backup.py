@@ -13,7 +13,8 @@ from retrieval.errors import CatalogDamaged, LibraryReadOnly, PathNotFound, Path
 from retrieval.locate import FILE_NAME
 
 PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C is heeded in between
-COUNTED = ("models", "roots", "images", "files", "embeddings", "shots")  # compared with the copy
+# Rows of these are compared with the copy's.
+COUNTED = ("models", "roots", "images", "files", "embeddings", "shots", "moments", "texts")
 
 # What a system answers that has no second names for a file, or not here.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}

@@ -73,16 +73,25 @@ def backup(settings: Settings, file: str, force: bool) -> None:
 
 
 @click.command(short_help="Drop what is known of a folder or file.")
-@click.argument("path", type=PathType())
+@click.argument("path", type=PathType(), required=False)
+@click.option("--model", metavar="NAME", help="Drop the embeddings of a model no longer in use.")
 @common
 @click.pass_obj
-def forget(settings: Settings, path: str) -> None:
+def forget(settings: Settings, path: str | None, model: str | None) -> None:
     """Drop what is known of a folder or file. The pictures themselves are left alone.
 
     A part of an indexed folder stays forgotten; `retrieve index PATH` takes it in again.
+
+    --model drops what a former model made of the pictures; `retrieve status` lists such models.
     """
+    if (path is None) == (model is None):
+        raise click.UsageError("give either a PATH or --model NAME")
     with settings.open() as library:
-        click.echo(f"forgot {_files(library.forget(path))}")
+        if path is not None:
+            click.echo(f"forgot {_files(library.forget(path))}")
+        elif model is not None:
+            held = library.forget_model(model)
+            click.echo(f"forgot {held:,} embedding{'' if held == 1 else 's'} of {model}")
 
 
 @click.command(short_help="Say that a folder was moved.")

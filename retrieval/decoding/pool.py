@@ -107,7 +107,7 @@ class WorkerPool:
                 self._answers.put(worker.do(task))
             except WorkerDied as error:
                 worker = None
-                self._answers.put(Answer(task.key, failure=str(error)))
+                self._answers.put(Answer(task.key, failure=error.failure))
             except WorkersFailed as error:
                 self._answers.put(error)
         if worker is not None:

@@ -11,7 +11,8 @@ import threading
 import time
 
 from retrieval.decoding.task import Answer, Task
-from retrieval.errors import RetrieveError, reason
+from retrieval.errors import FailureCode, RetrieveError, reason
+from retrieval.records import Failure
 
 PIPE_BYTES = 1 << 18  # an answer of 224 × 224 pixels fits, so that a worker goes on at once
 GRACE = 2.0  # seconds, in which a worker whose time is over ends by itself
@@ -23,7 +24,11 @@ class WorkersFailed(RetrieveError):
 
 
 class WorkerDied(Exception):
-    """The worker ended while it held a task; the message says what is known."""
+    """The worker ended while it held a task."""
+
+    def __init__(self, code: FailureCode, said: str) -> None:
+        super().__init__(said)
+        self.failure = Failure(code, said)  # of the file
 
 
 class Processes:
@@ -80,8 +85,10 @@ class Worker:
         except BROKEN as error:
             end, seconds = self.end(), self._processes.seconds
             if time.monotonic() - began >= seconds:
-                raise WorkerDied(f"decoding it took more than {seconds:g} s") from error
-            raise WorkerDied(f"decoding it ended the worker process ({end})") from error
+                said = f"decoding it took more than {seconds:g} s"
+                raise WorkerDied(FailureCode.TIMED_OUT, said) from error
+            said = f"decoding it ended the worker process ({end})"
+            raise WorkerDied(FailureCode.CRASHED, said) from error
         assert isinstance(answer, Answer)
         return answer
 

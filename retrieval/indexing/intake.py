@@ -11,7 +11,7 @@ from typing import Literal
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Answer, Task
 from retrieval.indexing.changes import Look
-from retrieval.records import Decoded
+from retrieval.records import Decoded, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,7 @@ class Outcome:
     look: Look
     digest: bytes | None = None
     decoded: Decoded | None = None
-    failure: str | None = None
-    lasting: bool = True  # False: the failure is not in the file's bytes
+    failure: Failure | None = None
     gone: bool = False
 
 
@@ -141,6 +140,4 @@ class Intake:
     def _outcome(self, look: Look, answer: Answer) -> Outcome:
         if answer.decoded and answer.digest and self._knows(answer.digest):
             return Outcome(look, answer.digest)
-        return Outcome(
-            look, answer.digest, answer.decoded, answer.failure, answer.lasting, answer.gone
-        )
+        return Outcome(look, answer.digest, answer.decoded, answer.failure, answer.gone)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.catalog.lock import Tell, write_lock
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.limits import MAX_PIXELS, allowed_in
+from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
 from retrieval.indexing.backfill import reread
 from retrieval.indexing.changes import Survey, Vanished
@@ -34,7 +34,7 @@ from retrieval.indexing.intake import Intake, Outcome
 from retrieval.indexing.recorder import ROWS, Recorder
 from retrieval.indexing.targets import follow_links, resolve
 from retrieval.indexing.whereabouts import Moved, likely_place, missing_note, moved
-from retrieval.records import NEVER, Decoded, FileState, NewImage, Progress, Shot, Summary
+from retrieval.records import NEVER, Decoded, Failure, FileState, NewImage, Progress, Shot, Summary
 from retrieval.vectors import index_file
 from retrieval.vectors.hubness import Bank, bank_digest, is_measured
 
@@ -313,8 +313,7 @@ class IndexRun:
         """Pictures that had too many pixels for a run that allowed fewer are new to this one."""
         again = [
             replace(file, mtime_ns=NEVER)
-            for file in self._catalog.files.too_large()
-            if file.failure and 0 < allowed_in(file.failure) < self._max_pixels
+            for file in self._catalog.files.too_large(self._max_pixels)
         ]
         if again:
             from retrieval.catalog import writing
@@ -329,7 +328,7 @@ class IndexRun:
             if look.known:
                 self._survey.vanished.append(Vanished(look.root, look.found.path, look.image_id))
         elif failure:
-            as_it_was = look.is_alike and failure == self._catalog.files.failure_at(
+            as_it_was = look.is_alike and failure.code == self._catalog.files.failure_at(
                 look.root.id, look.found.path
             )
             self._counts["unchanged" if as_it_was else "failed"] += 1
@@ -357,11 +356,12 @@ class IndexRun:
         self._encoding.add(image, decoded.pixels)
 
     def _state(
-        self, outcome: Outcome, digest: bytes | None, failure: str | None = None
+        self, outcome: Outcome, digest: bytes | None, failure: Failure | None = None
     ) -> FileState:
         """The file's row, with size and time as scanned: if it grew since, it will be changed."""
         root, found = outcome.look.root, outcome.look.found
-        mtime_ns = found.mtime_ns if outcome.lasting else NEVER  # where it was the disk that failed
+        is_lasting = failure is None or failure.code.is_lasting
+        mtime_ns = found.mtime_ns if is_lasting else NEVER  # where it was the disk that failed
         state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
         return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)
 

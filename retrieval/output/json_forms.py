@@ -28,6 +28,10 @@ def status_object(status: "Status") -> dict[str, Any]:
         "indexed": index.vectors if index else 0,
         "bytes": status.bytes,
         "indexing": status.underway._asdict() if status.underway else None,
+        "other_models": [
+            {"model": other.name, "embedded": other.embedded, "bytes": other.bytes}
+            for other in status.others
+        ],
         "roots": [
             {
                 "path": os.fspath(root.path),
@@ -41,7 +45,8 @@ def status_object(status: "Status") -> dict[str, Any]:
 
 
 def failure_object(failed: Failed) -> dict[str, Any]:
-    return {"path": os.fspath(failed.path), "reason": failed.reason}
+    path = os.fspath(failed.path)
+    return {"path": path, "reason": failed.reason, "code": failed.code.value}
 
 
 def group_object(group: "Group") -> dict[str, Any]:

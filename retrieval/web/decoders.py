@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from retrieval.decoding.limits import MAX_SECONDS
 from retrieval.decoding.task import Answer, Task
 from retrieval.decoding.worker import Processes, Worker, WorkerDied, WorkersFailed
+from retrieval.errors import FailureCode
+from retrieval.records import Failure
 
 COUNT = 2
 
@@ -32,9 +34,12 @@ class Decoders:
         try:
             worker = self._worker()
             return worker.do(task)
-        except (WorkerDied, WorkersFailed) as error:
+        except WorkerDied as error:
             self._mine.worker = None
-            return Answer(task.key, failure=str(error), lasting=False)
+            return Answer(task.key, failure=error.failure)
+        except WorkersFailed as error:
+            self._mine.worker = None
+            return Answer(task.key, failure=Failure(FailureCode.NO_WORKER, str(error)))
 
     def _worker(self) -> Worker:
         worker: Worker | None = getattr(self._mine, "worker", None)

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from retrieval.decoding.formats import is_named_as_picture
-from retrieval.errors import InvalidQuery, UnreadablePicture
+from retrieval.errors import FailureCode, InvalidQuery, UnreadablePicture
 from retrieval.paths import at_home
+from retrieval.records import Failure
 from retrieval.search.fetch import fetch
 from retrieval.search.language import ADDRESS, ID, PATH, Picture, by_number
 from retrieval.search.question import ImageId, Prepared
@@ -53,4 +54,5 @@ class Names:
         answer = self._site.read(fetch(url, private=settings.private_addresses))
         if answer.digest and answer.decoded:
             return Prepared(answer.digest, answer.decoded.pixels)
-        raise UnreadablePicture(f"cannot search for {url}: {answer.failure}")
+        why = answer.failure or Failure(FailureCode.UNREADABLE, "it is gone")
+        raise UnreadablePicture(f"cannot search for {url}: {why.reason}", why.code, why.limit)

@@ -141,6 +141,7 @@ class Standing(TypedDict):
 class Failure(TypedDict):
     path: str
     reason: str
+    code: str
 
 
 class Failures(TypedDict):

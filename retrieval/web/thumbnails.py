@@ -63,5 +63,5 @@ class Thumbnails:
             if answer.thumbnail and answer.digest == digest:
                 return answer.thumbnail
             if not answer.gone:
-                why = answer.failure or CHANGED
+                why = answer.failure.reason if answer.failure else CHANGED
         raise Undrawn(why)
