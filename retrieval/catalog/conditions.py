@@ -1,4 +1,8 @@
-"""`Filters` as SQL over the tables `images` and `shots`, and paths as ranges of bytes."""
+"""`Filters` as SQL over the tables `images` and `shots`, and paths as ranges of bytes.
+
+SQLite and PostgreSQL both understand all of it but `kilometres`, which the connection has to bring:
+not every SQLite was built with a sine.
+"""
 
 import math
 from collections.abc import Sequence
@@ -58,7 +62,14 @@ def _camera(words: str) -> Sequence[Condition]:
     words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite takes no lone surrogates
     if len(each := words.lower().split()) > MAX_CAMERA_WORDS:
         raise InvalidQuery(f"the camera has {len(each):,} words; give at most {MAX_CAMERA_WORDS}")
-    return [("instr(lower(camera), ?) > 0", (word,)) for word in each]
+    return [(contains("lower(camera)"), (word,)) for word in each]
+
+
+def contains(text: str) -> str:
+    """Return SQL for whether a text holds a parameter that is not empty: without it, the text would
+    be another one. (LIKE wants its wildcards escaped, and takes no long words in SQLite.)
+    """
+    return f"replace({text}, ?, '') <> {text}"
 
 
 def _near(north: float, east: float, km: float) -> Condition:

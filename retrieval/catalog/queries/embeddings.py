@@ -61,7 +61,7 @@ class Embeddings:
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]]]:
         """As `vectors`, with the pull (n,) of each; 0 for those that were not measured."""
         page = (
-            "SELECT image_id, vector, ifnull(bank_mean + bank_deviation, 0) FROM embeddings "
+            "SELECT image_id, vector, coalesce(bank_mean + bank_deviation, 0) FROM embeddings "
             "WHERE model_id = ? AND image_id > ? AND moment = 0 ORDER BY image_id LIMIT ?"
         )
         while rows := self._reader.rows(page, (model_id, after, batch)):
