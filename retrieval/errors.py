@@ -2,10 +2,7 @@
 
 import errno
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+from enum import StrEnum
 
 
 class RetrieveError(Exception):
@@ -60,8 +57,48 @@ class PathTaken(RetrieveError):
     """The file to write already exists."""
 
 
+class FailureCode(StrEnum):
+    """Why a file holds no picture. Programs decide by this; the sentence beside it is for people.
+
+    Catalogs and JSON hold the values, so that they are never renamed.
+    """
+
+    EMPTY = "empty"
+    NOT_A_FILE = "not_a_file"  # a folder, a pipe or a device has its name
+    NOT_A_PICTURE = "not_a_picture"  # no format that can be read
+    DAMAGED = "damaged"  # of such a format, but it cannot be decoded
+    TOO_LARGE = "too_large"  # more pixels than allowed
+    TOO_MANY_BYTES = "too_many_bytes"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"  # its decoder ended the worker process
+    NO_WORKER = "no_worker"  # no process could be started to decode it
+    UNREADABLE = "unreadable"  # the disk, the network or a permission failed
+
+    @classmethod
+    def _missing_(cls, value: object) -> "FailureCode":
+        """Take what a newer version or a damaged page wrote for an ordinary failure."""
+        return cls.DAMAGED
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the reason lies in the file's bytes; another try is no use as long as they stay.
+
+        A decoder that crashes or hangs does so again.
+        """
+        return self not in (FailureCode.UNREADABLE, FailureCode.NO_WORKER)
+
+
 class UnreadablePicture(RetrieveError):
     """A file could not be decoded as a picture."""
+
+    def __init__(
+        self, said: str, code: FailureCode = FailureCode.DAMAGED, limit: int | None = None
+    ) -> None:
+        """limit: the pixels that were allowed, where it has more."""
+        super().__init__(said)
+        self.code = code
+        self.limit = limit
 
 
 class InvalidValue(RetrieveError):

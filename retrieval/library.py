@@ -299,6 +299,15 @@ class Library:
 
         return roots.forget(self._catalog(), given(path))
 
+    def forget_model(self, model: StrPath) -> int:
+        """Drop the embeddings of a model that searches do not use; return how many there were.
+        Raises ModelMismatch where the library has none of it, or searches with it;
+        LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """
+        from retrieval.collection.other_models import forget
+
+        return forget(self._catalog(), model)
+
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing
         is read or encoded. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.exclusions import Exclusions
 
 
@@ -127,6 +128,19 @@ class NewImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a file holds no picture: a code to decide by, and a sentence to read."""
+
+    code: FailureCode
+    reason: str
+    limit: int | None = None  # the pixels that were allowed, where it has more
+
+    @classmethod
+    def of(cls, error: UnreadablePicture) -> "Failure":
+        return cls(error.code, str(error), error.limit)
+
+
+@dataclass(frozen=True, slots=True)
 class FileState:
     """What a file holds now: the image with this digest, or nothing for the reason given."""
 
@@ -135,7 +149,7 @@ class FileState:
     size: int
     mtime_ns: int
     digest: bytes | None
-    failure: str | None
+    failure: Failure | None
     ctime_ns: int | None = None  # None: not known
     inode: int | None = None
 
@@ -155,6 +169,7 @@ class Failed:
 
     path: Path
     reason: str
+    code: FailureCode
 
 
 @dataclass(frozen=True, slots=True)

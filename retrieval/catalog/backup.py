@@ -13,7 +13,8 @@ from retrieval.locate import FILE_NAME
 from retrieval.paths import part_beside
 
 PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C works in between
-COUNTED = ("models", "roots", "images", "files", "embeddings", "shots")  # compared with the copy
+# Tables whose row counts are compared with the copy's.
+COUNTED = ("models", "roots", "images", "files", "embeddings", "shots", "moments", "texts")
 
 # The errors of a system without hard links, or without them in this place.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.catalog.conditions import condition_of
+from retrieval.catalog.conditions import condition_of, holds
 from retrieval.catalog.presence import living
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
@@ -84,12 +84,14 @@ def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
     if not named.isascii():
         return np.unique(np.fromiter(_ids_in_accented(catalog, named), np.int64))
     parts = [np.empty(0, np.int64)]
-    path = "CAST(CAST(? || path AS BLOB) AS TEXT)"  # names need not be text, but SQLite takes them
+    # Names need not be text, but SQLite takes them.
+    path = "lower(CAST(CAST(? || path AS BLOB) AS TEXT))"
+    condition, values = holds(path, named)
     found = f"""SELECT DISTINCT image_id FROM files WHERE root_id = ? AND image_id IS NOT NULL
-        AND instr(lower({path}), lower(CAST(? AS TEXT))) > 0"""
+        AND {condition}"""
     for root in catalog.roots():
         above = os.fsencode(f"{root.path.as_posix()}/")
-        parts.append(catalog.ids(found, (root.id, above, os.fsencode(named))))
+        parts.append(catalog.ids(found, (root.id, above, *values)))
     return np.unique(np.concatenate(parts))
 
 

@@ -79,16 +79,25 @@ def backup(settings: CommonOptions, file: str, force: bool) -> None:
 
 
 @click.command(short_help="Remove a folder or file from the library.")
-@click.argument("path", type=PathType())
+@click.argument("path", type=PathType(), required=False)
+@click.option("--model", metavar="NAME", help="Drop the embeddings of a model no longer in use.")
 @common
 @click.pass_obj
-def forget(settings: CommonOptions, path: str) -> None:
+def forget(settings: CommonOptions, path: str | None, model: str | None) -> None:
     """Remove a folder or file from the library. The pictures themselves are not touched.
 
     If PATH is inside an indexed folder, later runs skip it until you run `retrieve index PATH`.
+
+    --model removes the vectors of a previous model; `retrieve status` lists such models.
     """
+    if (path is None) == (model is None):
+        raise click.UsageError("give either a PATH or --model NAME")
     with settings.open() as library:
-        click.echo(f"removed {_files(library.forget(path))} from the library")
+        if path is not None:
+            click.echo(f"removed {_files(library.forget(path))} from the library")
+        elif model is not None:
+            held = library.forget_model(model)
+            click.echo(f"removed {held:,} vector{'' if held == 1 else 's'} of {model}")
 
 
 @click.command(short_help="Tell the library that a folder has moved.")

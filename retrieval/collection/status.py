@@ -6,6 +6,7 @@ from pathlib import Path
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.lock import underway
 from retrieval.catalog.reading import Catalog
+from retrieval.collection.other_models import OtherModel, others
 from retrieval.locate import FILE_NAME
 from retrieval.paths import database_files, size_of
 from retrieval.records import Counts, ModelRecord, Underway
@@ -44,6 +45,7 @@ class Status:
     catalog_bytes: int
     thumbnail_bytes: int
     underway: Underway | None  # an index run that goes on now, in whatever process
+    others: tuple[OtherModel, ...] = ()  # models whose embeddings are kept beside
 
     @property
     def bytes(self) -> int:
@@ -74,6 +76,7 @@ def status_of(catalog: Catalog) -> Status:
         sum(map(size_of, database_files(catalog.folder / FILE_NAME))),
         thumbnail_cache.bytes_of(catalog.folder),
         underway(catalog.folder),
+        others(catalog),
     )
 
 

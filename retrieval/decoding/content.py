@@ -8,7 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from retrieval.decoding.limits import MAX_BYTES
-from retrieval.errors import UnreadablePicture, reason
+from retrieval.errors import FailureCode, UnreadablePicture, reason
 
 DIGEST_BYTES = 16
 NO_MEMORY = "it takes more memory than there is"
@@ -35,13 +35,17 @@ def read(path: Path | bytes) -> bytes:
         with open(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise UnreadablePicture("it is not a regular file")
+                raise UnreadablePicture("it is not a regular file", FailureCode.NOT_A_FILE)
             if status.st_size > MAX_BYTES:
-                raise UnreadablePicture(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")
+                raise UnreadablePicture(
+                    f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}",
+                    FailureCode.TOO_MANY_BYTES,
+                )
             return file.read(status.st_size)  # not more: Python allocates before it reads
     except FileNotFoundError:
         raise
     except MemoryError as error:
-        raise UnreadablePicture(NO_MEMORY) from error
+        raise UnreadablePicture(NO_MEMORY, FailureCode.OUT_OF_MEMORY) from error
     except OSError as error:
-        raise UnreadablePicture(f"it cannot be read: {reason(error)}") from error
+        said = f"it cannot be read: {reason(error)}"
+        raise UnreadablePicture(said, FailureCode.UNREADABLE) from error

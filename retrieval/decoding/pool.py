@@ -119,4 +119,4 @@ class WorkerPool(Renewed):
         except WorkerDied as error:
             self._local.worker = None
             self._workers.discard(worker)
-            return TaskResult(task.key, failure=str(error))
+            return TaskResult(task.key, failure=error.failure)

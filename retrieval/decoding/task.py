@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded, Shot
+from retrieval.records import Decoded, Failure, Shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,7 @@ class TaskResult:
     shot: Shot | None = None
     difference_hash: bytes | None = None
     thumbnail: bytes | None = None  # WebP
-    failure: str | None = None
-    lasting: bool = True  # False: what went wrong is not in the file's bytes; it is worth a retry
+    failure: Failure | None = None
     gone: bool = False  # there is no such file any more
 
 
@@ -57,5 +56,4 @@ def work(task: Task) -> TaskResult:
     except FileNotFoundError:
         return TaskResult(task.key, gone=True)
     except UnreadablePicture as error:
-        is_of_disk = digest is None and isinstance(error.__cause__, OSError)  # or a permission
-        return TaskResult(task.key, digest, failure=str(error), lasting=not is_of_disk)
+        return TaskResult(task.key, digest, failure=Failure.of(error))

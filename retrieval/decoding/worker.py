@@ -12,7 +12,8 @@ import time
 
 from clipmodel.pools import Renewed
 from retrieval.decoding.task import Task, TaskResult
-from retrieval.errors import RetrieveError, reason
+from retrieval.errors import FailureCode, RetrieveError, reason
+from retrieval.records import Failure
 
 PIPE_BYTES = 1 << 18  # a result of 224 × 224 pixels fits, so that a worker goes on at once
 GRACE_SECONDS = 2.0  # in which a worker whose time is over ends by itself
@@ -24,7 +25,11 @@ class WorkersFailed(RetrieveError):
 
 
 class WorkerDied(Exception):
-    """The worker ended while it held a task; the message says what is known."""
+    """The worker ended while it held a task."""
+
+    def __init__(self, code: FailureCode, said: str) -> None:
+        super().__init__(said)
+        self.failure = Failure(code, said)  # of the file
 
 
 # Those of the process that this one was forked from. They are kept, as the garbage collector would
@@ -93,8 +98,10 @@ class Worker:
         except PIPE_ERRORS as error:
             end, seconds = self.end(), self._processes.seconds
             if time.monotonic() - began >= seconds:
-                raise WorkerDied(f"decoding it took more than {seconds:g} s") from error
-            raise WorkerDied(f"decoding it ended the worker process ({end})") from error
+                said = f"decoding it took more than {seconds:g} s"
+                raise WorkerDied(FailureCode.TIMED_OUT, said) from error
+            said = f"decoding it ended the worker process ({end})"
+            raise WorkerDied(FailureCode.CRASHED, said) from error
         assert isinstance(result, TaskResult)
         return result
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.limits import allowed_in
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.scan import DANGLING_LINK, Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
@@ -186,11 +185,7 @@ class Changes:
 
 def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
     """Make pictures that had too many pixels for a run that allowed fewer new to this one."""
-    again = [
-        replace(file, mtime_ns=NO_MTIME)
-        for file in catalog.files.too_large()
-        if file.failure and 0 < allowed_in(file.failure) < max_pixels
-    ]
+    again = [replace(file, mtime_ns=NO_MTIME) for file in catalog.files.too_large(max_pixels)]
     if again:
         from retrieval.catalog import writing
 

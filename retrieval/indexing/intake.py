@@ -11,7 +11,7 @@ from typing import Literal
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.changes import ChangedFile
-from retrieval.records import Decoded
+from retrieval.records import Decoded, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,7 @@ class IntakeResult:
     file: ChangedFile
     digest: bytes | None = None
     decoded: Decoded | None = None
-    failure: str | None = None
-    lasting: bool = True  # False: the failure is not in the file's bytes
+    failure: Failure | None = None
     gone: bool = False
 
 
@@ -145,6 +144,4 @@ class Intake:
     def _result(self, file: ChangedFile, result: TaskResult) -> IntakeResult:
         if result.decoded and result.digest and self._knows(result.digest):
             return IntakeResult(file, result.digest)
-        return IntakeResult(
-            file, result.digest, result.decoded, result.failure, result.lasting, result.gone
-        )
+        return IntakeResult(file, result.digest, result.decoded, result.failure, result.gone)

@@ -14,7 +14,7 @@ from retrieval.indexing.changes import Changes, Vanished
 from retrieval.indexing.intake import IntakeResult
 from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.whereabouts import Moved, likely_place, missing_note, moved
-from retrieval.records import NO_MTIME, Decoded, FileState, NewImage, Progress, Summary
+from retrieval.records import NO_MTIME, Decoded, Failure, FileState, NewImage, Progress, Summary
 
 
 class NewPicture(NamedTuple):
@@ -69,7 +69,7 @@ class Tally:
             if file.known:
                 self._changes.vanished.append(Vanished(file.root, file.found.path, file.image_id))
         elif failure:
-            as_it_was = file.is_alike and failure == self._catalog.files.failure_at(
+            as_it_was = file.is_alike and failure.code == self._catalog.files.failure_at(
                 file.root.id, file.found.path
             )
             self._counts["unchanged" if as_it_was else "failed"] += 1
@@ -150,9 +150,10 @@ class Tally:
         yield from map(str, self._moved)
 
 
-def _state(result: IntakeResult, digest: bytes | None, failure: str | None = None) -> FileState:
+def _state(result: IntakeResult, digest: bytes | None, failure: Failure | None = None) -> FileState:
     """Return the file's row, with size and time as scanned: if it grew since, it is changed."""
     root, found = result.file.root, result.file.found
-    mtime_ns = found.mtime_ns if result.lasting else NO_MTIME  # where it was the disk that failed
+    is_lasting = failure is None or failure.code.is_lasting
+    mtime_ns = found.mtime_ns if is_lasting else NO_MTIME  # it was the disk that failed
     state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
     return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)

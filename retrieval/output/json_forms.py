@@ -123,6 +123,10 @@ def status_object(status: "Status") -> Form:
         "indexed": index.vectors if index else 0,
         "bytes": status.bytes,
         "indexing": status.underway._asdict() if status.underway else None,
+        "other_models": [
+            {"model": other.name, "embedded": other.embedded, "bytes": other.bytes}
+            for other in status.others
+        ],
         "roots": [
             {
                 "path": os.fspath(root.path),
@@ -138,7 +142,7 @@ def status_object(status: "Status") -> Form:
 
 def failure_object(failed: Failed) -> Form:
     """A file that could not be read, and why."""
-    return {"path": os.fspath(failed.path), "reason": failed.reason}
+    return {"path": os.fspath(failed.path), "reason": failed.reason, "code": failed.code.value}
 
 
 def folder_object(folder: Path, files: int) -> Form:

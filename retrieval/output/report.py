@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.collection.duplicates import Group
+from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import RootStatus, Status
 from retrieval.models import KnownModel
 from retrieval.output.text import printable
@@ -73,6 +74,7 @@ def of_status(status: Status) -> str:
             "model",
             f"{model.name} ({model.dim} dimensions, {model.precision})" if model else "none yet",
         ),
+        *(("also", _other(other)) for other in status.others),
         ("pictures", pictures),
         ("failures", f"{counts.failures:,}{failures}"),
         ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
@@ -142,6 +144,14 @@ def _marks(model: KnownModel) -> str:
     marks = [("this library's", model.is_current), ("the default", model.is_default)]
     said = ", ".join(mark for mark, holds in marks if holds)
     return f"  ({said})" if said else ""
+
+
+def _other(model: OtherModel) -> str:
+    held = f"{_many(model.embedded, 'picture')} encoded, {size_of(model.bytes)}"
+    return (
+        f"{printable(model.name)} ({held}; "
+        f"to drop them: `retrieve forget --model {printable(model.name)}`)"
+    )
 
 
 def _underway(run: Underway) -> str:

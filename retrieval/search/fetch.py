@@ -15,7 +15,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 
-from retrieval.errors import UnreadablePicture
+from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.search.addresses import is_public
 
 MAX_BYTES = 64 << 20
@@ -43,7 +43,8 @@ def fetch(
     finally:
         connections.cut()
     if isinstance(answer, Exception):
-        raise UnreadablePicture(f"cannot fetch {url}: {_said(answer, seconds)}") from answer
+        said = f"cannot fetch {url}: {_said(answer, seconds)}"
+        raise UnreadablePicture(said, FailureCode.UNREADABLE) from answer
     return answer
 
 

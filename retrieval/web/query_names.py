@@ -5,8 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.decoding.formats import is_named_as_picture
-from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
+from retrieval.errors import FailureCode, InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.paths import with_home
+from retrieval.records import Failure
 from retrieval.search.fetch import fetch
 from retrieval.search.language import ADDRESS, ID, PATH, Picture, by_number
 from retrieval.search.question import ImageId, PreparedPicture
@@ -52,7 +53,8 @@ class Names:
                 "a picture on the network is fetched only if the server was started so: "
                 "retrieve serve --allow-url"
             )
-        answer = self._site.read(fetch(url, private=settings.private_addresses))
-        if answer.digest and answer.decoded:
-            return PreparedPicture(answer.digest, answer.decoded.pixels)
-        raise UnreadablePicture(f"cannot search for {url}: {answer.failure}")
+        result = self._site.read(fetch(url, private=settings.private_addresses))
+        if result.digest and result.decoded:
+            return PreparedPicture(result.digest, result.decoded.pixels)
+        why = result.failure or Failure(FailureCode.UNREADABLE, "it is gone")
+        raise UnreadablePicture(f"cannot search for {url}: {why.reason}", why.code, why.limit)

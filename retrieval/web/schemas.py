@@ -146,6 +146,7 @@ class ServerStatus(TypedDict):
 class FailedFile(TypedDict):
     path: str
     reason: str
+    code: str
 
 
 class Failures(TypedDict):

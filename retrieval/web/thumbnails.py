@@ -63,5 +63,5 @@ class Thumbnails:
             if result.thumbnail and result.digest == digest:
                 return result.thumbnail
             if not result.gone:
-                why = result.failure or FILE_CHANGED
+                why = result.failure.reason if result.failure else FILE_CHANGED
         raise NoThumbnail(why)

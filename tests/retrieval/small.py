@@ -108,10 +108,11 @@ def run_index(
 
 
 def contents(catalog: Catalog) -> dict[str, tuple[str, bytes] | str | None]:
-    """All that a library knows, by path: digest and vector, or why there is none."""
+    """All that a library knows, by path: digest and current vector, or why there is none."""
     query = """SELECT roots.path, files.path, images.digest, vector, failure FROM files
         JOIN roots ON roots.id = root_id LEFT JOIN images ON images.id = files.image_id
-        LEFT JOIN embeddings ON embeddings.image_id = images.id"""
+        LEFT JOIN embeddings ON embeddings.image_id = images.id
+            AND model_id = (SELECT id FROM models WHERE is_current)"""
     return {
         os.fsdecode(os.path.join(root, path)): failure or (digest.hex(), vector)
         for root, path, digest, vector, failure in catalog.rows(query)

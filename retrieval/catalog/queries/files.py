@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from retrieval.catalog.conditions import under
 from retrieval.catalog.queries.reader import Reader
 from retrieval.catalog.sqlite.connection import chunks, marks
-from retrieval.decoding.limits import TOO_LARGE
+from retrieval.errors import FailureCode
 from retrieval.paths import place
-from retrieval.records import Failed, FileState, KnownFile
+from retrieval.records import Failed, Failure, FileState, KnownFile
 
 # A file: the fields of a `Found`, and its image's id. The two before it are None where an older
 # version wrote them.
@@ -61,30 +61,34 @@ class Files:
         return sizes
 
     def failure_count(self) -> int:
-        failed = "SELECT count(*) FROM files INDEXED BY failed_files WHERE failure IS NOT NULL"
-        return self._reader.number(failed)
+        return self._reader.number("SELECT count(*) FROM files WHERE failure_code IS NOT NULL")
 
     def failures(self) -> Iterator[Failed]:
         """Sorted by path within each root."""
+        columns = "root_id, path, failure, failure_code"
+        # Sorted here: for the order, SQLite would go through all files, and not their index.
+        rows = self._reader.rows(f"SELECT {columns} FROM files WHERE failure_code IS NOT NULL")
+        of_root: dict[int, list[tuple[bytes, str, str]]] = {}
+        for root_id, *failed in rows:
+            of_root.setdefault(root_id, []).append((failed[0], failed[1], failed[2]))
         for root in self._reader.roots():
-            failed = "SELECT path, failure FROM files WHERE root_id = ? AND failure IS NOT NULL"
-            for path, reason in self._reader.rows(failed + " ORDER BY path", (root.id,)):
-                yield Failed(place(root.path, path), reason)
+            for path, reason, code in sorted(of_root.get(root.id, ())):
+                yield Failed(place(root.path, path), reason, FailureCode(code))
 
-    def failure_at(self, root_id: int, path: bytes) -> str | None:
+    def failure_at(self, root_id: int, path: bytes) -> FailureCode | None:
         """Why a file has no image; None for one that has, or that is not known."""
-        found = "SELECT failure FROM files WHERE root_id = ? AND path = ?"
+        found = "SELECT failure_code FROM files WHERE root_id = ? AND path = ?"
         rows = self._reader.rows(found, (root_id, path))
-        return rows[0][0] if rows else None
+        return FailureCode(rows[0][0]) if rows and rows[0][0] is not None else None
 
-    def too_large(self) -> list[FileState]:
-        """The files that failed for their number of pixels."""
-        failed = (
-            "SELECT root_id, path, size, mtime_ns, failure FROM files INDEXED BY failed_files "
-            "WHERE failure IS NOT NULL AND instr(failure, ?)"
-        )
-        rows = self._reader.rows(failed, (TOO_LARGE,))
+    def too_large(self, max_pixels: int) -> list[FileState]:
+        """The files that had too many pixels for a run that allowed fewer than `max_pixels`."""
+        columns = "root_id, path, size, mtime_ns, failure, failure_limit"
+        failed = f"SELECT {columns} FROM files WHERE failure_code = ? AND failure_limit < ?"
+        code = FailureCode.TOO_LARGE
         return [
-            FileState(root_id, path, size, mtime_ns, None, failure)
-            for root_id, path, size, mtime_ns, failure in rows
+            FileState(root_id, path, size, mtime_ns, None, Failure(code, reason, limit))
+            for root_id, path, size, mtime_ns, reason, limit in self._reader.rows(
+                failed, (code.value, max_pixels)
+            )
         ]

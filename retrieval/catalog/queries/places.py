@@ -62,11 +62,13 @@ class Places:
         except (OSError, ValueError):
             return None
         same = (
-            "root_id = ?1 AND path = ?2 AND size = ?3 AND mtime_ns = ?4 AND image_id IS NOT NULL "
-            "AND ifnull(ctime_ns, ?5) = ?5 AND ifnull(inode, ?6) = ?6"
+            "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND image_id IS NOT NULL "
+            "AND coalesce(ctime_ns, ?) = ? AND coalesce(inode, ?) = ?"
         )
+        _, size, mtime_ns, ctime_ns, inode = found
+        status = (size, mtime_ns, ctime_ns, ctime_ns, inode, inode)
         for root_id, inside in self.of(path):
-            at = (root_id, inside, *found[1:])
+            at = (root_id, inside, *status)
             if rows := self._reader.rows(f"SELECT image_id FROM files WHERE {same}", at):
                 return int(rows[0][0])
         return None

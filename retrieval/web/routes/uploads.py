@@ -5,8 +5,9 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from retrieval.decoding.limits import TOO_LARGE
 from retrieval.decoding.task import TaskResult
+from retrieval.errors import FailureCode
+from retrieval.records import Failure
 from retrieval.search.question import PreparedPicture
 from retrieval.web.routes.pictures import FOREVER, PICTURE
 from retrieval.web.schemas import JSON, Uploaded, errors
@@ -19,6 +20,8 @@ BODY: dict[str, Any] = {
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+OVERSIZED = {FailureCode.TOO_LARGE, FailureCode.TOO_MANY_BYTES}
 
 router = APIRouter(prefix="/uploads")
 
@@ -81,7 +84,7 @@ def thumbnail(site: Here, key: str) -> Response:
     return Response(held.thumbnail, media_type="image/webp", headers=headers)
 
 
-def refused(answer: TaskResult) -> HTTPException:
-    said = answer.failure or "it cannot be read"
-    status = 413 if TOO_LARGE in said else 415
-    return HTTPException(status, f"this is no picture to search with: {said}")
+def refused(result: TaskResult) -> HTTPException:
+    why = result.failure or Failure(FailureCode.UNREADABLE, "it cannot be read")
+    status = 413 if why.code in OVERSIZED else 415
+    return HTTPException(status, f"this is no picture to search with: {why.reason}")

@@ -21,15 +21,17 @@ from retrieval.catalog import roots, schema, writing
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite import connection
+from retrieval.collection.check import check
 from retrieval.errors import (
     CatalogDamaged,
+    FailureCode,
     LibraryBusy,
     LibraryNotFound,
     LibraryTooNew,
     PathNotFound,
 )
 from retrieval.locate import FILE_NAME
-from retrieval.records import FileState, NewImage, Root, Vectors
+from retrieval.records import Failure, FileState, NewImage, Root, Vectors
 
 
 @pytest.fixture
@@ -194,7 +196,9 @@ def test_what_is_recorded_is_told(base: Path, catalog: Catalog) -> None:
     root = root_at(catalog, base / "photos")
     fill(catalog, root, b"a.jpg", b"b/c.jpg")
     copy = FileState(root.id, b"b/copy.jpg", 100, 6, digest(1), None)
-    bad = FileState(root.id, b"bad.jpg", 3, 7, None, "the file is empty")
+    bad = FileState(
+        *(root.id, b"bad.jpg", 3, 7, None), Failure(FailureCode.EMPTY, "the file is empty")
+    )
     writing.record(catalog, [copy, bad])
 
     image = catalog.images.by_id([1, 77])[1]
@@ -395,7 +399,9 @@ def test_a_second_writer_is_told_who_the_first_is(base: Path, catalog: Catalog) 
         pass
 
 
-def test_current_model_changes_with_all_its_vectors(base: Path, catalog: Catalog) -> None:
+def test_models_stay_side_by_side_when_another_becomes_current(
+    base: Path, catalog: Catalog
+) -> None:
     fill(catalog, root_at(catalog, base / "photos"), b"1")
     other = writing.adopt_model(catalog, "other", "e" * 64, 2, "bf16")
     current = catalog.current_model()
@@ -404,5 +410,41 @@ def test_current_model_changes_with_all_its_vectors(base: Path, catalog: Catalog
     writing.record(catalog, [], [], vectors)
     assert catalog.embeddings.missing(other.id) == []
     writing.switch_model(catalog, other)
-    assert catalog.current_model() == other and catalog.model("d" * 64) is None
-    assert catalog.counts().embedded == 1 and catalog.embeddings.vector(current.id, 1) is None
+    assert catalog.current_model() == other and catalog.counts().embedded == 1
+    kept = catalog.model("d" * 64)
+    assert kept and catalog.embeddings.vector(kept.id, 1) is not None
+    writing.drop_model(catalog, kept)
+    assert catalog.models() == [other] and catalog.embeddings.vector(kept.id, 1) is None
+    assert catalog.rows("SELECT DISTINCT model_id FROM embeddings") == [(other.id,)]
+
+
+def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
+    base: Path, catalog: Catalog
+) -> None:
+    fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
+    model, before = catalog.current_model(), list(catalog.embeddings.vectors(1))
+    assert model
+    with catalog.engine().begin() as connection:
+        for moment in range(3):
+            moments = "INSERT INTO moments VALUES (1, :moment, 'second', 2.5)"
+            texts = "INSERT INTO texts VALUES (:moment, 1, :moment, 'ocr', NULL, 'a')"
+            copied = (
+                "INSERT INTO embeddings (model_id, image_id, moment, vector) SELECT model_id, "
+                "image_id, :moment, vector FROM embeddings WHERE image_id = 1 AND moment = 0"
+            )
+            for each in (moments, texts, *([copied] if moment else ())):
+                connection.execute(text(each), {"moment": moment})
+    assert catalog.embeddings.count(model.id) == catalog.embeddings.at_least(model.id, 9) == 2
+    assert catalog.embeddings.missing(model.id) == []
+    assert [ids.tolist() for ids, _ in catalog.embeddings.vectors(1)] == [
+        ids.tolist() for ids, _ in before
+    ]
+    assert all("is missing" in problem.what for problem in check(catalog.folder, repair=False))
+    with catalog.engine().begin() as connection:
+        connection.execute(text("DELETE FROM moments WHERE moment = 2"))
+    [problem] = [p for p in check(catalog.folder, repair=True) if "moment" in p.what]
+    assert "1 embeddings are of no moment" in problem.what and problem.mended
+    writing.remove_files(catalog, [(1, path) for path, *_ in catalog.files.within(1)])
+    writing.sweep(catalog)
+    for table in ("moments", "texts", "embeddings"):
+        assert catalog.rows(f"SELECT count(*) FROM {table}") == [(0,)]

@@ -180,7 +180,7 @@ def test_status(indexed: Path, models: Models) -> None:
     path, reason = ok("status", "--failures", "--library", indexed).rstrip("\n").split("\t")
     assert path == str(indexed / "notes.jpg") and reason
     [failure] = json.loads(ok("status", "--failures", "--json", "--library", indexed))
-    assert failure == {"path": path, "reason": reason}
+    assert failure == {"path": path, "reason": reason, "code": "not_a_picture"}
 
 
 def test_forget_and_relocate(photos: Path) -> None:
@@ -192,6 +192,28 @@ def test_forget_and_relocate(photos: Path) -> None:
     assert "missing" not in ok("status")
     assert "does not exist" in refused("relocate", "elsewhere", "nowhere")
     assert "not in the library" in refused("forget", "nowhere")
+
+
+def test_a_former_model_is_kept_until_it_is_forgotten(
+    indexed: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRIEVE_LIBRARY", str(indexed))
+    ok("index", "--model", models.other, "--workers", 0)
+    assert f"{models.small} (12 pictures encoded, " in ok("status")
+    [other] = json.loads(ok("status", "--json"))["other_models"]
+    assert other == {"model": str(models.small), "embedded": 12, "bytes": 12 * 24 * 2}
+    assert "switch to another model first" in refused("forget", "--model", models.other)
+    assert "no embeddings of" in refused("forget", "--model", "tiny")
+    assert "0 pictures" in ok("index", "--model", models.small, "--workers", 0)
+    assert ok("search", "red", "-n", 1)
+    assert ok("forget", "--model", models.other) == f"forgot 12 embeddings of {models.other}\n"
+    assert json.loads(ok("status", "--json"))["other_models"] == []
+    assert ok("check") == f"nothing is wrong with {json.loads(ok('status', '--json'))['library']}\n"
+
+
+def test_forget_takes_a_path_or_a_model(indexed: Path) -> None:
+    for arguments in ((), (indexed, "--model", "tiny")):
+        assert "either a PATH or --model NAME" in refused("forget", *arguments, code=2)
 
 
 def test_models(indexed: Path, models: Models) -> None:

@@ -179,7 +179,7 @@ def expected_of(scratch: Path, data: bytes) -> object:
     scratch.write_bytes(data)
     answer = work(Task(0, bytes(scratch), SIDE, MAX_PIXELS))
     if answer.decoded is None or answer.digest is None:
-        return answer.failure
+        return answer.failure and answer.failure.reason
     vector = SmallEncoder().encode(answer.decoded.pixels[np.newaxis])[0]
     return answer.digest.hex(), vector.astype("<f2").tobytes()
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from clipmodel.errors import ClipModelError
 from clipmodel.pretrained import ModelFolder
 from indexes import VectorIndex
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import LibraryBusy, PathNotFound
+from retrieval.collection.check import check
+from retrieval.errors import FailureCode, LibraryBusy, PathNotFound
 from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
@@ -170,6 +172,28 @@ def test_bad_pictures_are_remembered_until_they_change(catalog: Catalog, photos:
     assert catalog.counts().failures == 2
 
 
+def reword(catalog: Catalog, sentence: str) -> None:
+    """Say something else about every failure: programs decide by the code beside it."""
+    with catalog.engine().begin() as connection:
+        said = text("UPDATE files SET failure = :said WHERE failure IS NOT NULL")
+        connection.execute(said, {"said": sentence})
+
+
+def test_a_failure_is_known_again_by_its_code(catalog: Catalog, photos: Path) -> None:
+    bad = photos / "bad.png"
+    bad.write_bytes(b"bad")
+    assert run_index(catalog, [photos]).failed == 1
+    reword(catalog, "it is something else")
+    later = bad.stat().st_mtime_ns
+    bad.unlink()
+    bad.write_bytes(b"bad")  # in another inode, at the same time
+    os.utime(bad, ns=(later, later))
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 11}
+    bad.write_bytes(b"")
+    assert run_index(catalog, [photos]).failed == 1
+    assert [failed.code for failed in catalog.files.failures()] == [FailureCode.EMPTY]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_pictures_that_were_too_large_are_tried_when_more_is_allowed(
     catalog: Catalog, photos: Path, workers: int
@@ -187,8 +211,9 @@ def test_pictures_that_were_too_large_are_tried_when_more_is_allowed(
     for bound in (5_000, 5_001, 9_999):
         assert run(bound)["failed"] == 1
         [failed] = catalog.files.failures()
-        assert "pixels, more than" in failed.reason
+        assert failed.code is FailureCode.TOO_LARGE
         assert run(bound) == {"unchanged": 11}
+    reword(catalog, "larger than it should be")
     assert run(4_000) == {"unchanged": 11}
     assert run(10_100)["changed"] == 1 and list(catalog.files.failures()) == []
 
@@ -407,6 +432,23 @@ def test_another_model_encodes_all_that_is_known_and_takes_over(
     assert current and current.name == "other" and catalog.counts().embedded == 10
     assert not index_file.path_of(catalog.folder, old.digest).exists()
     assert index_file.path_of(catalog.folder, current.digest).exists()
+
+
+def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, photos: Path) -> None:
+    run_index(catalog, [photos])
+    old, other = catalog.current_model(), small_model("other")
+    run_index(catalog, [], other)
+    paint(photos / "new.png", 50)
+    (photos / "001.png").unlink()
+    run_index(catalog, [], other)
+    assert old and catalog.embeddings.count(old.id) == 9
+    back = run_index(catalog, [])
+    assert back.encoded == 1 and catalog.current_model() == old
+    assert catalog.counts().embedded == 10 and check(catalog.folder, repair=False) == []
+    again = run_index(catalog, [], other)
+    assert again.encoded == 0 and check(catalog.folder, repair=False) == []
+    current = catalog.current_model()
+    assert current and current.name == "other" and catalog.counts().embedded == 10
 
 
 def test_an_interrupted_change_of_model_goes_on_where_it_was(

@@ -37,6 +37,7 @@ def test_folders_facets_and_failures(client: TestClient, indexed: Path) -> None:
     failures = client.get("/api/failures").json()
     assert failures["total"] == 1
     assert failures["failures"][0]["path"] == str(indexed / "notes.jpg")
+    assert failures["failures"][0]["code"] == "not_a_picture"
     assert client.get("/api/failures", params={"offset": 1}).json()["failures"] == []
 
 

@@ -20,7 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from retrieval import Library
+from retrieval.decoding.task import Answer
+from retrieval.errors import FailureCode
+from retrieval.records import Failure
 from retrieval.web import guard, upload_store
+from retrieval.web.routes.uploads import refused
 from retrieval.web.scratch import Scratch
 from retrieval.web.state import MAX_RECEIVING, Site
 from tests.retrieval.conftest import paint
@@ -71,6 +75,21 @@ def bomb(side: int) -> bytes:
 def test_what_is_no_picture(client: TestClient, body: bytes, status: int, said: str) -> None:
     answer = client.post("/api/uploads", content=body)
     assert answer.status_code == status and said in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (FailureCode.TOO_LARGE, 413),
+        (FailureCode.TOO_MANY_BYTES, 413),
+        (FailureCode.DAMAGED, 415),
+        (FailureCode.CRASHED, 415),
+    ],
+)
+def test_the_status_follows_the_code_and_no_sentence(code: FailureCode, status: int) -> None:
+    answer = Answer(0, failure=Failure(code, "whatever the sentence says"))
+    refusal = refused(answer)
+    assert refusal.status_code == status and "whatever the sentence says" in refusal.detail
 
 
 def test_what_is_too_large_is_not_read_to_its_end(
