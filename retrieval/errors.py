@@ -72,7 +72,6 @@ class FailureCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     CRASHED = "crashed"  # its decoder ended the worker process
-    NO_WORKER = "no_worker"  # no process could be started to decode it
     UNREADABLE = "unreadable"  # the disk, the network or a permission failed
 
     @classmethod
@@ -86,7 +85,7 @@ class FailureCode(StrEnum):
 
         A decoder that crashes or hangs does so again.
         """
-        return self not in (FailureCode.UNREADABLE, FailureCode.NO_WORKER)
+        return self is not FailureCode.UNREADABLE
 
 
 class UnreadablePicture(RetrieveError):
