@@ -1,4 +1,4 @@
-"""`Library`: the public face. A folder with a catalog, and what can be asked of it."""
+"""`Library`, the public face: a folder with a catalog, and everything it can be asked."""
 
 import os
 import threading
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 class Library:
-    """Pictures that can be found by words and by example. `Library.open` gives one.
+    """A collection of pictures to search by description or by example. `Library.open` opens one.
 
-    May be used from any number of threads. Closing it, or leaving its `with`, lets go of its files.
+    Safe to use from any number of threads. Closing it, or leaving its `with`, closes its files.
     """
 
     def __init__(self, folder: Path, model: StrPath | None = None) -> None:
@@ -48,12 +48,11 @@ class Library:
 
     @classmethod
     def open(cls, path: StrPath | None = None, model: StrPath | None = None) -> "Library":
-        """The library in the folder `path`; without one, the library that the command line uses
-        here: $RETRIEVE_LIBRARY, the nearest `.retrieve/` upwards, or the user's own.
+        """Open the library in the folder `path`, or the one that the command line would use
+        (`library_folder`). It need not exist: the first `index` creates it.
 
-        It need not exist: the first `index` makes it. `model` is a name or a path, for a new
-        library; one that holds another raises ModelMismatch. Raises also LibraryTooNew,
-        CatalogDamaged.
+        model: name or path of the model for a new library. Raises ModelMismatch if the library uses
+        another model, LibraryTooNew, CatalogDamaged.
         """
         library = cls(library_folder(path), model)
         if model and (record := library.model) and not models.is_same(record, model):
@@ -87,7 +86,7 @@ class Library:
 
     @property
     def model(self) -> ModelRecord | None:
-        """The model that searches use; None as long as nothing was encoded."""
+        """The model that searches use; None until something has been encoded."""
         return self._catalog().current_model() if self._exists() else None
 
     # -- indexing --------------------------------------------------------------------------------
@@ -102,17 +101,17 @@ class Library:
     ) -> Summary:
         """Bring the library up to date with folders and files; without any, with all it knows.
 
-        options, and keywords in place of single ones: see `IndexOptions`. progress: called often,
-        in this thread.
+        options, and keywords for single options: see `IndexOptions`. progress: called often, in
+        this thread.
 
-        Raises InvalidValue, PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable;
-        Interrupted on Ctrl-C, with the Summary of what was done and kept.
+        Raises InvalidValue, PathNotFound, LibraryBusy, LibraryReadOnly, ModelUnavailable; on Ctrl-C
+        Interrupted, with the Summary of the work done and kept.
         """
-        from retrieval.indexing.options import IndexOptions  # a search needs none of it
+        from retrieval.indexing.options import IndexOptions  # searches do not need it
         from retrieval.indexing.targets import named as named_paths
 
         how = replace(options or IndexOptions(), **named)
-        # Before a model is fetched, and a library made, for nothing.
+        # Checked first, so that no model is downloaded and no library created for nothing.
         targets = named_paths(self._catalog() if self._exists() else None, paths)
         model = models.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
@@ -129,11 +128,11 @@ class Library:
         options: SearchOptions | None = None,
         **named: Unpack[SearchKeywords],
     ) -> list[Match]:
-        """The best matches, best first; equal ones in the order in which they were indexed.
+        """Return the best matches, best first; ties in the order in which they were indexed.
 
-        query: a str (a line of the query language: words, or several terms, and filters), a Path, a
-        Pillow image or the bytes of a file (pictures like it), or a float array (D,) in the model's
-        space. limit, options, and keywords in place of single options: see `SearchOptions`.
+        query: a str in the query language (a description, or several terms, and filters); a Path, a
+        Pillow image or the bytes of a file, to find similar pictures; or a float array (D,) in the
+        model's space. limit, options, and keywords for single options: see `SearchOptions`.
 
         Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound, UnreadablePicture,
         ModelUnavailable, ModelMismatch.
@@ -153,7 +152,7 @@ class Library:
         options: SearchOptions | None = None,
         **named: Unpack[SearchKeywords],
     ) -> list[list[Match]]:
-        """The matches of each query, which are encoded and searched for together. The arguments
+        """Return the matches of each query, encoding and searching all of them together. Arguments
         and errors are those of `search`.
         """
         how = replace(options or SearchOptions(), **named).with_limit(limit)
@@ -166,8 +165,8 @@ class Library:
     def similar(
         self, picture: StrPath | int, limit: int = 10, *, filters: Filters | None = None
     ) -> list[Match]:
-        """The pictures most like the one in this file, or like one of the library by its number;
-        copies of its bytes left out. The file need not be in the library. Raises as `search` does.
+        """Return the pictures most similar to a file's, or to the library's picture of this number,
+        without its exact copies. The file need not be in the library. Raises what `search` raises.
         """
         how = SearchOptions(limit=limit, filters=filters).with_limit(limit + 1)
         place = ImageId(picture) if isinstance(picture, int) else given(picture)
@@ -176,34 +175,34 @@ class Library:
         return [match for match in matches if match.image.id != own][:limit]
 
     def has(self, image_id: int) -> bool:
-        """Whether there is a picture of this number. Raises LibraryNotFound."""
+        """Return whether there is a picture with this number. Raises LibraryNotFound."""
         return self._catalog().images.digest_of(image_id) is not None
 
     @property
     def side(self) -> int | None:
-        """Pixels a side of a picture as the model sees it; None as long as there is no model."""
+        """The side of the model's square input in pixels; None until there is a model."""
         model = self.model
         return self._encoder_of(self._catalog(), model).side if model else None
 
     def prepare(self) -> None:
-        """Open the model and the index now, so that the first search is as quick as the next."""
-        for _ in range(2):  # the first of a process does without a small index (search.py)
+        """Open the model and the index now, so that the first search is as fast as later ones."""
+        for _ in range(2):  # a process's first search does without a small index (file_store.py)
             self.search("a picture", 1)
 
     def duplicates(
         self, threshold: float | None = None, *, filters: Filters | None = None
     ) -> "Groups":
-        """Files of the same bytes, and pictures that are nearly the same: in groups, the one to
-        keep first. It has the most pixels; among equals it is not named as a copy is ("x (1)",
-        "Copy of x"), else it is the oldest, else it has the shortest path.
+        """Find identical files and nearly identical pictures, in groups with the one to keep first:
+        the one with the most pixels, then without a name like "x (1)" or "Copy of x", then the
+        oldest, then the one with the shortest path.
 
-        threshold: least cosine of pictures that are nearly the same; 1: only files of the same
-        bytes. Without it the model decides, and a difference hash: see `nearness.py`. A model that
-        was not measured takes 0.97.
+        threshold: minimum cosine of nearly identical pictures; 1 means identical files only. By
+        default the model's own threshold and a difference hash decide (see `nearness.py`); for a
+        model without measurements it is 0.97.
 
-        Every file in a group is there and as it was indexed: links to a file, and other names of
-        it, are no copies. `left_out` of the answer is the number of the files that are not.
-        Nothing is deleted. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
+        Every file in a group exists and is as it was indexed; links and other names of a file are
+        not copies. The result's `left_out` counts files that are missing or changed. Nothing is
+        deleted. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
         """
         from retrieval.collection import duplicates
 
@@ -216,8 +215,8 @@ class Library:
         *,
         templates: str | Sequence[str] = "photo",
     ) -> list["Tagged"]:
-        """The probability of each label for each picture: a file, or all that the library knows in
-        a folder. They add up to 1, whether or not a label fits. Raises as `search` does.
+        """Return the probability of each label for each picture: a file's, or all of the library's
+        in a folder. They add up to 1 whether or not any label fits. Raises what `search` raises.
         """
         from retrieval.search import tags
 
@@ -227,9 +226,7 @@ class Library:
         return tags.tag(catalog, encoder, [given(each) for each in several], labels, templates)
 
     def export(self, folder: StrPath) -> "Exported":
-        """Write all vectors (npy) and what they are of (CSV) into `folder`. Raises LibraryNotFound,
-        LibraryEmpty, LibraryReadOnly.
-        """
+        """Write all vectors and a table of their files into `folder`; see export.py."""
         from retrieval.collection.export import export
 
         return export(*self._encoded(), given(folder))
@@ -245,7 +242,7 @@ class Library:
         searcher = self._open()[1]
         searcher.prepare(model)
         answers = answered(catalog, searcher, self._encoder_of(catalog, model), questions, how)
-        if catalog.current_model() != model:  # another process switched meanwhile
+        if catalog.current_model() != model:  # another process has switched in the meantime
             return self._answers(questions, how)
         if not all(answers) and not catalog.embeddings.count(model.id):
             raise LibraryEmpty(why_empty(self.folder))
@@ -260,30 +257,30 @@ class Library:
     # -- looking after it ------------------------------------------------------------------------
 
     def status(self) -> "Status":
-        """What it holds, where, and in how many bytes. Raises LibraryNotFound."""
+        """Return what the library holds, where, and in how many bytes. Raises LibraryNotFound."""
         from retrieval.collection.status import status_of
 
         return status_of(self._catalog())
 
     def failures(self) -> Iterator[Failed]:
-        """The files that could not be read, and why. They are tried again when they change."""
+        """Yield the unreadable files with reasons. They are tried again when they change."""
         return self._catalog().files.failures()
 
     def check(self, *, repair: bool = False) -> "list[Problem]":
-        """What is wrong with the library itself; reads all of it, and no picture. With `repair`,
-        what can be mended is: see `Problem.mended`. Raises LibraryNotFound, LibraryTooNew; with
-        `repair` LibraryBusy and LibraryReadOnly.
+        """Find problems of the library itself, reading all of it but no pictures. With `repair`,
+        fix what can be fixed (see `Problem.mended`). Raises LibraryNotFound, LibraryTooNew; with
+        `repair` also LibraryBusy and LibraryReadOnly.
         """
         from retrieval.collection.check import check
 
         if not self._exists():
             raise LibraryNotFound(self._none_yet())
-        self.close()  # a catalog may be put in the place of the one that is open
+        self.close()  # a repair may replace the open catalog
         return check(self.folder, repair)
 
     def backup(self, file: StrPath, *, force: bool = False) -> int:
-        """Copy the catalog into one file, checked, while others may use it; returns its size in
-        bytes. force: replace a file that exists. Raises PathTaken, PathNotFound, LibraryNotFound,
+        """Copy the catalog into one file and verify it, even while it is in use; return its size in
+        bytes. force: replace an existing file. Raises PathTaken, PathNotFound, LibraryNotFound,
         LibraryReadOnly, CatalogDamaged.
         """
         from retrieval.catalog.backup import backup
@@ -291,34 +288,33 @@ class Library:
         return backup(self._catalog(), with_home(file), replace=force)
 
     def forget(self, path: StrPath) -> int:
-        """Drop what is known of a folder or file; returns how many files that were. Touches no
-        picture. What lies in a folder that stays is left out of it from now on, until it is named
-        to `index`. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """Remove a folder or file from the library; return how many files it had. Pictures are not
+        touched. A path inside an indexed folder is skipped from now on, until `index` is given it.
+        Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
-        from retrieval.catalog import roots  # SQLAlchemy, which a search does without
+        from retrieval.catalog import roots  # SQLAlchemy, which searches do not need
 
         return roots.forget(self._catalog(), given(path))
 
     def forget_model(self, model: StrPath) -> int:
-        """Drop the embeddings of a model that searches do not use; return how many there were.
-        Raises ModelMismatch where the library has none of it, or searches with it;
-        LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """Drop the embeddings of a model other than the current one; return how many there were.
+        Raises ModelMismatch, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
         from retrieval.collection.other_models import forget
 
         return forget(self._catalog(), model)
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
-        """Say that what was at `old` is at `new` now; returns how many files that concerns. Nothing
-        is read or encoded. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        """Record that a folder has moved from `old` to `new`; return the number of its files, none
+        of which is read. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
         from retrieval.catalog import roots
 
         return roots.relocate(self._catalog(), given(old), given(new))
 
     def rest(self) -> None:
-        """Let go of the catalog's file if nothing was asked for a while. To be called now and then
-        by whoever keeps a library open: then the file is whole without the ones beside it.
+        """Close the catalog's file after a while without use, so that it is complete without the
+        files beside it. A program that keeps a library open should call this now and then.
         """
         if opened := self._opened:
             opened[0].rest()
@@ -327,7 +323,7 @@ class Library:
 
     @property
     def catalog(self) -> Catalog:
-        """All that it knows, to be read. Raises LibraryNotFound."""
+        """The catalog, for reading. Raises LibraryNotFound."""
         return self._catalog()
 
     def _exists(self) -> bool:
@@ -344,7 +340,7 @@ class Library:
             if not self._exists():
                 if not create:
                     raise LibraryNotFound(self._none_yet())
-                if self._opened:  # it was there, and was removed
+                if self._opened:  # it existed, and has been deleted
                     self._opened[0].close()
                     self._opened = None
             if self._opened is None:

@@ -1,9 +1,9 @@
-"""Copies and near copies among the pictures of a library: groups, the best of each first.
+"""Copies and near copies among the pictures of a library, in groups with the best first.
 
-Files of the same bytes are one image with several paths. Near copies (resized, saved again, the
-next of a burst) are images that nearness.py calls near, grouped around their best (stars.py). Only
-files that are there and as they were indexed take part, each once, whatever it is called
-(presence.py): whoever deletes all but the first of each group loses the content of none.
+Identical files are one image with several paths. Near copies (resized, saved again, the next frame
+of a burst) are images that nearness.py considers near, grouped around the best one (stars.py). Only
+files that exist and are as they were indexed take part, each once under whatever names
+(presence.py), so nobody who deletes all but the first of each group loses any content.
 """
 
 import os
@@ -36,25 +36,25 @@ Member = tuple[int, float]  # the id of an image, and its cosine to the best
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Copies of one picture, and pictures nearly like it. Scores are cosines to the one to keep."""
+    """Copies and near copies of one picture. Scores are cosines to the one to keep."""
 
     kept: Match
     others: tuple[Match, ...]  # copies of the same bytes first, then by falling score
     least: float = 0.0  # cosine from which on vectors were compared; below it hashes tell
 
     def is_exact(self, other: Match) -> bool:
-        """Whether it has the very bytes of the one that is kept."""
+        """Return whether a file is identical to the one to keep."""
         return other.image.id == self.kept.image.id
 
     def by(self, other: Match) -> By:
-        """What it has in common with the one that is kept."""
+        """Return what a file has in common with the one to keep."""
         if self.is_exact(other):
             return "bytes"
         return "vectors" if other.score >= self.least else "hash"
 
 
 class Groups(list[Group]):
-    """In the order of the paths of those to keep."""
+    """Groups, in the order of the paths to keep."""
 
     def __init__(self, groups: Iterable[Group], sizes: Mapping[int, int], left_out: int) -> None:
         super().__init__(sorted(groups, key=lambda group: group.kept.path))
@@ -63,10 +63,10 @@ class Groups(list[Group]):
 
 
 def find(catalog: Catalog, model: ModelRecord, threshold: float | None, filters: Filters) -> Groups:
-    """Groups among the pictures that pass the filters. Raises InvalidQuery, PathNotFound.
+    """Find groups among the pictures that match the filters. Raises InvalidQuery, PathNotFound.
 
-    threshold: least cosine of near copies; 1: only files of the same bytes; None: as measured for
-    the model (nearness.py).
+    threshold: minimum cosine of near copies; 1: identical files only; None: as measured for the
+    model (nearness.py).
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
@@ -80,7 +80,7 @@ def find(catalog: Catalog, model: ModelRecord, threshold: float | None, filters:
 def groups(
     catalog: Catalog, model: ModelRecord, nearness: Nearness, allowed: Ids | None = None
 ) -> Groups:
-    """Copies and near copies among the images `allowed` (sorted ids), or all.
+    """Find copies and near copies among the images `allowed` (sorted ids), or among all.
 
     Every image is compared with every other: 15 s for 100,000 of 512 dimensions on two cores, and a
     hundred times as long for a million.
@@ -101,7 +101,7 @@ def groups(
 
 
 def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
-    """Files of the same bytes."""
+    """Find identical files."""
     ids = catalog.images.copied()
     ids = ids if allowed is None else ids[np.isin(ids, allowed)]
     there = present(catalog.files.of_images(ids.tolist()))
@@ -109,7 +109,7 @@ def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
 
 
 def redundant_paths(found: Sequence[Group]) -> list[Path]:
-    """All but the one to keep of each group."""
+    """Return the paths of each group without the one to keep."""
     return [match.path for group in found for match in group.others]
 
 
@@ -125,8 +125,8 @@ def _vectors(
 
 
 def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, Path]:
-    """What is worth keeping first: more pixels, then what is not named as a copy, then the older,
-    by the date taken or else the file's, then the shorter path.
+    """Return a sort key, best first: more pixels, then no name of a copy, then older (by date
+    taken, else the file's), then a shorter path.
     """
     path, modified_ns, _ = files[0]
     date = image.taken_at or moment(modified_ns)
@@ -138,7 +138,9 @@ def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, P
 def _groups(
     catalog: Catalog, found: Iterable[Sequence[Member]], there: Presence, least: float = 0.0
 ) -> Groups:
-    """Of two files or more, which are looked at once more: comparing vectors may take long."""
+    """Build the groups of two files or more, after another look at the files: comparing vectors may
+    have taken long.
+    """
     several = [some for some in found if len(some) > 1 or len(there.files[some[0][0]]) > 1]
     ids = [id for members in several for id, _ in members]
     images = catalog.images.by_id(ids)

@@ -1,4 +1,4 @@
-"""The models of a library that searches do not use: how much they hold, and how to drop one."""
+"""The models of a library other than the current one: their size, and how to drop one."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class OtherModel:
 
 
 def others(catalog: Catalog) -> tuple[OtherModel, ...]:
-    """Return those that are not current, in the order in which they came."""
+    """Return the models that are not current, oldest first."""
     current = catalog.current_model()
     return tuple(_held(catalog, model) for model in catalog.models() if model != current)
 
@@ -42,7 +42,7 @@ def forget(catalog: Catalog, name: models.Name) -> int:
 
 
 def _named(catalog: Catalog, name: models.Name) -> ModelRecord:
-    """The one of this name, or with these weights, that is not current."""
+    """Return the model of this name, or with these weights, that is not current."""
     known, current = catalog.models(), catalog.current_model()
     found = [each for each in known if each.name == name]
     found = found or [each for each in known if models.is_same(each, name)]

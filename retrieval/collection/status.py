@@ -1,4 +1,4 @@
-"""What a library holds, where, and in how many bytes: the answer of `retrieve status`."""
+"""`retrieve status`: what a library holds, where, and in how many bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class RootStatus:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """The vector index. What it does not hold yet is read from the catalog, and found as well."""
+    """The vector index. Newer vectors are read from the catalog, so searches find them too."""
 
     kind: str  # "flat": exact; "ivf": approximate
     vectors: int
@@ -49,7 +49,7 @@ class Status:
 
     @property
     def bytes(self) -> int:
-        """On disk, all told."""
+        """The total size on disk."""
         index_bytes = self.index.bytes if self.index else 0
         return self.catalog_bytes + index_bytes + self.thumbnail_bytes
 
@@ -81,7 +81,7 @@ def status_of(catalog: Catalog) -> Status:
 
 
 def nothing_at(folder: Path) -> Status:
-    """The status where there is no library yet."""
+    """Return the status of a library that does not exist yet."""
     return Status(folder, None, Counts(0, 0, 0, 0, {}), (), None, 0, 0, None)
 
 

@@ -482,7 +482,7 @@ def test_what_has_no_pattern_is_like_nothing() -> None:
 
 
 def test_twins_are_found_as_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearness, "MOST", 50)
+    monkeypatch.setattr(nearness, "MAX_PAIRS", 50)
     generator = np.random.default_rng(0)
     hashes = generator.integers(0, 1 << 63, 60, dtype=np.uint64)
     hashes = np.concatenate([hashes, hashes, mirrored(hashes), np.zeros(20, np.uint64)])
