@@ -86,7 +86,7 @@ class Catalog:
         return next(iter(self._models("WHERE is_current")), None)
 
     def models(self) -> list[ModelRecord]:
-        """All that have embeddings here, the current one and those that are to take its place."""
+        """All that have embeddings here: the current one, and those that were or will be."""
         return self._models("ORDER BY id")
 
     def model(self, digest: str) -> ModelRecord | None:

@@ -31,7 +31,7 @@ from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
 
 Migration = Callable[[Connection], None]
 FAILED_FILES = ("failure_code", "root_id", "path")  # of an index that holds nothing else
-MOVED_AT_ONCE = 2_000  # embeddings of a catalog that is migrated
+MOVED_AT_ONCE = 10_000  # embeddings of a catalog that is migrated
 
 
 class Base(DeclarativeBase):

@@ -56,10 +56,11 @@ def outdate(catalog: Catalog, digest: str) -> None:
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
-    """Index files that were cut short while they were written, or whose model is gone."""
-    kept = {path_of(catalog.folder, model.digest) for model in catalog.models()}
+    """Index files that were cut short while they were written, or whose model is not in use."""
+    current = catalog.current_model()
+    kept = path_of(catalog.folder, current.digest) if current else None
     there = catalog.folder.glob("vectors-*")
-    return sorted(path for path in there if path not in kept and path.is_file())
+    return sorted(path for path in there if path != kept and path.is_file())
 
 
 def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":

@@ -18,9 +18,11 @@ from sqlalchemy import Connection, text
 
 from retrieval.catalog import reading as catalog_module
 from retrieval.catalog import roots, schema, writing
+from retrieval.catalog.backup import backup
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite import connection
+from retrieval.catalog.sqlite.recover import salvage
 from retrieval.collection.check import check
 from retrieval.errors import (
     CatalogDamaged,
@@ -418,22 +420,41 @@ def test_models_stay_side_by_side_when_another_becomes_current(
     assert catalog.rows("SELECT DISTINCT model_id FROM embeddings") == [(other.id,)]
 
 
-def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
-    base: Path, catalog: Catalog
-) -> None:
-    fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
-    model, before = catalog.current_model(), list(catalog.embeddings.vectors(1))
-    assert model
+def put_moments(catalog: Catalog) -> None:
+    """Make image 1 one of three moments, with a text in each."""
     with catalog.engine().begin() as connection:
         for moment in range(3):
             moments = "INSERT INTO moments VALUES (1, :moment, 'second', 2.5)"
-            texts = "INSERT INTO texts VALUES (:moment, 1, :moment, 'ocr', NULL, 'a')"
+            texts = "INSERT INTO texts VALUES (:moment + 1, 1, :moment, 'ocr', NULL, 'a')"
             copied = (
                 "INSERT INTO embeddings (model_id, image_id, moment, vector) SELECT model_id, "
                 "image_id, :moment, vector FROM embeddings WHERE image_id = 1 AND moment = 0"
             )
             for each in (moments, texts, *([copied] if moment else ())):
                 connection.execute(text(each), {"moment": moment})
+
+
+def test_backup_and_recovery_keep_moments_and_texts(base: Path, catalog: Catalog) -> None:
+    fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
+    put_moments(catalog)
+    counted = "SELECT (SELECT count(*) FROM moments), (SELECT count(*) FROM texts)"
+    backup(catalog, base / "copy.sqlite")
+    with closing(sqlite3.connect(base / "copy.sqlite")) as copy:
+        assert copy.execute(counted).fetchall() == [(3, 3)]
+    catalog.close()
+    assert salvage(catalog.folder)
+    with closing(Catalog.open(catalog.folder)) as recovered:
+        assert recovered.rows(counted) == [(3, 3)]
+        assert recovered.rows("SELECT count(*) FROM embeddings") == [(4,)]
+
+
+def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
+    base: Path, catalog: Catalog
+) -> None:
+    fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
+    model, before = catalog.current_model(), list(catalog.embeddings.vectors(1))
+    assert model
+    put_moments(catalog)
     assert catalog.embeddings.count(model.id) == catalog.embeddings.at_least(model.id, 9) == 2
     assert catalog.embeddings.missing(model.id) == []
     assert [ids.tolist() for ids, _ in catalog.embeddings.vectors(1)] == [

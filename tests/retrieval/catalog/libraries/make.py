@@ -51,7 +51,7 @@ def main() -> None:
         make(folder)
         with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                if path.name != "lock":
+                if path.name != "write.lock":
                     archive.write(path, path.relative_to(folder))
 
 
