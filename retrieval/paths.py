@@ -149,6 +149,11 @@ def drop_link(file: Path) -> None:
         file.unlink()
 
 
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what names a file or folder on this machine, whatever its path is."""
+    return status.st_dev, status.st_ino
+
+
 def size_of(path: Path) -> int:
     """Bytes; 0 for a file that is not there, or no longer: SQLite's come and go."""
     try:

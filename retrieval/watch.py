@@ -26,7 +26,7 @@ from retrieval.indexing.targets import Target, resolve
 from retrieval.interrupted import Interrupted
 from retrieval.library import Library
 from retrieval.notices import Notices
-from retrieval.paths import given, relative
+from retrieval.paths import given, identity, relative
 from retrieval.records import Progress, Summary
 
 QUIET_MS = 200  # without a change before changes are reported
@@ -305,7 +305,6 @@ def _identities(folders: Iterable[Path]) -> list[tuple[int, int] | None]:
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(folder)
+        return identity(os.stat(folder))
     except OSError:
         return None
-    return status.st_dev, status.st_ino

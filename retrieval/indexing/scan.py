@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from retrieval.decoding.formats import picture_extensions
 from retrieval.errors import reason
 from retrieval.exclusions import Excluded, is_excluded
+from retrieval.paths import identity
 from retrieval.records import Found, found_at
 
 # Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
@@ -39,17 +40,17 @@ def scan(
     so that a link never takes the place of what it points to. Never recurses: depth costs nothing.
     """
     extensions = picture_extensions()
-    seen = {_identity(os.stat(library))} if library and os.path.isdir(library) else set()
+    seen = {identity(os.stat(library))} if library and os.path.isdir(library) else set()
     folders, links = [inside], list[bytes]()
     while folders or links:
         folder = folders.pop() if folders else links.pop()
         path = os.path.join(root, folder) if folder else root
         prefix = folder + b"/" if folder else b""
         try:
-            identity = _identity(os.stat(path))
-            if identity in seen:
+            itself = identity(os.stat(path))
+            if itself in seen:
                 continue
-            seen.add(identity)
+            seen.add(itself)
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name
@@ -86,7 +87,3 @@ def look_at(root: bytes, path: bytes) -> Found | None:
     except OSError:
         return None
     return found_at(path, status) if stat.S_ISREG(status.st_mode) else None
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

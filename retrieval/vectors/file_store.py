@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from indexes import DamagedIndex
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryBusy, LibraryReadOnly
+from retrieval.paths import identity
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
 from retrieval.vectors.hubness import is_measured, with_weights
@@ -122,4 +123,4 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return *identity(status), status.st_size, status.st_mtime_ns

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from retrieval.paths import identity
+
 MAX_CONNECTIONS = 8  # open at a time; more than there are processors would only wait
 REST_SECONDS = 2.0  # that nobody asked for anything, until they are closed
 
@@ -68,7 +70,7 @@ class Pool:
             self._begin()
         with self._room:
             status = os.stat(self._path)
-            held = self._take((status.st_dev, status.st_ino, file))
+            held = self._take((*identity(status), file))
             try:
                 yield held.connection
             except BaseException:  # a statement that was cut short would hold its view of the file
