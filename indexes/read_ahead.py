@@ -16,7 +16,7 @@ BUFFER = 4 << 20  # bytes a read
 MOST = 1 << 30  # bytes that the system is asked to pass on in one call
 
 _reading: dict[Path, threading.Thread] = {}  # by the real path
-_starting = threading.Lock()
+_starting: dict[int, threading.Lock] = {}  # by process: a forked child cannot use its parent's
 
 
 def read_ahead(path: Path) -> threading.Thread:
@@ -24,7 +24,7 @@ def read_ahead(path: Path) -> threading.Thread:
     far as memory goes; at once where it was already.
     """
     path = path.resolve()
-    with _starting:
+    with _starting.setdefault(os.getpid(), threading.Lock()):
         thread = _reading.get(path)
         if thread is None or not thread.is_alive():
             thread = _reading[path] = threading.Thread(target=_bring, args=(path,), daemon=True)

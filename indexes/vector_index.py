@@ -1,11 +1,9 @@
 """`VectorIndex`: ids and unit vectors in a memory-mapped file; the nearest ids and their scores."""
 
-import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +16,11 @@ from indexes.exact import best
 from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
+from indexes.threads import SCANNERS, scanners
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
 
-SCANNERS = min(os.cpu_count() or 1, 4)  # threads that scan for one query: more starve for memory
 SHARE = 16 << 20  # bytes that are worth a thread: half a millisecond of scanning
 
 
@@ -84,7 +82,8 @@ class VectorIndex:
         self._ahead.join()
         rows = np.ascontiguousarray(queries, np.float32)
         search, shares = partial(self._search, rows, limit), self._shares(len(rows), allowed)
-        found = scanners().map(search, shares) if len(shares) > 1 else map(search, shares)
+        is_alone = len(shares) == len(rows) == 1  # then FAISS starts no threads
+        found = map(search, shares) if is_alone else scanners().map(search, shares)
         scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         return best(scores, ids, limit)
 
@@ -118,19 +117,6 @@ class VectorIndex:
         # Lists hold fewer of those allowed: as many more are read, for about the same work.
         probes = min(self.lists, round(self.probes * self.count / len(allowed)))
         return faiss.SearchParametersIVF(nprobe=probes, sel=among(allowed))  # type: ignore[call-arg]
-
-
-def scanners() -> ThreadPoolExecutor:
-    """For one query: FAISS itself shares out queries, not vectors. All indexes have them in
-    common, so that many queries at a time do not gather more threads than help.
-    """
-    return _scanners_of(os.getpid())
-
-
-@cache
-def _scanners_of(process: int) -> ThreadPoolExecutor:
-    """A process that was forked has none of the threads of the one that it was forked from."""
-    return ThreadPoolExecutor(SCANNERS, "scanner")
 
 
 @contextmanager

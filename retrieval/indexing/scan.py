@@ -47,10 +47,10 @@ def scan(
         path = os.path.join(root, folder) if folder else root
         prefix = folder + b"/" if folder else b""
         try:
-            which = identity(os.stat(path))
-            if which in seen:
+            itself = identity(os.stat(path))
+            if itself in seen:
                 continue
-            seen.add(which)
+            seen.add(itself)
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name

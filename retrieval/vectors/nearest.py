@@ -1,6 +1,6 @@
 """Unit vectors → the nearest images: what a store found, held against the catalog."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ from retrieval.vectors.store import Nearest, VectorStore
 CHECKED_HITS = 16  # hits of a search whose scores are held against the catalog
 SCORE_TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
 WIDENING_FACTOR = 4  # times as many are asked for when too many of the hits are of forgotten images
+
+
+OpenStore = Callable[[Catalog, ModelRecord], VectorStore]
 
 
 class Hit(NamedTuple):
@@ -39,14 +42,15 @@ class Asked(NamedTuple):
 class Searcher:
     """The vectors of one catalog. Any number of threads may search at once."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, open_store: OpenStore = FileStore) -> None:
         self._catalog = catalog
-        self._stores: dict[ModelRecord, FileStore] = {}
+        self._open_store = open_store
+        self._stores: dict[ModelRecord, VectorStore] = {}
 
-    def store(self, model: ModelRecord) -> FileStore:
+    def store(self, model: ModelRecord) -> VectorStore:
         """Return the store of a model's vectors, opened once."""
         if model not in self._stores:
-            self._stores = {model: FileStore(self._catalog, model)}
+            self._stores = {model: self._open_store(self._catalog, model)}
         return self._stores[model]
 
     def prepare(self, model: ModelRecord) -> None:

@@ -13,6 +13,8 @@ from retrieval.vectors.store import Nearest
 class CatalogScan:
     """A `VectorStore` that keeps nothing of its own."""
 
+    is_exact = True
+
     def __init__(self, catalog: Catalog, model: ModelRecord) -> None:
         self._catalog = catalog
         self._model = model

@@ -18,8 +18,9 @@ from indexes.recall import recall, text_like
 from retrieval.catalog import writing
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.run import index
-from retrieval.records import Summary
+from retrieval.records import ModelRecord, Summary
 from retrieval.vectors import file_store, index_file
+from retrieval.vectors.file_store import FileStore
 from retrieval.vectors.hubness import (
     HUBNESS_WEIGHT,
     PADDING_COLUMNS,
@@ -31,7 +32,8 @@ from retrieval.vectors.hubness import (
     with_hubness,
     with_weights,
 )
-from retrieval.vectors.nearest import Searcher
+from retrieval.vectors.nearest import OpenStore, Searcher
+from retrieval.vectors.store import Nearest
 from tests.retrieval import small
 from tests.retrieval.small import SmallEncoder, paint_many, small_model
 from tests.retrieval.vectors.test_nearest import DIM, Filled, unit
@@ -59,10 +61,47 @@ def best(
     return sorted(left, key=lambda id: -left[id])
 
 
+class CosinesOnly:
+    """A store as of another engine: it ranks by cosines, then again by what the catalog knows."""
+
+    is_exact = True
+
+    def __init__(self, catalog: Catalog, model: ModelRecord) -> None:
+        self._catalog, self._model = catalog, model
+
+    def prepare(self) -> None: ...
+
+    def refresh(self) -> None: ...
+
+    def distrust(self) -> None: ...
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+        weights: NDArray[np.float32],
+    ) -> Nearest:
+        [(ids, vectors)] = self._catalog.embeddings.vectors(self._model.id)
+        if allowed is not None:
+            ids, vectors = ids[np.isin(ids, allowed)], vectors[np.isin(ids, allowed)]
+        found = np.argsort(-(queries @ vectors.astype(np.float32).T), axis=1)[:, : 20 * limit]
+        known = self._catalog.embeddings.hubness(self._model.id, ids.tolist())
+        hubness = np.array([known[id] for id in ids.tolist()], np.float32)
+        scores = queries @ vectors.astype(np.float32).T - weights[:, np.newaxis] * hubness
+        scores = np.take_along_axis(scores, found, axis=1)
+        order = np.argsort(-scores, axis=1)[:, :limit]
+        return Nearest(
+            np.take_along_axis(scores, order, axis=1),
+            ids[np.take_along_axis(found, order, axis=1)],
+        )
+
+
+@pytest.mark.parametrize("store", [FileStore, CosinesOnly])
 @pytest.mark.parametrize("is_indexed", [False, True])
 @pytest.mark.parametrize("is_filtered", [False, True])
 def test_a_ranked_search_equals_brute_force(
-    filled: Filled, is_indexed: bool, is_filtered: bool
+    filled: Filled, is_indexed: bool, is_filtered: bool, store: OpenStore
 ) -> None:
     filled.add(300)
     if is_indexed:
@@ -70,7 +109,8 @@ def test_a_ranked_search_equals_brute_force(
     filled.add(100)
     allowed = np.arange(3, 400, 3) if is_filtered else None
     queries, weights = filled.queries(4), np.array([0, 0.5, 0.5, 1], np.float32)
-    answers = Searcher(filled.catalog).search(filled.model, queries, 12, allowed, weights)
+    searcher = Searcher(filled.catalog, store)
+    answers = searcher.search(filled.model, queries, 12, allowed, weights)
     among = np.arange(1, 401) if allowed is None else allowed
     for query, weight, hits in zip(queries, weights, answers, strict=True):
         assert [hit.image.id for hit in hits] == best(filled, query, float(weight), among)[:12]
