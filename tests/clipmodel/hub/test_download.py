@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clipmodel.hub import download as module
 from clipmodel.errors import DownloadError
+from clipmodel.hub import download as module
 from clipmodel.hub.download import download
 
 BODY = bytes(range(256)) * 40_000  # ten pieces of what is read at once
