@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 from clipmodel.numpy_backend.weights import Floats
 from clipmodel.pools import Threads, TryLock
 
-WORTH_A_THREAD = 1 << 21  # multiplications, which take 40 us
+MIN_THREAD_WORK = 1 << 21  # multiplications of a thread, which take 40 µs
 FEW_ROWS = 8  # a product of fewer takes as long, as it waits for the matrix
 
 _sharing = TryLock()
@@ -22,7 +22,7 @@ _sharing = TryLock()
 
 def shared_product(x: Floats, matrix: Floats) -> Floats:
     """Multiply x (R, I) by matrix (I, O). Of many calls at once, one is helped by the threads."""
-    parts = min(threads_of_blas(), max(len(x), FEW_ROWS) * matrix.size // WORTH_A_THREAD)
+    parts = min(threads_of_blas(), max(len(x), FEW_ROWS) * matrix.size // MIN_THREAD_WORK)
     if parts < 2:
         return x @ matrix
     with _sharing.tried() as is_alone:
@@ -31,8 +31,9 @@ def shared_product(x: Floats, matrix: Floats) -> Floats:
 
 @cache
 def threads_of_blas() -> int:
-    """Return how many threads NumPy's BLAS would use, and limit it to one for the whole process:
-    threads cannot have settings of their own.
+    """Return how many threads NumPy's BLAS would use, and limit it to one.
+
+    The limit holds for the whole process: a thread cannot have a setting of its own.
     """
     held = ThreadpoolController().select(user_api="blas").lib_controllers
     numpys = [each for each in held if "faiss" not in Path(each.filepath).parent.name]  # its own
@@ -58,7 +59,7 @@ def _shared(x: Floats, matrix: Floats, parts: int) -> Floats:
     waiting = []
     with suppress(RuntimeError):  # no thread can be started, or Python is about to end
         for of in theirs:
-            waiting.append(_threads().submit(multiply, of))
+            waiting.append(_threads().submit(multiply, of))  # noqa: PERF401  # a part may start
     for of in [*theirs[len(waiting) :], ours]:
         multiply(of)
     for part in waiting:
