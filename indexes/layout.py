@@ -140,7 +140,7 @@ def verify(path: Path) -> None:
 def map_index(file: BinaryIO) -> faiss.Index:
     """Map an open file with FAISS."""
     # By number: the path may name another file by now, and FAISS takes only names in UTF-8.
-    name = f"/dev/fd/{file.fileno()}" if os.path.isdir("/dev/fd") else file.name
+    name = f"/dev/fd/{file.fileno()}" if Path("/dev/fd").is_dir() else file.name
     try:
         return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if _can_be_mapped(file) else 0)
     except RuntimeError as error:

@@ -20,8 +20,9 @@ _starting = threading.Lock()
 
 
 def read_ahead(path: Path) -> threading.Thread:
-    """Start to read a file into memory, unless that is already under way. The returned thread ends
-    when as much of it as fits is there; immediately if it already was.
+    """Start to read a file into memory, unless that is already under way.
+
+    The returned thread ends when as much of it as fits is there; immediately if it already was.
     """
     path = path.resolve()
     with _starting:
@@ -42,8 +43,10 @@ def _bring(path: Path) -> None:
 
 
 def _sweep(file: FileIO) -> None:
-    """Read to the end. Linux does it in one call; a loop of our own would wait for the interpreter
-    after each part, which takes five times as long beside a thread that computes.
+    """Read to the end.
+
+    Linux does it in one call; a loop of our own would wait for the interpreter after each part,
+    which takes five times as long beside a thread that computes.
     """
     if sys.platform == "linux":
         with suppress(OSError), FileIO(os.devnull, "r+") as nowhere:

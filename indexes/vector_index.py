@@ -65,11 +65,10 @@ class VectorIndex:
     def search(
         self, queries: NDArray[np.float32], limit: int, allowed: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the nearest vectors to each of `queries` (Q, D) float32. allowed: search only these
-        ids.
+        """Find the nearest vectors to each of `queries` (Q, D) float32.
 
-        Returns inner products and ids (Q, k), best first, where k is at most `limit` and an id of
-        -1 means none. Equal scores are ordered by id.
+        allowed: search only these ids. Returns inner products and ids (Q, k), best first, where k
+        is at most `limit` and an id of -1 means none. Equal scores are ordered by id.
         """
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries must be (Q, {self.dim}), not {queries.shape}")
