@@ -225,7 +225,8 @@ def scenes(data: Captioned, short: Queries) -> Labelled:
 
 def tiny_imagenet(model: "ModelFolder") -> Labelled:
     """The pictures of the test split (the model was trained on the other), the label of each, and
-    the labels in the sentences that `tag` puts them into."""
+    the labels in the sentences that `tag` puts them into.
+    """
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from retrieval.search.templates import expanded, filled
 

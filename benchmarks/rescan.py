@@ -54,7 +54,7 @@ def row(count: int, what: str, ours: float, least: float, theirs: float | None) 
 
 
 def rescan_rclip(data: Path, photos: Path, count: int) -> float | None:
-    """rclip searches after it has looked for changes; that it does alone, too, and is taken off."""
+    """Time a search by rclip, which looks for changes first, less a look for changes alone."""
     rclip = peers.Rclip.installed(data)
     if rclip is None:
         return None

@@ -137,7 +137,7 @@ def test_bad_pictures_are_decoded_or_fail_and_no_worker_is_lost_for_good(tmp_pat
         assert (answer.decoded is None) != (answer.failure is None), file
         if answer.failure:
             assert "\n" not in answer.failure and len(answer.failure) < 250
-            assert "s" != answer.failure and "took more" not in answer.failure, file
+            assert answer.failure != "s" and "took more" not in answer.failure, file
 
 
 # -- bounds --------------------------------------------------------------------------------------
