@@ -8,7 +8,8 @@ if TYPE_CHECKING:
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during an index run, after what was encoded has been kept. Not a RetrieveError: an
-    `except RetrieveError` around one folder of many must not go on with the next."""
+    `except RetrieveError` around one folder of many must not go on with the next.
+    """
 
     def __init__(self, summary: "Summary") -> None:
         super().__init__("interrupted; what was done is kept")

@@ -12,8 +12,16 @@ from retrieval.records import Found, found_at
 
 # Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
 SKIPPED = frozenset(
-    [b"@eaDir", b"#recycle", b"#snapshot", b"$RECYCLE.BIN", b"System Volume Information"]
-    + [b"node_modules", b"__pycache__", b"lost+found"]
+    [
+        b"@eaDir",
+        b"#recycle",
+        b"#snapshot",
+        b"$RECYCLE.BIN",
+        b"System Volume Information",
+        b"node_modules",
+        b"__pycache__",
+        b"lost+found",
+    ]
 )
 
 DANGLING = "the link leads nowhere"
