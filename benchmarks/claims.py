@@ -160,10 +160,10 @@ def _sure(data: Labelled, scale: float) -> tuple[float, float]:
             probabilities(picture, data.labels[_choice(generator, mine, count, wrong)], scale)
             for picture, mine, wrong in asked
         ]
-        shares = np.concatenate(each)
-        losses.append(float(np.mean(-np.log(shares[:, 0] + 1e-12))) / np.log(count))
-        sure = shares.max(axis=1) > SURE
-        rights.append(shares[sure].argmax(axis=1) == 0)
+        probabilities = np.concatenate(each)
+        losses.append(float(np.mean(-np.log(probabilities[:, 0] + 1e-12))) / np.log(count))
+        sure = probabilities.max(axis=1) > SURE
+        rights.append(probabilities[sure].argmax(axis=1) == 0)
     told = np.concatenate(rights)
     return (float(told.mean()) if len(told) else 1.0), float(np.mean(losses))
 
@@ -225,7 +225,8 @@ def scenes(data: Captioned, short: Queries) -> Labelled:
 
 def tiny_imagenet(model: "ModelFolder") -> Labelled:
     """The pictures of the test split (the model was trained on the other), the label of each, and
-    the labels in the sentences that `tag` puts them into."""
+    the labels in the sentences that `tag` puts them into.
+    """
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from retrieval.search.templates import expanded, filled
 

@@ -170,7 +170,7 @@ def by_bits(bits: Truths, most: int) -> Judge:
 
 def figures(judge: Judge, copied: int, photos: int) -> dict[str, Cell]:
     numbers = np.arange(copied)
-    recalls: dict[str, Cell] = {name: None for name in ("recall", *EDITS)}
+    recalls: dict[str, Cell] = dict.fromkeys(("recall", *EDITS))
     if copied:
         each = [
             float(judge(numbers, photos + which * copied + numbers).mean())

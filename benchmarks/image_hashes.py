@@ -1,5 +1,6 @@
 """Run by the peers' Python: `image_hashes.py FOLDER OUT.npz` writes what imagehash makes of every
-picture in a folder, by name, as (N, 64) bits."""
+picture in a folder, by name, as (N, 64) bits.
+"""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,6 @@
 """Models with random weights, and libraries that are filled directly: for speed the content is all
-the same."""
+the same.
+"""
 
 import os
 import sqlite3

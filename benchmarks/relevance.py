@@ -43,7 +43,8 @@ Truths = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Captioned:
     """Photos (N, D), captions (Q, D), the photo that each belongs to (Q,); and the sentences of a
-    query_bank (S, D) that describe none of them."""
+    query_bank (S, D) that describe none of them.
+    """
 
     photos: Floats
     captions: Floats
@@ -154,7 +155,8 @@ def half(data: Captioned, generator: np.random.Generator, size: int) -> Asked:
 
 def sizes(photos: int) -> list[int]:
     """Of the libraries that a curve is fitted on, several of each, all half of the photos or less:
-    what it says of more pictures has to be seen, too."""
+    what it says of more pictures has to be seen, too.
+    """
     return [max(2, photos * part // 16) for part in (2, 4, 6, 8) for _ in range(4)]
 
 
@@ -211,7 +213,8 @@ def _regressed(
 
 def vit_splits(trials: int) -> Iterator[Split]:
     """The sentences of the package are in no file of vectors: captions of 20 photos that are left
-    out take their place; a curve is fitted on 40 others and judged by the last 40."""
+    out take their place; a curve is fitted on 40 others and judged by the last 40.
+    """
     photos, captions, own = vit()
     for seed in range(trials):
         order = np.random.default_rng(seed).permutation(len(photos))

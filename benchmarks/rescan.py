@@ -17,7 +17,7 @@ from benchmarks.report import Row
 from benchmarks.timing import Times, repeat, retrieve
 
 COUNT = 100_000
-SHARE = 100  # one in so many is moved, or changed
+EVERY = 100  # one picture in this many is moved, or changed
 TIMES = 5
 
 
@@ -36,9 +36,9 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
     unchanged = Times(tuple(index(f"{count:,} unchanged") for _ in range(TIMES))).p50
     yield row(count, "unchanged", unchanged, least, rescan_rclip(folder / "rclip", photos, count))
     move(every_so_many(photos), folder / "photos" / "moved")
-    yield row(count, "1 % moved", index(f"{count // SHARE:,} moved"), least, None)
+    yield row(count, "1 % moved", index(f"{count // EVERY:,} moved"), least, None)
     change(every_so_many(photos))
-    yield row(count, "1 % changed", index(f"{count // SHARE:,} changed"), least, None)
+    yield row(count, "1 % changed", index(f"{count // EVERY:,} changed"), least, None)
 
 
 def row(count: int, what: str, ours: float, least: float, theirs: float | None) -> Row:
@@ -54,7 +54,7 @@ def row(count: int, what: str, ours: float, least: float, theirs: float | None) 
 
 
 def rescan_rclip(data: Path, photos: Path, count: int) -> float | None:
-    """rclip searches after it has looked for changes; that it does alone, too, and is taken off."""
+    """Time a search by rclip, which looks for changes first, less a look for changes alone."""
     rclip = peers.Rclip.installed(data)
     if rclip is None:
         return None
@@ -64,7 +64,7 @@ def rescan_rclip(data: Path, photos: Path, count: int) -> float | None:
 
 
 def every_so_many(photos: Path) -> list[Path]:
-    return sorted(photos.rglob("*.jpg"))[::SHARE]
+    return sorted(photos.rglob("*.jpg"))[::EVERY]
 
 
 def move(paths: list[Path], into: Path) -> None:

@@ -42,8 +42,9 @@ def load(
     jit: bool = False,
     download_root: str | Path | None = None,
 ) -> "tuple[CLIP, Callable[[Image.Image], torch.Tensor]]":
-    """Return a model in evaluation mode, and its transform: PIL image -> (3, H, W) float32,
-    normalised.
+    """Return a model in evaluation mode, and its transform.
+
+    The transform maps a PIL image to (3, H, W) float32, normalised.
 
     name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
     first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
@@ -67,10 +68,10 @@ def load(
 def tokenize(
     texts: str | list[str], context_length: int = 77, truncate: bool = False
 ) -> "torch.Tensor":
-    """Return token ids for CLIP's own text tower, (B, context_length) int64, zeros after the
-    end-of-text token; one row a text. For towers of other families, see `ModelFolder.tokenizer`.
+    """Return a row of token ids for each text: (B, context_length) int64, zeros after the end.
 
-    Raises ValueError for a text that is too long, unless `truncate` cuts off its end.
+    For CLIP's own text tower; for others see `ModelFolder.tokenizer`. Raises ValueError for a text
+    that is too long, unless `truncate` cuts off its end.
     """
     import torch
 

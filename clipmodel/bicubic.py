@@ -19,8 +19,9 @@ def exact(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
 
 
 def quick(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    """Resample an RGB picture almost as `exact` does: some 0.3% of the values differ by 1 of 255,
-    rarely by 2.
+    """Resample an RGB picture almost as `exact` does.
+
+    Some 0.3% of the values differ by 1 of 255, rarely by 2.
     """
     assert image.mode == "RGB"
     width, height = image.size

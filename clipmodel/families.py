@@ -204,8 +204,10 @@ def as_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_json(held: Mapping[str, Any]) -> ModelConfig:
-    """Return the config that a JSON object holds. Raises TypeError or KeyError for a missing or
-    unknown field, and CheckpointError for an unknown family.
+    """Return the config that a JSON object holds.
+
+    Raises TypeError or KeyError for a missing or unknown field, and CheckpointError for an unknown
+    family.
     """
     image = _named(IMAGE_FAMILIES, held.get("image_family"), held["vision"])
     text = _named(TEXT_FAMILIES, held.get("text_family"), held["text"])

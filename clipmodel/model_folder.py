@@ -6,7 +6,6 @@ torch, except to save.
 
 import errno
 import json
-import os
 import shutil
 import struct
 import tempfile
@@ -128,8 +127,8 @@ def save_folder(
         held = {"name": name, "digest": digest, **as_json(config)}
         (part / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
         if path.exists():
-            os.replace(path, Path(beside) / "former")
-        os.replace(part, path)
+            path.replace(Path(beside) / "former")
+        part.replace(path)
     return ModelFolder.open(path)
 
 

@@ -21,9 +21,10 @@ MAX_ASPECT = 50  # long side to short side; of longer pictures only the middle i
 def resize(
     image: Image.Image, size: int, box: Box | None = None, *, quick: bool = False
 ) -> Image.Image:
-    """Resize so that the shorter side of `box` (None: the whole picture) is `size`. The ends of a
-    very long picture, far from what `crop` keeps, are omitted: 1 × 100,000 pixels would become 5
-    gigapixels.
+    """Resize so that the shorter side of `box` (None: the whole picture) is `size`.
+
+    The ends of a very long picture, far from what `crop` keeps, are omitted: 1 × 100,000 pixels
+    would become 5 gigapixels.
 
     box: the exact picture in a JPEG that was decoded at an eighth, whose sides are rounded up; it
     comes from Pillow's `draft`. Without it the picture would be stretched and shifted.

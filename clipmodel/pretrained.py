@@ -52,7 +52,7 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
     return (
-        Path(os.path.expanduser(chosen))
+        Path(chosen).expanduser()
         if chosen
         else Path(platformdirs.user_cache_dir("retrieve")) / "models"
     )
@@ -66,7 +66,7 @@ def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool
     entry = REGISTRY.get(str(name))
     if entry is not None:
         return _is_model_folder(models / entry.folder_name)
-    path = Path(os.path.expanduser(name))
+    path = Path(name).expanduser()
     return _is_model_folder(path) or _remembered(models, path) is not None
 
 
@@ -77,9 +77,11 @@ def resolve(
     download: bool = True,
     progress: bool = True,
 ) -> ModelFolder:
-    """Return the model folder of a name in `available_models()` or `bundled_models()`, or of a
-    path: a model folder, a checkpoint file (.pt, .bin, .safetensors) or a folder that holds one.
-    A checkpoint is converted once.
+    """Return the model folder of a name or a path.
+
+    A name is one of `available_models()` or `bundled_models()`; a path leads to a model folder, a
+    checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A checkpoint is converted
+    once.
 
     Raises ModelNotFound, also if a model is not cached and `download` is False; DownloadError;
     CheckpointError.
@@ -90,7 +92,7 @@ def resolve(
     entry = REGISTRY.get(str(name_or_path))
     if entry is not None:
         return obtain(entry, models, download=download, progress=progress)
-    path = Path(os.path.expanduser(name_or_path))
+    path = Path(name_or_path).expanduser()
     if _is_model_folder(path):
         return ModelFolder.open(path)
     return _of_checkpoint(path, models)
@@ -99,11 +101,10 @@ def resolve(
 def obtain(
     entry: Pretrained, models: Path, *, download: bool = True, progress: bool = True
 ) -> ModelFolder:
-    """Return the model folder of a registry entry in the cache `models`; download and convert it if
-    necessary.
+    """Return the model folder of a registry entry; download and convert it if necessary.
 
-    A file with the entry's own name that a user put into `models` replaces the download, and is
-    kept.
+    models: the cache. A file with the entry's own name that a user put there replaces the download,
+    and is kept.
     """
     folder = models / entry.folder_name
     if _is_model_folder(folder):
@@ -111,7 +112,10 @@ def obtain(
     checkpoint = models / entry.url.rpartition("/")[2]
     placed = checkpoint.exists()
     if not placed and not download:
-        raise ModelNotFound(f"{entry.name} is not in {models}, and downloads are not allowed")
+        raise ModelNotFound(
+            f"{entry.name} is not in {models}, and downloads are not allowed; allow them, or save "
+            f"{entry.url} there"
+        )
     with _lock(models, entry.folder_name):
         if _is_model_folder(folder):  # another process was first
             return ModelFolder.open(folder)

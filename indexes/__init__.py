@@ -1,7 +1,13 @@
 """Nearest neighbours: ids and vectors in, nearest ids and scores out. Knows no pictures, no SQL.
 
-Names are imported when they are first asked for: an exact search needs no FAISS, which takes 80 ms
-to import.
+spec.py chooses the kind of index for a number of vectors. builder.py writes the file, by way of
+ivf.py for the approximate kind, which is tuned with the queries of recall.py; layout.py has the
+bytes, and errors.py the error for other bytes. vector_index.py maps a file and searches it, after
+read_ahead.py has brought it into memory; exact.py searches vectors that no file holds yet.
+read_out.py returns what a file holds.
+
+A name is imported when it is first used: an exact search does without FAISS, which takes 80 ms to
+import.
 """
 
 import importlib
@@ -25,7 +31,7 @@ __all__ = [
     "verify",
 ]
 
-_HOME = {
+_MODULES = {
     "DamagedIndex": "errors",
     "IndexSpec": "spec",
     "VectorIndex": "vector_index",
@@ -37,6 +43,6 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"indexes.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"indexes.{_MODULES[name]}"), name)

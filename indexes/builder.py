@@ -1,4 +1,4 @@
-"""Writing index files: streamed, so that memory does not grow with the vectors, and atomically."""
+"""Write index files: atomically, and streamed, so that memory does not grow with the vectors."""
 
 import os
 import zlib
@@ -20,7 +20,7 @@ Batches = Iterable[tuple[NDArray[np.int64], Vectors]]
 
 
 def build(path: Path, batches: Batches, spec: IndexSpec, dim: int) -> None:
-    """See `VectorIndex.build`."""
+    """Write the index of `batches` to `path`, as `VectorIndex.build` documents it."""
     with replacing(path) as file:
         if spec.kind == "flat":
             footer = write_flat(file, batches, dim)
@@ -31,9 +31,10 @@ def build(path: Path, batches: Batches, spec: IndexSpec, dim: int) -> None:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[BinaryIO]:
-    """A file that is gone afterwards, unless renamed; one left by a killed build goes first.
+    """Open a new file that is removed afterwards, unless it was renamed.
 
-    Nor is a link followed that lies under its name: a folder may come from anywhere.
+    Whatever has its name is removed first: the rest of a killed build, or a link, which must not be
+    followed, as the folder may come from anywhere.
     """
     path.unlink(missing_ok=True)
     try:
@@ -45,15 +46,15 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is whole and on the disk."""
+    """Open a file that replaces `path` once it is complete and on the disk."""
     part = path.with_name(path.name + ".part")
     with temporary(part) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
         file.close()
-        os.replace(part, path)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+        part.replace(path)
+    if os.name == "posix":  # other systems cannot open a folder
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name survives a power cut
@@ -62,7 +63,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_ivf_from(file: BinaryIO, batches: Batches, spec: IndexSpec, dim: int) -> Footer:
-    """Write an ivf index by way of a flat file beside it, which goes when it has served."""
+    """Write an ivf index by way of a temporary flat file beside it."""
     with temporary(Path(file.name).with_suffix(".flat")) as flat:
         footer = write_flat(flat, batches, dim)
         flat.flush()
@@ -72,7 +73,7 @@ def write_ivf_from(file: BinaryIO, batches: Batches, spec: IndexSpec, dim: int) 
 
 
 def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:
-    """Write what FAISS reads as an IndexIDMap of codes; returns the footer that is to follow."""
+    """Write what FAISS reads as an IndexIDMap of codes, and return the footer to be added."""
     file.write(flat_head(dim, 0))
     start, crc, blocks = file.tell(), 0, [np.empty(0, np.int64)]
     for ids, vectors in batches:
@@ -88,7 +89,7 @@ def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:
 def finish_flat(
     file: BinaryIO, ids: NDArray[np.int64], dim: int, start: int, body_crc: int
 ) -> Footer:
-    """Add the ids, and put the count, now known, into the head."""
+    """Add the ids, and write the count, which is now known, into the head."""
     end, count = file.tell(), len(ids)
     head, tail = flat_head(dim, count), count.to_bytes(8, "little") + ids.tobytes()
     file.write(tail)
@@ -101,8 +102,10 @@ def finish_flat(
 
 
 def check_batch(ids: NDArray[np.int64], vectors: Vectors, dim: int, after: int) -> None:
-    """Raise ValueError unless the ids rise above `after` and each has its vector."""
+    """Raise ValueError unless the ids rise from above `after`, and each has a vector."""
     if vectors.shape != (len(ids), dim):
-        raise ValueError(f"{len(ids)} ids of {dim} dimensions, but vectors of {vectors.shape}")
+        raise ValueError(f"{len(ids)} ids need vectors ({len(ids)}, {dim}), not {vectors.shape}")
     if np.any(np.diff(ids, prepend=after) <= 0):
-        raise ValueError(f"ids must rise above {after}")
+        raise ValueError(
+            f"the ids of a batch must rise, each above the last one before it, {after}"
+        )

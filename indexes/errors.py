@@ -1,5 +1,5 @@
-"""The error that a caller must expect from a file on disk."""
+"""The error of index files, which callers must expect."""
 
 
 class DamagedIndex(Exception):
-    """The file is missing, cut short, altered, or no index of ours. The remedy: build it again."""
+    """The file is missing, truncated, altered, or not one of our indexes; build it again."""

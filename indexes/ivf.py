@@ -1,8 +1,8 @@
-"""The approximate kind: the same float16 codes, in lists around centroids, of which some are read.
+"""The approximate kind of index: float16 codes in lists around centroids; a search reads some.
 
-It is made from a flat file: a sample trains the centroids, each vector goes to the list of the
-nearest, and how many lists to read is found by asking as people will. Memory holds two numbers a
-vector.
+It is made from a flat file: a sample trains the centroids, each vector joins the list of the
+nearest one, and queries like captions determine how many lists a search must read. Memory holds two
+numbers for each vector.
 """
 
 import os
@@ -17,17 +17,17 @@ from indexes.layout import Footer, array_in, ivf_head, map_index
 from indexes.recall import text_like
 from indexes.spec import IndexSpec
 
-RECALL_FLOOR = 0.99  # of the exact ten nearest
-RECALL_MARGIN = 0.003  # above the floor, for the queries that were not asked
-QUERIES = 200
-SAMPLE_PER_LIST = 50  # vectors that a centroid is learned from; FAISS warns below 39
-ITERATIONS = 10
+RECALL_FLOOR = 0.99  # of the ten nearest that an exact search finds
+RECALL_MARGIN = 0.003  # above the floor, for queries that were not tried
+TUNING_QUERIES = 200
+SAMPLE_PER_LIST = 50  # vectors that a centroid is trained on; FAISS warns below 39
+KMEANS_ITERATIONS = 10
 SEED = 20
-BLOCK = 16_384  # vectors at a time
+ASSIGNED_BLOCK = 16_384  # vectors at a time
 
 
 class FlatFile:
-    """The ids (N,) and float16 codes (N, D) of a flat file, mapped."""
+    """Ids (N,) and float16 codes (N, D) of a flat file, mapped."""
 
     def __init__(self, file: BinaryIO, footer: Footer) -> None:
         assert footer.kind == "flat"
@@ -37,13 +37,13 @@ class FlatFile:
         self.ids = array_in(file, "<i8", footer.body_end + 8, shape[:1])
 
     def sample(self, count: int) -> NDArray[np.float32]:
-        """`count` vectors (or all there are) from anywhere in the file, float32."""
+        """Return `count` vectors, or all if there are fewer, from anywhere in the file, float32."""
         chosen = np.random.default_rng(SEED).permutation(len(self.ids))[:count]
         return self.codes[np.sort(chosen)].astype(np.float32)
 
 
 def write_ivf(file: BinaryIO, flat: FlatFile, spec: IndexSpec) -> Footer:
-    """Write what FAISS reads as IndexIVFScalarQuantizer; returns the footer that is to follow."""
+    """Write what FAISS reads as IndexIVFScalarQuantizer, and return the footer to be added."""
     assert spec.kind == "ivf" and len(flat.ids) >= spec.lists
     index = train(flat, spec.lists)
     labels = assign(flat, index.quantizer)
@@ -62,26 +62,23 @@ def write_ivf(file: BinaryIO, flat: FlatFile, spec: IndexSpec) -> Footer:
 
 
 def train(flat: FlatFile, lists: int) -> faiss.IndexIVFScalarQuantizer:
-    """An empty index whose centroids stand for a sample of the vectors."""
+    """Return an empty index whose centroids are trained on a sample of the vectors."""
     dim, metric = flat.footer.dim, faiss.METRIC_INNER_PRODUCT
-    codes, by_residual = (
-        faiss.ScalarQuantizer.QT_fp16,
-        False,
-    )  # the codes are the vectors themselves
+    codes, by_residual = faiss.ScalarQuantizer.QT_fp16, False  # codes are the vectors themselves
     centroids = faiss.IndexFlatIP(dim)
     index = faiss.IndexIVFScalarQuantizer(centroids, dim, lists, codes, metric, by_residual)
-    index.cp.niter, index.cp.seed = ITERATIONS, SEED
-    index.cp.min_points_per_centroid = 1  # a small sample is no reason for a warning on stdout
+    index.cp.niter, index.cp.seed = KMEANS_ITERATIONS, SEED
+    index.cp.min_points_per_centroid = 1  # no warning on stdout about a small sample
     index.train(flat.sample(lists * SAMPLE_PER_LIST))
     return index
 
 
 def assign(flat: FlatFile, centroids: faiss.Index) -> NDArray[np.int64]:
-    """The list of each vector (N,)."""
+    """Return the list of each vector, (N,)."""
     labels = np.empty(len(flat.ids), np.int64)
-    for start in range(0, len(labels), BLOCK):
-        block = flat.codes[start : start + BLOCK].astype(np.float32)
-        labels[start : start + BLOCK] = centroids.search(block, 1)[1][:, 0]
+    for start in range(0, len(labels), ASSIGNED_BLOCK):
+        block = flat.codes[start : start + ASSIGNED_BLOCK].astype(np.float32)
+        labels[start : start + ASSIGNED_BLOCK] = centroids.search(block, 1)[1][:, 0]
     return labels
 
 
@@ -91,13 +88,13 @@ def fewest_probes(
     centroids: faiss.Index,
     suffix: tuple[float, ...] = (),
 ) -> int:
-    """How many lists a search must read to find what an exact one finds.
+    """Return how many lists a search must read to find what an exact search finds.
 
-    A neighbour is found when its list is among those read: its rank among the lists of the query is
-    what it needs, and a quantile of that is what most need.
+    A neighbour is found if its list is read, so it needs as many lists as the rank of its own among
+    the query's. The result is a quantile of these numbers.
     """
     directions = flat.sample(10_000)[:, : flat.footer.dim - len(suffix)]
-    queries = text_like(directions, QUERIES, np.random.default_rng(SEED))
+    queries = text_like(directions, TUNING_QUERIES, np.random.default_rng(SEED))
     queries = np.hstack([queries, np.tile(np.array(suffix, np.float32), (len(queries), 1))])
     neighbours = map_index(flat.file).search(queries, min(10, len(flat.ids)))[1]  # (Q, 10) ids
     homes = labels[np.searchsorted(flat.ids, neighbours)]  # the list of each

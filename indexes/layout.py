@@ -1,8 +1,8 @@
-"""The bytes of an index file: what FAISS reads, then a footer of ours to tell whether to trust it.
+"""The bytes of an index file: what FAISS reads, then our footer, which tells whether to trust it.
 
 FAISS believes the lengths in its files: an altered one makes it allocate without bound or read
-past the end. So everything that FAISS interprets (all but the codes, and the ids of IVF lists, of
-known size) is covered by a checksum, and the file's length by the footer.
+past the end. So a checksum covers everything that FAISS interprets (all but the codes and the ids
+of IVF lists, whose size is known), and the footer gives the length of the file.
 
     flat   head (118 bytes) | codes | number of ids | ids        | footer
     ivf    head with centroids, list sizes | codes, ids per list | footer
@@ -29,7 +29,7 @@ from indexes.spec import Kind
 
 MAGIC = b"RTRV-IX1"
 KINDS: tuple[Kind, ...] = ("flat", "ivf")
-CHUNK = 4 << 20  # bytes a read
+CHUNK_BYTES = 4 << 20  # read at a time
 
 _FIELDS = struct.Struct("<8s4I4q2I")  # in the order of Footer, after the magic
 _CHECK = struct.Struct("<I")  # crc32 of the fields
@@ -38,7 +38,7 @@ FOOTER_BYTES = _FIELDS.size + _CHECK.size
 
 @dataclass(frozen=True)
 class Footer:
-    """What the file holds, and what its bytes must be."""
+    """The contents of the file in numbers, and the checksums of its bytes."""
 
     kind: Kind
     dim: int
@@ -46,9 +46,8 @@ class Footer:
     probes: int
     count: int  # vectors
     last_id: int  # the greatest id, -1 when empty
-    body_start: (
-        int  # bytes [body_start, body_end) are codes (ivf: and ids), the rest FAISS interprets
-    )
+    # Bytes [body_start, body_end) are codes (ivf: and ids); FAISS interprets the rest.
+    body_start: int
     body_end: int
     skeleton_crc: int  # of everything outside the body
     body_crc: int
@@ -72,7 +71,7 @@ class Footer:
     @staticmethod
     def unpack(data: bytes) -> "Footer":
         if len(data) != FOOTER_BYTES or not data.startswith(MAGIC):
-            raise DamagedIndex("it does not end as an index of ours does")
+            raise DamagedIndex("it does not end with our footer")
         if _CHECK.unpack_from(data, _FIELDS.size) != (zlib.crc32(data[: _FIELDS.size]),):
             raise DamagedIndex("its footer was altered")
         _, kind, *numbers = _FIELDS.unpack_from(data)
@@ -80,19 +79,19 @@ class Footer:
 
 
 def flat_head(dim: int, count: int) -> bytes:
-    """What FAISS writes before the codes of an IndexIDMap over a float16 IndexScalarQuantizer."""
+    """Return what FAISS writes before the codes of an IndexIDMap over float16 codes."""
     common = struct.pack("<iqqq?i", dim, count, 1 << 20, 1 << 20, True, faiss.METRIC_INNER_PRODUCT)
     quantizer = struct.pack("<iifQQQ", faiss.ScalarQuantizer.QT_fp16, 0, 0.0, dim, 2 * dim, 0)
     return b"IxMp" + common + b"IxSQ" + common + quantizer + struct.pack("<Q", 2 * dim * count)
 
 
 def ivf_head(empty: faiss.IndexIVFScalarQuantizer, sizes: NDArray[np.int64]) -> bytes:
-    """What FAISS would write before the first list, did they hold `sizes` (lists,) vectors."""
+    """Return what FAISS would write before lists of `sizes` (lists,) vectors."""
     head = bytearray(faiss.serialize_index(empty).tobytes())
     lists = b"ilar" + struct.pack("<QQ", empty.nlist, empty.code_size)
-    none_filled = lists + b"sprs" + struct.pack("<Q", 0)
-    assert head.endswith(none_filled), "FAISS writes its inverted lists in a new layout"
-    del head[-len(none_filled) :]
+    no_lists = lists + b"sprs" + struct.pack("<Q", 0)
+    assert head.endswith(no_lists), "FAISS writes its inverted lists in a new layout"
+    del head[-len(no_lists) :]
     struct.pack_into("<q", head, 8, int(sizes.sum()))
     return (
         bytes(head)
@@ -105,12 +104,12 @@ def ivf_head(empty: faiss.IndexIVFScalarQuantizer, sizes: NDArray[np.int64]) -> 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, for reading; what goes wrong with it becomes a DamagedIndex that names it."""
+    """Open a file for reading; its errors become a DamagedIndex that names it."""
     try:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        if error.errno == errno.EMFILE:  # nothing is wrong with the file
+        if error.errno == errno.EMFILE:  # the file is not to blame
             raise
         raise DamagedIndex(f"{path}: {error.strerror}") from error
     except DamagedIndex as error:
@@ -118,12 +117,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_footer(file: BinaryIO) -> Footer:
-    """The footer of a file whose length and skeleton are as written; else DamagedIndex."""
+    """Return the footer. Raises DamagedIndex unless length and skeleton are as written."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - FOOTER_BYTES, 0))
     footer = Footer.unpack(file.read())
     if not 0 < footer.body_start <= footer.body_end <= size - FOOTER_BYTES:
-        raise DamagedIndex(f"it is {size} bytes long")
+        raise DamagedIndex(f"its length, {size:,} bytes, is not the one in its footer")
     head = crc_of(chunks(file, 0, footer.body_start))
     if crc_of(chunks(file, footer.body_end, size - FOOTER_BYTES), head) != footer.skeleton_crc:
         raise DamagedIndex("its header was altered")
@@ -139,9 +138,9 @@ def verify(path: Path) -> None:
 
 
 def map_index(file: BinaryIO) -> faiss.Index:
-    """What FAISS makes of an open file, mapped."""
-    # By number: the path may name another file by now, and FAISS takes no name that is not UTF-8.
-    name = f"/dev/fd/{file.fileno()}" if os.path.isdir("/dev/fd") else file.name
+    """Map an open file with FAISS."""
+    # By number: the path may name another file by now, and FAISS takes only names in UTF-8.
+    name = f"/dev/fd/{file.fileno()}" if Path("/dev/fd").is_dir() else file.name
     try:
         return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if _can_be_mapped(file) else 0)
     except RuntimeError as error:
@@ -151,7 +150,7 @@ def map_index(file: BinaryIO) -> faiss.Index:
 
 
 def _can_be_mapped(file: BinaryIO) -> bool:
-    """Not on every file system: it is read into memory there."""
+    """Return whether the file system can map files; on others they are read into memory."""
     try:
         mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ).close()
     except OSError as error:
@@ -160,16 +159,16 @@ def _can_be_mapped(file: BinaryIO) -> bool:
 
 
 def array_in(file: BinaryIO, dtype: str, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A part of an open file as an array: mapped, where that can be."""
+    """Return a part of an open file as an array, mapped if possible."""
     if _can_be_mapped(file):
         return np.memmap(file, dtype, "r", offset, shape)
     return np.memmap(file, dtype, "c", offset, shape)
 
 
 def chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    """The bytes [start, end) of `file`, a few megabytes at a time; fewer where it is shorter."""
+    """Yield the bytes [start, end) of `file` in chunks; fewer bytes if it is shorter."""
     file.seek(start)
-    while start < end and (data := file.read(min(CHUNK, end - start))):
+    while start < end and (data := file.read(min(CHUNK_BYTES, end - start))):
         start += len(data)
         yield data
 

@@ -11,17 +11,18 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-PROBES = 256  # pages asked for; a file that was read lately has all of them in memory
-BUFFER = 4 << 20  # bytes a read
-MOST = 1 << 30  # bytes that the system is asked to pass on in one call
+PROBED_PAGES = 256  # a file that was read recently has all of them in memory
+READ_BYTES = 4 << 20  # at a time
+MAX_SENDFILE_BYTES = 1 << 30  # asked of the system in one call
 
 _reading: dict[Path, threading.Thread] = {}  # by the real path
 _starting: dict[int, threading.Lock] = {}  # by process: a forked child cannot use its parent's
 
 
 def read_ahead(path: Path) -> threading.Thread:
-    """Begin to bring the file into memory, or go on with it. The thread ends when it is there, as
-    far as memory goes; at once where it was already.
+    """Start to read a file into memory, unless that is already under way.
+
+    The returned thread ends when as much of it as fits is there; immediately if it already was.
     """
     path = path.resolve()
     with _starting.setdefault(os.getpid(), threading.Lock()):
@@ -35,34 +36,36 @@ def read_ahead(path: Path) -> threading.Thread:
 def _bring(path: Path) -> None:
     if not path.is_file():
         return
-    # One that is replaced or gone: whoever mapped it still has its pages.
+    # OSError: it was replaced or removed. Processes that mapped it still have its pages.
     with suppress(OSError), FileIO(path) as file:
         if not in_memory(file.fileno()):
             _sweep(file)
 
 
 def _sweep(file: FileIO) -> None:
-    """Read to the end. Linux does it in one call; a loop of our own would wait after each part for
-    a thread that computes: five times as long beside one.
+    """Read to the end.
+
+    Linux does it in one call; a loop of our own would wait for the interpreter after each part,
+    which takes five times as long beside a thread that computes.
     """
     if sys.platform == "linux":
         with suppress(OSError), FileIO(os.devnull, "r+") as nowhere:
-            while os.sendfile(nowhere.fileno(), file.fileno(), None, MOST):
+            while os.sendfile(nowhere.fileno(), file.fileno(), None, MAX_SENDFILE_BYTES):
                 pass
-    buffer = bytearray(BUFFER)
+    buffer = bytearray(READ_BYTES)
     while file.readinto(buffer):
         pass
 
 
 def in_memory(descriptor: int) -> bool:
-    """Whether a file seems to be in the page cache; False where the system does not tell."""
+    """Return whether a file seems to be in the page cache; False where the system does not tell."""
     no_wait = getattr(os, "RWF_NOWAIT", None)
     if no_wait is None:
         return False
     size, byte = os.fstat(descriptor).st_size, bytearray(1)
     try:
-        for offset in range(0, size, max(size // PROBES, 1)):
+        for offset in range(0, size, max(size // PROBED_PAGES, 1)):
             os.preadv(descriptor, [byte], offset, no_wait)
-    except OSError:  # EAGAIN: would have to wait for the disk; EOPNOTSUPP: cannot tell
+    except OSError:  # EAGAIN: a page is only on the disk; EOPNOTSUPP: unknown
         return False
     return True

@@ -1,23 +1,22 @@
-"""Which index for how many vectors."""
+"""The kind of index that suits a number of vectors."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["flat", "ivf"]
 
-EXACT_BYTES = (
-    1 << 30
-)  # of float16 codes: 1,048,576 vectors of 512 dimensions, some 0.1 s of scanning
+# Of float16 codes: 1,048,576 vectors of 512 dimensions take some 0.1 s to scan.
+MAX_EXACT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """What to build. `probes` 0: as many lists as the build finds that recall needs."""
+    """The index to build. probes: lists that a search reads; 0: as many as recall needs."""
 
     kind: Kind
     lists: int = 0
     probes: int = 0
-    suffix: tuple[float, ...] = ()  # of every query, where the last dimensions bear no direction
+    suffix: tuple[float, ...] = ()  # of every query, if the last dimensions are not a direction's
 
     def __post_init__(self) -> None:
         if self.kind == "ivf" and self.lists < 1:
@@ -27,8 +26,8 @@ class IndexSpec:
 
 
 def choose_spec(count: int, dim: int, suffix: tuple[float, ...] = ()) -> IndexSpec:
-    """Exact as long as that is quick; beyond, an approximation that keeps recall@10 >= 0.99."""
-    if count * dim * 2 <= EXACT_BYTES:
+    """Choose an exact index as long as it is fast, else one that keeps recall@10 ≥ 0.99."""
+    if count * dim * 2 <= MAX_EXACT_BYTES:
         return IndexSpec("flat", suffix=suffix)
-    # Twice as many read a tenth less a query, but take three times as long to build.
+    # With twice as many, a query reads a tenth less, but the build takes three times as long.
     return IndexSpec("ivf", lists=round(2 * count**0.5), suffix=suffix)

@@ -8,7 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-SCANNERS = min(os.cpu_count() or 1, 4)  # threads that scan for one query: more starve for memory
+MAX_SCANNERS = min(os.cpu_count() or 1, 4)  # threads for one query; memory feeds no more
 
 
 def scanners() -> ThreadPoolExecutor:
@@ -22,4 +22,4 @@ def scanners() -> ThreadPoolExecutor:
 
 @cache
 def _scanners_of(process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(SCANNERS, "scanner")
+    return ThreadPoolExecutor(MAX_SCANNERS, "scanner")

@@ -1,4 +1,4 @@
-"""`VectorIndex`: ids and unit vectors in a memory-mapped file; the nearest ids and their scores."""
+"""An index file of ids and unit vectors, mapped into memory and searched by inner product."""
 
 import threading
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from indexes.exact import best
 from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
-from indexes.threads import SCANNERS, scanners
+from indexes.threads import MAX_SCANNERS, scanners
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
 
-SHARE = 16 << 20  # bytes that are worth a thread: half a millisecond of scanning
+BYTES_PER_THREAD = 16 << 20  # half a millisecond of scanning: less is not worth a thread
 
 
 class VectorIndex:
@@ -43,30 +43,30 @@ class VectorIndex:
         """Write the index of `batches` to `path`, atomically, and open it.
 
         batches: ids (n,) int64, rising from batch to batch, and vectors (n, dim), float16 or
-        float32, unit L2 norm. Raises ValueError when they are not so, OSError as the disk does.
+        float32, unit L2 norm. Raises ValueError for other batches, and OSError.
         """
-        from indexes import builder  # who only searches needs none of it, nor numpy.random
+        from indexes import builder  # a search needs neither it nor numpy.random
 
         builder.build(path, batches, spec, dim)
         return VectorIndex.open(path)
 
     @staticmethod
     def open(path: Path) -> "VectorIndex":
-        """Map the file; nothing but its skeleton is read. Raises DamagedIndex."""
+        """Map the file, reading only its skeleton. Raises DamagedIndex."""
         with opened(path) as file:
             return VectorIndex(path, read_footer(file), map_index(file))
 
     def read_ahead(self) -> None:
-        """Begin to bring the file into memory, in the background. A search waits for it."""
+        """Start to read the file into memory, in the background. A search waits for it."""
         self._ahead = self._ahead or read_ahead(self.path)
 
     def search(
         self, queries: NDArray[np.float32], limit: int, allowed: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The nearest vectors to each of `queries` (Q, D) float32, among the ids `allowed`, or all.
+        """Find the nearest vectors to each of `queries` (Q, D) float32.
 
-        Returns inner products and ids (Q, k), best first, k at most `limit`; an id of -1 stands for
-        none. Equal scores are in the order of their ids.
+        allowed: search only these ids. Returns inner products and ids (Q, k), best first, where k
+        is at most `limit` and an id of -1 means none. Equal scores are ordered by id.
         """
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries must be (Q, {self.dim}), not {queries.shape}")
@@ -81,30 +81,30 @@ class VectorIndex:
         assert self._ahead is not None
         self._ahead.join()
         rows = np.ascontiguousarray(queries, np.float32)
-        search, shares = partial(self._search, rows, limit), self._shares(len(rows), allowed)
-        is_alone = len(shares) == len(rows) == 1  # then FAISS starts no threads
-        found = map(search, shares) if is_alone else scanners().map(search, shares)
+        search, parts = partial(self._search, rows, limit), self._parts(len(rows), allowed)
+        is_alone = len(parts) == len(rows) == 1  # then FAISS starts no threads
+        found = map(search, parts) if is_alone else scanners().map(search, parts)
         scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         return best(scores, ids, limit)
 
     def _search(
-        self, rows: NDArray[np.float32], limit: int, share: faiss.SearchParameters | None
+        self, rows: NDArray[np.float32], limit: int, part: faiss.SearchParameters | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         with one_thread_for_one_query(len(rows)):
-            return self._index.search(rows, limit, params=share)
+            return self._index.search(rows, limit, params=part)
 
-    def _shares(
+    def _parts(
         self, queries: int, allowed: NDArray[np.int64] | None
     ) -> "list[faiss.SearchParameters | None]":
-        """What is to be searched, in parts for as many threads as one query is worth."""
-        # FAISS's stubs describe the constructors of C++, its wrappers take these.
+        """Divide the vectors to be searched among as many threads as one query is worth."""
+        # FAISS's type stubs describe the C++ constructors; its Python wrappers take these.
         if self.kind == "ivf":
             return [self._probing(allowed)]
         size = 2 * self.dim * (self.count if allowed is None else len(allowed))  # bytes
-        threads = min(1 + size // SHARE, SCANNERS) if queries == 1 else 1
+        threads = min(1 + size // BYTES_PER_THREAD, MAX_SCANNERS) if queries == 1 else 1
         if allowed is not None:
-            parts = np.array_split(allowed, threads)
-            return [faiss.SearchParameters(sel=among(part)) for part in parts]  # type: ignore[call-arg]
+            groups = np.array_split(allowed, threads)
+            return [faiss.SearchParameters(sel=among(group)) for group in groups]  # type: ignore[call-arg]
         if threads == 1:
             return [None]
         ends = np.linspace(0, self.last_id + 1, threads + 1).astype(int).tolist()
@@ -114,14 +114,14 @@ class VectorIndex:
     def _probing(self, allowed: NDArray[np.int64] | None) -> faiss.SearchParametersIVF:
         if allowed is None:
             return faiss.SearchParametersIVF(nprobe=self.probes)  # type: ignore[call-arg]
-        # Lists hold fewer of those allowed: as many more are read, for about the same work.
+        # Fewer vectors of each list are allowed, so more lists are read, for about the same work.
         probes = min(self.lists, round(self.probes * self.count / len(allowed)))
         return faiss.SearchParametersIVF(nprobe=probes, sel=among(allowed))  # type: ignore[call-arg]
 
 
 @contextmanager
 def one_thread_for_one_query(queries: int) -> Iterator[None]:
-    """Keep FAISS from gathering threads that have nothing to do: it can double the time."""
+    """Keep FAISS from waking threads that have nothing to do, which can double the time."""
     threads = faiss.omp_get_max_threads()  # of this Python thread alone
     faiss.omp_set_num_threads(1 if queries == 1 else threads)
     try:
@@ -131,12 +131,12 @@ def one_thread_for_one_query(queries: int) -> Iterator[None]:
 
 
 def among(ids: NDArray[np.int64]) -> faiss.IDSelectorBitmap:
-    """Twice as fast as FAISS's IDSelectorBatch."""
+    """Return a selector of these ids, which is twice as fast as FAISS's IDSelectorBatch."""
     return faiss.IDSelectorBitmap(bitmap(ids))  # type: ignore[call-arg,arg-type]
 
 
 def bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """One bit an id."""
+    """Return one bit for each id up to the greatest, set for those in `ids`."""
     bits = np.zeros(int(ids.max()) + 1, np.bool_)
     bits[ids] = True
     return np.packbits(bits, bitorder="little")

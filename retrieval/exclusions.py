@@ -218,7 +218,7 @@ class _Rules:
         while folder:
             if folder in self._named:
                 return False
-            if folder in self._forgotten or folder in self._on_the_way and self._globbed(folder):
+            if folder in self._forgotten or (folder in self._on_the_way and self._globbed(folder)):
                 return True
             folder = folder.rpartition(b"/")[0]
         return False

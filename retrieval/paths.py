@@ -151,11 +151,6 @@ def drop_link(file: Path) -> None:
         file.unlink()
 
 
-def identity(status: os.stat_result) -> tuple[int, int]:
-    """Return what names a file or folder on this machine, whatever its path is."""
-    return status.st_dev, status.st_ino
-
-
 def size_of(path: Path) -> int:
     """Return a file's size in bytes; 0 if it does not exist, as SQLite's files come and go."""
     try:

@@ -50,7 +50,7 @@ def found_at(path: bytes, status: os.stat_result) -> Found:
     """
     mtime_ns, ctime_ns, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     times = mtime_ns, ctime_ns
-    if not (MIN_INTEGER <= min(times) and max(*times, inode) <= MAX_INTEGER):
+    if not (min(times) >= MIN_INTEGER and max(*times, inode) <= MAX_INTEGER):
         mtime_ns = min(max(mtime_ns, MIN_INTEGER), MAX_INTEGER)
         ctime_ns = min(max(ctime_ns, MIN_INTEGER), MAX_INTEGER)
         inode = (inode - NO_MTIME) % (1 << 64) + NO_MTIME  # the same 64 bits, with a sign

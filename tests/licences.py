@@ -50,7 +50,7 @@ def found() -> dict[str, str]:
 
 
 def main() -> None:
-    licences = {name: "not read on this platform" for name in locked(LOCK)} | listed() | found()
+    licences = dict.fromkeys(locked(LOCK), "not read on this platform") | listed() | found()
     rows = [f"    {name:<26} {licences[name]}\n" for name in sorted(locked(LOCK))]
     NOTICE.write_text(
         NOTICE.read_text("utf-8").partition(BEGIN)[0] + BEGIN + "".join(rows), "utf-8"

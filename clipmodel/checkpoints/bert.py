@@ -57,8 +57,10 @@ def read_bert(folder: Path, context_length: int) -> tuple[dict[str, Tensor], Ber
 
 
 def weights_of_bert(tensors: Mapping[str, Tensor], context_length: int) -> dict[str, Tensor]:
-    """Translate the names. The embedding of the first segment, which texts are, goes into the
-    positions'; the pooler is left out.
+    """Translate the names of a BERT checkpoint's weights.
+
+    The embedding of the first segment, to which all texts belong, is added to the positions'; the
+    pooler is left out.
     """
     start = "embeddings."
     segment = tensors[f"{start}token_type_embeddings.weight"][0]  # (W,)

@@ -40,8 +40,9 @@ OPENAI_SETTINGS = Settings(
 
 
 def settings_of_user(path: Path) -> Settings:
-    """Read a file that a user wrote: any of activation, head_width, mean and std; the first two
-    also for one tower, as in `text_activation`.
+    """Read a file that a user wrote: any of activation, head_width, mean and std.
+
+    The first two may also be given for one tower, as in `text_activation`.
     """
     held = read_json(path)
     known = {"activation", "head_width", "mean", "std"}
@@ -172,10 +173,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
         if tower.get("layer_norm_eps", 1e-5) != 1e-5:
             raise CheckpointError(f"layout not supported: {config} sets {where}.layer_norm_eps")
     end, vocabulary = text.get("eos_token_id", 49407), text.get("vocab_size", 49408)
-    if end not in (
-        2,
-        vocabulary - 1,
-    ):  # 2: a mistake of early versions, which used the highest token as well
+    if end not in (2, vocabulary - 1):  # early versions wrote 2, and used the highest token too
         raise CheckpointError(
             f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
         )

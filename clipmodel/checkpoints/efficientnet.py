@@ -26,8 +26,10 @@ _CLASSIFIER = "_fc."
 
 
 def read_efficientnet(file: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Read a checkpoint of a classifier. Returns the tower's weights but for the projection, whose
-    names lack `visual.`; and the classifier's `weight` and `bias`. Raises CheckpointError.
+    """Read a classifier's checkpoint. Raises CheckpointError.
+
+    Returns the tower's weights without the projection, under names without `visual.`; and the
+    classifier's `weight` and `bias`.
     """
     tensors = load_tensors(file)
     classifier = {

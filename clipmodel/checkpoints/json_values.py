@@ -24,6 +24,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def part(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the object under a key, empty where there is none."""
     value = held.get(key)
     if value is None:
         return {}
@@ -33,12 +34,14 @@ def part(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def whole(path: Path, key: str, value: object) -> int | None:
+    """Return a whole number of at least 1, or None where there is none."""
     if value is not None and (type(value) is not int or value < 1):
-        raise CheckpointError(f"{path}: {key} is {value!r}, not a number of at least 1")
+        raise CheckpointError(f"{path}: {key} is {value!r}, not a whole number of at least 1")
     return value
 
 
 def triple(path: Path, key: str, value: object) -> Triple | None:
+    """Return three numbers, or None where there are none."""
     if value is None:
         return None
     if (

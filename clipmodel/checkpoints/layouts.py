@@ -59,7 +59,9 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
     """
     tensors = _unwrapped(tensors)
     for sign, what in _OTHERS.items():
-        if any(name.startswith(sign) or sign in name and sign == "ls_1.gamma" for name in tensors):
+        if any(
+            name.startswith(sign) or (sign in name and sign == "ls_1.gamma") for name in tensors
+        ):
             raise CheckpointError(f"layout not supported: {what} ({sign.rstrip('.')})")
     if any(name.startswith(("text_model.", "vision_model.")) for name in tensors):
         return _from_huggingface(tensors), "huggingface"

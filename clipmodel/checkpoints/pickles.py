@@ -72,7 +72,9 @@ class TensorUnpickler(pickle.Unpickler):
         storage: Callable[[str, object], Any],
         tensor: Callable[[Any, int, tuple[int, ...], tuple[int, ...]], Any],
     ) -> None:
-        """storage: from kind and key to what represents a storage. tensor: from such a storage,
+        """Read from `file`.
+
+        storage: from kind and key to what represents a storage. tensor: from such a storage,
         offset, shape and strides to what represents a tensor.
         """
         super().__init__(file)
@@ -80,6 +82,7 @@ class TensorUnpickler(pickle.Unpickler):
         self.tensor = tensor
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for an imported name. Raises CheckpointError for any other."""
         if module == "__torch__" or module.startswith("__torch__."):
             return ScriptModule
         if module in ("torch", "torch.storage") and name.endswith("Storage"):

@@ -29,8 +29,10 @@ class Prepared(NamedTuple):
 
 
 def prepared_by(pixels: Path, processor: Path) -> Prepared:
-    """Read an image processor's config: in a file of its own or, since transformers 5, in the whole
-    processor's, which takes precedence.
+    """Read an image processor's config.
+
+    It is in a file of its own or, since transformers 5, in the whole processor's, which takes
+    precedence.
     """
     if processor.exists() and (held := part(processor, read_json(processor), "image_processor")):
         return _of_processor(processor, held)

@@ -42,8 +42,9 @@ _NAMES = {  # of settings that are missing, as an error tells them
 def read_checkpoint(
     path: Path, config: ModelConfig | None = None
 ) -> tuple[dict[str, Tensor], ModelConfig]:
-    """Read a checkpoint: a file (OpenAI's, OpenCLIP's, Hugging Face's) or a folder that holds one,
-    its config beside it. config: of the model that it must be, if known; it takes precedence.
+    """Read a checkpoint: a file of OpenAI's, OpenCLIP's or Hugging Face's, or a folder with one.
+
+    Its config is beside it. config: of the model that it must be, if known; it takes precedence.
 
     Returns weights for `CLIP(config).load_state_dict`, and the config. Raises
     CheckpointError, UnknownConfig or ModelNotFound.

@@ -1,7 +1,7 @@
 """Tensors from a checkpoint file that nobody vouches for: nothing in it is run or trusted.
 
 torch's zip archives (`torch.save`, TorchScript) are read here, not by torch: their pickle may only
-name tensors, and every tensor must lie within the file. Older files of torch's go through
+name tensors, and every tensor must lie within the file. Older files go through
 `torch.load(weights_only=True)`.
 """
 
@@ -69,9 +69,8 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _load_legacy(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
-        for _ in range(
-            5
-        ):  # a magic number, the version, the machine, the objects, the storages' names
+        # A magic number, the version, the machine, the objects, the storages' names.
+        for _ in range(5):
             check_pickle(file, path, _MAX_PICKLE_BYTES)
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
@@ -139,7 +138,7 @@ def _root(path: Path, archive: zipfile.ZipFile) -> str:
         name.removesuffix("/data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")
     ]
     if len(roots) != 1:
-        raise CheckpointError(f"{path} is a zip file, but not an archive of torch's")
+        raise CheckpointError(f"{path} is a zip file, but was not written by torch")
     return roots[0]
 
 

@@ -26,6 +26,7 @@ Weights = Mapping[str, Tensor]
 
 
 def vision_transformer(weights: Weights, settings: Settings) -> VisionConfig:
+    """Return the config of CLIP's vision transformer."""
     width, _, patch, _ = shape(weights, "visual.conv1.weight", 4)
     return VisionConfig(
         image_size=patch * side(weights, "visual.positional_embedding"),
@@ -39,6 +40,7 @@ def vision_transformer(weights: Weights, settings: Settings) -> VisionConfig:
 
 
 def resnet(weights: Weights, settings: Settings) -> ResNetConfig:
+    """Return the config of CLIP's ResNet."""
     width = shape(weights, "visual.layer1.0.conv1.weight", 4)[0]
     first, second, third, fourth = (
         layers(weights, f"visual.layer{number}.") for number in (1, 2, 3, 4)
@@ -52,6 +54,7 @@ def resnet(weights: Weights, settings: Settings) -> ResNetConfig:
 
 
 def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
+    """Return the config of CLIP's text transformer."""
     vocab_size, width = shape(weights, "text.token_embedding.weight", 2)
     return TextConfig(
         context_length=shape(weights, "text.positional_embedding", 2)[0],

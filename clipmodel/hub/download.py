@@ -22,10 +22,10 @@ _CHUNK_BYTES = 2**20  # bytes
 def download(
     url: str, sha256: str, target: Path, *, progress: bool = True, label: str = ""
 ) -> None:
-    """Fetch `url` to `target`. An interrupted download stays in `<target>.part`, and the next call
-    resumes it.
+    """Fetch `url` to `target`.
 
-    sha256: of the whole file, in hex. Raises DownloadError; after a wrong sum nothing is kept.
+    An interrupted download stays in `<target>.part`, and the next call resumes it. sha256: of the
+    whole file, in hex. Raises DownloadError; after a wrong checksum nothing is kept.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -81,7 +81,8 @@ def _open(url: str, have: int) -> http.client.HTTPResponse:
     headers = {"User-Agent": "retrieve"} | ({"Range": f"bytes={have}-"} if have else {})
     opener = urllib.request.build_opener(_HTTP, _HTTPS, _Redirects)
     try:
-        answer: http.client.HTTPResponse = opener.open(urllib.request.Request(url, headers=headers))
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310  # checked above
+        answer: http.client.HTTPResponse = opener.open(request)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
             raise

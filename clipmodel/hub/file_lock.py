@@ -6,27 +6,26 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock
 
 # Errors of calls that the file system does not support.
-MISSING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def mark_of(path: Path) -> Path:
-    """Return the file that replaces the lock `path` where there are none; its lines: pid, host."""
+    """Return the file that replaces the lock `path` where locks are missing. Lines: pid, host."""
     return path.with_suffix(".mark")
 
 
 def acquired(path: Path, timeout: float = -1) -> BaseFileLock:
-    """Return the lock, held, to be released. timeout: seconds; -1 waits for ever. Raises
-    filelock.Timeout or OSError.
+    """Acquire a lock, and return it to be released. timeout: seconds; -1 waits for ever.
 
-    When a process dies the system releases its lock. A mark stays, and the next process of the
-    same machine takes it over.
+    Raises filelock.Timeout or OSError. When a process dies, the system releases its lock. A mark
+    stays, and the next process of the same machine takes it over.
     """
     # The library's own fallback would mistake an old lock file for a mark.
     lock: BaseFileLock = FileLock(path, timeout=timeout, is_singleton=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except OSError as error:
-        if error.errno not in MISSING:
+        if error.errno not in UNSUPPORTED:
             raise
         lock = SoftFileLock(mark_of(path), timeout=timeout, is_singleton=False)
         lock.acquire()
@@ -34,4 +33,5 @@ def acquired(path: Path, timeout: float = -1) -> BaseFileLock:
 
 
 def is_mark(lock: BaseFileLock) -> bool:
+    """Return whether a lock is a mark, for lack of the system's locks."""
     return isinstance(lock, SoftFileLock)

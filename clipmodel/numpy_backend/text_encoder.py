@@ -18,8 +18,9 @@ FEW_TEXTS = 16  # of one call, which may be batched with others; eight take twic
 
 
 class TextEncoder:
-    """Texts -> unit vectors. Any number of threads may encode at once, and gain by it: most of the
-    time is spent on reading the weights, once for all of their texts.
+    """Texts -> unit vectors. Any number of threads may encode at once.
+
+    They gain by it: most of the time goes into reading the weights, once for all their texts.
     """
 
     def __init__(self, folder: ModelFolder) -> None:

@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from clipmodel.numpy_backend.weights import Floats
 from clipmodel.pools import Threads, TryLock
 
-WORTH_A_THREAD = 1 << 21  # multiplications, which take 40 us
+MIN_THREAD_WORK = 1 << 21  # multiplications of a thread, which take 40 µs
 FEW_ROWS = 8  # a product of fewer takes as long, as it waits for the matrix
 
 _sharing = TryLock()
@@ -37,10 +37,11 @@ def shared_product(x: Floats, matrix: Floats) -> Floats:
 
 
 def share(compute: Callable[[slice], None], length: int, work: int) -> None:
-    """Compute all of 0 to `length`, in parts if the work is worth threads, in multiplications.
-    Of many calls at once, one is helped by the threads.
+    """Compute all of 0 to `length`, in parts if the work (in multiplications) is worth threads.
+
+    Of many calls at once, the threads help one.
     """
-    parts = min(threads_of_blas(), length, work // WORTH_A_THREAD)
+    parts = min(threads_of_blas(), length, work // MIN_THREAD_WORK)
     if parts < 2:
         return compute(slice(0, length))
     with _sharing.tried() as is_alone:
@@ -52,8 +53,9 @@ def share(compute: Callable[[slice], None], length: int, work: int) -> None:
 
 @cache
 def threads_of_blas() -> int:
-    """Return how many threads NumPy's BLAS would use, and limit it to one for the whole process:
-    threads cannot have settings of their own.
+    """Return how many threads NumPy's BLAS would use, and limit it to one.
+
+    The limit holds for the whole process: a thread cannot have a setting of its own.
     """
     held = ThreadpoolController().select(user_api="blas").lib_controllers
     numpys = [each for each in held if "faiss" not in Path(each.filepath).parent.name]  # its own
@@ -69,7 +71,7 @@ def _share(compute: Callable[[slice], None], length: int, parts: int) -> None:
     waiting = []
     with suppress(RuntimeError):  # no thread can be started, or Python is about to end
         for of in theirs:
-            waiting.append(_threads().submit(compute, of))
+            waiting.append(_threads().submit(compute, of))  # noqa: PERF401  # a part may start
     for of in [*theirs[len(waiting) :], ours]:
         compute(of)
     for part in waiting:

@@ -18,8 +18,9 @@ class Weights:
     """Weights in float32, by name. Any number of threads may read at once."""
 
     def __init__(self, file: Path, prefix: str, shapes: Shapes) -> None:
-        """prefix: of the names in the file, removed here. shapes: exactly those that the file must
-        hold. Raises CheckpointError.
+        """Map a file. Raises CheckpointError.
+
+        prefix: of the names in the file, removed here. shapes: exactly those that the file holds.
         """
         try:
             held, scales = split(read_tensors(file))

@@ -89,8 +89,10 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def _unit_vectors(self, pixels: Tensor) -> NDArray[np.float32]:
-        """Map (B, S, S, 3) to (B, D). All of it runs in a thread of ours: the caller may be the
-        only thread of a forked child, where torch would wait for OpenMP's others for ever.
+        """Map (B, S, S, 3) to (B, D).
+
+        All of it runs in our own threads: the caller may be the only thread of a forked child,
+        where torch would wait for OpenMP's other threads for ever.
         """
         return F.normalize(self._fitting(pixels).float(), dim=1).cpu().numpy()
 

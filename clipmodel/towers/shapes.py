@@ -27,10 +27,12 @@ def check(held: Shapes, wanted: Shapes, folder: Path) -> None:
 
 
 def damaged(folder: Path, why: object) -> CheckpointError:
+    """Return the error for a model folder whose files do not fit together."""
     return CheckpointError(f"{folder} is damaged: {why}; remove it to create it again")
 
 
 def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
+    """Return the shapes of CLIP's text transformer."""
     return {
         "token_embedding.weight": (text.vocab_size, text.width),
         "positional_embedding": (text.context_length, text.width),
@@ -41,6 +43,7 @@ def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
 
 
 def of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
+    """Return the shapes of CLIP's vision transformer."""
     places = (vision.image_size // vision.patch_size) ** 2 + 1
     return {
         "conv1.weight": (vision.width, 3, vision.patch_size, vision.patch_size),
@@ -67,6 +70,7 @@ def _blocks(tower: VisionConfig | TextConfig) -> Shapes:
 
 
 def of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
+    """Return the shapes of CLIP's ResNet."""
     width, last = vision.width, 32 * vision.width
     shapes: Shapes = {
         "attnpool.positional_embedding": ((vision.image_size // 32) ** 2 + 1, last),

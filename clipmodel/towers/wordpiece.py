@@ -140,7 +140,7 @@ def _of_any_script(text: str) -> list[str]:
 def _cleaned(text: str) -> Iterator[str]:
     """Yield the characters of a text: spaces for white space, without controls."""
     for c in text:
-        if c in "\t\n\r" or c.isspace() and unicodedata.category(c) != "Cc":
+        if c in "\t\n\r" or (c.isspace() and unicodedata.category(c) != "Cc"):
             yield " "
         elif c != "\ufffd" and unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"):
             yield c

@@ -41,7 +41,9 @@ def crop(
 
 
 def jitter(pixels: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
-    """Change brightness, contrast and saturation at random. pixels: (B, 3, H, W) in 0..1,
+    """Change brightness, contrast and saturation at random.
+
+    pixels: (B, 3, H, W) in 0..1,
     strength: (B,).
     """
     change = (torch.rand(3, len(pixels), 1, 1, 1, generator=generator) * 2 - 1).to(pixels.device)

@@ -132,7 +132,7 @@ def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
     for other in _roots(catalog, connection):
         # Where case is all one, a root that was renamed in case alone is found by its old name.
         inside = relative(root.path, respelled(other.path, root.path))
-        if other.id != root.id and (inside == b"" or root.entire and inside):
+        if other.id != root.id and (inside == b"" or (root.entire and inside)):
             _move(connection, (other, b""), (root, inside or b""))
             held = _root(catalog, connection, root.id).exclusions
             moved = other.exclusions.moved(b"", inside or b"")

@@ -13,8 +13,10 @@ from retrieval.records import Found, found_at
 
 # Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
 SKIPPED_FOLDERS = frozenset(
-    [b"@eaDir", b"#recycle", b"#snapshot", b"$RECYCLE.BIN", b"System Volume Information"]
-    + [b"node_modules", b"__pycache__", b"lost+found"]
+    (
+        *b"@eaDir #recycle #snapshot $RECYCLE.BIN node_modules __pycache__ lost+found".split(),
+        b"System Volume Information",
+    )
 )
 
 DANGLING_LINK = "the link leads nowhere"

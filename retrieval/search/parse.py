@@ -78,7 +78,7 @@ def typed(
     joined = " ".join(words)
     if len(words) > 1 and is_file(joined):
         return Question(Example(Path(joined)))
-    if len(words) > 1 and any(map(is_file, words)) or is_file(joined):
+    if (len(words) > 1 and any(map(is_file, words))) or is_file(joined):
         return _read(words, stdin, allow_url, has)
     return _question(words, stdin, allow_url, has)
 

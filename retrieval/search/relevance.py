@@ -48,7 +48,8 @@ class Calibration(NamedTuple):
         self, cosines: NDArray[np.floating], hubness: NDArray[np.floating]
     ) -> NDArray[np.floating]:
         """(..., k) of the first TOGETHER hits of a query -> (...): the greatest of what is left of
-        their cosines, softened (a log-sum-exp)."""
+        their cosines, softened (a log-sum-exp).
+        """
         left = cosines - self.share * hubness
         most = left.max(axis=-1, keepdims=True)
         near = np.exp(self.sharpness * (left - most)).sum(axis=-1)

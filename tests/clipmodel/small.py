@@ -134,7 +134,7 @@ def saved(path: Path, config: ModelConfig, **stored: Any) -> ModelFolder:
     path.parent.mkdir(parents=True, exist_ok=True)
     vocabulary = path.with_name("pieces.txt")
     vocabulary.write_text("\n".join(PIECES) + "\n", encoding="utf-8")
-    files = {name: vocabulary for name in text_family(config.text).files}
+    files = dict.fromkeys(text_family(config.text).files, vocabulary)
     state = model_of(config).state_dict()
     return save_folder(path, path.name, config, state, files=files, **stored)
 

@@ -80,8 +80,8 @@ def test_openclip_with_a_text_tower_of_its_own(tmp_path: Path) -> None:
 def test_what_a_user_wrote_beside_a_checkpoint(tmp_path: Path, openclip: Build) -> None:
     reference = openclip("narrow heads")
     save(reference, tmp_path / "a.bin")
-    facts = {"activation": "quick_gelu", "head_width": 16, "mean": MEAN, "std": STD}
-    (tmp_path / "a.bin.json").write_text(json.dumps(facts))
+    settings = {"activation": "quick_gelu", "head_width": 16, "mean": MEAN, "std": STD}
+    (tmp_path / "a.bin.json").write_text(json.dumps(settings))
     assert_openclip(loaded(tmp_path / "a.bin"), reference)
 
 

@@ -167,8 +167,8 @@ def test_another_config_beside_the_same_weights_is_another_model(
     models: Path, checkpoint: Path
 ) -> None:
     first = resolve(checkpoint)
-    facts = {"activation": "gelu", "head_width": 64, "mean": MEAN, "std": STD}
-    checkpoint.with_name("a.safetensors.json").write_text(json.dumps(facts))
+    settings = {"activation": "gelu", "head_width": 64, "mean": MEAN, "std": STD}
+    checkpoint.with_name("a.safetensors.json").write_text(json.dumps(settings))
     second = resolve(checkpoint)
     assert (first.config.text.activation, second.config.text.activation) == ("quick_gelu", "gelu")
     assert first.path != second.path

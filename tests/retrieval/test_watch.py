@@ -147,7 +147,7 @@ def test_only_what_a_scan_would_look_at_matters(catalog: Catalog, indexed: Path)
     changed += [indexed / "large/red.png", indexed / "never.png", indexed.parent / "a.png"]
     roots.exclude(catalog, {root.id: of(["*.jpg"])})
     due = what_matters(catalog, targets, [*changed, indexed / "small"])
-    pictures = [path for path in indexed.glob("large/*.png")]
+    pictures = list(indexed.glob("large/*.png"))
     assert set(due) == {*pictures, indexed / "large/red.png", indexed}
     inside = what_matters(catalog, [Target(root, b"large")], changed)
     assert set(inside) == {*pictures, indexed / "large/red.png"}

@@ -35,7 +35,7 @@ from tests.retrieval.small import (
 from tests.torture.tally import Tally
 
 BATCH = SmallEncoder.batch_size  # pictures
-SHARE = BATCH // SmallEncoder.slots  # that are committed together
+MICRO_BATCH = BATCH // SmallEncoder.slots  # pictures that are committed together
 
 
 class Scene:

@@ -18,7 +18,7 @@ from retrieval.decoding.task import Task, work
 from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
 from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_query_bank
-from tests.torture.library import BATCH, SHARE, model_at
+from tests.torture.library import BATCH, MICRO_BATCH, model_at
 from tests.torture.tally import Tally
 
 READERS = 4
@@ -114,7 +114,7 @@ def read(folder: Path, seed: int, seen: Path | None = None) -> None:
         if seen is None:
             with closing(Catalog.open(place)) as catalog:
                 count = catalog.counts().embedded
-                tally.expect(count % SHARE == 0, f"half a commit was seen: {count} pictures")
+                tally.expect(count % MICRO_BATCH == 0, f"half a commit was seen: {count} pictures")
     print(json.dumps({"tried": tally.tried, "refused": refused, "lost": tally.lost[:20]}))
 
 

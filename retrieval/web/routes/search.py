@@ -73,7 +73,6 @@ async def search(
     template: Annotated[list[str] | None, Query()] = None,
 ) -> JSON:
     """Pictures that look like the query says; without a query all, the newest first."""
-
     options = SearchOptions(
         limit=limit,
         offset=offset,

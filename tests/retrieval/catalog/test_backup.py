@@ -108,9 +108,11 @@ def test_a_damaged_catalog_gives_no_copy(indexed: Path, home: Path) -> None:
     with (beside(indexed) / FILE_NAME).open("r+b") as file:
         file.seek(3 * 8192)
         file.write(bytes(range(256)) * 64)
-    with Library.open(indexed) as library:
-        with pytest.raises(CatalogDamaged, match="check --repair"):
-            library.backup(home / "copy")
+    with (
+        Library.open(indexed) as library,
+        pytest.raises(CatalogDamaged, match="check --repair"),
+    ):
+        library.backup(home / "copy")
     assert sorted(os.listdir(home)) == ["photos"]
 
 

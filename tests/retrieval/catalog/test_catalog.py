@@ -232,7 +232,7 @@ def test_vectors_come_in_pages_of_ascending_ids(base: Path, catalog: Catalog) ->
     fill(catalog, root_at(catalog, base / "photos"), *(b"%d" % n for n in range(7)))
     pages = list(catalog.embeddings.vectors(1, after=1, batch=4))
     assert [page.tolist() for page, _ in pages] == [[2, 3, 4, 5], [6, 7]]
-    ids, vectors = pages[1]
+    _, vectors = pages[1]
     assert vectors.shape == (2, 4) and vectors.dtype == np.float16
     one = catalog.embeddings.vector(1, 6)
     assert one is not None and one.dtype == np.float32
@@ -394,9 +394,11 @@ def test_a_library_inside_its_root_moves_with_it(base: Path) -> None:
 
 
 def test_a_second_writer_is_told_who_the_first_is(base: Path, catalog: Catalog) -> None:
-    with write_lock(catalog.folder):
-        with pytest.raises(LibraryBusy, match=rf"by process {os.getpid()} since 2"):
-            roots.forget(catalog, base / "photos")
+    with (
+        write_lock(catalog.folder),
+        pytest.raises(LibraryBusy, match=rf"by process {os.getpid()} since 2"),
+    ):
+        roots.forget(catalog, base / "photos")
     with write_lock(catalog.folder):
         pass
 

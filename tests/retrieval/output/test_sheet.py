@@ -102,7 +102,7 @@ def test_text_is_cut_to_its_width_and_letters_have_a_font() -> None:
     text = "a name that is much too long, with é and 漢字 in it"
     fonts.write(ImageDraw.Draw(picture), (10, 5), text, width=120, size=14, ink=(0, 0, 0))
     inked = np.flatnonzero((np.asarray(picture) < 128).any(axis=(0, 2)))
-    assert 10 <= inked[0] and 80 < inked[-1] <= 130
+    assert inked[0] >= 10 and 80 < inked[-1] <= 130
     assert fonts.length("", 14) == 0 < fonts.length("é", 14) < fonts.length("éa", 14)
 
 

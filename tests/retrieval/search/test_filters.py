@@ -84,15 +84,18 @@ def fits(image: Image, filters: Filters) -> bool:
         filters.after is None or image.date >= first_moment(filters.after),
         filters.before is None or image.date < first_moment(filters.before),
         filters.camera is None
-        or shot.camera is not None
-        and all(word in shot.camera.lower() for word in filters.camera.lower().split()),
+        or (
+            shot.camera is not None
+            and all(word in shot.camera.lower() for word in filters.camera.lower().split())
+        ),
         filters.near is None
-        or shot.latitude is not None
-        and shot.longitude is not None
-        and kilometres(shot.latitude, shot.longitude, *filters.near[:2]) <= filters.near[2],
+        or (
+            shot.latitude is not None
+            and shot.longitude is not None
+            and kilometres(shot.latitude, shot.longitude, *filters.near[:2]) <= filters.near[2]
+        ),
         filters.min_size is None
-        or image.width >= filters.min_size[0]
-        and image.height >= filters.min_size[1],
+        or (image.width >= filters.min_size[0] and image.height >= filters.min_size[1]),
         filters.format is None
         or image.format in {"jpeg": ("JPEG", "MPO"), "heic": ("HEIF",)}[filters.format],
         filters.orientation is None
