@@ -1,7 +1,8 @@
-"""Matrices as 8-bit integers with one scale for each row: a quarter of float32 on disk.
+"""Matrices as 8-bit integers with a scale for each part of a row: a quarter of float32 on disk.
 
-In a safetensors file the integers have the weight's name, and the scales, (rows,) float32, the same
-name with `_scale` at its end. A weight is their product; it differs by half a step at most.
+In a safetensors file the integers (R, C) have the weight's name, and the scales the same name with
+`_scale` at its end: (R, G) float32, for G parts of a row of equal length. Their product differs from
+the weight by half a step at most.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from clipmodel.errors import CheckpointError
 
 SCALE = "_scale"  # at the end of a name
 STEPS = 127  # on either side of zero
+PART = 128  # columns; some rows have a few large numbers, which coarsen only their part
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +24,13 @@ Tensor = TypeVar("Tensor", NDArray[Any], "torch.Tensor")
 
 
 def quantised(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return a matrix (R, C) as integers, and the scale of each row, (R,)."""
-    scale = np.abs(weight).max(axis=1) / STEPS
+    """Return a matrix (R, C) as integers, and the scales of its parts, (R, G)."""
+    rows, columns = weight.shape
+    groups = 1 if columns % PART else columns // PART
+    parts = weight.reshape(rows, groups, -1)
+    scale = np.abs(parts).max(axis=2) / STEPS
     scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    return np.rint(weight / scale[:, None]).astype(np.int8), scale
+    return np.rint(parts / scale[..., None]).astype(np.int8).reshape(weight.shape), scale
 
 
 def split(held: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -43,6 +48,14 @@ def split(held: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tens
         is_quantised = str(tensor.dtype).removeprefix("torch.") == "int8"
         if is_quantised != (name in scales):
             raise CheckpointError(f"{name} must have 8-bit integers and {SCALE}, or neither")
-        if is_quantised and (tensor.ndim != 2 or scales[name].shape != tensor.shape[:1]):
-            raise CheckpointError(f"{name}{SCALE} must have one scale for each row of {name}")
+        if is_quantised and not _fit(tuple(tensor.shape), tuple(scales[name].shape)):
+            raise CheckpointError(
+                f"{name}{SCALE} must have scales for equal parts of {name}'s rows"
+            )
     return {name: held[name] for name in held if name not in names}, scales
+
+
+def _fit(matrix: tuple[int, ...], scales: tuple[int, ...]) -> bool:
+    if len(matrix) != 2 or len(scales) != 2 or 0 in scales:
+        return False
+    return matrix[0] == scales[0] and matrix[1] % scales[1] == 0

@@ -15,7 +15,7 @@ ROWS_FOR_FEW, ROWS_FOR_MANY = 48, 384
 
 
 def integer_product(x: Floats, integers: NDArray[np.int8], scale: Floats) -> Floats:
-    """Multiply x (R, I) by the transpose of integers (O, I), each row times its scale (O,)."""
+    """Multiply x (R, I) by the transpose of integers (O, I), whose rows have scales (O, G)."""
     made = np.empty((len(x), len(integers)), np.float32)
     rows = ROWS_FOR_FEW if len(x) <= FEW_PLACES else ROWS_FOR_MANY
 
@@ -25,8 +25,9 @@ def integer_product(x: Floats, integers: NDArray[np.int8], scale: Floats) -> Flo
             stop = min(start + rows, of.stop)
             part = floats[: stop - start]
             np.copyto(part, integers[start:stop])
+            of_scales = part.reshape(stop - start, scale.shape[1], -1)
+            of_scales *= scale[start:stop, :, None]
             np.matmul(x, part.T, made[:, start:stop])
 
     share(multiply, len(integers), max(len(x), FEW_ROWS) * integers.size)
-    made *= scale
     return made

@@ -42,7 +42,7 @@ class Weights:
         return self._converted(name, places)
 
     def integers(self, name: str) -> tuple[NDArray[np.int8], Floats] | None:
-        """Return a matrix and the scale of its rows, unless it is held as floats."""
+        """Return a matrix and its scales, unless it is held as floats."""
         held = self._held[name]
         if held.dtype != np.int8:
             return None
@@ -56,5 +56,7 @@ class Weights:
         held = self._held[name]
         converted: Floats = (held[rows] if held.ndim else held).astype(np.float32)
         if held.dtype == np.int8:
-            converted *= self._scales[name][rows].astype(np.float32)[..., None]
+            scale = self._scales[name][rows].astype(np.float32)  # (..., G)
+            parts = converted.reshape(*scale.shape, -1)
+            parts *= scale[..., None]
         return converted

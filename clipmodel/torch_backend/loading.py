@@ -55,7 +55,11 @@ def _read(folder: ModelFolder, tower: str) -> dict[str, torch.Tensor]:
 
 def _dequantised(held: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     weights, scales = split(held)
-    return weights | {name: weights[name] * scale[:, None] for name, scale in scales.items()}
+    for name, scale in scales.items():
+        integers = weights[name]
+        parts = integers.reshape(*scale.shape, -1) * scale[..., None].float()  # (R, G, C / G)
+        weights[name] = parts.reshape(integers.shape)
+    return weights
 
 
 def _fill(module: nn.Module, weights: dict[str, torch.Tensor], folder: ModelFolder) -> None:

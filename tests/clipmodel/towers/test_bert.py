@@ -199,5 +199,5 @@ def test_integers_keep_the_teachers_directions(teacher: Path, tmp_path: Path) ->
     halves = with_teacher(tmp_path / "f", teacher, is_int8=False)
     integers = with_teacher(tmp_path / "i", teacher, is_int8=True)
     cosines = (TextEncoder(halves).encode(SHORT) * TextEncoder(integers).encode(SHORT)).sum(axis=1)
-    assert cosines.min() > 0.999
-    assert integers.text_file.stat().st_size < 23e6
+    assert cosines.min() > 0.9995
+    assert integers.text_file.stat().st_size < 24e6
