@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import peers, report
+from benchmarks.harness import peers, report
 
 NAMES = tuple(
     "encode decode indexes search serve rescan news index memory relevance duplicates".split()

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.inputs import photo
-from benchmarks.report import Cell, Row
-from benchmarks.timing import steady
+from benchmarks.harness.inputs import photo
+from benchmarks.harness.report import Cell, Row
+from benchmarks.harness.timing import steady
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import resolve

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from benchmarks import peers
+from benchmarks.harness import peers
+from benchmarks.harness.report import Cell, Row
 from benchmarks.relevance import DATA
-from benchmarks.report import Cell, Row
 from retrieval.collection.nearness import ALIKE, SAME, Hashes, Nearness, distances, packed
 from retrieval.decoding.decode import decode
 

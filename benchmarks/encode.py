@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import limits, peers
-from benchmarks.libraries import random_model
-from benchmarks.report import Row
-from benchmarks.timing import steady
+from benchmarks.harness import limits, peers
+from benchmarks.harness.libraries import random_model
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import steady
 from clipmodel.config import ModelConfig, VisionConfig
 from clipmodel.hub.registry import REGISTRY
 from clipmodel.model_folder import ModelFolder

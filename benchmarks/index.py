@@ -15,11 +15,11 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks import peers
-from benchmarks.inputs import photos
-from benchmarks.libraries import vit_b_32
-from benchmarks.report import Cell, Row
-from benchmarks.timing import once, retrieve, steady
+from benchmarks.harness import peers
+from benchmarks.harness.inputs import photos
+from benchmarks.harness.libraries import vit_b_32
+from benchmarks.harness.report import Cell, Row
+from benchmarks.harness.timing import once, retrieve, steady
 from clipmodel.pretrained import resolve
 from retrieval.decoding import malloc
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.inputs import PictureLike
-from benchmarks.report import Cell, Row
-from benchmarks.timing import repeat
+from benchmarks.harness.inputs import PictureLike
+from benchmarks.harness.report import Cell, Row
+from benchmarks.harness.timing import repeat
 from indexes import IndexSpec, VectorIndex
 from indexes.recall import recall, text_like
 

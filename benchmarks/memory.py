@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
-from benchmarks.inputs import small_photos
-from benchmarks.libraries import SMALL, random_model
-from benchmarks.report import Row
-from benchmarks.timing import retrieve
+from benchmarks.harness.inputs import small_photos
+from benchmarks.harness.libraries import SMALL, random_model
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import retrieve
 
 COUNTS = (1_000, 20_000)
 ROUNDS = 3

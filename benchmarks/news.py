@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from benchmarks import peers
-from benchmarks.inputs import PictureLike, photos
-from benchmarks.libraries import filled_from, vit_b_32
-from benchmarks.report import Row
+from benchmarks.harness import peers
+from benchmarks.harness.inputs import PictureLike, photos
+from benchmarks.harness.libraries import filled_from, vit_b_32
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import retrieve
 from benchmarks.rescan import move
 from benchmarks.search import QUERY
-from benchmarks.timing import retrieve
 from clipmodel.pretrained import resolve
 
 KNOWN = 1_000

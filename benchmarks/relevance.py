@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.report import Cell, Row
+from benchmarks.harness.report import Cell, Row
 from retrieval.search.relevance import CROWD, FAIR, TOGETHER, Calibration
 from retrieval.vectors.hubness import HUBNESS_WEIGHT, QueryBank
 

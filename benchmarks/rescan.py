@@ -10,11 +10,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from benchmarks import peers
-from benchmarks.inputs import PictureLike, small_photos
-from benchmarks.libraries import SMALL, filled_from, random_model
-from benchmarks.report import Row
-from benchmarks.timing import Times, repeat, retrieve
+from benchmarks.harness import peers
+from benchmarks.harness.inputs import PictureLike, small_photos
+from benchmarks.harness.libraries import SMALL, filled_from, random_model
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import Times, repeat, retrieve
 
 COUNT = 100_000
 EVERY = 100  # one picture in this many is moved, or changed

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import page_cache, peers
-from benchmarks.inputs import PictureLike, photos
-from benchmarks.libraries import filled, vit_b_32
-from benchmarks.report import Row
-from benchmarks.timing import Ran, Times, once, repeat, retrieve
-from benchmarks.timing import run as run_process
+from benchmarks.harness import page_cache, peers
+from benchmarks.harness.inputs import PictureLike, photos
+from benchmarks.harness.libraries import filled, vit_b_32
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import Ran, Times, once, repeat, retrieve
+from benchmarks.harness.timing import run as run_process
 from retrieval import Library
 
 COUNTS = (1_000, 100_000, 1_000_000)

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import peers
-from benchmarks.inputs import PictureLike
-from benchmarks.libraries import filled, vit_b_32
-from benchmarks.report import Row
+from benchmarks.harness import peers
+from benchmarks.harness.inputs import PictureLike
+from benchmarks.harness.libraries import filled, vit_b_32
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import Failed, Times
 from benchmarks.search import WORDS
-from benchmarks.timing import Failed, Times
 
 PICTURES = 100_000
 CLIENTS = 32

@@ -25,11 +25,11 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from benchmarks.inputs import small_photos
-from benchmarks.libraries import SMALL, random_model
-from benchmarks.report import Row
+from benchmarks.harness.inputs import small_photos
+from benchmarks.harness.libraries import SMALL, random_model
+from benchmarks.harness.report import Row
+from benchmarks.harness.timing import Failed, descendants, fields, retrieve
 from benchmarks.search import WORDS
-from benchmarks.timing import Failed, descendants, fields, retrieve
 
 PICTURES = 2_000
 CLIENTS = 24  # in a burst

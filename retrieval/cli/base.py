@@ -92,7 +92,7 @@ class PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Failure(click.ClickException):
+class CommandFailed(click.ClickException):
     """One line on standard error."""
 
     exit_code = 1
@@ -103,14 +103,14 @@ class Failure(click.ClickException):
         click.echo(f"error: {printable(self.message)}", err=True)
 
 
-class WrongUse(Failure):
+class WrongUsage(CommandFailed):
     """A usage error: an InvalidValue, or something that click refuses."""
 
     exit_code = 2
 
 
 class Program(click.Group):
-    """A group of commands that turns every exception into a `Failure`."""
+    """A group of commands that turns every exception into a `CommandFailed`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which they are needed
@@ -151,7 +151,7 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         command = (error.ctx or context).command_path
         said = error.format_message().rstrip(".")
         see = " See" if said.rstrip(")").endswith("?") else "; see"
-        raise WrongUse(f"{said}{see} `{command} --help`") from error
+        raise WrongUsage(f"{said}{see} `{command} --help`") from error
     except (click.ClickException, click.exceptions.Exit):
         raise
     except (KeyboardInterrupt, click.Abort) as error:
@@ -162,7 +162,7 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         is_debugged = context.ensure_object(CommonOptions).debug
         if is_debugged or broken_pipe:  # click ends quietly on the latter
             raise
-        kind = WrongUse if isinstance(error, InvalidValue) else Failure
+        kind = WrongUsage if isinstance(error, InvalidValue) else CommandFailed
         raise kind(explained(error)) from error
 
 

@@ -63,7 +63,7 @@ class Parsed:
     of: str | Picture
 
 
-class Files:
+class LocalNames:
     """What the names in a query stand for: files of this machine, what is at an address, pictures
     of a library. `retrieve serve` has names of its own.
     """

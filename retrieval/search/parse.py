@@ -96,9 +96,9 @@ def _question(
 def _read(
     words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool, has: "Has"
 ) -> Question:
-    from retrieval.search.language import Files, Line
+    from retrieval.search.language import Line, LocalNames
 
-    return question_of(Line(words, Files(has, allow_url, in_shell=stdin is not None), stdin))
+    return question_of(Line(words, LocalNames(has, allow_url, in_shell=stdin is not None), stdin))
 
 
 def question_of(line: "Line") -> Question:

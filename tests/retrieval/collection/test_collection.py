@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks.inputs import PictureLike
+from benchmarks.harness.inputs import PictureLike
 from retrieval import Filters, InvalidQuery, Library, PathNotFound
 from retrieval.catalog.reading import Catalog
 from retrieval.cli.main import cli

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.inputs import PictureLike
+from benchmarks.harness.inputs import PictureLike
 from clipmodel.pretrained import resolve
 from indexes import IndexSpec, VectorIndex
 from indexes.recall import recall, text_like

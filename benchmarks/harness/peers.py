@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from benchmarks.timing import Ran, run
+from benchmarks.harness.timing import Ran, run
 from clipmodel.model_folder import ModelFolder, read_tensors
 
 VARIABLE = "PEERS"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from benchmarks.timing import steady
+from benchmarks.harness.timing import steady
 from clipmodel.config import ModelConfig, ResNetConfig, VisionConfig
 
 Product = tuple[int, int, int]  # M, K, N: (M, K) @ (K, N), which takes 2 M K N operations

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.inputs import PictureLike
+from benchmarks.harness.inputs import PictureLike
 from clipmodel.config import ModelConfig, TextConfig, VisionConfig
 from clipmodel.hub.registry import OPENAI_MEAN, OPENAI_STD, REGISTRY
 from clipmodel.model_folder import ModelFolder, save_folder
