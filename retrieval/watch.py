@@ -154,8 +154,8 @@ def watching(targets: Sequence[Target], say: Say) -> Iterator[Changes]:
     watchers = Watchers(say)
     for is_deep in (True, False):
         folders = {_folder_of(target) for target in targets if target.root.entire == is_deep}
-        for share in _shares(sorted(folders)):
-            watchers.start(share, is_deep)
+        for part in _parts(sorted(folders)):
+            watchers.start(part, is_deep)
     try:
         yield watchers.changes
     finally:
@@ -166,7 +166,7 @@ def _folder_of(target: Target) -> Path:
     return target.path if target.path.is_dir() else target.path.parent
 
 
-def _shares(folders: list[Path]) -> Iterator[list[Path]]:
+def _parts(folders: list[Path]) -> Iterator[list[Path]]:
     """In as many parts as may be watched apart from each other."""
     size = -(-len(folders) // WATCHERS) or 1
     return (folders[start : start + size] for start in range(0, len(folders), size))
