@@ -79,6 +79,7 @@ class TextFamily(Family[TextTowerConfig]):
     token_ids: "Callable[[Sequence[str], int, bool], NDArray[np.int64]]"
     # (config, files beside the weights): raises CheckpointError for another tokenizer's model
     check_vocabulary: "Callable[[Any, Mapping[str, Path]], None]"
+    embed_dim: "Callable[[Tensors], int]"  # D, from weights under our names
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ TEXT_FAMILIES = (
         numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
         token_ids=Later("clipmodel.tokenizer:token_ids"),
         check_vocabulary=Later("clipmodel.checkpoints.vocabulary:check_vocabulary"),
+        embed_dim=Later("clipmodel.checkpoints.towers:dim_of_text_transformer"),
     ),
 )
 

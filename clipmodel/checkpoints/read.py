@@ -17,7 +17,7 @@ from clipmodel.checkpoints.configs import (
 )
 from clipmodel.checkpoints.files import beside_of, files_of
 from clipmodel.checkpoints.json_values import Triple
-from clipmodel.checkpoints.layouts import Layout, shape, translate
+from clipmodel.checkpoints.layouts import Layout, translate
 from clipmodel.checkpoints.torch_zip import load_tensors
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, UnknownConfig
@@ -93,7 +93,7 @@ def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> 
             f"the weights are for {vision.image_size}"
         )
     return ModelConfig(
-        embed_dim=shape(weights, "text.text_projection", 2)[1],
+        embed_dim=text.embed_dim(weights),
         vision=vision,
         text=text.read_config(weights, settings),
         mean=cast(Triple, settings.mean),

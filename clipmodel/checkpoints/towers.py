@@ -58,6 +58,11 @@ def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
     )
 
 
+def dim_of_text_transformer(weights: Weights) -> int:
+    """Return the dimension that CLIP's text transformer projects to."""
+    return shape(weights, "text.text_projection", 2)[1]
+
+
 def _heads(tower: str, width: int, head_width: int | None) -> int:
     if not head_width or width % head_width:
         raise CheckpointError(
