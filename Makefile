@@ -1,5 +1,5 @@
-# Each target stands alone on a fresh machine that has make and Python 3.11 or newer: it makes .venv,
-# installs what requirements.lock says, and runs. A second call finds that done.
+# Each target works on a fresh machine that has make and Python 3.11 or newer: it makes .venv,
+# installs requirements.lock, and runs. A second call skips the installation.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,17 +7,18 @@ CODE := clipmodel indexes retrieval benchmarks
 export PHOTOS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test torture lint bench lock licences clean
+.PHONY: help demo test torture lint bench pictures lock licences clean
 
 help:
-	@echo "make demo [PHOTOS=~/Pictures]   see pictures found by words; writes demo.png"
-	@echo "make test                       all tests, offline"
+	@echo "make demo [PHOTOS=~/Pictures]   index and search some pictures; writes demo.png"
+	@echo "make test                       run all tests, offline"
 	@echo "make torture [ARGS=--quick]     try to break it, for fifteen minutes"
-	@echo "make lint                       style (ruff) and types (mypy)"
+	@echo "make lint                       check style (ruff) and types (mypy)"
 	@echo "make bench [NAME=search]        measure; see benchmarks/README.md"
-	@echo "make lock [ARGS=--upgrade]      write requirements*.lock, with newer versions if asked"
+	@echo "make pictures                   make the pictures of the README again (needs chromium)"
+	@echo "make lock [ARGS=--upgrade]      write requirements*.lock, with newer versions if requested"
 	@echo "make licences                   write the licences of all dependencies into NOTICE"
-	@echo "make clean                      remove what these made"
+	@echo "make clean                      remove everything that these commands made"
 
 demo: $(VENV)/core
 	@case "$$PHOTOS" in "~/"*) PHOTOS="$$HOME/$${PHOTOS#??}" ;; esac; \
@@ -35,6 +36,9 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(NAME)
+
+pictures: $(VENV)/dev
+	$(BIN)/python docs/make_pictures.py
 
 # Every version with the sums of its files, for all platforms; those that fit are kept unless
 # ARGS=--upgrade asks for newer ones.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME...`: run these measurements, or all; print tables, keep JSON."""
+"""`python -m benchmarks NAME...`: run these benchmarks, or all; print tables, save JSON."""
 
 import os
 import subprocess
@@ -19,23 +19,23 @@ LONG = ("soak",)  # only when it is named
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG))
-@click.option("--quick", is_flag=True, help="Smaller inputs: to see that it runs.")
+@click.option("--quick", is_flag=True, help="Use small inputs, as a quick check.")
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
-    help="Duration of `soak` (default: 60).",
+    help="Run `soak` for this many minutes (default: 60).",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("build/benchmarks"),
     show_default=True,
-    help="Folder for NAME.json.",
+    help="Write NAME.json into this folder.",
 )
 def main(names: tuple[str, ...], quick: bool, minutes: float | None, out: Path) -> None:
-    """Measure, with inputs made on the spot, and print a table for each NAME."""
+    """Run each benchmark NAME, or all, on generated inputs, and print a table each."""
     if minutes and not set(LONG) & set(names):
-        raise click.UsageError("--minutes is for soak")
+        raise click.UsageError("--minutes works only with soak")
     if len(names) == 1:
         return measure(names[0], quick, minutes, out)
     for name in names or NAMES:  # each in a process of its own, as they change what it does
@@ -54,7 +54,7 @@ def measure(name: str, quick: bool, minutes: float | None, out: Path) -> None:
         rows = list(benchmark.run(Path(folder), quick, **length))
     click.echo(report.table(rows))
     if peers.absent:
-        click.echo(f"\nNot here, so left out: {', '.join(peers.absent)} (benchmarks/README.md)")
+        click.echo(f"\nNot installed, so skipped: {', '.join(peers.absent)} (benchmarks/README.md)")
     report.save(out / f"{name}.json", name, rows)
 
 

@@ -41,7 +41,7 @@ from benchmarks.relevance import (
 )
 from retrieval.search.relevance import FAIR, FITTED, TOGETHER, Calibration, Judged
 from retrieval.search.tags import probabilities
-from retrieval.vectors.hubness import SHARE
+from retrieval.vectors.hubness import HUBNESS_WEIGHT
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
@@ -106,17 +106,17 @@ def _asked(
     data: Captioned, queries: Queries, curve: Calibration, least: int
 ) -> Iterator[tuple[float, bool]]:
     """The relevance of the best picture, and whether the library has one to show."""
-    pulls = data.pulls()
+    hubness = data.hubness()
     for vector, shown, perhaps in zip(queries.vectors, queries.shown, queries.perhaps, strict=True):
         if shown.sum() >= least:
             cosines = data.photos @ vector
-            yield _best(cosines, pulls, curve), True
-            yield _best(cosines[~perhaps], pulls[~perhaps], curve), False
+            yield _best(cosines, hubness, curve), True
+            yield _best(cosines[~perhaps], hubness[~perhaps], curve), False
 
 
-def _best(cosines: Floats, pulls: Floats, curve: Calibration) -> float:
-    first = np.argsort(SHARE * pulls - cosines)[:TOGETHER]
-    return curve.relevance(float(curve.evidence(cosines[first], pulls[first])), len(cosines))
+def _best(cosines: Floats, hubness: Floats, curve: Calibration) -> float:
+    first = np.argsort(HUBNESS_WEIGHT * hubness - cosines)[:TOGETHER]
+    return curve.relevance(float(curve.evidence(cosines[first], hubness[first])), len(cosines))
 
 
 # -- the scale of probabilities ------------------------------------------------------------------
@@ -201,9 +201,9 @@ def of_bundled() -> dict[str, Any]:
 def of_vit() -> dict[str, Any]:
     """There are captions alone, which serve as labels as well."""
     photos, captions, own = vit()
-    bank = captions[own < UNSEEN]
+    query_bank = captions[own < UNSEEN]
     rest = np.arange(UNSEEN, len(photos))
-    data = Captioned(photos, captions, own, bank).among(rest)
+    data = Captioned(photos, captions, own, query_bank).among(rest)
     scale, right, loss = label_scale(
         Labelled(photos, np.arange(100) * 5, captions, own != np.arange(100)[:, np.newaxis])
     )

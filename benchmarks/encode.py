@@ -47,7 +47,7 @@ class Figure:
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    malloc.keep(malloc.OF_A_RUN)  # as `retrieve index` does; for the others in this process, too
+    malloc.keep(malloc.RUN_KEEPS_BYTES)  # as `retrieve index` does; for the others, too
     for name, batches in [("ViT-B/32", (1, 8))] if quick else BATCHES.items():
         model = random_model(folder / name.replace("/", "-"), REGISTRY[name].config)
         task = Task(name, model, batches, 0.2 if quick else SECONDS)

@@ -34,7 +34,7 @@ SECONDS = 5.0  # of the tower alone, at least
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    malloc.keep(malloc.OF_A_RUN)  # as `retrieve index` does: for the tower alone, and open_clip
+    malloc.keep(malloc.RUN_KEEPS_BYTES)  # as `retrieve index` does: for the tower, and open_clip
     model = vit_b_32(folder / "model")
     rclip = peers.Rclip.installed(folder / "rclip")
     clip_retrieval = peers.ClipRetrieval.installed(folder / "clip-retrieval")

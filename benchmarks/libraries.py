@@ -18,7 +18,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.writing import adopt_model
 from retrieval.decoding.content import digest_of
 from retrieval.records import ModelRecord
-from retrieval.vectors.hubness import bank_digest
+from retrieval.vectors.hubness import query_bank_digest
 from retrieval.vectors.index_file import rebuild
 
 SMALL = ModelConfig(
@@ -74,7 +74,7 @@ def _file(root: Path, path: Path) -> File:
 def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], count: int) -> None:
     catalog = Catalog.open(folder, create=True)
     dim = model.config.embed_dim
-    record = adopt_model(catalog, model.name, model.digest, dim, "fp32", bank_digest())
+    record = adopt_model(catalog, model.name, model.digest, dim, "fp32", query_bank_digest())
     with sqlite3.connect(catalog.path) as database:
         database.execute(
             "INSERT INTO roots (id, path, entire) VALUES (1, ?, 1)", (os.fsencode(root),)
@@ -95,9 +95,9 @@ def _insert(
 ) -> None:
     numbers = [int(id) for id in ids]
     some = [(number, *next(files)) for number in numbers]
-    standings = np.random.default_rng(numbers[0]).normal((0.17, 0.045), 0.01, (len(ids), 2))
+    hubness = np.random.default_rng(numbers[0]).normal((0.17, 0.045), 0.01, (len(ids), 2))
     packed = (vector.tobytes() for vector in vectors)
-    embeddings = zip(numbers, packed, *standings.T.tolist(), strict=True)
+    embeddings = zip(numbers, packed, *hubness.T.tolist(), strict=True)
     database.executemany(
         "INSERT INTO images (id, digest, width, height, format, difference_hash) "
         "VALUES (?, ?, 640, 480, 'JPEG', ?)",

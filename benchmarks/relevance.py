@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmarks.report import Cell, Row
 from retrieval.search.relevance import CROWD, FAIR, TOGETHER, Calibration
-from retrieval.vectors.hubness import SHARE, Bank
+from retrieval.vectors.hubness import HUBNESS_WEIGHT, QueryBank
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
@@ -43,23 +43,23 @@ Truths = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Captioned:
     """Photos (N, D), captions (Q, D), the photo that each belongs to (Q,); and the sentences of a
-    bank (S, D) that describe none of them.
+    query_bank (S, D) that describe none of them.
     """
 
     photos: Floats
     captions: Floats
     own: Numbers
-    bank: Floats
+    query_bank: Floats
 
-    def pulls(self) -> Floats:
-        pulls: Floats = Bank(self.bank).measure(self.photos).sum(axis=1)
-        return pulls
+    def hubness(self) -> Floats:
+        hubness: Floats = QueryBank(self.query_bank).measure(self.photos).sum(axis=1)
+        return hubness
 
     def among(self, photos: Numbers) -> "Captioned":
         """These photos alone (ascending), with their captions."""
         kept = np.isin(self.own, photos)
         own = np.searchsorted(photos, self.own[kept])
-        return Captioned(self.photos[photos], self.captions[kept], own, self.bank)
+        return Captioned(self.photos[photos], self.captions[kept], own, self.query_bank)
 
 
 Split = tuple[Captioned, Captioned, Captioned]  # all, those to fit a curve on, those to judge it by
@@ -71,12 +71,12 @@ class Asked:
 
     best: Floats  # (Q,): the greatest cosine
     cosines: Floats  # (Q, TOGETHER): of the first hits by what is left of the cosine
-    pulls: Floats  # (Q, TOGETHER)
+    hubness: Floats  # (Q, TOGETHER)
     is_there: Truths
     pictures: int
 
     def evidence(self, curve: Calibration) -> Floats:
-        return curve.evidence(self.cosines, self.pulls).astype(np.float32)
+        return curve.evidence(self.cosines, self.hubness).astype(np.float32)
 
     def chances(self, curve: Calibration) -> Floats:
         judged = [curve.relevance(float(each), self.pictures) for each in self.evidence(curve)]
@@ -139,7 +139,7 @@ def figures(trials: list[Trial]) -> dict[str, Cell]:
 def recalls(data: Captioned) -> tuple[float, float]:
     """R@1 by cosine and by what is left of it."""
     cosines = data.captions @ data.photos.T  # (Q, D) @ (D, N) -> (Q, N)
-    left = cosines - SHARE * data.pulls()
+    left = cosines - HUBNESS_WEIGHT * data.hubness()
     one, other = (float(np.mean(scores.argmax(axis=1) == data.own)) for scores in (cosines, left))
     return one, other
 
@@ -147,10 +147,10 @@ def recalls(data: Captioned) -> tuple[float, float]:
 def half(data: Captioned, generator: np.random.Generator, size: int) -> Asked:
     """All captions, asked of a library of `size` photos."""
     inside = np.sort(generator.permutation(len(data.photos))[:size])
-    cosines, pulls = data.captions @ data.photos[inside].T, data.pulls()[inside]
-    first = np.argsort(SHARE * pulls - cosines, axis=1)[:, :TOGETHER]
+    cosines, hubness = data.captions @ data.photos[inside].T, data.hubness()[inside]
+    first = np.argsort(HUBNESS_WEIGHT * hubness - cosines, axis=1)[:, :TOGETHER]
     near = np.take_along_axis(cosines, first, axis=1)
-    return Asked(cosines.max(axis=1), near, pulls[first], np.isin(data.own, inside), size)
+    return Asked(cosines.max(axis=1), near, hubness[first], np.isin(data.own, inside), size)
 
 
 def sizes(photos: int) -> list[int]:
@@ -247,7 +247,7 @@ def tiny() -> Captioned:
 
     model, (pictures, texts, own) = resolve("tiny"), flickr()
     captions = TextEncoder(model).encode(texts)
-    return Captioned(encoded(model, pictures), captions, own, Bank.of(model).vectors)
+    return Captioned(encoded(model, pictures), captions, own, QueryBank.of(model).vectors)
 
 
 def encoded(model: "ModelFolder", pictures: Sequence[Image.Image]) -> Floats:

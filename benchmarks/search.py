@@ -134,7 +134,7 @@ def warm(folder: Path) -> Figures:
     with Library.open(folder) as library:
         each, batches = iter(drawn(WARM + 1)), iter([drawn(BATCH) for _ in range(4)])
         times = repeat(lambda: library.search(next(each)), WARM)
-        together = repeat(lambda: library.search(next(batches)), 3)
+        together = repeat(lambda: library.search_many(next(batches)), 3)
         asked = drawn(WARM)
         with ThreadPoolExecutor(THREADS) as threads:
             passed = once(lambda: list(threads.map(library.search, asked)))

@@ -68,7 +68,9 @@ def load(
 def tokenize(
     texts: str | list[str], context_length: int = 77, truncate: bool = False
 ) -> "torch.Tensor":
-    """Return a row of token ids for each text: (B, context_length) int64, zeros after the end.
+    """Return a row of token ids for each text, (B, context_length) int64, zeros after the end.
+
+    The ids are for CLIP's own text tower; for other families, see `ModelFolder.tokenizer`.
 
     Raises ValueError for a text that is too long, unless `truncate` cuts off its end.
     """

@@ -5,7 +5,10 @@ Each family of towers has a config of its own; families.py lists the families.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
+
+from clipmodel.errors import CheckpointError
 
 Activation = Literal["quick_gelu", "gelu"]
 
@@ -71,6 +74,46 @@ class ResNetConfig(ImageTowerConfig):
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Some inverted residual blocks of equal width. Only the first has the stride."""
+
+    kernel: int  # side of the depthwise convolution: 3 or 5
+    stride: int
+    expansion: int  # channels inside a block to those that enter it
+    channels: int  # that leave it
+    blocks: int
+
+
+@dataclass(frozen=True)
+class EfficientNetConfig(ImageTowerConfig):
+    """An EfficientNet-Lite (Tan and Le 2019; Liu 2020): ReLU6, no squeeze-and-excitation."""
+
+    stem: int  # channels of the first convolution
+    stages: tuple[Stage, ...]
+    head_width: int  # channels of the last convolution, which are averaged over all places
+    projection: tuple[int, ...]  # widths of the hidden layers between the average and D
+
+    def __post_init__(self) -> None:
+        stages = (each if isinstance(each, Stage) else Stage(**each) for each in self.stages)
+        object.__setattr__(self, "stages", tuple(stages))  # objects, where JSON has dicts
+
+    @property
+    def operations(self) -> int:
+        side, inside = -(-self.image_size // 2), self.stem
+        products = side**2 * 27 * inside
+        for stage in self.stages:
+            for block in range(stage.blocks):
+                wide = inside * stage.expansion
+                products += side**2 * inside * wide if stage.expansion > 1 else 0
+                side = -(-side // stage.stride) if block == 0 else side
+                products += side**2 * wide * (stage.kernel**2 + stage.channels)
+                inside = stage.channels
+        layers = (self.head_width, *self.projection)
+        products += side**2 * inside * self.head_width
+        return 2 * (products + sum(before * after for before, after in pairwise(layers)))
+
+
+@dataclass(frozen=True)
 class TextConfig(TextTowerConfig):
     """A causal transformer over BPE tokens."""
 
@@ -79,6 +122,24 @@ class TextConfig(TextTowerConfig):
     heads: int
     mlp_width: int
     activation: Activation
+
+
+@dataclass(frozen=True)
+class BertConfig(TextTowerConfig):
+    """A bidirectional transformer over word pieces (Devlin et al. 2018), mean-pooled; GELU."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    projects: bool  # by a matrix to D; otherwise D is the width
+
+    def check(self, embed_dim: int) -> None:
+        """Raise CheckpointError for a D that the tower cannot have."""
+        if not self.projects and embed_dim != self.width:
+            raise CheckpointError(
+                f"its text tower ends with {self.width} numbers, not with {embed_dim}"
+            )
 
 
 @dataclass(frozen=True)

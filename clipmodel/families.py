@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clipmodel.config import (
+    BertConfig,
+    EfficientNetConfig,
     ImageTowerConfig,
     ModelConfig,
     ResNetConfig,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from clipmodel.torch_backend.inference import Setup
     from clipmodel.towers.shapes import Shapes
 
+    Tokenize = Callable[[Sequence[str], int, bool], NDArray[np.int64]]
+    """(texts, L, truncate) -> (B, L) token ids, zeros after the end; see tokenizer.token_ids."""
     Tensors = Mapping[str, torch.Tensor]
 
 Config = TypeVar("Config", bound=ImageTowerConfig | TextTowerConfig)
@@ -75,11 +79,11 @@ class TextFamily(Family[TextTowerConfig]):
 
     # (weights, config) -> a function from (B, L) ids, none of them padding, to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[NDArray[np.int64]], Floats]]"
-    # (texts, L, truncate) -> (B, L), zeros after the end
-    token_ids: "Callable[[Sequence[str], int, bool], NDArray[np.int64]]"
+    tokenizer: "Callable[[Path], Tokenize]"  # of a model folder
     # (config, files beside the weights): raises CheckpointError for another tokenizer's model
     check_vocabulary: "Callable[[Any, Mapping[str, Path]], None]"
     embed_dim: "Callable[[Tensors], int]"  # D, from weights under our names
+    files: tuple[str, ...] = ()  # that a model folder holds for the tokenizer
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,21 @@ IMAGE_FAMILIES = (
         read_config=Later("clipmodel.checkpoints.towers:resnet"),
         shapes=Later("clipmodel.towers.shapes:of_resnet"),
         module=Later("clipmodel.towers.resnet:ModifiedResNet"),
-        quick=Later("clipmodel.torch_backend.inference:quick_resnet"),
+        quick=Later("clipmodel.torch_backend.inference:quick_convolutions"),
         numpy=Later("clipmodel.numpy_backend.vision:ModifiedResNet"),
+        to_pixels=Later("clipmodel.preprocess:to_pixels"),
+        transform=Later("clipmodel.preprocess:transform"),
+    ),
+    ImageFamily(
+        name="efficientnet",
+        config=EfficientNetConfig,
+        sign="visual.stem.conv.weight",
+        needed=(),
+        read_config=Later("clipmodel.checkpoints.towers:efficientnet"),
+        shapes=Later("clipmodel.towers.shapes:of_efficientnet"),
+        module=Later("clipmodel.towers.efficientnet:EfficientNet"),
+        quick=Later("clipmodel.torch_backend.inference:quick_efficientnet"),
+        numpy=Later("clipmodel.numpy_backend.efficientnet:EfficientNet"),
         to_pixels=Later("clipmodel.preprocess:to_pixels"),
         transform=Later("clipmodel.preprocess:transform"),
     ),
@@ -132,9 +149,23 @@ TEXT_FAMILIES = (
         shapes=Later("clipmodel.towers.shapes:of_text_transformer"),
         module=Later("clipmodel.model:TextTransformer"),
         numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
-        token_ids=Later("clipmodel.tokenizer:token_ids"),
+        tokenizer=Later("clipmodel.tokenizer:of_folder"),
         check_vocabulary=Later("clipmodel.checkpoints.vocabulary:check_vocabulary"),
         embed_dim=Later("clipmodel.checkpoints.towers:dim_of_text_transformer"),
+    ),
+    TextFamily(
+        name="bert",
+        config=BertConfig,
+        sign="text.word_embedding.weight",
+        needed=("text_head_width",),
+        read_config=Later("clipmodel.checkpoints.towers:bert"),
+        shapes=Later("clipmodel.towers.shapes:of_bert"),
+        module=Later("clipmodel.towers.bert:Bert"),
+        numpy=Later("clipmodel.numpy_backend.bert:Bert"),
+        tokenizer=Later("clipmodel.towers.wordpiece:of_folder"),
+        check_vocabulary=Later("clipmodel.towers.wordpiece:check_vocabulary"),
+        embed_dim=Later("clipmodel.checkpoints.towers:dim_of_bert"),
+        files=("vocab.txt",),
     ),
 )
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,15 +20,26 @@ from numpy.typing import NDArray
 
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, cannot_read
-from clipmodel.families import as_json, from_json
+from clipmodel.families import as_json, from_json, text_family
+from clipmodel.quantised import SCALE, quantised
 
 if TYPE_CHECKING:
     import torch
 
+    from clipmodel.families import Tokenize
+
 CONFIG, VISION, TEXT = "config.json", "vision.safetensors", "text.safetensors"
 BUNDLED = Path(__file__).parent / "weights"  # models that are installed with this package
 MAX_HEADER_BYTES = 100_000_000  # bytes, as the safetensors format has it
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I8": "i1",
+    "U8": "u1",
+}
 
 
 @dataclass(frozen=True)
@@ -48,13 +59,24 @@ class ModelFolder:
                 raise CheckpointError(f"{path} is not a model folder: it has no {file}")
         try:
             held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-            return cls(path, str(held["name"]), str(held["digest"]), from_json(held))
+            config = from_json(held)
         except OSError as error:
             raise cannot_read(path / CONFIG, error) from error
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
+        for name in text_family(config.text).files:
+            if not (path / name).is_file():
+                raise CheckpointError(f"{path} is not a model folder: it has no {name}")
+        return cls(path, str(held["name"]), str(held["digest"]), config)
+
+    def tokenizer(self) -> "Tokenize":
+        """Return the text family's: (texts, L, truncate) -> (B, L) token ids, zeros after the end.
+
+        Raises CheckpointError.
+        """
+        return text_family(self.config.text).tokenizer(self.path)
 
     @property
     def is_bundled(self) -> bool:
@@ -76,34 +98,33 @@ def save_folder(
     config: ModelConfig,
     state_dict: "Mapping[str, torch.Tensor]",
     dtype: Literal["float16", "float32"] | None = None,
+    *,
+    int8: Collection[str] = (),
+    files: Mapping[str, Path] | None = None,
 ) -> ModelFolder:
     """Write a model folder in one move, replacing an existing one.
 
-    state_dict: of a `CLIP(config)`. dtype: of the stored weights (None: unchanged). Other files in
-    the folder, such as a model card, are kept.
+    state_dict: of a `CLIP(config)`. dtype: of the stored weights (None: unchanged). int8: names of
+    matrices to store as integers with scales. files: those that the text family needs, by their
+    name. Other files in the folder, such as a model card, are kept.
     """
-    import torch
     from safetensors.torch import save_file
 
-    weights = {
-        key: (
-            value.detach().to("cpu", getattr(torch, dtype) if dtype else value.dtype)
-            if value.is_floating_point()
-            else value.cpu()
-        ).contiguous()
-        for key, value in state_dict.items()
-    }
+    weights = _stored(state_dict, dtype, int8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
         part = Path(beside) / path.name
         if path.is_dir():
             shutil.copytree(path, part)
         part.mkdir(exist_ok=True)
+        for file, source in (files or {}).items():
+            shutil.copyfile(source, part / file)
         towers = {VISION: ("visual.",), TEXT: ("text.", "logit_scale")}
         for file, prefixes in towers.items():
             tower = {k: v for k, v in weights.items() if k.startswith(prefixes)}
             save_file(tower, part / file)
-        held = {"name": name, "digest": _digest(part), **as_json(config)}
+        digest = _digest(part, text_family(config.text).files)
+        held = {"name": name, "digest": digest, **as_json(config)}
         (part / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
         if path.exists():
             path.replace(Path(beside) / "former")
@@ -111,10 +132,31 @@ def save_folder(
     return ModelFolder.open(path)
 
 
-def _digest(folder: Path) -> str:
-    """Hash both files. safetensors sorts its tensors, so equal weights have equal bytes."""
+def _stored(
+    state_dict: "Mapping[str, torch.Tensor]", dtype: str | None, int8: Collection[str]
+) -> "dict[str, torch.Tensor]":
+    """Return the tensors as the files hold them."""
+    import torch
+
+    if unknown := set(int8) - state_dict.keys():
+        raise ValueError(f"no weights {', '.join(sorted(unknown))} to store as integers")
+    stored = {}
+    for name, tensor in state_dict.items():
+        tensor = tensor.detach().cpu()
+        if name in int8:
+            integers, scale = quantised(tensor.float().numpy())
+            stored[name], stored[name + SCALE] = torch.from_numpy(integers), torch.from_numpy(scale)
+        elif tensor.is_floating_point() and dtype:
+            stored[name] = tensor.to(getattr(torch, dtype)).contiguous()
+        else:
+            stored[name] = tensor.contiguous()
+    return stored
+
+
+def _digest(folder: Path, others: Sequence[str]) -> str:
+    """Hash all files. safetensors sorts its tensors, so equal weights have equal bytes."""
     summed = sha256()
-    for file in (VISION, TEXT):
+    for file in (VISION, TEXT, *others):
         summed.update((folder / file).read_bytes())
     return summed.hexdigest()
 

@@ -58,6 +58,10 @@ class Threads(Renewed):
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         return self._executor.map(function, items)
 
+    def shutdown(self, *, wait: bool = True) -> None:
+        """Cancel the calls that did not start; wait for the others."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+
 
 class UnderWay(Renewed):
     """A counter of the calls that are under way."""

@@ -165,8 +165,9 @@ def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | No
 
     state_dict, config = read_checkpoint(checkpoint, config)
     weights_file, _ = files_of(checkpoint)
+    family, beside = text_family(config.text), beside_of(weights_file)
     try:
-        text_family(config.text).check_vocabulary(config.text, beside_of(weights_file))
+        family.check_vocabulary(config.text, beside)
     except CheckpointError as error:
         raise CheckpointError(f"{weights_file}: {error}") from error
     weights = {
@@ -174,7 +175,8 @@ def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | No
         for key, tensor in state_dict.items()
     }
     try:
-        return save_folder(folder, name, config, weights)
+        files = {name: weights_file.with_name(name) for name in family.files}
+        return save_folder(folder, name, config, weights, files=files)
     except OSError as error:
         raise _unwritable(folder, error) from error
 

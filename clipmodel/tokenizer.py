@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from clipmodel.families import Tokenize
 
 MERGES = 49152 - 256 - 2  # lines of the table that OpenAI's vocabulary uses
 START, END = 49406, 49407
@@ -29,6 +32,14 @@ _ASCII_WORDS = re.compile(_WORDS.format(letters="[a-z]", number="[0-9]", other="
 
 class TextTooLong(ValueError):
     """A text has more tokens than the context holds."""
+
+    @classmethod
+    def of(cls, text: str, tokens: int, context_length: int) -> "TextTooLong":
+        shown = text if len(text) <= 60 else text[:59] + "…"
+        return cls(
+            f"{shown!r} has {tokens} tokens; the context has {context_length}, two of "
+            f"them for start and end; shorten it or pass truncate=True"
+        )
 
 
 class Tokenizer:
@@ -128,13 +139,14 @@ def token_ids(
     for row, text in zip(rows, batch, strict=True):
         tokens = tokenizer.encode_start(text, room) if truncate else tokenizer.encode(text)
         if len(tokens) > room:
-            shown = text if len(text) <= 60 else text[:59] + "…"
-            raise TextTooLong(
-                f"{shown!r} has {len(tokens)} tokens; the context has {context_length}, two of "
-                f"them for start and end; shorten it or pass truncate=True"
-            )
+            raise TextTooLong.of(text, len(tokens), context_length)
         row[: len(tokens) + 2] = [START, *tokens, END]
     return rows
+
+
+def of_folder(folder: Path) -> "Tokenize":
+    """Return `token_ids`: every model of CLIP's family has this tokenizer."""
+    return token_ids
 
 
 def vocabulary() -> dict[str, int]:

@@ -16,7 +16,7 @@ READ_BYTES = 4 << 20  # at a time
 MAX_SENDFILE_BYTES = 1 << 30  # asked of the system in one call
 
 _reading: dict[Path, threading.Thread] = {}  # by the real path
-_starting = threading.Lock()
+_starting: dict[int, threading.Lock] = {}  # by process: a forked child cannot use its parent's
 
 
 def read_ahead(path: Path) -> threading.Thread:
@@ -25,7 +25,7 @@ def read_ahead(path: Path) -> threading.Thread:
     The returned thread ends when as much of it as fits is there; immediately if it already was.
     """
     path = path.resolve()
-    with _starting:
+    with _starting.setdefault(os.getpid(), threading.Lock()):
         thread = _reading.get(path)
         if thread is None or not thread.is_alive():
             thread = _reading[path] = threading.Thread(target=_bring, args=(path,), daemon=True)

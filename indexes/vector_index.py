@@ -1,11 +1,9 @@
 """An index file of ids and unit vectors, mapped into memory and searched by inner product."""
 
-import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +16,11 @@ from indexes.exact import best
 from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
+from indexes.threads import SCANNERS, scanners
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
 
-MAX_SCANNERS = min(os.cpu_count() or 1, 4)  # threads for one query; memory feeds no more
 BYTES_PER_THREAD = 16 << 20  # half a millisecond of scanning: less is not worth a thread
 
 
@@ -84,7 +82,8 @@ class VectorIndex:
         self._ahead.join()
         rows = np.ascontiguousarray(queries, np.float32)
         search, parts = partial(self._search, rows, limit), self._parts(len(rows), allowed)
-        found = scanners().map(search, parts) if len(parts) > 1 else map(search, parts)
+        is_alone = len(parts) == len(rows) == 1  # then FAISS starts no threads
+        found = map(search, parts) if is_alone else scanners().map(search, parts)
         scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         return best(scores, ids, limit)
 
@@ -102,7 +101,7 @@ class VectorIndex:
         if self.kind == "ivf":
             return [self._probing(allowed)]
         size = 2 * self.dim * (self.count if allowed is None else len(allowed))  # bytes
-        threads = min(1 + size // BYTES_PER_THREAD, MAX_SCANNERS) if queries == 1 else 1
+        threads = min(1 + size // BYTES_PER_THREAD, SCANNERS) if queries == 1 else 1
         if allowed is not None:
             groups = np.array_split(allowed, threads)
             return [faiss.SearchParameters(sel=among(group)) for group in groups]  # type: ignore[call-arg]
@@ -118,19 +117,6 @@ class VectorIndex:
         # Fewer vectors of each list are allowed, so more lists are read, for about the same work.
         probes = min(self.lists, round(self.probes * self.count / len(allowed)))
         return faiss.SearchParametersIVF(nprobe=probes, sel=among(allowed))  # type: ignore[call-arg]
-
-
-@cache
-def scanners() -> ThreadPoolExecutor:
-    """Return the threads that divide the vectors for one query; FAISS itself divides only queries.
-
-    All indexes use the same ones, so that many simultaneous queries do not start too many threads.
-    """
-    return ThreadPoolExecutor(MAX_SCANNERS, "scanner")
-
-
-if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
-    os.register_at_fork(after_in_child=scanners.cache_clear)
 
 
 @contextmanager

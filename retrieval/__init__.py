@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from retrieval.errors import (
         CatalogDamaged,
         InvalidQuery,
+        InvalidValue,
         LibraryBusy,
         LibraryEmpty,
         LibraryNotFound,
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
         UnreadablePicture,
     )
     from retrieval.filters import Filters
+    from retrieval.indexing.options import IndexOptions
     from retrieval.interrupted import Interrupted
     from retrieval.library import Library
     from retrieval.records import Failed, Image, Match, Progress, Shot, Summary
+    from retrieval.search.options import SearchOptions
     from retrieval.search.tags import Tagged
 
     __version__: str
@@ -50,8 +53,10 @@ __all__ = [
     "Filters",
     "Group",
     "Image",
+    "IndexOptions",
     "Interrupted",
     "InvalidQuery",
+    "InvalidValue",
     "Library",
     "LibraryBusy",
     "LibraryEmpty",
@@ -66,6 +71,7 @@ __all__ = [
     "Problem",
     "Progress",
     "RetrieveError",
+    "SearchOptions",
     "Shot",
     "Status",
     "Summary",
@@ -81,8 +87,10 @@ _HOME = {
     "Exported": "collection.export",
     "Filters": "filters",
     "Group": "collection.duplicates",
+    "IndexOptions": "indexing.options",
     "Library": "library",
     "Problem": "collection.check",
+    "SearchOptions": "search.options",
     "Status": "collection.status",
     "Tagged": "search.tags",
 }

@@ -2,24 +2,23 @@
 
 import errno
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+from enum import StrEnum
 
 
 class RetrieveError(Exception):
-    """The root of the tree. The command line prints its message in one line and exits with 1."""
+    """The root of the tree. The command line prints its message on one line and exits with 1, or
+    with 2 if the call itself was wrong (InvalidValue).
+    """
 
-    position: int | None = None  # of the character of a query at which it is, from 0
+    position: int | None = None  # of the offending character in a query, from 0
 
 
 class LibraryNotFound(RetrieveError):
-    """There is no library where one was asked for."""
+    """There is no library at that place."""
 
 
 class LibraryEmpty(RetrieveError):
-    """The library holds no pictures that could be searched."""
+    """The library holds no pictures to search."""
 
 
 class LibraryBusy(RetrieveError):
@@ -39,7 +38,7 @@ class CatalogDamaged(RetrieveError):
 
 
 class TooManyOpenFiles(RetrieveError):
-    """The system gives this process no more files. Nothing is wrong with those that it has."""
+    """This process has reached its limit of open files. Nothing is wrong with the files."""
 
 
 class ModelMismatch(RetrieveError):
@@ -47,51 +46,106 @@ class ModelMismatch(RetrieveError):
 
 
 class ModelUnavailable(RetrieveError):
-    """The weights of a model are not here and cannot be fetched, or cannot be used."""
+    """The weights of a model are missing and cannot be downloaded, or cannot be used."""
 
 
 class PathNotFound(RetrieveError):
-    """A folder or file that the user named does not exist, or is not known to the library."""
+    """A named folder or file does not exist, or is not in the library."""
 
 
 class PathTaken(RetrieveError):
-    """A file that is to be written exists already."""
+    """The file to write already exists."""
+
+
+class FailureCode(StrEnum):
+    """Why a file holds no picture. Programs decide by this; the sentence beside it is for people.
+
+    Catalogs and JSON hold the values, so that they are never renamed.
+    """
+
+    EMPTY = "empty"
+    NOT_A_FILE = "not_a_file"  # a folder, a pipe or a device has its name
+    NOT_A_PICTURE = "not_a_picture"  # no format that can be read
+    DAMAGED = "damaged"  # of such a format, but it cannot be decoded
+    TOO_LARGE = "too_large"  # more pixels than allowed
+    TOO_MANY_BYTES = "too_many_bytes"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"  # its decoder ended the worker process
+    UNREADABLE = "unreadable"  # the disk, the network or a permission failed
+
+    @classmethod
+    def _missing_(cls, value: object) -> "FailureCode":
+        """Take what a newer version or a damaged page wrote for an ordinary failure."""
+        return cls.DAMAGED
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the reason lies in the file's bytes; another try is no use as long as they stay.
+
+        A decoder that crashes or hangs does so again.
+        """
+        return self is not FailureCode.UNREADABLE
 
 
 class UnreadablePicture(RetrieveError):
     """A file could not be decoded as a picture."""
 
+    def __init__(
+        self, said: str, code: FailureCode = FailureCode.DAMAGED, limit: int | None = None
+    ) -> None:
+        """limit: the pixels that were allowed, where it has more."""
+        super().__init__(said)
+        self.code = code
+        self.limit = limit
 
-class InvalidQuery(RetrieveError):
-    """A query that cannot be turned into a vector: empty, of the wrong type or shape."""
+
+class InvalidValue(RetrieveError):
+    """An argument or option has an invalid value. The command line exits with 2."""
+
+
+class InvalidQuery(InvalidValue):
+    """A query cannot be answered: it is empty, malformed, or has an invalid option."""
+
+
+LEADS_NOWHERE = "leads_nowhere"  # attribute of a standard stream that was closed from the start
+
+
+class OutputClosed(RetrieveError):
+    """Standard output was closed from the start, so no result can be written."""
 
 
 class CannotServe(RetrieveError):
-    """A server cannot, or should not, listen where it was told to."""
+    """A server cannot, or should not, listen at the given address."""
 
 
-# -- what the system says ------------------------------------------------------------------------
+class UnsafeServer(CannotServe, InvalidValue):
+    """A server should not listen at the given address, or with the given token."""
+
+
+# -- the system's own errors ---------------------------------------------------------------------
 
 SPENT = "too many open files; raise `ulimit -n`"
 
 
 def is_spent(error: BaseException) -> bool:
-    """Whether there were no more files to be had. Not everybody passes the number on."""
+    """Return whether an error means too many open files. Some libraries hide the number."""
     has_number = isinstance(error, OSError) and error.errno == errno.EMFILE
     return has_number or os.strerror(errno.EMFILE) in str(error)
 
 
 def reason(error: OSError) -> str:
-    """What the system says, with the remedy where there is one."""
+    """Return the system's message, with a remedy if there is one."""
     return SPENT if is_spent(error) else error.strerror or str(error)
 
 
 def because(kind: type[RetrieveError], said: str, error: OSError) -> RetrieveError:
-    """An error of this kind, with the reason; of another kind where it is about this process."""
+    """Return an error of this kind with the reason added; TooManyOpenFiles if that is the cause."""
     return (TooManyOpenFiles if is_spent(error) else kind)(f"{said}: {reason(error)}")
 
 
 def explained(error: Exception) -> str:
+    """Return the one line that a user is shown for any error."""
     from clipmodel.errors import ClipModelError
 
     if isinstance(error, (RetrieveError, ClipModelError)):
@@ -101,4 +155,4 @@ def explained(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}"
     kind = type(error).__name__
-    return f"unexpected {kind}: {error}; please report it with what --debug shows"
+    return f"unexpected {kind}: {error}; please report it with the output of --debug"

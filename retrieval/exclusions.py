@@ -1,8 +1,8 @@
-"""What a root leaves out, run after run: the user's globs, and the places that he made it forget.
+"""What a root leaves out in every run: the user's globs, and places the user had it forget.
 
-A glob is matched against names, and against paths relative to the folder that it was given for. A
-forgotten place is itself, whatever characters are in its name; what is named below it, or in spite
-of a glob, comes in again.
+A glob is matched against names, and against paths relative to the folder it was given for. A
+forgotten place is matched literally, whatever characters its name contains. Files that are named
+explicitly come in again, whether below a forgotten place or despite a glob.
 """
 
 import fnmatch
@@ -14,17 +14,18 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import NamedTuple, TypeVar
 
+from retrieval.errors import InvalidValue
 from retrieval.paths import composed
 
 T = TypeVar("T")
 
-NONE = "none"  # in place of a glob: forget what was excluded before
+NONE = "none"  # instead of a glob: drop all earlier exclusions
 
-Excluded = Callable[[bytes, bytes], bool]  # (name, path of its folder with a slash, or b"")
+Excluded = Callable[[bytes, bytes], bool]  # (name, its folder's path with a slash, or b"")
 
 
 class Glob(NamedTuple):
-    """A pattern, and the folder of the root, relative to it, in which it holds."""
+    """A pattern, and the folder, relative to the root, in which it applies."""
 
     pattern: str
     below: bytes = b""
@@ -32,23 +33,23 @@ class Glob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """Places are relative to the root, as in the catalog."""
+    """The exclusions of one root. Paths are relative to it, as in the catalog."""
 
     globs: tuple[Glob, ...] = ()
     forgotten: tuple[bytes, ...] = ()
-    named: tuple[bytes, ...] = ()  # which come in all the same
+    named: tuple[bytes, ...] = ()  # that come in all the same
 
     def __bool__(self) -> bool:
         return bool(self.globs or self.forgotten)
 
     def with_globs(self, patterns: Sequence[str], inside: bytes) -> "Exclusions":
-        """Those that hold at or below `inside`; NONE drops what held there before."""
+        """Return these plus globs that apply at or below `inside`; NONE drops the earlier ones."""
         kept = self.without(inside) if NONE in patterns else self
         new = [Glob(pattern, inside) for pattern in patterns if pattern != NONE]
         return replace(kept, globs=_once([*kept.globs, *new]))
 
     def without(self, inside: bytes) -> "Exclusions":
-        """Less all that holds at or below a place alone."""
+        """Return these without those that apply only at or below `inside`."""
         return Exclusions(
             tuple(glob for glob in self.globs if not is_within(glob.below, inside)),
             tuple(path for path in self.forgotten if not is_within(path, inside)),
@@ -56,7 +57,7 @@ class Exclusions:
         )
 
     def with_forgotten(self, inside: bytes) -> "Exclusions":
-        """Less what is at or below a place."""
+        """Return these with everything at or below `inside` forgotten."""
         rest = replace(
             self,
             forgotten=tuple(path for path in self.forgotten if not is_within(path, inside)),
@@ -66,7 +67,7 @@ class Exclusions:
         return rest if is_left_out else replace(rest, forgotten=_once([*rest.forgotten, inside]))
 
     def with_named(self, inside: bytes) -> "Exclusions":
-        """With what is at a place, if it was left out."""
+        """Return these with `inside` let in, if it was left out."""
         if not inside or not is_excluded(inside, self.excluded()):
             return self
         rest = replace(self, forgotten=tuple(path for path in self.forgotten if path != inside))
@@ -75,8 +76,9 @@ class Exclusions:
         return replace(rest, named=_once([*rest.named, inside]))
 
     def moved(self, source: bytes, goal: bytes, *, is_same_root: bool = False) -> "Exclusions":
-        """What holds at or below `source`, as it holds for the same files at `goal`. In another
-        root that includes what holds for all of this one.
+        """Return the exclusions for the files at or below `source` after a move to `goal`.
+
+        In another root they include those that apply to all of this one.
         """
         some = [glob for glob in self.globs if not is_same_root or is_within(glob.below, source)]
         globs = (_moved_glob(glob, source, goal) for glob in some)
@@ -96,14 +98,16 @@ class Exclusions:
         )
 
     def excluded(self) -> Excluded:
-        """Whether a name in a folder is left out; one with something in it that is not, is not."""
+        """Return a test of whether a name in a folder is left out. A folder that holds a file let
+        in is not left out.
+        """
         if not self:
             return lambda name, prefix: False
         matches = [_matching(below, patterns) for below, patterns in _by_folder(self.globs)]
         return _Rules(matches, self.forgotten, self.named)
 
     def described(self) -> list[str]:
-        """As globs relative to the root; what is left in has an exclamation mark."""
+        """List them as globs relative to the root; `!` marks a file that is let in."""
         globs = [_written(glob) for glob in self.globs]
         named = [f"!{os.fsdecode(path)}" for path in self.named]
         return [*globs, *map(os.fsdecode, self.forgotten), *named]
@@ -111,7 +115,9 @@ class Exclusions:
     # -- in a catalog ----------------------------------------------------------------------------
 
     def stored(self) -> str | None:
-        """JSON: a string is a glob for all of the root."""
+        """Return JSON for the catalog, None if there are none. A bare string is a glob for the
+        whole root.
+        """
         entries: list[object] = [
             {"glob": glob.pattern, "below": os.fsdecode(glob.below)} if glob.below else glob.pattern
             for glob in self.globs
@@ -123,7 +129,7 @@ class Exclusions:
 
 @lru_cache(maxsize=1_024)
 def read(stored: str | None) -> Exclusions:
-    """As `Exclusions.stored` wrote it; what no version wrote leaves out nothing."""
+    """Read what `Exclusions.stored` wrote; anything else counts as no exclusions."""
     try:
         entries = [{"glob": e} if isinstance(e, str) else e for e in json.loads(stored or "[]")]
         globs = [Glob(e["glob"], os.fsencode(e.get("below", ""))) for e in entries if "glob" in e]
@@ -134,25 +140,58 @@ def read(stored: str | None) -> Exclusions:
     return Exclusions(tuple(globs), tuple(forgotten), tuple(named))
 
 
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raise InvalidValue for a pattern that can match no name, or not what it was meant to."""
+    for pattern in patterns:
+        if wrong := _what_is_wrong(pattern):
+            raise InvalidValue(f"the pattern {pattern!r} cannot be excluded: {wrong}")
+
+
+def _what_is_wrong(pattern: str) -> str | None:
+    bare = pattern.strip()
+    if pattern == NONE:
+        return None
+    if bare.lower() == NONE:
+        return f"did you mean “{NONE}”? A file of that name is [{bare[0]}]{bare[1:]}"
+    if not bare or "\0" in pattern:
+        return "it is empty" if not bare else "no name has a NUL byte"
+    if pattern.startswith(("/", "~/")):
+        return "it is an absolute path; give a name, or a path relative to the folder"
+    if not {"", ".", ".."}.isdisjoint(pattern.rstrip("/").split("/")):
+        return "give a name, or a path relative to the folder, without ./ and ../"
+    if re.search(r"\{[^{}]*,[^{}]*\}", pattern):
+        return "braces are not expanded; give a pattern for each"
+    if _has_open_bracket(pattern):
+        return "a bracket is not closed; [[] stands for the bracket itself"
+    if "(?!)" in fnmatch.translate(pattern):  # as it writes a set of no characters
+        return "the range in its brackets is empty"
+    return None
+
+
+def _has_open_bracket(pattern: str) -> bool:
+    """Whether a set of characters is begun and not ended; “]” may be its first one."""
+    return "[" in re.sub(r"\[!?+\]?+[^\]]*\]", "", pattern)
+
+
 def of(patterns: Iterable[str]) -> Exclusions:
-    """Globs for all of a root."""
+    """Return exclusions by globs that apply to a whole root."""
     return Exclusions(tuple(map(Glob, patterns)))
 
 
 def is_excluded(path: bytes, excluded: Excluded) -> bool:
-    """Whether the file, or one of the folders above it, is left out."""
+    """Return whether the file, or a folder above it, is left out."""
     parts = path.split(b"/")
     folders = (b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts)))
     return any(excluded(part, folder) for part, folder in zip(parts, folders, strict=True))
 
 
 def is_within(path: bytes, folder: bytes) -> bool:
-    """Whether a place is at or below another of the same root."""
+    """Return whether a path is at or below another one in the same root."""
     return not folder or path == folder or path.startswith(folder + b"/")
 
 
 class _Rules:
-    """The nearest forgotten or named place at or above a file decides, and otherwise the globs."""
+    """The rule: the nearest forgotten or named place at or above a file decides, then the globs."""
 
     def __init__(
         self, matches: Sequence[Excluded], forgotten: Iterable[bytes], named: Iterable[bytes]
@@ -174,7 +213,7 @@ class _Rules:
         return any(match(name, prefix) for match in self._matches)
 
     def _nearest(self, prefix: bytes) -> bool:
-        """Whether the files of a folder are left out, of those that it has beside named ones."""
+        """Return whether the files of a folder are left out, apart from named ones."""
         folder = prefix.removesuffix(b"/")
         while folder:
             if folder in self._named:
@@ -197,7 +236,7 @@ def _by_folder(globs: Iterable[Glob]) -> list[tuple[bytes, list[str]]]:
 
 
 def _matching(below: bytes, patterns: Sequence[str]) -> Excluded:
-    """Whether a name, or its path relative to `below`, matches one of the globs."""
+    """Return a test of whether a name, or its path relative to `below`, matches a glob."""
     globs = (fnmatch.translate(composed(pattern.rstrip("/"))) for pattern in patterns)
     match = re.compile("|".join(f"(?:{glob})" for glob in globs)).match
     start = below + b"/" if below else b""
@@ -217,7 +256,7 @@ def _moved(path: bytes, source: bytes, goal: bytes) -> bytes:
 
 
 def _moved_glob(glob: Glob, source: bytes, goal: bytes) -> Glob | None:
-    """None for one that does not concern `source`."""
+    """Return the glob for the new place; None if it does not concern `source`."""
     if is_within(glob.below, source):
         return Glob(glob.pattern, _moved(glob.below, source, goal))
     if not is_within(source, glob.below):

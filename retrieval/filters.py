@@ -1,21 +1,21 @@
-"""`Filters`: which pictures may be found, whatever they look like.
+"""`Filters`: which pictures a search may find, whatever they look like.
 
-Dates are those on the clock at the place where a picture was taken, as its EXIF has them; where it
-says nothing, the time of the oldest of its files, on this machine's clock.
+A picture's date is the local time at which it was taken, from its EXIF; without one, the
+modification time of its oldest file in this machine's time zone.
 """
 
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time
 from typing import Any, Literal
 
-from retrieval.decoding.formats import format_words
+from retrieval.decoding.formats import FORMATS, format_words
 from retrieval.errors import InvalidQuery
 
 MAX_CAMERA_WORDS = 100  # SQLite takes a thousand conditions at most
-COMMON_FORMATS = ("jpeg", "png", "webp", "gif", "tiff", "heif", "avif", "bmp")
 SHAPES = ("landscape", "portrait", "square")
 
 Moment = str | date | datetime
@@ -23,17 +23,17 @@ Moment = str | date | datetime
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What every match must fulfil; None for what does not matter. Raises InvalidQuery.
+    """Conditions that every match must meet; None means no condition. Raises InvalidQuery.
 
-    Dates are partial as people give them, "2023" or "2023-06", or whole, or a date or datetime;
-    `after` takes in its first moment, `before` ends ahead of it, so that after="2023",
-    before="2024" is one year.
+    A date is a str such as "2023", "2023-06" or "2023-06-01T12:30", a date, or a datetime. `after`
+    includes the first moment of its date and `before` excludes it, so after="2023", before="2024"
+    is one year.
     """
 
-    folder: str | os.PathLike[str] | None = None  # in or below it; a path, or the end of one
+    folder: str | os.PathLike[str] | None = None  # or below it; a path, or the end of one
     after: Moment | None = None
     before: Moment | None = None
-    camera: str | None = None  # words that are in the name of the camera or its maker
+    camera: str | None = None  # words that the camera's make and model contain
     near: tuple[float, float, float] | None = None  # degrees north, degrees east, kilometres
     min_size: tuple[int, int] | None = None  # pixels, width and height, as displayed
     format: str | None = None  # "jpeg", "png", "heic", ...
@@ -41,26 +41,30 @@ class Filters:
 
     def __post_init__(self) -> None:
         if self.folder is not None and not os.fspath(self.folder):
-            raise InvalidQuery("the folder is empty; give its path or its name")
+            raise InvalidQuery("the folder filter is empty; give a path or a name")
         for each in (self.after, self.before):
             if each is not None:
                 first_moment(each)
         if self.near is not None:
             _check_place(*self.near)
         if self.min_size is not None and min(self.min_size) < 0:
-            raise InvalidQuery(f"a size is two numbers of pixels, not {self.min_size}")
+            raise InvalidQuery(
+                f"{self.min_size} is not a valid size; give width and height in pixels"
+            )
         if self.format is not None:
             _check_format(self.format)
         if self.orientation is not None and self.orientation not in SHAPES:
             raise InvalidQuery(
-                f"an orientation is one of {', '.join(SHAPES)}, not {self.orientation!r}"
+                f"{self.orientation!r} is not an orientation; choose {', '.join(SHAPES)}"
             )
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
 
     def with_(self, other: "Filters") -> "Filters":
-        """Both together. Raises InvalidQuery where they say two things of one."""
+        """Return both sets of conditions together. Raises InvalidQuery where they contradict each
+        other.
+        """
         said = {field.name: getattr(other, field.name) for field in fields(other)}
         said = {name: value for name, value in said.items() if value is not None}
         for name, value in said.items():
@@ -69,7 +73,7 @@ class Filters:
         return replace(self, **said)
 
 
-NAMES = {  # of the fields, in the query language and as options
+NAMES = {  # of the fields in the query language and of the options
     "folder": "in",
     "after": "after",
     "before": "before",
@@ -83,7 +87,7 @@ FIELDS = {name: field for field, name in NAMES.items()}
 
 
 def written(name: str, value: str) -> Filters:
-    """A filter as people write it, `name` being one of FIELDS. Raises InvalidQuery."""
+    """Read a filter from text; `name` is one of FIELDS. Raises InvalidQuery."""
     read: dict[str, Any] = {"near": _written_place, "min_size": _written_size}
     field = FIELDS[name]
     if field == "orientation":
@@ -91,8 +95,25 @@ def written(name: str, value: str) -> Filters:
     return Filters(**{field: read.get(field, str)(value)})
 
 
+def all_written(values: Mapping[str, str | None], before: str = "") -> Filters:
+    """Filters as people write them, by their names in FIELDS; None for those that are not given.
+
+    Raises InvalidQuery, which begins with the name of the filter, and `before` ahead of it.
+    """
+    filters = Filters()
+    for name, value in values.items():
+        if value is not None:
+            try:
+                filters = filters.with_(written(name, value))
+            except InvalidQuery as error:
+                raise InvalidQuery(f"{before}{name}: {error}") from error
+    return filters
+
+
 def first_moment(given: Moment) -> datetime:
-    """Of a year, a month, a day or a minute; without a zone. Raises InvalidQuery."""
+    """Return the first moment of a year, month, day or minute, without a time zone. Raises
+    InvalidQuery.
+    """
     if isinstance(given, datetime):
         return given.replace(tzinfo=None)
     if isinstance(given, date):
@@ -102,31 +123,33 @@ def first_moment(given: Moment) -> datetime:
     )
     try:
         if parts is None:
-            raise ValueError("it is none of these forms")
+            raise ValueError("unknown format")
         year, month, day, hour, minute, second = (int(part or 0) for part in parts.groups())
         return datetime(year, month or 1, day or 1, hour, minute, second)
     except ValueError as error:
         raise InvalidQuery(
-            f"{given!r} is no date ({error}); write 2023, 2023-06, 2023-06-01 or 2023-06-01T12:30"
+            f"{given!r} is not a valid date ({error}); "
+            "write 2023, 2023-06, 2023-06-01 or 2023-06-01T12:30"
         ) from error
 
 
 def _check_format(name: str) -> None:
-    """Raise InvalidQuery for what no format is called, with what may have been meant."""
+    """Raise InvalidQuery for an unknown format, with a suggestion."""
     known = format_words()
     called = name.strip().lstrip(".").lower()
     if called not in known:
         import difflib  # which a good query does without
 
-        near = difflib.get_close_matches(called, known, 1) or COMMON_FORMATS
-        hint = f"did you mean {', '.join(near)}?"
-        raise InvalidQuery(f"{name!r} is not a known format; {hint}")
+        near = difflib.get_close_matches(called, known, 1)
+        hint = f"did you mean {near[0]}? Known formats" if near else "known formats"
+        names = ", ".join(each.name.lower() for each in FORMATS)
+        raise InvalidQuery(f"{name!r} is not a known format; {hint}: {names}")
 
 
 def _check_place(north: float, east: float, km: float) -> None:
     if not (-90 <= north <= 90 and -180 <= east <= 180 and 0 <= km < math.inf):
         raise InvalidQuery(
-            f"{north:g},{east:g},{km:g} is no place; give degrees north (-90 to 90), "
+            f"{north:g},{east:g},{km:g} is not a valid place; give degrees north (-90 to 90), "
             "degrees east (-180 to 180) and kilometres"
         )
 
@@ -135,12 +158,16 @@ def _written_place(text: str) -> tuple[float, float, float]:
     try:
         north, east, km = map(float, text.split(","))
     except ValueError as error:
-        raise InvalidQuery(f"{text!r} is no place; write LAT,LON,KM as in 48.14,11.58,5") from error
+        raise InvalidQuery(
+            f"{text!r} is not a valid place; write LAT,LON,KM, for example 48.14,11.58,5"
+        ) from error
     return north, east, km
 
 
 def _written_size(text: str) -> tuple[int, int]:
     parts = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", text.strip())
     if parts is None:
-        raise InvalidQuery(f"{text!r} is no size; write WIDTHxHEIGHT as in 1920x1080")
+        raise InvalidQuery(
+            f"{text!r} is not a valid size; write WIDTHxHEIGHT, for example 1920x1080"
+        )
     return int(parts[1]), int(parts[2])

@@ -1,4 +1,4 @@
-"""What an index run that was interrupted raises; apart, as `--help` waits for no records."""
+"""The exception of an interrupted index run; in its own module so that `--help` imports little."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,12 @@ if TYPE_CHECKING:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during an index run, after what was encoded has been kept. Not a RetrieveError: an
-    `except RetrieveError` around one folder of many must not go on with the next.
+    """Ctrl-C during an index run; everything encoded so far is kept.
+
+    Not a RetrieveError: an `except RetrieveError` around one folder of many must not continue with
+    the next.
     """
 
     def __init__(self, summary: "Summary") -> None:
-        super().__init__("interrupted; what was done is kept")
+        super().__init__("interrupted; finished work is kept")
         self.summary = summary

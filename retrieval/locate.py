@@ -1,4 +1,4 @@
-"""Which library is meant: the one that was named, the nearest one upwards, or the user's own."""
+"""Which library to use: the one named, the nearest one at or above this folder, or the user's."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 from retrieval.paths import with_home
 
 VARIABLE = "RETRIEVE_LIBRARY"
-BESIDE = ".retrieve"  # the library of the folder of pictures that it lies in
-INDEX_FILE = "vectors-{}.faiss"  # of a model, by its digest's first letters
+BESIDE = ".retrieve"  # the library of the folder of pictures that contains it
+INDEX_FILE = "vectors-{}.faiss"  # with the first letters of its model's digest
 
 
 def library_folder(named: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the library: `named`, else $RETRIEVE_LIBRARY, else the nearest `.retrieve/` at
-    or above the current folder, else `retrieve` in the platform's data folder. It need not exist.
+    """Return the library's folder: `named`, else $RETRIEVE_LIBRARY, else the nearest `.retrieve/`
+    at or above the current folder, else `retrieve` in the platform's data folder. It need not
+    exist.
     """
     if named := named or os.environ.get(VARIABLE):
         return _within(with_home(named))
@@ -20,12 +21,12 @@ def library_folder(named: str | os.PathLike[str] | None = None) -> Path:
 
 
 def beside(pictures: Path) -> Path:
-    """The library that moves with this folder of pictures."""
+    """Return the place of the library that moves with this folder of pictures."""
     return pictures / BESIDE
 
 
 def _within(named: Path) -> Path:
-    """`named`, or the library beside the pictures in it where it is a folder of pictures."""
+    """Return `named`, or the library inside it if it is a folder of pictures."""
     holds_one = not (named / FILE_NAME).exists() and beside(named).is_dir()
     return Path(os.path.abspath(beside(named) if holds_one else named))
 
@@ -39,7 +40,7 @@ def _nearest() -> Path | None:
 
 
 def _own() -> Path:
-    import platformdirs  # 20 ms, for who named no library
+    import platformdirs  # 20 ms, needed only if no library was named
 
     return Path(platformdirs.user_data_dir("retrieve", appauthor=False))
 

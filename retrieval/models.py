@@ -1,4 +1,4 @@
-"""Which model encodes a library: the one it has, the one asked for, or the best that is at hand."""
+"""Which model encodes a library: its current one, the one asked for, or the best available."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "RETRIEVE_MODEL"
 DEFAULT = "ViT-B/32"
-BUNDLED = "tiny"  # in the package, so that there is always one
+BUNDLED = "tiny"  # part of the package, so always available
 
 Name = str | os.PathLike[str]
 State = Literal["bundled", "cached", "needs download", "missing"]
@@ -30,13 +30,15 @@ class KnownModel:
 
     name: str
     state: State
-    dim: int | None  # of its embeddings; None where the weights are missing
-    is_default: bool  # a new library gets it, if it can be fetched
-    is_current: bool  # the library has it
+    dim: int | None  # of its embeddings; None if the weights are missing
+    is_default: bool  # used for new libraries, if it can be downloaded
+    is_current: bool  # the library's current model
 
 
 def find(name: Name) -> "ModelFolder":
-    """The weights of this name, or at this path; fetched if need be. Raises ModelUnavailable."""
+    """Return the weights with this name or at this path, downloading them if necessary. Raises
+    ModelUnavailable.
+    """
     try:
         return _resolve(name)
     except ClipModelError as error:
@@ -44,7 +46,9 @@ def find(name: Name) -> "ModelFolder":
 
 
 def default() -> "ModelFolder":
-    """For a new library: $RETRIEVE_MODEL, else ViT-B/32, else (with a warning) the bundled one."""
+    """Return the model for a new library: $RETRIEVE_MODEL, else ViT-B/32, else (with a warning)
+    the bundled one.
+    """
     if asked := os.environ.get(VARIABLE):
         return find(asked)
     try:
@@ -53,14 +57,14 @@ def default() -> "ModelFolder":
         import logging
 
         logging.getLogger("retrieval").warning(
-            f"using the small model {BUNDLED!r}, not {DEFAULT}: {error}. "
-            f"To change to it later: retrieve index --model {DEFAULT}"
+            f"using the small bundled model {BUNDLED!r} instead of {DEFAULT}: {error}. "
+            f"To switch later: retrieve index --model {DEFAULT}"
         )
     return find(BUNDLED)
 
 
 def of_library(record: ModelRecord) -> "ModelFolder":
-    """The weights that encoded a library. Raises ModelUnavailable, ModelMismatch."""
+    """Return the weights that encoded a library. Raises ModelUnavailable, ModelMismatch."""
     remedy = "or encode the library with another model: retrieve index --model NAME"
     try:
         model = _resolve(record.name)
@@ -70,14 +74,21 @@ def of_library(record: ModelRecord) -> "ModelFolder":
         ) from error
     if model.digest != record.digest:
         raise ModelMismatch(
-            f"{record.name!r} has other weights here ({model.digest[:12]}) than those that encoded "
-            f"the library ({record.digest[:12]}); restore them, {remedy}"
+            f"{record.name!r} has different weights here ({model.digest[:12]}) from those that "
+            f"encoded the library ({record.digest[:12]}); restore them, {remedy}"
         )
     return model
 
 
+def to_index(asked: Name | None, record: ModelRecord | None) -> "ModelFolder":
+    """The model asked for, else the library's (by its record), else the default."""
+    if asked:
+        return find(asked)
+    return of_library(record) if record else default()
+
+
 def is_same(record: ModelRecord, name: Name) -> bool:
-    """Whether `name` means the weights of the record; fetches nothing."""
+    """Return whether `name` means the weights of the record. Downloads nothing."""
     try:
         return name == record.name or _resolve(name, download=False).digest == record.digest
     except ClipModelError:
@@ -85,7 +96,7 @@ def is_same(record: ModelRecord, name: Name) -> bool:
 
 
 def known(current: ModelRecord | None) -> list[KnownModel]:
-    """All that have a name, and the default and the current one where they are files instead."""
+    """List every model that has a name, and the default and current ones if they are files."""
     chosen = os.environ.get(VARIABLE) or DEFAULT
     used = current.name if current else None
     names = [*pretrained.bundled_models(), *pretrained.available_models(), chosen, used]
@@ -99,11 +110,11 @@ def known(current: ModelRecord | None) -> list[KnownModel]:
 def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
     try:
         model = pretrained.resolve(os.fspath(name), download=download)
-    except errors.TooManyOpenFiles as error:  # which says nothing about the model
+    except errors.TooManyOpenFiles as error:  # not a fault of the model
         raise TooManyOpenFiles(str(error)) from error
     if _is_named(name):
         return model
-    # A path: a library that holds the model finds it again by that, from wherever it is asked.
+    # An absolute path, so that the library finds its model again from any folder.
     return replace(model, name=os.path.abspath(with_home(name)))
 
 
@@ -130,16 +141,16 @@ def _dim(name: str) -> int | None:
         return None
 
 
-# Operations that two or three cores do in NumPy until torch has its tower:
+# Operations that two or three cores can do in NumPy while torch loads its tower:
 MEANWHILE = 200e9
-IF_TORCH_IS_THERE = 40e9
-MOST = 64  # pictures, however small the model: as many as are looked at before any is encoded
+IF_TORCH_IS_LOADED = 40e9
+MAX_IN_NUMPY = 64  # pictures, however small the model: as many as are read before any is encoded
 
 
 def most_in_numpy(folder: "ModelFolder") -> int:
-    """How many pictures are sooner encoded in NumPy; at least 1."""
-    meanwhile = IF_TORCH_IS_THERE if "torch" in sys.modules else MEANWHILE
-    return min(max(1, int(meanwhile / folder.config.vision.operations)), MOST)
+    """Return how many pictures NumPy encodes before torch would have done so; at least 1."""
+    meanwhile = IF_TORCH_IS_LOADED if "torch" in sys.modules else MEANWHILE
+    return min(max(1, int(meanwhile / folder.config.vision.operations)), MAX_IN_NUMPY)
 
 
 def in_numpy(folder: "ModelFolder") -> "NumpyImageEncoder":

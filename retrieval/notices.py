@@ -1,17 +1,17 @@
-"""What stands in the way of runs that follow each other: said once, and again when it changed."""
+"""Problems of successive index runs: each is reported once, and again when it has changed."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 
 class Notices:
-    """The problems that were said, each until a run that looks there again no longer has it."""
+    """The problems reported so far; one is dropped when a run over the same place is free of it."""
 
     def __init__(self) -> None:
         self._said: dict[str, tuple[Path, ...]] = {}  # problem: where the run looked; (): all over
 
     def fresh(self, problems: Sequence[str], paths: Sequence[Path]) -> tuple[str, ...]:
-        """Return those of a run over `paths` (none: all that the library knows) to say now."""
+        """Return the problems of a run over `paths` (none: the whole library) to report now."""
         self._said = {
             problem: where
             for problem, where in self._said.items()
@@ -23,7 +23,7 @@ class Notices:
 
 
 def _covers(paths: Sequence[Path], where: Sequence[Path]) -> bool:
-    """Whether a run over these paths sees all that another one saw."""
+    """Return whether a run over `paths` sees everything that a run over `where` saw."""
     if not paths:
         return True
     return bool(where) and all(any(map(place.is_relative_to, paths)) for place in where)

@@ -1,7 +1,7 @@
-"""Paths as a catalog writes them: bytes below a root, "/" between; names need not be text.
+"""Paths as a catalog stores them: bytes relative to a root, separated by "/", not always text.
 
 A name with accents has two forms in Unicode, composed (NFC) and decomposed (NFD, as Macs write it).
-To a user they are one name; to most file systems they are two, and there may be files of both.
+To a user they are one name; to most file systems they are two, and both may exist.
 """
 
 import os
@@ -16,8 +16,8 @@ NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
 def given(path: StrPath) -> Path:
-    """A path as the user named it. Raises PathNotFound for an empty one, which `Path` would take
-    for the current folder.
+    """Return the path that a user gave, with ~ expanded. Raises PathNotFound for an empty one,
+    which `Path` would take for the current folder.
     """
     if not os.fspath(path):
         raise PathNotFound("the path is empty; name a folder or a file")
@@ -25,32 +25,19 @@ def given(path: StrPath) -> Path:
 
 
 def with_home(path: StrPath) -> Path:
-    """With `~` and `~name` as home folders; the name of nobody stays as it is. Raises PathNotFound
-    for what no file can be called.
+    """Expand `~` and `~name` to home folders; an unknown name stays as it is. Raises PathNotFound
+    for text that cannot be a file name: with a NUL byte, or not encodable.
     """
-    if not is_nameable(path):
-        raise PathNotFound(f"no such file or folder: {os.fspath(path)!r}")
-    return Path(os.path.expanduser(path))
-
-
-def is_nameable(path: StrPath) -> bool:
-    """Whether the system takes it for a path: no NUL, and only text or bytes."""
     try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-
-
-def at_home(path: StrPath) -> str:
-    """A path with its ~ or ~user expanded; as it is where no user can have that name."""
-    try:
-        return os.path.expanduser(os.fspath(path))
-    except ValueError:  # a NUL byte, or what no encoding can write
-        return os.fspath(path)
+        if b"\0" in os.fsencode(path):
+            raise ValueError("a NUL byte")
+        return Path(os.path.expanduser(path))
+    except ValueError as error:
+        raise PathNotFound(f"no such file or folder: {os.fspath(path)!r}") from error
 
 
 def composed(name: str) -> str:
-    """The same for both forms of a name."""
+    """Return the composed form of a name."""
     if name.isascii():
         return name
     import unicodedata
@@ -59,12 +46,12 @@ def composed(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """The same for both forms of a name, in upper and lower case."""
+    """Return a form of a name without upper case, the same for both Unicode forms."""
     return composed(name.lower())
 
 
 def as_on_disk(path: Path) -> Path:
-    """With each name in the form in which its folder lists it; as it is where it is not listed."""
+    """Spell each name of a path as its folder lists it; names that are not listed stay."""
     if os.fspath(path).isascii():
         return path
     found = Path(path.anchor)
@@ -83,14 +70,15 @@ def _listed(folder: Path, name: str) -> str:
 
 
 def place(root: Path, path: bytes) -> Path:
-    """The absolute path of a file."""
+    """Return the absolute path of a stored path."""
     return root / os.fsdecode(path)
 
 
 def spellings(path: Path) -> list[Path]:
-    """What a user's path may be known as: as written, or with the links in it followed.
+    """Return the forms under which a user's path may be stored: as written, and with links
+    followed.
 
-    Roots are stored with their links followed, but below a root a link is a name like another.
+    Roots are stored with their links followed, but below a root a link is a name like any other.
     """
     written = Path(os.path.abspath(path))
     if "\0" in os.fspath(written):  # no file has such a name, and no call takes it
@@ -100,7 +88,9 @@ def spellings(path: Path) -> list[Path]:
 
 
 def relative(root: Path, path: Path) -> bytes | None:
-    """`path` as the catalog writes it below `root` (b"" for the root itself); None outside."""
+    """Return `path` relative to `root` as the catalog stores it, b"" for the root itself; None
+    outside.
+    """
     parts, above = path.parts, root.parts
     if parts[: len(above)] != above and not _is_equal(parts[: len(above)], above):
         return None
@@ -112,45 +102,57 @@ def _is_equal(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
 
 
 def is_file(word: str) -> bool:
-    """Whether what may be words, or anything, is the path of a regular file."""
+    """Return whether a word, which may be anything, is the path of a regular file."""
     try:
         return os.path.isfile(as_on_disk(Path(word)) if not word.isascii() else word)
     except ValueError:  # a NUL byte
         return False
 
 
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Return device and inode, which identify a file under any name."""
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `file` in the end: whole, or not at all."""
+def part_beside(file: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a new empty file beside `file`, to be renamed to it; otherwise it is removed."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    create(part)
+    create(part, mode)
     try:
         yield part
-        os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
 
 
-def create(file: Path) -> None:
-    """Make an empty file in place of whatever lies there, which may be a link.
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Yield a path to write to, which replaces `file` at the end: completely, or not at all."""
+    with part_beside(file) as part:
+        yield part
+        os.replace(part, file)
 
-    A library can come from anywhere, with links under the names that we write: what they lead to is
-    not ours to write to. Raises OSError.
+
+def create(file: Path, mode: int = 0o666) -> None:
+    """Create an empty file, replacing whatever has its name, which may be a link. Raises OSError.
+
+    A library can come from anywhere and contain links with the names of our files; their targets
+    are not ours to write to.
     """
     file.unlink(missing_ok=True)
-    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_LINKS, 0o666))
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_LINKS, mode))
 
 
 def drop_link(file: Path) -> None:
-    """Take away a link under the name of a file that we are going to open and write to, and that
-    may be lost. Raises OSError.
+    """Remove a link that has the name of one of our files, before the file is opened for writing.
+    For files that may be lost. Raises OSError.
     """
     if os.path.islink(file):
         file.unlink()
 
 
 def size_of(path: Path) -> int:
-    """Bytes; 0 for a file that is not there, or no longer: SQLite's come and go."""
+    """Return a file's size in bytes; 0 if it does not exist, as SQLite's files come and go."""
     try:
         return path.stat().st_size
     except OSError:
@@ -158,5 +160,5 @@ def size_of(path: Path) -> int:
 
 
 def database_files(path: Path) -> tuple[Path, ...]:
-    """All that SQLite opens for a database, and creates where it is not there."""
+    """Return all files that SQLite opens, or creates, for a database."""
     return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal"))

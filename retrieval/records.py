@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.exclusions import Exclusions
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder of pictures that the user asked to index, or one of which only files were named."""
+    """A folder of pictures to index, or one of which only single files were named."""
 
     id: int
     path: Path  # absolute, links followed
@@ -24,9 +25,9 @@ class Root:
 
 
 class Found(NamedTuple):
-    """A place that the scan came across. `path` is relative to the root, bytes, '/'-separated.
+    """A file found by the scan. `path` is relative to the root, in bytes, '/'-separated.
 
-    A tuple, since a rescan makes one for each of perhaps a million files.
+    A tuple, since a rescan creates one for each of perhaps a million files.
     """
 
     path: bytes
@@ -36,22 +37,23 @@ class Found(NamedTuple):
     inode: int
 
 
-MOST = (1 << 63) - 1  # the largest integer of a catalog
-LEAST = -MOST
-NEVER = LEAST - 1  # in place of a file's time: no file has it, so it counts as changed
+MAX_INTEGER = (1 << 63) - 1  # the largest integer of a catalog
+MIN_INTEGER = -MAX_INTEGER
+NO_MTIME = MIN_INTEGER - 1  # in place of a file's time: no file has it, so it counts as changed
 
 
 def found_at(path: bytes, status: os.stat_result) -> Found:
-    """A file as the system describes it, every number such as a catalog can hold.
+    """Describe a file by the system's status, with numbers that fit into the catalog.
 
     File systems have times far beyond the year 2262, where 64 bits of nanoseconds end, and inode
     numbers of 64 bits without a sign, or of 128.
     """
     mtime_ns, ctime_ns, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    if not (LEAST <= mtime_ns <= MOST and LEAST <= ctime_ns <= MOST and inode <= MOST):
-        mtime_ns = min(max(mtime_ns, LEAST), MOST)
-        ctime_ns = min(max(ctime_ns, LEAST), MOST)
-        inode = (inode - NEVER) % (1 << 64) + NEVER  # the same 64 bits, with a sign
+    times = mtime_ns, ctime_ns
+    if not (min(times) >= MIN_INTEGER and max(*times, inode) <= MAX_INTEGER):
+        mtime_ns = min(max(mtime_ns, MIN_INTEGER), MAX_INTEGER)
+        ctime_ns = min(max(ctime_ns, MIN_INTEGER), MAX_INTEGER)
+        inode = (inode - NO_MTIME) % (1 << 64) + NO_MTIME  # the same 64 bits, with a sign
     return Found(path, status.st_size, mtime_ns, ctime_ns, inode)
 
 
@@ -67,7 +69,7 @@ class KnownFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """How and where a picture was taken, as its EXIF says; None for what it does not say."""
+    """How and where a picture was taken according to its EXIF; None for missing facts."""
 
     camera: str | None = None  # maker and model
     lens: str | None = None
@@ -81,7 +83,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture as the encoder wants it, with what its file says about it."""
+    """A picture prepared for the encoder, with the facts in its file."""
 
     pixels: NDArray[np.uint8]  # (S, S, 3) RGB, resized and cropped for the model
     width: int  # pixels, as displayed (orientation applied)
@@ -107,14 +109,14 @@ class Image:
 
     @property
     def date(self) -> datetime:
-        """When it was taken, on the clock at its place; else the file's time. For sorting."""
+        """The local time at which it was taken, else the file's time; for sorting."""
         date = self.taken_at or self.modified_at or datetime.min
         return date.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A content that the catalog does not have yet."""
+    """A content that is not in the catalog yet."""
 
     digest: bytes
     width: int
@@ -126,26 +128,39 @@ class NewImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a file holds no picture: a code to decide by, and a sentence to read."""
+
+    code: FailureCode
+    reason: str
+    limit: int | None = None  # the pixels that were allowed, where it has more
+
+    @classmethod
+    def of(cls, error: UnreadablePicture) -> "Failure":
+        return cls(error.code, str(error), error.limit)
+
+
+@dataclass(frozen=True, slots=True)
 class FileState:
-    """What a file holds now: the image with this digest, or nothing for the reason given."""
+    """What a file holds now: the image with this digest, or none because of a failure."""
 
     root_id: int
     path: bytes
     size: int
     mtime_ns: int
     digest: bytes | None
-    failure: str | None
+    failure: Failure | None
     ctime_ns: int | None = None  # None: not known
     inode: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """What a model made of some images."""
+    """A model's vectors of some images."""
 
     model_id: int
     of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
-    standings: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,)
+    hubness: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,7 @@ class Failed:
 
     path: Path
     reason: str
+    code: FailureCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +181,7 @@ class ModelRecord:
     digest: str
     dim: int
     precision: str  # the coarsest that some of its vectors were encoded in: "fp32", "bf16", ...
-    bank: str | None = None  # the sentences that all its vectors were measured with (hubness.py)
+    bank: str | None = None  # the query bank that all its vectors were measured with
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +205,7 @@ class Progress:
 
 
 class Underway(NamedTuple):
-    """An index run that goes on, in this process or another."""
+    """An index run in progress, in this process or another."""
 
     done: int  # as in Progress
     total: int
@@ -217,7 +233,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One answer of a search."""
+    """One result of a search."""
 
     path: Path  # a copy that is there, or the first that is known where none is
     score: float  # cosine similarity

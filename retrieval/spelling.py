@@ -1,5 +1,5 @@
-"""How names are spelled. A file system that is blind to case, or to Unicode's forms, finds a file
-by spellings that no folder lists; such an alias is no file of its own.
+"""Aliases of file names. A file system that ignores case, or the difference between Unicode's
+normal forms, finds a file by spellings that no folder lists; such an alias is not another file.
 """
 
 import os
@@ -7,15 +7,17 @@ import unicodedata
 from pathlib import Path
 
 
-def folded(path: bytes) -> str:
+def alias_key(path: bytes) -> str:
     """The same for every spelling that a case-blind file system may take for this one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())
 
 
 def respelled(path: Path, like: Path) -> Path:
-    """`path`, spelled as `like` where it lies at or below it and only that name is listed."""
+    """Return `path` with its beginning spelled as `like`, if both name one folder and only the
+    spelling of `like` is listed; otherwise `path` itself.
+    """
     head, rest = Path(*path.parts[: len(like.parts)]), path.parts[len(like.parts) :]
-    if head == like or folded(os.fsencode(head)) != folded(os.fsencode(like)):
+    if head == like or alias_key(os.fsencode(head)) != alias_key(os.fsencode(like)):
         return path
     if not os.path.exists(head) or not is_alias(head, Listings()):
         return path
@@ -23,25 +25,25 @@ def respelled(path: Path, like: Path) -> Path:
 
 
 def is_alias(path: Path, listings: "Listings") -> bool:
-    """Whether folders list an absolute path under another spelling alone."""
+    """Return whether an absolute path is listed only under another spelling."""
     anchor = os.fsencode(path.anchor)
     return listings.is_alias(anchor, os.fsencode(path)[len(anchor) :])
 
 
 class Listings:
-    """What folders list, each read once."""
+    """The names that folders list; each folder is read once."""
 
     def __init__(self) -> None:
         self._listed: dict[bytes, frozenset[bytes]] = {}
-        self._folded: dict[bytes, frozenset[str]] = {}
+        self._keys: dict[bytes, frozenset[str]] = {}
 
     def is_alias(self, root: bytes, path: bytes) -> bool:
-        """Whether a part of `path`, which is relative to `root`, is listed in its folder under
-        another spelling alone. A folder that cannot be listed tells nothing.
+        """Return whether a part of `path`, relative to `root`, is listed only under another
+        spelling. Folders that cannot be listed are taken to list it.
         """
         folder = root
         for name in path.split(b"/"):
-            if name not in self._names(folder) and folded(name) in self._folded_names(folder):
+            if name not in self._names(folder) and alias_key(name) in self._alias_keys(folder):
                 return True
             folder = os.path.join(folder, name)
         return False
@@ -54,7 +56,7 @@ class Listings:
                 self._listed[folder] = frozenset()
         return self._listed[folder]
 
-    def _folded_names(self, folder: bytes) -> frozenset[str]:
-        if folder not in self._folded:
-            self._folded[folder] = frozenset(map(folded, self._names(folder)))
-        return self._folded[folder]
+    def _alias_keys(self, folder: bytes) -> frozenset[str]:
+        if folder not in self._keys:
+            self._keys[folder] = frozenset(map(alias_key, self._names(folder)))
+        return self._keys[folder]

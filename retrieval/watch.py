@@ -1,7 +1,7 @@
-"""What changes on disk comes into the library by itself: `retrieve watch`.
+"""`retrieve watch`: changes on disk reach the library by themselves.
 
-Some threads, each for some folders, pass on what the system tells of them; this one gathers that,
-finds out which of it matters, and runs the indexer over exactly those files and folders.
+A few threads, each responsible for some folders, report what the system tells them. The main thread
+collects the reports, decides which ones matter, and indexes exactly those files and folders.
 """
 
 import os
@@ -26,16 +26,16 @@ from retrieval.indexing.targets import Target, resolve
 from retrieval.interrupted import Interrupted
 from retrieval.library import Library
 from retrieval.notices import Notices
-from retrieval.paths import given, relative
+from retrieval.paths import given, identity, relative
 from retrieval.records import Progress, Summary
 
-QUIET_MS = 200  # that pass without a change before what changed is told
-WAIT_MS = 2_000  # at most, while changes go on
-CHECK_MS = 1_000  # between two looks whether a folder is still there
-AGAIN_SECONDS = 1.0  # between two looks for one that is not, or two tries for a busy library
+QUIET_MS = 200  # without a change before changes are reported
+WAIT_MS = 2_000  # at most, while changes keep coming
+CHECK_MS = 1_000  # between two checks that a folder still exists
+AGAIN_SECONDS = 1.0  # between two checks for a missing folder, or two attempts at a busy library
 UNWATCHED_SECONDS = 300.0  # between two runs over a folder that the system cannot watch
-WATCHERS = 16  # at most: the system has three files for each, and 128 of them for a user
-MANY = 100  # files, of which rather the folders are looked through
+MAX_WATCHERS = 16  # the system opens three files for each, and allows a user 128 of them
+MAX_FILES = 100  # changed at once; beyond that, their folders are scanned instead
 
 Say = Callable[[str], None]
 Bar = Callable[[], AbstractContextManager[Callable[[Progress], None] | None]]
@@ -50,16 +50,19 @@ def watch(
     ran: Callable[[Summary], None],
     say: Say,
 ) -> None:
-    """Bring the library up to date with `paths` (none: all that it knows), and keep it so until it
-    is interrupted. bar: gives what is told of the progress of one run. ran: told what each run did,
-    without the problems that it has been told of. say: told of what stands in the way.
+    """Bring the library up to date with `paths` (none: everything it knows) and keep it that way
+    until interrupted.
 
-    Raises Interrupted when that happens in a run; and as `Library.index` does, but for a library
-    that is busy: it is waited for.
+    bar: returns a context manager that yields the progress callback of one run. ran: called with
+    the summary of each run, without problems that were reported before. say: called with messages
+    for the user.
+
+    Raises Interrupted if Ctrl-C arrives during a run, and whatever `Library.index` raises, except
+    LibraryBusy: it waits for a busy library.
     """
     paths = [given(path) for path in paths]
     indexer = Patient(library, bar, say)
-    ran(indexer.index(paths, exclude))  # which the library remembers
+    ran(indexer.index(paths, exclude))  # the library remembers the exclusions
     targets = resolve(library.catalog, paths)
     with watching(targets, say) as changes:
         while True:
@@ -68,12 +71,12 @@ def watch(
                 try:
                     ran(indexer.index(due))
                     break
-                except PathNotFound:  # gone meanwhile, as it will turn out
+                except PathNotFound:  # deleted in the meantime; the next look will notice
                     continue
 
 
 class Patient:
-    """Runs that wait for other writers, and say once what was left as it was."""
+    """Index runs that wait for other writers and report each remaining problem once."""
 
     def __init__(self, library: Library, bar: Bar, say: Say) -> None:
         self._library = library
@@ -103,34 +106,36 @@ class Patient:
 def what_matters(
     catalog: Catalog, targets: Sequence[Target], changed: Iterable[Path]
 ) -> list[Path]:
-    """The files and folders that have to be looked at, of those that changed."""
+    """Return those of the changed files and folders that need indexing."""
     targets = [target for target in targets if target.root.path.is_dir()]
-    if not targets:  # the library may be away with them
+    if not targets:  # the library may have gone with them
         return []
     excluded = {root.id: root.exclusions.excluded() for root in catalog.roots()}
     due = {
         place: target.root.path
         for path in changed
         for target in targets
-        if target.root.id in excluded  # else it was forgotten meanwhile
+        if target.root.id in excluded  # otherwise it was forgotten in the meantime
         if (place := _place(catalog, target, path, excluded[target.root.id])) is not None
     }
-    if len(due) > MANY:
+    if len(due) > MAX_FILES:
         return sorted({_folder(place, root) for place, root in due.items()})
     return sorted(due)
 
 
 def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> Path | None:
-    """Where to look because of a change: there, or in the folder out of which it went."""
+    """Return where to look after a change: at the path itself, or in the folder it disappeared
+    from; None if the change does not matter.
+    """
     root = target.root
     inside = relative(root.path, path)
     if inside is None or not path.is_relative_to(target.path) or not root.path.is_dir():
         return None
     if path.is_relative_to(catalog.folder) or (inside and not lists(inside, excluded)):
         return None
-    is_known = catalog.has_files(root.id, inside)
+    is_known = catalog.files.has_any(root.id, inside)
     if not path.exists():
-        is_file = catalog.image_at(path) is not None
+        is_file = catalog.places.image_at(path) is not None
         return (path if is_file else _folder(path, root.path)) if is_known else None
     if not root.entire:
         return path if is_known else None
@@ -138,24 +143,24 @@ def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> 
 
 
 def _folder(place: Path, root: Path) -> Path:
-    """The first folder at or above a place that is there, but none above the root."""
+    """Return the nearest existing folder at or above a place, but none above the root."""
     inside = [each for each in (place, *place.parents) if each.is_relative_to(root)]
     return next((each for each in inside if each.is_dir()), root)
 
 
-# -- what the system tells -----------------------------------------------------------------------
+# -- what the system reports ---------------------------------------------------------------------
 
 Changes = queue.SimpleQueue[set[Path]]
 
 
 @contextmanager
 def watching(targets: Sequence[Target], say: Say) -> Iterator[Changes]:
-    """What changes at or below the targets, a set at a time."""
+    """Yield a queue of changes at or below the targets, one set of paths at a time."""
     watchers = Watchers(say)
     for is_deep in (True, False):
         folders = {_folder_of(target) for target in targets if target.root.entire == is_deep}
-        for share in _shares(sorted(folders)):
-            watchers.start(share, is_deep)
+        for group in _groups(sorted(folders)):
+            watchers.start(group, is_deep)
     try:
         yield watchers.changes
     finally:
@@ -166,17 +171,21 @@ def _folder_of(target: Target) -> Path:
     return target.path if target.path.is_dir() else target.path.parent
 
 
-def _shares(folders: list[Path]) -> Iterator[list[Path]]:
-    """In as many parts as may be watched apart from each other."""
-    size = -(-len(folders) // WATCHERS) or 1
+def _groups(folders: list[Path]) -> Iterator[list[Path]]:
+    """Split the folders into at most MAX_WATCHERS groups."""
+    size = -(-len(folders) // MAX_WATCHERS) or 1
     return (folders[start : start + size] for start in range(0, len(folders), size))
 
 
 def _gathered(changes: Changes, wait: Callable[[], None]) -> set[Path]:
-    """All that is known to have changed; waits for the first, and calls `wait` now and then."""
+    """Wait for the first change and return everything known to have changed by then.
+
+    Calls `wait` now and then while nothing changes.
+    """
     while True:
         try:
-            changed = changes.get(timeout=AGAIN_SECONDS)  # without one, Windows hears no Ctrl-C
+            # Without a timeout, Windows would not notice Ctrl-C.
+            changed = changes.get(timeout=AGAIN_SECONDS)
             break
         except queue.Empty:
             wait()
@@ -186,7 +195,7 @@ def _gathered(changes: Changes, wait: Callable[[], None]) -> set[Path]:
 
 
 class Watchers:
-    """Threads that pass on what the system tells, each of some folders."""
+    """Threads that report what the system tells them, each about some folders."""
 
     def __init__(self, say: Say) -> None:
         self.changes = Changes()
@@ -201,24 +210,26 @@ class Watchers:
 
     def stop(self) -> None:
         self._stopped.set()
-        for thread in self._threads:  # one that is split up has added others
+        for thread in self._threads:  # grows while a group of folders is being split
             thread.join()
 
     def _watch(self, folders: list[Path], is_deep: bool) -> None:
-        """As long as they are wanted. One that cannot be watched is kept apart from the others."""
+        """Report changes until stopped. A folder that cannot be watched is separated from the
+        others, which still can.
+        """
         gone, said = set[Path](), ""
         while not self._stopped.is_set():
-            seen = _identities(folders)  # first of all: what changes from here on is noticed
+            seen = _identities(folders)  # first, so that every later change is noticed
             there = [folder for folder in folders if folder.is_dir()]
             for folder in sorted(set(folders) - set(there) - gone):
                 self._say(
-                    f"{folder} is gone; what is known there is kept (`retrieve forget` drops it)"
+                    f"{folder} is gone; its pictures stay in the library until `retrieve forget`"
                 )
             gone = set(folders) - set(there)
             try:
                 self._pass_on(there, is_deep, partial(_are, folders, seen))
                 said = ""
-            except (OSError, RuntimeError) as error:  # RuntimeError: other complaints of the system
+            except (OSError, RuntimeError) as error:  # RuntimeError: the system's other errors
                 if not all(folder.is_dir() for folder in there):
                     continue
                 if len(folders) > 1 and not is_spent(error):
@@ -228,8 +239,9 @@ class Watchers:
                 said = self._do_without(there, error, said)
 
     def _pass_on(self, there: list[Path], is_deep: bool, are_same: Callable[[], bool]) -> None:
-        """Until one of the folders is gone or comes back, or another one has its name. What came to
-        pass before the system began to tell of changes is found by looking through them once.
+        """Report changes until a folder disappears, returns or is replaced by another.
+
+        Changes from before the system began to report are found by one scan of all folders.
         """
         is_first = True
         if not there:
@@ -255,18 +267,20 @@ class Watchers:
                 return
 
     def _do_without(self, there: list[Path], error: Exception, said: str) -> str:
-        """Look through them once, after a while. Return why, which is said unless it was before."""
+        """Wait, then have the folders scanned once. Return the reason, after reporting it unless
+        it is the one in `said`.
+        """
         several = f" and {len(there) - 1:,} others" if len(there) > 1 else ""
         why = f"{there[0]}{several} cannot be watched ({_limit() if is_spent(error) else error})"
         if why != said:
-            self._say(f"{why}; looking through now and then instead")
+            self._say(f"{why}; scanning every {UNWATCHED_SECONDS / 60:.0f} minutes instead")
         self._stopped.wait(UNWATCHED_SECONDS)
         self.changes.put(set(there))
         return why
 
 
 def _limit() -> str:
-    """Which one was reached: the system answers the same for both."""
+    """Name the limit that was reached: the system reports both with the same error."""
     try:
         with open(os.devnull, "rb"), open(os.devnull, "rb"), open(os.devnull, "rb"):
             return "too many watchers; raise the sysctl fs.inotify.max_user_instances"
@@ -275,7 +289,9 @@ def _limit() -> str:
 
 
 def _tells(kind: Change, path: str) -> bool:
-    """A folder is told of when something in it is, too; a new one has to be looked through."""
+    """Return whether a report matters: a folder's modification only repeats that of a file in it,
+    but a new folder needs a scan.
+    """
     return kind != Change.modified or not os.path.isdir(path)
 
 
@@ -289,7 +305,6 @@ def _identities(folders: Iterable[Path]) -> list[tuple[int, int] | None]:
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(folder)
+        return identity(os.stat(folder))
     except OSError:
         return None
-    return status.st_dev, status.st_ino

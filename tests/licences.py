@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LOCK, NOTICE = ROOT / "requirements.lock", ROOT / "NOTICE"
-BEGIN = "Licences of the packages that are installed with it (`make licences`):\n\n"
+BEGIN = "Licences of the packages installed with it (`make licences`):\n\n"
 ROW = re.compile(r"    (\S+) +(.+)")
 MAX_LENGTH = 60  # characters: some write their whole licence where its name belongs
 

@@ -36,4 +36,5 @@ def beside_of(file: Path) -> dict[str, Path]:
         "processor": file.with_name("processor_config.json"),
         "tokenizer": file.with_name("tokenizer.json"),
         "vocabulary": file.with_name("vocab.json"),
+        "pieces": file.with_name("vocab.txt"),
     }

@@ -10,8 +10,17 @@ from torch import Tensor
 
 from clipmodel.checkpoints.configs import Settings
 from clipmodel.checkpoints.layouts import layers, shape, side
-from clipmodel.config import Activation, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import (
+    Activation,
+    BertConfig,
+    EfficientNetConfig,
+    ResNetConfig,
+    TextConfig,
+    VisionConfig,
+)
 from clipmodel.errors import CheckpointError
+from clipmodel.towers.lite import efficientnet_lite, lite_sizes
+from clipmodel.towers.shapes import COUNTER, of_efficientnet
 
 Weights = Mapping[str, Tensor]
 
@@ -61,6 +70,44 @@ def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
 def dim_of_text_transformer(weights: Weights) -> int:
     """Return the dimension that CLIP's text transformer projects to."""
     return shape(weights, "text.text_projection", 2)[1]
+
+
+def efficientnet(weights: Weights, settings: Settings) -> EfficientNetConfig:
+    """Return the config of the size whose weights have these shapes: strides leave no trace."""
+    hidden = layers(weights, "visual.projection.fc_")
+    projection = tuple(
+        shape(weights, f"visual.projection.fc_{number}.weight", 2)[0] for number in range(hidden)
+    )
+    dim = shape(weights, "visual.projection.out.weight", 2)[0]
+    held = {
+        name.removeprefix("visual."): tuple(weight.shape)
+        for name, weight in weights.items()
+        if name.startswith("visual.") and not name.endswith(COUNTER)
+    }
+    for number in lite_sizes():
+        config = efficientnet_lite(number, image_size=settings.image_size, projection=projection)
+        if of_efficientnet(config, dim) == held:
+            return config
+    raise CheckpointError("layout not supported: its tower has none of EfficientNet-Lite's sizes")
+
+
+def bert(weights: Weights, settings: Settings) -> BertConfig:
+    vocab_size, width = shape(weights, "text.word_embedding.weight", 2)
+    return BertConfig(
+        context_length=shape(weights, "text.positional_embedding", 2)[0],
+        vocab_size=vocab_size,
+        width=width,
+        layers=layers(weights, "text.blocks."),
+        heads=_heads("text", width, settings.text_head_width),
+        mlp_width=shape(weights, "text.blocks.0.mlp.c_fc.weight", 2)[0],
+        projects="text.text_projection" in weights,
+    )
+
+
+def dim_of_bert(weights: Weights) -> int:
+    if "text.text_projection" in weights:
+        return dim_of_text_transformer(weights)
+    return shape(weights, "text.word_embedding.weight", 2)[1]
 
 
 def _heads(tower: str, width: int, head_width: int | None) -> int:

@@ -28,10 +28,11 @@ class TextEncoder:
         config = folder.config
         self.config = config.text
         self._dim = config.embed_dim
-        self._family = text_family(config.text)
-        shapes = self._family.shapes(config.text, config.embed_dim) | {"logit_scale": ()}
+        family = text_family(config.text)
+        self._token_ids = folder.tokenizer()
+        shapes = family.shapes(config.text, config.embed_dim) | {"logit_scale": ()}
         self._weights = Weights(folder.text_file, "text.", shapes)
-        self._tower = self._family.numpy(self._weights, config.text)
+        self._tower = family.numpy(self._weights, config.text)
         self._together = DynamicBatching(self._encode)
 
     @property
@@ -44,7 +45,7 @@ class TextEncoder:
         return self._together(texts) if len(texts) <= FEW_TEXTS else self._encode(texts)
 
     def _encode(self, texts: Sequence[str]) -> Floats:
-        ids = self._family.token_ids(texts, self.config.context_length, True)
+        ids = self._token_ids(texts, self.config.context_length, True)
         lengths = (ids != 0).sum(axis=1)
         vectors = np.empty((len(ids), self._dim), np.float32)
         for rows in _alike(lengths):

@@ -20,8 +20,7 @@ class TextTransformer:
     def __call__(self, ids: NDArray[np.int64]) -> Floats:
         """Return (B, D) for token ids (B, L) that are all of one length."""
         weights = self._weights
-        embedding = weights.raw("token_embedding.weight")
-        x = embedding[ids].astype(np.float32)  # (B, L, W): of the table only these rows
+        x = weights.rows("token_embedding.weight", ids)  # (B, L, W)
         x += weights["positional_embedding"][: ids.shape[1]]
         last = layer_norm(self._transformer(x)[:, -1], weights, "ln_final")  # (B, W)
         projected: Floats = last @ weights["text_projection"]  # (B, W) @ (W, D)

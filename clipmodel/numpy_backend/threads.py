@@ -4,6 +4,7 @@ BLAS's threads spin while they wait for each other, which takes a hundred times 
 program, such as an index run, keeps a core busy. Ours sleep.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,33 @@ _sharing = TryLock()
 
 
 def shared_product(x: Floats, matrix: Floats) -> Floats:
-    """Multiply x (R, I) by matrix (I, O). Of many calls at once, one is helped by the threads."""
-    parts = min(threads_of_blas(), max(len(x), FEW_ROWS) * matrix.size // MIN_THREAD_WORK)
+    """Multiply x (R, I) by matrix (I, O)."""
+    made = np.empty((len(x), matrix.shape[1]), np.float32)
+    is_tall = len(x) > matrix.shape[1]
+
+    def multiply(of: slice) -> None:
+        if is_tall:
+            np.matmul(x[of], matrix, made[of])
+        else:
+            np.matmul(x, matrix[:, of], made[:, of])
+
+    share(multiply, max(made.shape), max(len(x), FEW_ROWS) * matrix.size)
+    return made
+
+
+def share(compute: Callable[[slice], None], length: int, work: int) -> None:
+    """Compute all of 0 to `length`, in parts if the work is worth threads, in multiplications.
+
+    Of many calls at once, one is helped by the threads.
+    """
+    parts = min(threads_of_blas(), length, work // MIN_THREAD_WORK)
     if parts < 2:
-        return x @ matrix
+        return compute(slice(0, length))
     with _sharing.tried() as is_alone:
-        return _shared(x, matrix, parts) if is_alone else x @ matrix
+        if is_alone:
+            _share(compute, length, parts)
+        else:
+            compute(slice(0, length))
 
 
 @cache
@@ -43,28 +65,17 @@ def threads_of_blas() -> int:
     return most
 
 
-def _shared(x: Floats, matrix: Floats, parts: int) -> Floats:
-    made = np.empty((len(x), matrix.shape[1]), np.float32)
-    is_tall = len(x) > matrix.shape[1]
-    longer = max(made.shape)
-    ends = [longer * part // parts for part in range(parts + 1)]
-
-    def multiply(of: slice) -> None:
-        if is_tall:
-            np.matmul(x[of], matrix, made[of])
-        else:
-            np.matmul(x, matrix[:, of], made[:, of])
-
+def _share(compute: Callable[[slice], None], length: int, parts: int) -> None:
+    ends = [length * part // parts for part in range(parts + 1)]
     *theirs, ours = map(slice, ends, ends[1:])
     waiting = []
     with suppress(RuntimeError):  # no thread can be started, or Python is about to end
         for of in theirs:
-            waiting.append(_threads().submit(multiply, of))  # noqa: PERF401  # a part may start
+            waiting.append(_threads().submit(compute, of))  # noqa: PERF401  # a part may start
     for of in [*theirs[len(waiting) :], ours]:
-        multiply(of)
+        compute(of)
     for part in waiting:
         part.result()
-    return made
 
 
 @cache

@@ -3,6 +3,7 @@
 import numpy as np
 
 from clipmodel.config import Activation
+from clipmodel.numpy_backend.integers import integer_product
 from clipmodel.numpy_backend.threads import shared_product
 from clipmodel.numpy_backend.weights import Floats, Weights
 
@@ -28,7 +29,16 @@ def gelu(x: Floats) -> Floats:
 
 def linear(x: Floats, weights: Weights, name: str) -> Floats:
     """Map (..., I) to (..., O)."""
-    return product(x, weights[f"{name}.weight"].T) + weights[f"{name}.bias"]
+    return times(x, weights, f"{name}.weight") + weights[f"{name}.bias"]
+
+
+def times(x: Floats, weights: Weights, name: str) -> Floats:
+    """Map (..., I) to (..., O) by the transpose of a weight (O, I)."""
+    held = weights.integers(name)
+    if held is None:
+        return product(x, weights[name].T)
+    flat = integer_product(x.reshape(-1, x.shape[-1]), *held)
+    return flat.reshape(*x.shape[:-1], -1)
 
 
 def product(x: Floats, matrix: Floats) -> Floats:
@@ -37,10 +47,10 @@ def product(x: Floats, matrix: Floats) -> Floats:
     return flat.reshape(*x.shape[:-1], -1)
 
 
-def layer_norm(x: Floats, weights: Weights, name: str) -> Floats:
+def layer_norm(x: Floats, weights: Weights, name: str, epsilon: float = 1e-5) -> Floats:
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
-    scaled: Floats = centred / np.sqrt(variance + np.float32(1e-5))
+    scaled: Floats = centred / np.sqrt(variance + np.float32(epsilon))
     return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
@@ -82,7 +92,7 @@ class Transformer:
 
     def _attend(self, x: Floats, name: str) -> Floats:
         weights = self._weights
-        qkv = product(x, weights[f"{name}.in_proj_weight"].T) + weights[f"{name}.in_proj_bias"]
+        qkv = times(x, weights, f"{name}.in_proj_weight") + weights[f"{name}.in_proj_bias"]
         q, k, v = (split_heads(part, self._heads) for part in np.split(qkv, 3, axis=2))
         return linear(attention(q, k, v, self._causal), weights, f"{name}.out_proj")
 

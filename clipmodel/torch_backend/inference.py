@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from clipmodel.model import VisionTransformer, in_dtype
 from clipmodel.torch_backend.fusing import fold_norms, use_silu
+from clipmodel.torch_backend.onednn_efficientnet import (
+    OneDnnEfficientNet,
+    can_pack_convolutions,
+)
 from clipmodel.torch_backend.onednn_vit import OneDnnVit, can_pack
+from clipmodel.towers.efficientnet import EfficientNet
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,18 @@ def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     return Normalised(tower, setup)
 
 
-def quick_resnet(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
+def quick_convolutions(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     """Fold the batch norms into the convolutions, which are faster with channels last."""
     fold_norms(tower)
     return Normalised(tower.to(memory_format=torch.channels_last), setup)
+
+
+def quick_efficientnet(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
+    """Pack the weights where the processor benefits, else fold the norms."""
+    assert isinstance(tower, EfficientNet)
+    if setup.device == "cpu" and can_pack_convolutions(setup.dtype):
+        return OneDnnEfficientNet(tower, setup.dtype, setup.mean, setup.std)
+    return quick_convolutions(tower, setup)
 
 
 class Normalised:

@@ -4,10 +4,11 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from clipmodel.errors import cannot_read
+from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.families import image_family
 from clipmodel.model import CLIP, in_dtype
 from clipmodel.model_folder import ModelFolder
+from clipmodel.quantised import split
 from clipmodel.torch_backend.safetensors_file import load_safetensors
 from clipmodel.towers.shapes import COUNTER, check, damaged
 
@@ -45,11 +46,16 @@ def load_image_tower(folder: ModelFolder) -> nn.Module:
 def _read(folder: ModelFolder, tower: str) -> dict[str, torch.Tensor]:
     file = folder.path / f"{tower}.safetensors"
     try:
-        return load_safetensors(file)
+        return _dequantised(load_safetensors(file))
     except OSError as error:
         raise cannot_read(file, error) from error
-    except SafetensorError as error:
+    except (SafetensorError, CheckpointError) as error:
         raise damaged(folder.path, error) from error
+
+
+def _dequantised(held: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    weights, scales = split(held)
+    return weights | {name: weights[name] * scale[:, None] for name, scale in scales.items()}
 
 
 def _fill(module: nn.Module, weights: dict[str, torch.Tensor], folder: ModelFolder) -> None:

@@ -1,6 +1,8 @@
 """Image and text towers, beside those of CLIP's transformers, which are in model.py.
 
-shapes.py computes the names and shapes of all weights of a tower, without torch. resnet.py is
-CLIP's ResNet, from leaves to root. initial.py draws the first values of parameters. Which tower
-belongs to which family of models is listed in families.py, one floor up.
+shapes.py computes the names and shapes of all weights of a tower, without torch. The modules read
+from leaves to root and know only tensors: resnet.py is CLIP's ResNet, efficientnet.py (its five
+sizes are in lite.py) maps pictures, bert.py maps texts, which wordpiece.py turns into token ids.
+initial.py draws the first values of parameters. Which tower belongs to which family of models is
+listed in families.py, one floor up.
 """

@@ -1,11 +1,18 @@
 """The names and shapes of all weights of a tower, computed from its config without torch.
 
-The names are those of the modules, which are those of OpenAI's checkpoints.
+The names are those of the modules; CLIP's own are those of OpenAI's checkpoints.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
-from clipmodel.config import ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import (
+    BertConfig,
+    EfficientNetConfig,
+    ResNetConfig,
+    TextConfig,
+    VisionConfig,
+)
 from clipmodel.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -88,6 +95,46 @@ def of_resnet(vision: ResNetConfig, dim: int) -> Shapes:
                 shapes |= _convolution(f"{down}.0", f"{down}.1", inside, 4 * planes, 1)
             inside = 4 * planes
     return shapes
+
+
+def of_efficientnet(vision: EfficientNetConfig, dim: int) -> Shapes:
+    shapes, inside, number = _unit("stem", 3, vision.stem, 3), vision.stem, 0
+    for stage in vision.stages:
+        for _ in range(stage.blocks):
+            block, wide = f"blocks.{number}", inside * stage.expansion
+            if stage.expansion > 1:
+                shapes |= _unit(f"{block}.expand", inside, wide)
+            shapes |= _unit(f"{block}.depthwise", 1, wide, stage.kernel)
+            shapes |= _unit(f"{block}.project", wide, stage.channels)
+            inside, number = stage.channels, number + 1
+    shapes |= _unit("last", inside, vision.head_width)
+    widths = (vision.head_width, *vision.projection)
+    for layer, (before, after) in enumerate(pairwise(widths)):
+        shapes |= _linear(f"projection.fc_{layer}", before, after)
+        shapes |= _norm(f"projection.ln_{layer}", after)
+    return shapes | _linear("projection.out", widths[-1], dim)
+
+
+def of_bert(text: BertConfig, dim: int) -> Shapes:
+    text.check(dim)
+    width = text.width
+    shapes: Shapes = {
+        "word_embedding.weight": (text.vocab_size, width),
+        "positional_embedding": (text.context_length, width),
+        **_norm("ln_embedding", width),
+    }
+    for layer in range(text.layers):
+        block = f"blocks.{layer}"
+        shapes |= _linear(f"{block}.attn.in_proj", width, 3 * width)
+        shapes |= _linear(f"{block}.attn.out_proj", width, width)
+        shapes |= _linear(f"{block}.mlp.c_fc", width, text.mlp_width)
+        shapes |= _linear(f"{block}.mlp.c_proj", text.mlp_width, width)
+        shapes |= _norm(f"{block}.ln_1", width) | _norm(f"{block}.ln_2", width)
+    return shapes | ({"text_projection": (width, dim)} if text.projects else {})
+
+
+def _unit(name: str, inside: int, outside: int, side: int = 1) -> Shapes:
+    return _convolution(f"{name}.conv", f"{name}.bn", inside, outside, side)
 
 
 def _linear(name: str, inside: int, outside: int) -> Shapes:

@@ -13,27 +13,29 @@ DATA = Path("../shared/data")
     type=click.Path(path_type=Path),
     default=DATA,
     show_default=True,
-    help="The folder of flickr8k/ and tiny_imagenet/.",
+    help="Read flickr8k/ and tiny_imagenet/ from this folder.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The model folder to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the trained model to this folder."
+)
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
     default=Path("training-run"),
     show_default=True,
-    help="The folder for the state of training; the same command resumes it.",
+    help="Keep the training state in this folder; the same command resumes.",
 )
-@click.option("--device", help="cuda or cpu (default: cuda if available).")
+@click.option("--device", help="Train on this device: cuda or cpu (default: cuda if available).")
 @click.pass_context
 def main(
     context: click.Context, data: Path, out: Path | None, run: Path, device: str | None
 ) -> None:
-    """Train the model `tiny`: first on words, then on pictures."""
+    """Train the model `tiny`: first on text, then on pictures."""
     if context.invoked_subcommand is not None:
         context.obj = data
         return
     if out is None:
-        raise click.UsageError("name the model folder to write: --out DIR")
+        raise click.UsageError("--out is missing; give the model folder to write")
     _train(data, out, run, device)
 
 
@@ -54,10 +56,12 @@ def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
 
 
 @main.command()
-@click.option("--model", default="tiny", show_default=True, help="A model's name or path.")
+@click.option(
+    "--model", default="tiny", show_default=True, help="Evaluate this model: a name or path."
+)
 @click.pass_obj
 def evaluate(data: Path, model: str) -> None:
-    """Print size, cost, recall, zero-shot accuracy and precision, all on unseen pictures."""
+    """Print size, cost, recall, zero-shot accuracy and precision on unseen pictures."""
     from clipmodel.pretrained import resolve
     from clipmodel.training.evaluate import costs, flickr_recall, scene_precision, zero_shot
 

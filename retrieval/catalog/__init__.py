@@ -2,7 +2,8 @@
 
     sqlite           connections to the file, whatever file system it lies on
     schema           the tables, and how an older catalog becomes today's
-    reading          `Catalog`: models, roots, files, images and vectors
+    reading          `Catalog`: opened, and read from; models, roots and counts
+    queries          … its images, files, places and embeddings
     conditions       `Filters` as SQL; `selection` turns them into ids
     browse, names    what there is to see, and what a shell completes
     writing, roots   every change, a transaction each, under the `lock`

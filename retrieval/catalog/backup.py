@@ -1,35 +1,36 @@
-"""A copy of the catalog while others read and write it: `retrieve backup`."""
+"""`retrieve backup`: copy the catalog while others read and write it."""
 
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import cause
 from retrieval.errors import CatalogDamaged, LibraryReadOnly, PathNotFound, PathTaken, because
 from retrieval.locate import FILE_NAME
+from retrieval.paths import part_beside
 
-PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C is heeded in between
-COUNTED = ("models", "roots", "images", "files", "embeddings", "shots")  # compared with the copy
+PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C works in between
+# Tables whose row counts are compared with the copy's.
+COUNTED = ("models", "roots", "images", "files", "embeddings", "shots", "moments", "texts")
 
-# What a system answers that has no second names for a file, or not here.
+# The errors of a system without hard links, or without them in this place.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 
 
 def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
-    """Write all that the catalog holds into one file, checked, whole or not at all; returns its
-    size in bytes.
+    """Write the whole catalog into one file and verify it; leave no file behind on failure.
 
-    replace: a file of that name; a link is replaced itself, not followed. Raises PathTaken,
-    PathNotFound, LibraryReadOnly where it cannot be written, CatalogDamaged.
+    Returns its size in bytes. replace: whether to replace an existing file; a link is replaced, not
+    followed. Raises PathTaken, PathNotFound, CatalogDamaged, and LibraryReadOnly if the file cannot
+    be written.
     """
     file = Path(os.path.abspath(file))
     _check_name(catalog, file, replace)
     try:
-        with _beside(file) as part:
+        with part_beside(file, 0o600) as part:  # that nobody else can read
             counts = catalog.read(lambda source: _copied(source, part))
             _verify(part, counts, catalog)
             _put(part, file, replace)
@@ -59,28 +60,15 @@ def _taken(file: Path) -> PathTaken:
     return PathTaken(f"{file} exists already; --force replaces it")
 
 
-@contextmanager
-def _beside(file: Path) -> Iterator[Path]:
-    """An empty file of ours, that nobody else can read, and that is gone afterwards."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    no_follow = getattr(os, "O_NOFOLLOW", 0)
-    part.unlink(missing_ok=True)  # of a process that was killed, and had our number
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | no_follow, 0o600))
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _copied(source: sqlite3.Connection, part: Path) -> list[int]:
-    """Copy what is there at one moment, whoever writes meanwhile; returns how many rows."""
+    """Copy a consistent snapshot, whoever writes meanwhile; return the number of rows by table."""
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-        copy.execute("PRAGMA journal_mode = OFF")  # it is nobody's yet
+        copy.execute("PRAGMA journal_mode = OFF")  # nobody else uses it yet
         source.execute("BEGIN")
         try:
             counts = _counts(source)
             source.backup(copy, pages=PAGES, progress=lambda *_: None)
-        except sqlite3.OperationalError as error:  # as a full disk; the source is only read
+        except sqlite3.OperationalError as error:  # such as a full disk; the source is only read
             raise LibraryReadOnly(f"cannot write {part.parent}: {cause(error)}") from error
         finally:
             source.execute("ROLLBACK")
@@ -93,7 +81,7 @@ def _counts(connection: sqlite3.Connection) -> list[int]:
 
 
 def _verify(part: Path, counts: list[int], catalog: Catalog) -> None:
-    """Read all of it. It becomes a file that other programs can read wherever it lies."""
+    """Read the whole copy, and give it a journal with which any program can read it anywhere."""
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
         copy.execute("PRAGMA locking_mode = EXCLUSIVE")
         copy.execute("PRAGMA journal_mode = DELETE")
@@ -101,8 +89,8 @@ def _verify(part: Path, counts: list[int], catalog: Catalog) -> None:
         is_whole = said == "ok" and _counts(copy) == counts
     if not is_whole:
         raise CatalogDamaged(
-            f"{catalog.path} is damaged ({said}), and no copy was kept; "
-            "`retrieve check --repair` saves what can be read of it"
+            f"{catalog.path} is damaged ({said}), so no copy was kept; "
+            "`retrieve check --repair` saves what can still be read"
         )
 
 
@@ -122,7 +110,7 @@ def _put(part: Path, file: Path, replace: bool) -> None:
 
 
 def _name(part: Path, file: Path) -> None:
-    """In the place of nothing: what came there meanwhile stays."""
+    """Give the copy its name without replacing a file that appeared in the meantime."""
     try:
         os.link(part, file)
     except FileExistsError as error:

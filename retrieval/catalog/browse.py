@@ -13,6 +13,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
 from retrieval.filters import Filters
 
+# SQLite's own, since a time of file on this machine's clock is wanted in the order of text.
 DATE = """coalesce(substr(taken_at, 1, 19),
     strftime('%Y-%m-%dT%H:%M:%S', min(mtime_ns) / 1000000000, 'unixepoch', 'localtime'))"""
 
@@ -29,10 +30,10 @@ class Facets:
 
 def version(catalog: Catalog) -> int:
     """Another number when pictures were added or removed."""
-    counted = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'images'), count(*) FROM files"
+    counted = "SELECT (SELECT max(id) FROM images), count(*) FROM files"  # ids are used once
     [(last, files)] = catalog.rows(counted)
     model = catalog.current_model()
-    embedded = catalog.embedded(model.id) if model else 0
+    embedded = catalog.embeddings.count(model.id) if model else 0
     return zlib.crc32(repr((last, files, embedded, model and model.id)).encode())
 
 

@@ -1,6 +1,11 @@
-"""`Filters` as SQL over the tables `images` and `shots`, and paths as ranges of bytes."""
+"""`Filters` as SQL over the tables `images` and `shots`, and paths as ranges of bytes.
+
+SQLite and PostgreSQL both understand all of it but `kilometres`, which the connection has to bring:
+not every SQLite was built with a sine.
+"""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +16,7 @@ from retrieval.filters import MAX_CAMERA_WORDS, Filters, Moment, first_moment
 EARTH_KM = 6371.0  # its mean radius
 DEGREE_KM = EARTH_KM * math.pi / 180  # between two parallels
 LAST_SECOND = 9_223_372_036  # of a file's time in nanoseconds, as SQLite holds it: in 2262
+LONGEST_WORD = 10_000  # characters; SQLite takes 50,000 bytes of a pattern
 Condition = tuple[str, tuple[Any, ...]]  # SQL over `images` and `shots`, and its parameters
 SHAPES = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 
@@ -58,7 +64,15 @@ def _camera(words: str) -> Sequence[Condition]:
     words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite takes no lone surrogates
     if len(each := words.lower().split()) > MAX_CAMERA_WORDS:
         raise InvalidQuery(f"the camera has {len(each):,} words; give at most {MAX_CAMERA_WORDS}")
-    return [("instr(lower(camera), ?) > 0", (word,)) for word in each]
+    return [holds("lower(camera)", word) for word in each]
+
+
+def holds(text: str, word: str) -> Condition:
+    """Return the condition that an SQL expression holds this word, which may be anything."""
+    if len(word) > LONGEST_WORD:
+        return f"{text} = '' AND 1 = 0", ()  # whatever parameters the text has
+    escaped = re.sub(r"([%_\\])", r"\\\1", word)
+    return f"{text} LIKE ? ESCAPE '\\'", (f"%{escaped}%",)
 
 
 def _near(north: float, east: float, km: float) -> Condition:

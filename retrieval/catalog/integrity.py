@@ -11,7 +11,7 @@ import numpy as np
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import chunks, connect, marks
-from retrieval.catalog.sqlite.recover import salvage
+from retrieval.catalog.sqlite.recover import recover
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 
@@ -52,7 +52,7 @@ def of_catalog(catalog: Catalog) -> Iterator[Fault]:
 
 
 def damaged(said: str) -> Fault:
-    return Fault(f"{FILE_NAME} is damaged: {said}", salvage)
+    return Fault(f"{FILE_NAME} is damaged: {said}", recover)
 
 
 def _make_tables(folder: Path) -> str:
@@ -90,11 +90,18 @@ WRONG = (
     ),
     (
         "files",
-        "(image_id IS NULL) = (failure IS NULL)",
+        "(image_id IS NULL) = (failure IS NULL) OR (failure IS NULL) != (failure_code IS NULL)",
         "have neither an image nor a reason why there is none, or both",
     ),
+    ("moments", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
+    ("texts", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
     ("embeddings", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
     ("embeddings", "model_id NOT IN (SELECT id FROM models)", "are of no model"),
+    (
+        "embeddings",
+        "moment != 0 AND (image_id, moment) NOT IN (SELECT image_id, moment FROM moments)",
+        "are of no moment",
+    ),
     (
         "embeddings",
         "length(vector) != 2 * (SELECT dim FROM models WHERE models.id = model_id)",
@@ -133,7 +140,7 @@ def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
 
 
 def of_models(catalog: Catalog) -> Iterator[Fault]:
-    [(current, models)] = catalog.rows("SELECT total(is_current), count(*) FROM models")
+    [(current, models)] = catalog.rows("SELECT coalesce(sum(is_current), 0), count(*) FROM models")
     if models and current != 1:
         yield Fault(f"{int(current)} models are current, not one of {models}", _choose_model)
     for model in catalog.models():
@@ -160,15 +167,15 @@ def _choose_model(folder: Path) -> str:
 def _of_wrong_length(catalog: Catalog, model: ModelRecord) -> Iterator[int]:
     """The images whose vector is not finite, or not of unit norm."""
     page = (
-        "SELECT image_id, vector FROM embeddings WHERE model_id = ? AND image_id > ? "
-        "AND length(vector) = ? ORDER BY image_id LIMIT ?"
+        "SELECT id, image_id, vector FROM embeddings WHERE model_id = ? AND id > ? "
+        "AND length(vector) = ? ORDER BY id LIMIT ?"
     )
     after = -1
     while rows := catalog.rows(page, (model.id, after, 2 * model.dim, PAGE)):
-        stored = np.frombuffer(b"".join(vector for _, vector in rows), "<f2")
+        stored = np.frombuffer(b"".join(vector for _, _, vector in rows), "<f2")
         vectors = stored.astype(np.float32).reshape(len(rows), -1)
         is_unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) < NORM_TOLERANCE  # False for NaN
-        yield from (id for (id, _), good in zip(rows, is_unit, strict=True) if not good)
+        yield from (image for (_, image, _), good in zip(rows, is_unit, strict=True) if not good)
         after = rows[-1][0]
 
 

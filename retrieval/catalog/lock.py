@@ -1,4 +1,4 @@
-"""One writer at a time, across processes; the others are told who, and how far it has come."""
+"""One writer at a time, across processes. Others learn who is writing, and how far it has come."""
 
 import errno
 import json
@@ -19,21 +19,22 @@ from retrieval.errors import LibraryBusy, LibraryReadOnly, because
 from retrieval.paths import create, drop_link
 from retrieval.records import Progress, Underway
 
-# The lock file itself is emptied by whoever tries it, so the holder's name is beside it.
+# Every attempt at the lock empties the lock file, so the holder is described in a file beside it.
 LOCK, HOLDER = "write.lock", "write.holder"
-BRIEF_SECONDS = 60.0  # a search makes an index file anew in a second a gigabyte, or a minute
-TELL_SECONDS = 0.5  # between two notes of how far a run has come
+BRIEF_SECONDS = 60.0  # a search rebuilds an index file in a second per gigabyte, or in a minute
+TELL_SECONDS = 0.5  # between two reports of progress
 
 Tell = Callable[[Progress], None]
 
 
 @contextmanager
 def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
-    """Hold the library for writing. Raises LibraryBusy at once when another does, LibraryReadOnly.
+    """Hold the library for writing. Raises LibraryBusy at once if another process holds it, and
+    LibraryReadOnly.
 
-    Yields what tells others how far it has come, to be called as often as one likes. is_brief: so
-    that they wait until it is done. The system lets go of the lock when a process dies, so it is
-    never left behind; where it has no locks, see `clipmodel.hub.file_lock`.
+    Yields a function that reports progress to other processes; it may be called often. is_brief:
+    others wait for this writer instead of failing. The system releases the lock when a process
+    dies, so none is left behind; for file systems without locks see `clipmodel.hub.file_lock`.
     """
     try:
         lock = _acquire(folder)
@@ -42,7 +43,7 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
     except OSError as error:
         raise because(LibraryReadOnly, f"cannot write to the library {folder}", error) from error
     try:
-        if is_mark(lock) and not medium.has_locks(folder):  # SQLite does not go without
+        if is_mark(lock) and not medium.has_locks(folder):  # SQLite does not work without
             raise no_locks(folder)
         before = _said(folder)
         holder = Holder(folder, is_brief)
@@ -57,7 +58,9 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
 
 
 def _beware_of_other_mounts(folder: Path, lock: BaseFileLock, left: dict[str, Any]) -> None:
-    """One mount of a folder may have locks, and another none: then neither keeps the other out."""
+    """Refuse if a writer came through another mount of the folder: with locks on one and none on
+    the other, neither would keep the other out.
+    """
     if not is_mark(lock):
         if (mark := mark_of(folder / LOCK)).exists():
             try:
@@ -73,12 +76,12 @@ def _beware_of_other_mounts(folder: Path, lock: BaseFileLock, left: dict[str, An
 
 
 class Holder:
-    """What the holder of the lock says of itself, in a file beside it."""
+    """The lock holder's description of itself, in a file beside the lock."""
 
     def __init__(self, folder: Path, is_brief: bool) -> None:
         self._path = folder / HOLDER
-        self._new = folder / f"{HOLDER}.new"  # takes its place, so that nobody reads half of it
-        self._began, self._told = time.time(), 0.0  # the first note is written at once
+        self._new = folder / f"{HOLDER}.new"  # replaces the file, so that nobody reads half of it
+        self._began, self._told = time.time(), 0.0  # the first report is written at once
         since = datetime.fromtimestamp(self._began).isoformat(" ", "seconds")
         self._said: dict[str, Any] = {
             "pid": os.getpid(),
@@ -94,7 +97,7 @@ class Holder:
             self.write(progress=[*done, now - self._began])
 
     def write(self, **more: Any) -> None:
-        with suppress(OSError):  # a courtesy; a full disk will be complained of by the catalog
+        with suppress(OSError):  # only a courtesy; the catalog will report a full disk
             create(self._new)
             self._new.write_text(json.dumps(self._said | more))
             self._new.replace(self._path)
@@ -106,7 +109,7 @@ class Holder:
 
 
 def underway(folder: Path) -> Underway | None:
-    """How far the index run has come that holds the library now; None where there is none."""
+    """Return the progress of the index run that holds the library now; None if there is none."""
     held = _said(folder)
     if "progress" not in held or not _is_held(folder):
         return None
@@ -117,7 +120,9 @@ def underway(folder: Path) -> Underway | None:
 
 
 def _is_held(folder: Path) -> bool:
-    """Asked only where a holder's file is there; one that was killed has left it behind."""
+    """Return whether the lock is held. Called only if there is a holder's file, which a killed
+    process leaves behind.
+    """
     try:
         lock = acquired(folder / LOCK, timeout=0)
     except Timeout:
@@ -133,8 +138,8 @@ def _is_held(folder: Path) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    """Of a file that this process can only read."""
-    import fcntl  # there is no such file elsewhere: Windows lets anybody lock
+    """Return whether a file is locked that this process can only read."""
+    import fcntl  # such files exist only on POSIX: Windows lets anyone lock
 
     try:
         with path.open("rb") as file:
@@ -147,7 +152,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _acquire(folder: Path) -> BaseFileLock:
-    drop_link(folder / LOCK)  # it would be emptied, whatever it leads to
+    drop_link(folder / LOCK)  # locking would empty its target
     try:
         return acquired(folder / LOCK, timeout=0)
     except Timeout:
@@ -174,7 +179,7 @@ def _by(said: dict[str, Any]) -> str:
 
 
 def _marker(mark: Path) -> str:
-    """Who made a mark that cannot be taken over, and what to do if that is all that is left."""
+    """Say who made a mark that cannot be taken over, and what to do if the process is gone."""
     with suppress(OSError, ValueError):
         pid, host, *_ = mark.read_text().split("\n")
         if host and host != _host():
@@ -185,7 +190,7 @@ def _marker(mark: Path) -> str:
 
 
 def _is_of_the_dead(said: dict[str, Any]) -> bool:
-    """Whether it was this machine's, and is no more."""
+    """Return whether the holder was a process of this machine that no longer exists."""
     if said.get("host") != _host() or os.name != "posix":
         return False
     with suppress(OSError, ValueError, TypeError, OverflowError):
@@ -199,7 +204,7 @@ def _host() -> str:
 
 
 def _said(folder: Path) -> dict[str, Any]:
-    """What the holder of the lock, or one that was killed, says of itself."""
+    """Read the holder's file; it may be one that a killed process left behind."""
     with suppress(OSError, ValueError):
         said = json.loads((folder / HOLDER).read_text())
         return said if isinstance(said, dict) else {}

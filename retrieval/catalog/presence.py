@@ -1,9 +1,9 @@
-"""Which of the files that a catalog knows are there now, as they were when they were indexed, and
-which of their names are names of one file.
+"""Which known files still exist, unchanged since they were indexed, and which names mean one file.
 
-Advice on what is redundant stands on this: whoever follows it deletes files. A link is no copy, nor
-is a second way to the same file: a hard link, a folder reached through a link or a second mount,
-another spelling on a case-blind file system. What a changed file holds is not known.
+Advice on redundant files rests on this, and people delete files on that advice. A link is not a
+copy, and neither is a second path to the same file: a hard link, a folder reached through a link or
+a second mount, another spelling on a file system that ignores case. The content of a changed file
+is unknown.
 """
 
 import os
@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.errors import UnreadablePicture
+from retrieval.paths import identity
 from retrieval.records import KnownFile, found_at
-from retrieval.spelling import Listings, folded, is_alias
+from retrieval.spelling import Listings, alias_key, is_alias
 
 Identity = tuple[int, ...]
 
 
 class Present(NamedTuple):
-    """A regular file that is there."""
+    """A regular file that exists."""
 
     path: Path
     modified_ns: int
@@ -30,19 +31,19 @@ class Present(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """What is there of some images."""
+    """The existing files of some images."""
 
     files: Mapping[int, Sequence[Present]]  # image id -> each file once, the best to keep first
-    left_out: int  # files that are missing, or changed since they were indexed
+    left_out: int  # files that are missing or have changed since they were indexed
 
 
 def present(
     known: Mapping[int, Iterable[KnownFile]], digest_of: Callable[[int], bytes | None] | None = None
 ) -> Presence:
-    """Look at the files of these images (by id), all of them now.
+    """Look at all files of these images (by id) on disk now.
 
-    digest_of: what an image's bytes are named by. With it a file that was touched since, by a
-    program that put its time back or by a copy of the whole library, is read; without, believed.
+    digest_of: returns an image's content digest. With it, a file whose metadata alone changed, as
+    after a copy of the whole library, is read and compared; without it, such a file is trusted.
     """
     found: dict[int, list[Present]] = {}
     owners: dict[Identity, set[int]] = {}
@@ -60,7 +61,7 @@ def present(
                 found.setdefault(id, []).append(one)
                 for identity in one.identities:
                     owners.setdefault(identity, set()).add(id)
-    # One file under two contents: the catalog is not up to date, and cannot say which is right.
+    # One file with two contents: the catalog is out of date and cannot say which is right.
     torn = {identity for identity, ids in owners.items() if len(ids) > 1}
     whole = {id: [f for f in files if not f.identities & torn] for id, files in found.items()}
     real = cache(os.path.realpath)
@@ -68,7 +69,7 @@ def present(
 
 
 def living(paths: Sequence[Path]) -> Sequence[Path]:
-    """Those that are regular files now, links to such last; all of them where none is."""
+    """Return the paths that are regular files now, then links to such; all paths if none is."""
     if len(paths) < 2:
         return paths
     statuses = [(path, _status(path)) for path in paths]
@@ -78,7 +79,7 @@ def living(paths: Sequence[Path]) -> Sequence[Path]:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Of the name itself, not of what a link leads to."""
+    """Return the status of the path itself, not of a link's target; None if there is nothing."""
     try:
         return os.lstat(path)
     except (OSError, ValueError):
@@ -88,8 +89,8 @@ def _status(path: Path) -> os.stat_result | None:
 def _is_as_known(
     status: os.stat_result, file: KnownFile, digest: Callable[[], bytes | None] | None
 ) -> bool:
-    """By size and times, or else by its bytes. Inodes are no help: some file systems number them
-    anew at each mount.
+    """Compare size and times, or failing that the bytes. Inodes do not help: some file systems
+    renumber them with every mount.
     """
     found = found_at(b"", status)
     if (found.size, found.mtime_ns) != (file.size, file.mtime_ns):
@@ -107,15 +108,19 @@ def _is_as_known(
 
 
 def _identities(status: os.stat_result) -> frozenset[Identity]:
-    """Device and inode; and, as a second mount has a device of its own, the inode and its times."""
+    """Return device and inode, and also the inode with its times, since a second mount is another
+    device.
+    """
     inode = status.st_ino
     times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return frozenset([(status.st_dev, inode), (inode, *times)])
+    return frozenset([identity(status), (inode, *times)])
 
 
 def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequence[Present]:
-    """One name of each file of an image, the best to keep first: one that no link leads to, then
-    one that does not look like a copy's, then the older, then the shorter path.
+    """Return one name of each file of an image, the best to keep first.
+
+    Preferred are names not reached through a link, then names that do not look like a copy's, then
+    older files, then shorter paths.
     """
     if len(files) < 2:
         return files
@@ -136,10 +141,10 @@ def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequenc
 
 
 def _spelled(files: Sequence[Present]) -> Sequence[Present]:
-    """Without those of which another is only another spelling."""
+    """Drop names that are only another spelling of a listed one."""
     spellings: dict[str, list[Present]] = {}
     for file in files:
-        spellings.setdefault(folded(os.fsencode(file.path)), []).append(file)
+        spellings.setdefault(alias_key(os.fsencode(file.path)), []).append(file)
     if len(spellings) == len(files):
         return files
     listings = Listings()

@@ -86,13 +86,13 @@ def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
     """The roots at or below `path` (with b""), or those with files at or below it, and where."""
     known: dict[int, tuple[Root, list[bytes]]] = {}
     for spelling in spellings(path):
-        for root in catalog.around(spelling):
+        for root in catalog.places.around(spelling):
             inside = relative(root.path, spelling)
             if not inside:
                 known[root.id] = (root, [b""])
             elif root.id not in known:
-                spelled = catalog.known_as(root.id, inside)
-                if catalog.has_files(root.id, spelled[0]):
+                spelled = catalog.places.known_as(root.id, inside)
+                if catalog.files.has_any(root.id, spelled[0]):
                     known[root.id] = (root, spelled)
     if not known:
         raise PathNotFound(f"{path} is not in the library; `retrieve status` lists what is")

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.catalog.conditions import condition_of
+from retrieval.catalog.conditions import condition_of, holds
 from retrieval.catalog.presence import living
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
-from retrieval.paths import at_home, composed, folded, place, relative, spellings
+from retrieval.paths import composed, folded, place, relative, spellings, with_home
 
 NEAR = 0.6  # of two names, by difflib
 
@@ -39,16 +39,15 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
     Sorted. Raises PathNotFound.
     """
     path = _path(folder)
-    ids = catalog.ids_under(path)
+    ids = catalog.places.ids_under(path)
     if not len(ids) and isinstance(folder, str):
         ids = _ids_in_named(catalog, folder)
     if not len(ids):
         roots = [root.path for root in catalog.roots()]
-        if all(relative(root, one) is None for one in spellings(path) for root in roots):
+        is_outside = all(relative(root, one) is None for one in spellings(path) for root in roots)
+        if is_outside or not os.path.exists(path):
             hint = _hint(catalog, folder) or "; `retrieve status` lists what is"
-            raise PathNotFound(f"{folder} is not in the library{hint}")
-        if not os.path.exists(path):
-            raise PathNotFound(f"no such folder: {folder}{_hint(catalog, folder)}")
+            raise PathNotFound(f"the folder {folder} is not in the library{hint}")
     return ids
 
 
@@ -85,12 +84,14 @@ def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
     if not named.isascii():
         return np.unique(np.fromiter(_ids_in_accented(catalog, named), np.int64))
     parts = [np.empty(0, np.int64)]
-    path = "CAST(CAST(? || path AS BLOB) AS TEXT)"  # names need not be text, but SQLite takes them
+    # Names need not be text, but SQLite takes them.
+    path = "lower(CAST(CAST(? || path AS BLOB) AS TEXT))"
+    condition, values = holds(path, named)
     found = f"""SELECT DISTINCT image_id FROM files WHERE root_id = ? AND image_id IS NOT NULL
-        AND instr(lower({path}), lower(CAST(? AS TEXT))) > 0"""
+        AND {condition}"""
     for root in catalog.roots():
         above = os.fsencode(f"{root.path.as_posix()}/")
-        parts.append(catalog.ids(found, (root.id, above, os.fsencode(named))))
+        parts.append(catalog.ids(found, (root.id, above, *values)))
     return np.unique(np.concatenate(parts))
 
 
@@ -118,7 +119,7 @@ def _hint(catalog: Catalog, folder: Folder) -> str:
 
 
 def _path(folder: Folder) -> Path:
-    return Path(at_home(folder))
+    return with_home(folder)
 
 
 def _named(folder: str) -> str:

@@ -1,7 +1,7 @@
-"""Thumbnails that were made once, in a file beside the catalog that may be deleted at any time.
+"""A cache of thumbnails in a file beside the catalog, which may be deleted at any time.
 
-Of bounded size; those that nobody asked for the longest go first. Where it cannot be read or
-written, it is done without.
+Its size is limited: the least recently used go first. If it cannot be read or written, the server
+works without it.
 """
 
 import sqlite3
@@ -11,25 +11,25 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from retrieval.catalog.sqlite.pool import Pool
+from retrieval.catalog.sqlite.pool import ConnectionPool
 from retrieval.paths import database_files, drop_link, size_of
 
 FILE_NAME = "thumbnails.sqlite"
-VERSION = 1  # of how they are drawn: those of another one are dropped
-MOST_BYTES = 1_000_000_000
-SPARED = 0.9  # of the bound, that is left when there were too many
-HOUR = 3600.0  # so often is it noted that one was asked for
+VERSION = 1  # of how thumbnails are drawn; those of another version are dropped
+MAX_BYTES = 1_000_000_000
+KEPT_FRACTION = 0.9  # of the limit, when thumbnails have to go
+NOTE_SECONDS = 3600.0  # between two notes that a thumbnail was used
 BUSY_SECONDS = 5.0
 
 
 class ThumbnailCache:
-    """Digest of a picture's file -> WebP. May be used from any number of threads."""
+    """A map from a file's digest to WebP. Safe to use from any number of threads."""
 
-    def __init__(self, folder: Path, most: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._path = folder / FILE_NAME
-        self._most = most
+        self._max_bytes = max_bytes
         self._one_at_a_time = threading.Lock()
-        self._connections = Pool(self._path, lambda: _with_table(self._path))
+        self._connections = ConnectionPool(self._path, lambda: _with_table(self._path))
         self._is_closed = False
         self._make()
 
@@ -45,13 +45,13 @@ class ThumbnailCache:
         with self._one_at_a_time, suppress(sqlite3.Error, OSError):
             if self._is_closed:
                 return
-            if not self._path.exists():  # it may be deleted at any time
+            if not self._path.exists():  # somebody deleted it
                 self._make()
             with self._connections.lent() as connection:
                 row = (digest, time.time(), webp)
                 connection.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", row)
-                if (held := _bytes(connection)) > self._most:
-                    _drop_oldest(connection, int(held - SPARED * self._most))
+                if (held := _bytes(connection)) > self._max_bytes:
+                    _drop_oldest(connection, int(held - KEPT_FRACTION * self._max_bytes))
 
     def close(self) -> None:
         with self._one_at_a_time:
@@ -59,13 +59,13 @@ class ThumbnailCache:
         self._connections.close()
 
     def _make(self) -> None:
-        """The file, if it is not there or damaged, and can be."""
+        """Create the file if it is missing or damaged, as far as possible."""
         if connection := _opened(self._path):
             connection.close()
 
 
 def forget(folder: Path, digests: Iterable[bytes]) -> None:
-    """Drop the thumbnails of pictures that the library does not know any more."""
+    """Drop the thumbnails of pictures that are no longer in the library."""
     if (folder / FILE_NAME).exists() and (connection := _opened(folder / FILE_NAME)):
         with suppress(sqlite3.Error):
             gone = "DELETE FROM thumbnails WHERE digest = ?"
@@ -74,7 +74,7 @@ def forget(folder: Path, digests: Iterable[bytes]) -> None:
 
 
 def bytes_of(folder: Path) -> int:
-    """On disk."""
+    """Return the size of the cache on disk."""
     return sum(map(size_of, database_files(folder / FILE_NAME)))
 
 
@@ -82,9 +82,9 @@ def _opened(path: Path) -> sqlite3.Connection | None:
     for _ in range(2):
         try:
             return _with_table(path)
-        except (OSError, sqlite3.OperationalError):  # it cannot be written, or the disk is full
+        except (OSError, sqlite3.OperationalError):  # not writable, or the disk is full
             return None
-        except sqlite3.DatabaseError:  # damaged, or something else
+        except sqlite3.DatabaseError:  # damaged, or not a database
             with suppress(OSError):
                 path.unlink()
     return None
@@ -104,7 +104,7 @@ def _with_table(path: Path) -> sqlite3.Connection:
 
 def _make_table(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")  # what a power cut takes is drawn again
+    connection.execute("PRAGMA synchronous = OFF")  # thumbnails lost in a power cut are redrawn
     connection.execute("PRAGMA secure_delete = FAST")
     [(version,)] = connection.execute("PRAGMA user_version")
     if version != VERSION:
@@ -122,14 +122,14 @@ def _get(connection: sqlite3.Connection, digest: bytes) -> bytes | None:
     if row is None:
         return None
     webp, used = row
-    if (now := time.time()) - used > HOUR:
+    if (now := time.time()) - used > NOTE_SECONDS:
         with suppress(sqlite3.Error):
             connection.execute("UPDATE thumbnails SET used = ? WHERE digest = ?", (now, digest))
     return bytes(webp)
 
 
 def _bytes(connection: sqlite3.Connection) -> int:
-    """In the pages that are in use; dropped ones are filled again before the file grows."""
+    """Return the bytes of the pages in use; free pages are reused before the file grows."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -138,7 +138,7 @@ def _bytes(connection: sqlite3.Connection) -> int:
 
 
 def _drop_oldest(connection: sqlite3.Connection, least: int) -> None:
-    """So many that at least `least` bytes are free."""
+    """Drop the least recently used thumbnails until at least `least` bytes are free."""
     dropped, gone = 0, list[tuple[bytes]]()
     oldest = "SELECT digest, length(webp) FROM thumbnails ORDER BY used"
     for digest, length in connection.execute(oldest):

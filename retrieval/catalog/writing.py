@@ -15,10 +15,10 @@ from sqlalchemy.dialects.sqlite import insert
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
-from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained
-from retrieval.records import FileState, Found, ModelRecord, NewImage, Shot, Vectors
+from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained, shrink
+from retrieval.records import Failure, FileState, Found, ModelRecord, NewImage, Shot, Vectors
 
-Standings = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
+Hubness = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
 
 def record(
@@ -113,20 +113,29 @@ def adopt_model(
 
 
 def switch_model(catalog: Catalog, model: ModelRecord) -> None:
-    """Make `model` current, and drop the others with all their vectors."""
+    """Make `model` current. The embeddings of the others stay beside its own."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
-        connection.execute(delete(ModelRow).where(ModelRow.id != model.id))
-        connection.execute(update(ModelRow).values(is_current=True))
+        connection.execute(update(ModelRow).values(is_current=ModelRow.id == model.id))
 
 
-def measure(catalog: Catalog, model: ModelRecord, standings: Standings) -> None:
-    """How these images (by id) stand to a bank of sentences, by this model."""
+def drop_model(catalog: Catalog, model: ModelRecord) -> None:
+    """Drop a model with all its embeddings, and give their room back to the disk."""
+    with explained(catalog.folder):
+        with catalog.engine().begin() as connection:
+            connection.execute(delete(ModelRow).where(ModelRow.id == model.id))
+        shrink(catalog.path)
+
+
+def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
+    """How these images (by id) stand to a query bank, by this model."""
     rows = [
         {"image": id, "mean": float(mean), "deviation": float(deviation)}
-        for id, (mean, deviation) in standings.items()
+        for id, (mean, deviation) in hubness.items()
     ]
     measured = update(EmbeddingRow).where(
-        (EmbeddingRow.model_id == model.id) & (EmbeddingRow.image_id == bindparam("image"))
+        (EmbeddingRow.model_id == model.id)
+        & (EmbeddingRow.image_id == bindparam("image"))
+        & (EmbeddingRow.moment == 0)
     )
     values: dict[str, Any] = {
         "bank_mean": bindparam("mean"),
@@ -140,9 +149,6 @@ def all_measured(catalog: Catalog, model: ModelRecord, bank: str) -> None:
     """Every vector of the model was measured with this bank."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(bank=bank))
-
-
-# -- roots ---------------------------------------------------------------------------------------
 
 
 # -- within a transaction ------------------------------------------------------------------------
@@ -173,15 +179,16 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
         {
             "model_id": vectors.model_id,
             "image_id": ids[digest],
+            "moment": 0,
             "vector": vector.astype("<f2").tobytes(),
-            **_standing(vectors.standings.get(digest)),
+            **_hubness_columns(vectors.hubness.get(digest)),
         }
         for digest, vector in vectors.of.items()
     ]
     connection.execute(insert(EmbeddingRow).on_conflict_do_nothing(), rows)
 
 
-def _standing(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
+def _hubness_columns(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
     mean, deviation = (None, None) if measured is None else map(float, measured)
     return {"bank_mean": mean, "bank_deviation": deviation}
 
@@ -196,18 +203,27 @@ def _upsert_files(
             "size": file.size,
             "mtime_ns": file.mtime_ns,
             "image_id": ids[file.digest] if file.digest else None,
-            "failure": file.failure,
+            **_failure(file.failure),
             "ctime_ns": file.ctime_ns,
             "inode": file.inode,
         }
         for file in files
     ]
     put = insert(FileRow)
-    names = ("size", "mtime_ns", "image_id", "failure", "ctime_ns", "inode")
+    names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", *_failure(None))
     changed = {name: put.excluded[name] for name in names}
     connection.execute(
         put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
     )
+
+
+def _failure(failure: Failure | None) -> dict[str, str | int | None]:
+    """The columns of a file about its failure."""
+    return {
+        "failure": failure.reason if failure else None,
+        "failure_code": failure.code.value if failure else None,
+        "failure_limit": failure.limit if failure else None,
+    }
 
 
 def drop_unheld(connection: Connection) -> Sequence[bytes]:

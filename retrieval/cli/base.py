@@ -1,4 +1,4 @@
-"""What every command shares: the options before and after its name, and errors as one line."""
+"""Shared by every command: options before and after its name, and errors as one line."""
 
 import errno
 import os
@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.errors import explained
+from retrieval.errors import LEADS_NOWHERE, InvalidValue, PathNotFound, explained
 
 if TYPE_CHECKING:
     from retrieval.library import Library
     from retrieval.records import Progress
 
 INTERRUPTED = 130  # as shells do: 128 + SIGINT
+OTHER_NAMES = {  # what other programs call our commands
+    **dict.fromkeys(("find", "query", "look", "grep", "ask"), "search"),
+    **dict.fromkeys(("add", "import", "scan", "update", "refresh", "sync"), "index"),
+    **dict.fromkeys(("remove", "delete", "rm", "drop"), "forget"),
+    **dict.fromkeys(("move", "mv", "moved"), "relocate"),
+    **dict.fromkeys(("dupes", "dedupe", "dedup", "copies"), "duplicates"),
+    **dict.fromkeys(("info", "stats", "list", "ls"), "status"),
+    **dict.fromkeys(("web", "server", "gui", "ui", "start"), "serve"),
+    **dict.fromkeys(("verify", "repair", "fsck", "doctor"), "check"),
+    **dict.fromkeys(("classify", "label"), "tag"),
+    "like": "similar",
+}
 
 
 @dataclass
-class Settings:
+class CommonOptions:
     """The options that every command takes, before or after its name."""
 
     library: str | None = None
@@ -33,8 +45,8 @@ class Settings:
         return Library.open(self.library)
 
     def open_to_search(self) -> "Library":
-        """Reads the index file from the disk meanwhile, if it is not in memory: for a gigabyte that
-        takes longer than all imports. Where there are several, only the catalog knows which.
+        """Open the library while its index file is read from disk in the background: for a
+        gigabyte that takes longer than all imports. With several, only the catalog knows which.
         """
         from indexes.read_ahead import read_ahead
         from retrieval.locate import INDEX_FILE, library_folder
@@ -46,8 +58,8 @@ class Settings:
 
 
 def open_streams() -> None:
-    """Lead the standard streams that this process was started without nowhere. Else a file of the
-    library gets the number of one, and all that is printed.
+    """Open the standard streams that this process was started without on the null device.
+    Otherwise a library file could get the number of one, and receive everything printed.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -60,19 +72,23 @@ def open_streams() -> None:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, 1, "utf-8", "backslashreplace", closefd=False))
+            stream = open(number, mode, 1, "utf-8", "backslashreplace", closefd=False)
+            setattr(stream, LEADS_NOWHERE, True)  # what has to arrive does not: see text.write
+            setattr(sys, name, stream)
 
 
 class PathType(click.Path):
-    """A path; not an empty one, as a variable of the shell that is not set leaves."""
+    """A path that is not empty, as an unset shell variable would leave it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("the path is empty; name a folder or a file", param, ctx)
-        from retrieval.paths import is_nameable
+            self.fail("the path is empty; give a folder or a file", param, ctx)
+        from retrieval.paths import with_home
 
-        if not is_nameable(value):
-            self.fail(f"{value!r} cannot be the name of a file", param, ctx)
+        try:
+            with_home(value)
+        except PathNotFound:
+            self.fail(f"{value!r} is not a valid file name", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -88,13 +104,13 @@ class Failure(click.ClickException):
 
 
 class WrongUse(Failure):
-    """Arguments that make no sense."""
+    """A usage error: an InvalidValue, or something that click refuses."""
 
     exit_code = 2
 
 
 class Program(click.Group):
-    """A group of commands in which whatever goes wrong ends as a `Failure`."""
+    """A group of commands that turns every exception into a `Failure`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which they are needed
@@ -106,16 +122,21 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A command that there is; else what would have been one is perhaps a query."""
+        """Find the command; suggest a similar one, or a search, for an unknown name."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(name.lower(), self.commands, 1)
-            query = shlex.join(["retrieve", "search", name]) if near == [] else None
-            meant = f"retrieve {near[0]}" if near else query
+            meant = shlex.join(["retrieve", *self._meant(args)])
             ctx.fail(f"“{name}” is not a command; did you mean `{meant}`?")
         return super().resolve_command(ctx, args)
+
+    def _meant(self, args: list[str]) -> list[str]:
+        """A command that is called almost so, or so elsewhere; else all of it was a query."""
+        import difflib
+
+        name, *rest = args
+        known = {**{command: command for command in self.commands}, **OTHER_NAMES}
+        near = difflib.get_close_matches(name.lower(), known, 1)
+        return [known[near[0]], *rest] if near else ["search", *args]
 
     def invoke(self, ctx: click.Context) -> Any:
         with told_plainly(ctx):
@@ -129,7 +150,8 @@ def told_plainly(context: click.Context) -> Iterator[None]:
     except click.UsageError as error:
         command = (error.ctx or context).command_path
         said = error.format_message().rstrip(".")
-        raise WrongUse(f"{said}; see `{command} --help`") from error
+        see = " See" if said.rstrip(")").endswith("?") else "; see"
+        raise WrongUse(f"{said}{see} `{command} --help`") from error
     except (click.ClickException, click.exceptions.Exit):
         raise
     except (KeyboardInterrupt, click.Abort) as error:
@@ -137,17 +159,19 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from error
     except Exception as error:
         broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
-        if context.ensure_object(Settings).debug or broken_pipe:  # click ends quietly on the latter
+        is_debugged = context.ensure_object(CommonOptions).debug
+        if is_debugged or broken_pipe:  # click ends quietly on the latter
             raise
-        raise Failure(explained(error)) from error
+        kind = WrongUse if isinstance(error, InvalidValue) else Failure
+        raise kind(explained(error)) from error
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--library and --debug, into the `Settings` of the whole call."""
+    """Add --library and --debug, which fill the `CommonOptions` of the call."""
 
     def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value and option.name:
-            setattr(context.ensure_object(Settings), option.name, value)
+            setattr(context.ensure_object(CommonOptions), option.name, value)
 
     library = click.option(
         "--library",
@@ -155,22 +179,22 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         expose_value=False,
         callback=remember,
-        help="Folder of the library ($RETRIEVE_LIBRARY); else the nearest .retrieve/ upwards, else "
-        "your own in the platform's data folder.",
+        help="Use the library in DIR (default: $RETRIEVE_LIBRARY, else the nearest .retrieve/ here "
+        "or in a parent folder, else the platform's data folder).",
     )
     debug = click.option(
         "--debug",
         is_flag=True,
         expose_value=False,
         callback=remember,
-        help="Show where an error comes from.",
+        help="Show the traceback of an error.",
     )
     return library(debug(command))
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[["Progress"], None] | None]:
-    """On a terminal: how many, how fast, how long still."""
+    """Show count, speed and time left on a terminal; yield None elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,6 +1,6 @@
-"""What the shell completes: click knows the commands, options and choices; values that a library
-knows are read from its catalog. In a fraction of a second, or there are fewer of them; never an
-error, since there is nobody to read it.
+"""Shell completion: click knows the commands, options and choices; folders, cameras and formats
+come from the catalog. It takes a fraction of a second, or offers fewer of them, and never fails
+with an error, since nobody would read it.
 """
 
 import os
@@ -20,7 +20,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
-from retrieval.cli.base import Settings, common
+from retrieval.cli.base import CommonOptions, common
 from retrieval.paths import composed, folded
 
 NAME, VARIABLE = "retrieve", "_RETRIEVE_COMPLETE"  # the latter is how click asks `main` for values
@@ -29,12 +29,12 @@ SHELLS = ("bash", "zsh", "fish")
 Items: TypeAlias = "list[CompletionItem[str]]"
 
 
-@click.command(short_help="Print what makes a shell complete.")
+@click.command(short_help="Print a shell-completion script.")
 @click.argument("shell", type=click.Choice(SHELLS))
 @common
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes a shell complete commands, options and their values.
+    """Print a script that completes commands, options and their values in your shell.
 
     \b
     eval "$(retrieve completion bash)"       in ~/.bashrc
@@ -48,8 +48,8 @@ def completion(context: click.Context, shell: str) -> None:
 
 @add_completion_class
 class Bash(BashComplete):
-    """click's, and what it leaves out: `--name=value`, which is three words to bash, and values
-    with blanks and other characters that mean something to it.
+    """click's class, plus `--name=value`, which is three words to bash, and values with spaces and
+    other special characters.
     """
 
     def get_completion_args(self) -> tuple[list[str], str]:
@@ -69,7 +69,7 @@ class Bash(BashComplete):
 
 
 class _WholeWords(ShellComplete):
-    """For shells that put a value in the place of all of `--name=value`."""
+    """A base for shells that replace all of `--name=value` by the completion."""
 
     def get_completions(self, args: list[str], incomplete: str) -> Items:
         items = super().get_completions(args, incomplete)
@@ -81,16 +81,16 @@ class _WholeWords(ShellComplete):
 
 @add_completion_class
 class Zsh(_WholeWords, ZshComplete):
-    """click's, with `--name=value`."""
+    """click's class, plus `--name=value`."""
 
 
 @add_completion_class
 class Fish(_WholeWords, FishComplete):
-    """click's, with `--name=value`."""
+    """click's class, plus `--name=value`."""
 
 
 def model_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Those that have a name; else the path of a checkpoint."""
+    """Complete the names of models, or else the path of a checkpoint."""
     from clipmodel.pretrained import available_models, bundled_models
 
     named = _with([*bundled_models(), *available_models()], incomplete)
@@ -98,7 +98,7 @@ def model_names(context: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def folder_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """The names of the library's; else a path."""
+    """Complete the names of folders in the library, or else a path."""
     from retrieval.catalog.names import folders
 
     named = _with({composed(os.fsdecode(name)) for name in folders(_catalog(context))}, incomplete)
@@ -124,19 +124,19 @@ def shape_names(context: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """What is not said by a type, since words are taken as well."""
+    """Complete a path where words are accepted as well, so that no type says so."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def _with(names: Iterable[str | None], incomplete: str) -> Items:
-    """Those that hold what was typed, in any case; no shell takes newlines, or what is no text."""
+    """Return the names that contain the typed text, in any case, and that a shell can show."""
     typed = folded(incomplete)
     found = sorted(name for name in names if name and typed in folded(name) and name.isprintable())
     return [CompletionItem(name) for name in found]
 
 
 def _catalog(context: click.Context) -> Path:
-    """Return where the catalog of the library that is meant is, if there is one."""
+    """Return the path of the catalog, which need not exist."""
     from retrieval.locate import FILE_NAME, library_folder
 
-    return library_folder(context.ensure_object(Settings).library) / FILE_NAME
+    return library_folder(context.ensure_object(CommonOptions).library) / FILE_NAME

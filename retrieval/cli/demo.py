@@ -1,4 +1,4 @@
-"""The first thing to try: paint pictures, index them with the bundled model, find them by words."""
+"""A first try: paint pictures, index them with the bundled model, search them."""
 
 import os
 import shlex
@@ -34,15 +34,15 @@ Row = tuple[str, list[Match]]
 
 
 def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str], None]) -> None:
-    """Indexes painted scenes, or `photos`, into a library in `folder`; asks, prints, draws `sheet`.
+    """Index painted scenes, or `photos`, into a library in `folder`; search, print, draw `sheet`.
 
-    The library is the demo's own, and `photos` are only read. A second run finds its work done.
-    Raises what `Library.index` and `Library.search` raise, and OSError where it cannot write.
+    The library is the demo's own, and `photos` are only read. A second run has nothing left to do.
+    Raises the errors of `Library.index` and `Library.search`, and OSError if it cannot write.
     """
     pictures = photos or paint_scenes(folder / "pictures", echo)
     home = folder / ("photos-library" if photos else "library")
     with Library.open(home) as library:
-        echo(f"indexing {_shown(pictures)} with the small model {BUNDLED!r}")
+        echo(f"indexing {_shown(pictures)} with the small bundled model {BUNDLED!r}")
         echo(_told(library.index(pictures, model=BUNDLED, progress=_now_and_then(echo))))
         rows = ask(library, pictures, ASKED_OF_PHOTOS if photos else tuple(ASKED))
     for asked, matches in rows:
@@ -51,29 +51,29 @@ def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str
             echo(f"  {match.score:.3f}  {_shown(match.path)}")
     sheet.parent.mkdir(parents=True, exist_ok=True)
     save([answer(asked, matches) for asked, matches in rows], sheet)
-    echo(f"\nwhat was found, as pictures: {_shown(sheet)}")
+    echo(f"\nresults as a picture: {_shown(sheet)}")
     command = f"retrieve search --library {shlex.quote(os.fspath(home))}"
-    echo(f'ask for more: {printable(command)} "{NEXT[1 if photos else 0]}"')
+    echo(f'try more searches: {printable(command)} "{NEXT[1 if photos else 0]}"')
 
 
 def ask(library: Library, pictures: Path, words: Sequence[str]) -> list[Row]:
-    """A row for each of the words, and one for pictures like the first that was found."""
+    """Return a row per description, and one of pictures similar to the first match."""
     # By cosine, which is all that is shown: figures that do not fall would be a riddle here.
-    found = library.search(list(words), SHOWN, folder=pictures, rank="cosine")
+    found = library.search_many(words, SHOWN, folder=pictures, rank="cosine")
     rows = [(f"“{asked}”", matches) for asked, matches in zip(words, found, strict=True)]
     if like := next((matches[0].path for matches in found if matches), None):
-        title = f"pictures like {printable(like.name)}"
+        title = f"similar to {printable(like.name)}"
         rows.append((title, library.search(like, SHOWN, folder=pictures)))
     return rows
 
 
 def paint_scenes(folder: Path, echo: Callable[[str], None]) -> Path:
-    """Paints the scenes of the demo that are not in the folder yet."""
+    """Paint the scenes of the demo that are not in the folder yet."""
     folder.mkdir(parents=True, exist_ok=True)
     places = [folder / f"scene-{number:03}.jpg" for number in range(SCENES)]
     missing = [number for number, place in enumerate(places) if not place.exists()]
     if missing:
-        echo(f"painting {len(missing)} scenes into {_shown(folder)}")
+        echo(f"painting {len(missing)} scenes in {_shown(folder)}")
     for number in missing:
         part = places[number].with_suffix(".part")  # a picture is there whole or not at all
         paint(scene(number), *SIZE, _seed(number)).save(part, "JPEG", quality=90)
@@ -82,7 +82,7 @@ def paint_scenes(folder: Path, echo: Callable[[str], None]) -> Path:
 
 
 def scene(number: int) -> Scene:
-    """What is in the scene of this number; the first ones have, in turn, what will be asked for."""
+    """Return the scene of this number; the first ones show, in turn, what will be searched for."""
     parts = tuple(ASKED.values())
     having = parts[number % len(parts)] if number < ANSWERS * len(parts) else None
     return imagine(_seed(number), "test", having)
@@ -93,7 +93,7 @@ def _seed(number: int) -> int:
 
 
 def _now_and_then(echo: Callable[[str], None]) -> Callable[[Progress], None]:
-    """Says how far the indexing is every few seconds: a folder of photos may take a while."""
+    """Report progress every few seconds: a folder of photos may take a while."""
     said = monotonic()
 
     def tell(progress: Progress) -> None:
@@ -110,7 +110,7 @@ def _told(summary: Summary) -> str:
     if summary.encoded:
         done = f"{summary.encoded} pictures in {summary.seconds:.1f} s"
     elif summary.unchanged:
-        done = f"all {summary.unchanged} files are known from an earlier run"
+        done = f"all {summary.unchanged} files are unchanged since an earlier run"
     else:
         done = "nothing new"
     return done + failed

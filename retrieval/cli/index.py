@@ -2,54 +2,66 @@
 
 import os
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import INTERRUPTED, PathType, Settings, common, progress_bar
+from retrieval.cli.base import INTERRUPTED, CommonOptions, PathType, common, progress_bar
 from retrieval.cli.completion import model_names
+from retrieval.cli.options import given_in, remembered
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import PathNotFound
 from retrieval.interrupted import Interrupted
 
 if TYPE_CHECKING:
-    from retrieval.library import Library, Precision
+    from retrieval.library import Library
     from retrieval.records import Summary
 
+index_option = partial(remembered, "index")
 
-@click.command(short_help="Bring folders and files of pictures into the library.")
+
+@click.command(short_help="Add pictures to the library, or update it.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
-@click.option("--here", is_flag=True, help="Keep the library in PATH/.retrieve, to move with it.")
 @click.option(
+    "--here", is_flag=True, help="Keep the library in PATH/.retrieve, so that it moves with PATH."
+)
+@index_option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
+    help='Skip matching names, now and in later runs; "none" clears the list. Repeatable.',
 )
-@click.option("--again", is_flag=True, help="Read files anew even if they look unchanged.")
-@click.option(
+@index_option("--again", is_flag=True, help="Read all files again, even if they look unchanged.")
+@index_option(
     "--model",
     metavar="NAME",
     shell_complete=model_names,
     help="Encode with this model (see `retrieve models`).",
 )
-@click.option("--device", metavar="NAME", help='Where to encode: "cpu", "cuda", "cuda:1", "mps".')
-@click.option(
+@index_option(
+    "--device",
+    metavar="NAME",
+    help="Encode on this device: cpu, cuda, cuda:1 or mps (default: CUDA if available).",
+)
+@index_option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     metavar="P",
-    help="Of the encoder: auto, fp32, bf16 or fp16.",
+    help="Encode in this precision: auto, fp32, bf16 or fp16 (default: auto).",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures at a time.")
-@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that decode.")
-@click.option(
+@index_option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Encode N pictures at a time."
+)
+@index_option("--workers", type=click.IntRange(min=0), metavar="N", help="Decode in N processes.")
+@index_option(
     "--max-pixels",
     type=click.IntRange(min=1),
     default=MAX_PIXELS,
     metavar="N",
-    help="Leave out larger pictures (200000000). A worker takes 0.8 GB + 16 bytes a pixel at most.",
+    help="Skip larger pictures (default: 200000000). A worker uses up to 0.8 GB + 16 bytes/pixel.",
 )
 @common
 @click.pass_context
@@ -57,56 +69,39 @@ def index(
     context: click.Context,
     paths: tuple[Path, ...],
     here: bool,
-    exclude: tuple[str, ...],
-    again: bool,
-    model: str | None,
-    device: str | None,
-    precision: "Precision",
-    batch_size: int | None,
-    workers: int | None,
-    max_pixels: int,
 ) -> None:
-    """Bring folders and files of pictures into the library, or up to date.
+    """Add folders and files of pictures to the library, or bring it up to date.
 
-    Without PATH: all that the library knows, again. Only what is new or changed is looked into;
-    Ctrl-C keeps what was done. A new library gets --model, else $RETRIEVE_MODEL, else ViT-B/32, or
-    the small model of this package where that cannot be fetched. --model with the name of another
-    model encodes a library again; searches use the old one until it is done.
+    Without PATH, everything in the library is scanned again. Only new and changed files are read;
+    Ctrl-C keeps the work done so far. A new library uses --model, else $RETRIEVE_MODEL, else
+    ViT-B/32, or the small bundled model if that cannot be downloaded. With the name of another
+    model, --model encodes the library again; searches use the old one until that is done.
 
-    Each folder remembers what is excluded from it; `retrieve status` shows it.
+    Each folder remembers its --exclude patterns; `retrieve status` shows them.
 
     \b
     retrieve index ~/Pictures /mnt/photos --exclude "*.png"
-    retrieve index ./holiday --here      a library that moves with its folder
-    retrieve index --model ViT-L/14      encode what the library knows with another model
+    retrieve index ./holiday --here      keep the library inside its folder
+    retrieve index --model ViT-L/14      encode the library again with another model
     """
     from retrieval.decoding import malloc
+    from retrieval.indexing.options import IndexOptions
     from retrieval.output import report
     from retrieval.output.text import write
 
-    malloc.keep(malloc.OF_A_RUN)
-    library = _beside(context, paths) if here else context.ensure_object(Settings).open()
+    options = IndexOptions(**given_in(context, "index"))
+    malloc.keep(malloc.RUN_KEEPS_BYTES)
+    library = _beside(context, paths) if here else context.ensure_object(CommonOptions).open()
     with library:
         if not here:
             _mention_others(library, paths)
         try:
             with progress_bar() as progress:
-                summary = library.index(
-                    paths,
-                    model=model,
-                    exclude=exclude,
-                    again=again,
-                    workers=workers,
-                    batch_size=batch_size,
-                    max_pixels=max_pixels,
-                    device=device,
-                    precision=precision,
-                    progress=progress,
-                )
+                summary = library.index(paths, options=options, progress=progress)
         except Interrupted as interrupt:
-            write(report.of_run(interrupt.summary))
+            write(report.of_run(interrupt.summary), must_arrive=False)
             context.exit(INTERRUPTED)
-        write(report.of_run(summary))
+        write(report.of_run(summary), must_arrive=False)
 
 
 def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
@@ -115,9 +110,9 @@ def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
     from retrieval.paths import given
 
     if len(paths) != 1:
-        raise click.UsageError("--here goes with one folder")
-    if context.ensure_object(Settings).library:
-        raise click.UsageError("--here and --library name two libraries; give one of them")
+        raise click.UsageError("--here takes exactly one folder")
+    if context.ensure_object(CommonOptions).library:
+        raise click.UsageError("--here and --library name two libraries; use only one of them")
     if not (folder := given(paths[0])).is_dir():
         raise PathNotFound(f"no such folder: {folder}")
     return Library.open(beside(folder))
@@ -129,27 +124,25 @@ def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
     for path in paths:
         own = beside(path)
         if own.is_dir() and os.path.realpath(own) != os.path.realpath(library.folder):
-            click.echo(
-                f"note: {path} has a library of its own; --here brings that up to date", err=True
-            )
+            click.echo(f"note: {path} has its own library; use --here to update that one", err=True)
 
 
-@click.command(short_help="Keep the library up to date while folders change.")
+@click.command(short_help="Update the library whenever files change.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
 @click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help='Leave out such names, now and in later runs; "none" clears. Repeatable.',
+    help='Skip matching names, now and in later runs; "none" clears the list. Repeatable.',
 )
 @common
 @click.pass_obj
-def watch(settings: Settings, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
-    """Bring the library up to date as `retrieve index` does, then whatever changes below each PATH
-    (without any: all that the library knows) as soon as it does, until Ctrl-C.
+def watch(settings: CommonOptions, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
+    """Run `retrieve index`, then index changes below each PATH as they happen, until Ctrl-C.
+    Without PATH, all folders of the library are watched.
 
-    Prints a line for each time that there was something to do. A library that another process
-    writes to is waited for; a folder that disappears is kept, and looked through when it is back.
+    Prints one line per update. Waits while another process writes to the library. A folder that
+    disappears stays in the library, and is scanned again when it is back.
     """
     from retrieval.output.report import of_change
     from retrieval.output.text import printable

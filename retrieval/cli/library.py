@@ -1,17 +1,23 @@
-"""Commands about the library as a whole: status, check, backup, forget, relocate, models."""
+"""Commands for the library as a whole: status, check, backup, forget, relocate, models."""
 
 import click
 
-from retrieval.cli.base import PathType, Settings, common
+from retrieval.cli.base import CommonOptions, PathType, common
 
 
-@click.command(short_help="Show what the library holds.")
-@click.option("--failures", is_flag=True, help="List the files that could not be read, and why.")
-@click.option("--json", "as_json", is_flag=True, help="One object; with --failures an array.")
+@click.command(short_help="Show what the library contains.")
+@click.option("--failures", is_flag=True, help="List unreadable files, with reasons.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object; with --failures, an array."
+)
 @common
 @click.pass_obj
-def status(settings: Settings, failures: bool, as_json: bool) -> None:
-    """Show what the library holds: model, pictures, failures, index, bytes and folders."""
+def status(settings: CommonOptions, failures: bool, as_json: bool) -> None:
+    """Show what the library contains: model, pictures, failures, index, bytes and folders.
+
+    The index may hold more or fewer vectors than there are pictures: searches scan new pictures
+    directly, and skip removed ones, until the index is written again.
+    """
     from retrieval.output import json_forms, report, text
 
     with settings.open() as library:
@@ -26,44 +32,44 @@ def status(settings: Settings, failures: bool, as_json: bool) -> None:
             text.write(report.of_status(library.status()))
 
 
-@click.command(short_help="Say what is wrong with the library, and mend it with --repair.")
-@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@click.command(short_help="Check the library; --repair fixes it.")
+@click.option("--repair", is_flag=True, help="Fix whatever can be fixed.")
 @common
 @click.pass_context
 def check(context: click.Context, repair: bool) -> None:
-    """Say what is wrong with the library itself, a line each: the catalog and its rows, the
-    vectors, the index file, what killed runs left. Reads all of it, but no picture.
+    """Check the library and print one line per problem: in the catalog and its rows, the vectors,
+    the index file, or left behind by killed runs. Reads the whole library, but no pictures.
 
-    --repair drops what makes no sense, so that the next `retrieve index` looks at those pictures
-    again, and makes anew what is made from the rest. A damaged catalog is copied as far as it can
-    be read; the damaged one is kept beside it. Ends with 1 if something is wrong still.
+    --repair removes invalid records, so that the next `retrieve index` reads those pictures again,
+    and rebuilds derived files. A damaged catalog is copied as far as it is readable; the damaged
+    original is kept beside the copy. Exits with 1 if problems remain.
     """
     from retrieval.output import report
     from retrieval.output.text import write
 
-    with context.ensure_object(Settings).open() as library:
+    with context.ensure_object(CommonOptions).open() as library:
         problems = library.check(repair=repair)
         write(report.of_check(library.folder, problems))
         if not all(problem.mended for problem in problems):
             if not repair:
-                click.echo("`retrieve check --repair` mends what can be mended", err=True)
+                click.echo("run `retrieve check --repair` to fix whatever can be fixed", err=True)
             context.exit(1)
 
 
-@click.command(short_help="Copy the catalog into a file.")
+@click.command(short_help="Back up the catalog to a file.")
 @click.argument("file", type=PathType())
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @common
 @click.pass_obj
-def backup(settings: Settings, file: str, force: bool) -> None:
-    """Copy the catalog into one FILE, checked, even while the library is in use. It holds all that
-    is known of the pictures, with their vectors; everything else is made from it.
+def backup(settings: CommonOptions, file: str, force: bool) -> None:
+    """Back up the catalog to one FILE and verify it, even while the library is in use. The catalog
+    holds everything about the pictures, including vectors; the rest is derived from it.
 
     \b
     retrieve backup /mnt/backup/photos-$(date +%F).sqlite
 
-    To restore it, put it into an empty folder as catalog.sqlite, and name that folder with
-    --library, or put the folder in the library's place.
+    To restore it, put it into an empty folder as catalog.sqlite, and use that folder as --library,
+    or move it to where the library was.
     """
     from retrieval.output.report import size_of
 
@@ -72,26 +78,35 @@ def backup(settings: Settings, file: str, force: bool) -> None:
     click.echo(f"wrote {file} ({size_of(size)})")
 
 
-@click.command(short_help="Drop what is known of a folder or file.")
-@click.argument("path", type=PathType())
+@click.command(short_help="Remove a folder or file from the library.")
+@click.argument("path", type=PathType(), required=False)
+@click.option("--model", metavar="NAME", help="Drop the embeddings of a model no longer in use.")
 @common
 @click.pass_obj
-def forget(settings: Settings, path: str) -> None:
-    """Drop what is known of a folder or file. The pictures themselves are left alone.
+def forget(settings: CommonOptions, path: str | None, model: str | None) -> None:
+    """Remove a folder or file from the library. The pictures themselves are not touched.
 
-    A part of an indexed folder stays forgotten; `retrieve index PATH` takes it in again.
+    If PATH is inside an indexed folder, later runs skip it until you run `retrieve index PATH`.
+
+    --model removes the vectors of a previous model; `retrieve status` lists such models.
     """
+    if (path is None) == (model is None):
+        raise click.UsageError("give either a PATH or --model NAME")
     with settings.open() as library:
-        click.echo(f"forgot {_files(library.forget(path))}")
+        if path is not None:
+            click.echo(f"removed {_files(library.forget(path))} from the library")
+        elif model is not None:
+            held = library.forget_model(model)
+            click.echo(f"removed {held:,} vector{'' if held == 1 else 's'} of {model}")
 
 
-@click.command(short_help="Say that a folder was moved.")
+@click.command(short_help="Tell the library that a folder has moved.")
 @click.argument("old", type=PathType())
 @click.argument("new", type=PathType())
 @common
 @click.pass_obj
-def relocate(settings: Settings, old: str, new: str) -> None:
-    """Say that what was in folder OLD is in folder NEW now. Nothing is encoded again."""
+def relocate(settings: CommonOptions, old: str, new: str) -> None:
+    """Tell the library that folder OLD is now at NEW. Nothing is encoded again."""
     with settings.open() as library:
         click.echo(f"relocated {_files(library.relocate(old, new))}")
 
@@ -99,10 +114,10 @@ def relocate(settings: Settings, old: str, new: str) -> None:
 @click.command(short_help="List the models.")
 @common
 @click.pass_obj
-def models(settings: Settings) -> None:
+def models(settings: CommonOptions) -> None:
     """List the models: name, dimensions, and where the weights are.
 
-    The path of a checkpoint (OpenAI's, OpenCLIP's, a Hugging Face folder) names a model as well.
+    A model can also be given as a path to a checkpoint: OpenAI, OpenCLIP or a Hugging Face folder.
     """
     from retrieval.models import known
     from retrieval.output import report

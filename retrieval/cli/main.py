@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from retrieval.cli.base import (
+    CommonOptions,
     PathType,
     Program,
-    Settings,
     common,
     open_streams,
 )
@@ -47,42 +47,44 @@ def print_version(context: click.Context, _: click.Parameter, value: bool) -> No
     is_eager=True,
     expose_value=False,
     callback=print_version,
-    help="Print the version.",
+    help="Print the version and exit.",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Find your pictures by words and by example, on your own machine.
+    """Search your pictures by description or by example, on your own machine.
 
     \b
-    retrieve index ~/Pictures            look at every picture once
-    retrieve search "a red car"          find some by words
-    retrieve search beach.jpg            or by one that is like them
+    retrieve index ~/Pictures            scan your pictures
+    retrieve search "a red car"          search by description
+    retrieve search beach.jpg            search by example picture
+
+    Exit codes: 0 success (even if nothing matches), 1 failure, 2 wrong usage, 130 interrupted.
     """
-    context.ensure_object(Settings)
+    context.ensure_object(CommonOptions)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-@click.command(short_help="Paint pictures, find them by words, and draw what was found.")
+@click.command(short_help="Try it: paint 300 scenes, index and search them.")
 @click.argument("photos", required=False, metavar="[PHOTOS]", type=PathType())
 @click.option(
     "--into",
     type=PathType(),
     default="demo",
     metavar="DIR",
-    help="For pictures and library (./demo).",
+    help="Put the pictures and the library here (default: ./demo).",
 )
 @click.option(
     "--sheet",
     type=SheetFile(dir_okay=False),
     default="demo.png",
     metavar="FILE",
-    help="The drawing (./demo.png); .jpg and .html do as well.",
+    help="Write results to FILE: .png, .jpg or .html (default: ./demo.png).",
 )
 @common
 def demo(photos: str | None, into: str, sheet: Path) -> None:
-    """Paint 300 scenes, or take a folder of PHOTOS; index them, and find some by words and by
-    example with the small model that is in the package. A drawing shows what was found.
+    """Index 300 painted scenes, or a folder of PHOTOS, with the small bundled model, then run a
+    few searches by description and by example. The results are drawn into one picture.
     """
     from retrieval.cli.demo import run_demo
     from retrieval.paths import given

@@ -1,4 +1,4 @@
-"""Filters and forms of output, as several commands take them."""
+"""Filters and output formats, shared by several commands."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The filters as options, each also a word of the query language: `in:holiday`."""
+    """Add the filters as options, each also part of the query language: `in:holiday`."""
     options = [
-        ("in", "FOLDER", "Only pictures in or below this folder, or one of that name."),
-        ("after", "DATE", "Taken at DATE or later: 2023, 2023-06, 2023-06-01."),
-        ("before", "DATE", "Taken before the begin of DATE."),
-        ("camera", "TEXT", "Taken with a camera of this name, or part of it."),
-        ("near", "LAT,LON,KM", "Taken so near: 48.14,11.58,5."),
-        ("min-size", "WxH", "At least so many pixels: 1920x1080."),
-        ("format", "NAME", "jpeg, png, heic ..."),
-        ("orientation", "O", "landscape, portrait or square."),
+        ("in", "FOLDER", "In or below this folder: a path, or a name in the library."),
+        ("after", "DATE", "Taken on or after DATE: 2023, 2023-06 or 2023-06-01."),
+        ("before", "DATE", "Taken before DATE."),
+        ("camera", "TEXT", "Camera make and model contain these words."),
+        ("near", "LAT,LON,KM", "Taken within KM of LAT,LON: 48.14,11.58,5."),
+        ("min-size", "WxH", "At least this wide and high: 1920x1080."),
+        ("format", "NAME", "File format: jpeg, png, heic ..."),
+        ("orientation", "O", "Orientation: landscape, portrait or square."),
     ]
     known = {
         "in": completion.folder_names,
@@ -30,12 +30,11 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
         "orientation": completion.shape_names,
     }
     for name, metavar, said in reversed(options):
-        option = click.option(
+        option = remembered(
+            "filters",
             f"--{name}",
             f"filter_{name.replace('-', '_')}",
             metavar=metavar,
-            expose_value=False,
-            callback=_remember(name),
             shell_complete=known.get(name),
             help=said,
         )
@@ -43,45 +42,54 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _remember(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
-    def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            context.meta.setdefault("filters", {})[name] = value
+def remembered(group: str, *names: str, **how: Any) -> Callable[..., Any]:
+    """An option whose value is no argument of the command, but one of a group: see `given_in`."""
 
-    return remember
+    def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value is not None:
+            context.meta.setdefault(group, {})[option.name] = value
+
+    return click.option(*names, expose_value=False, callback=remember, **how)
+
+
+def given_in(context: click.Context, group: str) -> dict[str, Any]:
+    """The values of a group's options, by their names; those that have none are left out."""
+    values: dict[str, Any] = context.meta.get(group, {})
+    return values
 
 
 def chosen_filters(context: click.Context) -> "Filters":
-    """Those that were given as options. Raises InvalidQuery."""
-    from retrieval.errors import InvalidQuery
-    from retrieval.filters import Filters, written
+    """Return the filters given as options. Raises InvalidQuery."""
+    from retrieval.filters import all_written
 
-    filters = Filters()
-    for name, value in context.meta.get("filters", {}).items():
-        try:
-            filters = filters.with_(written(name, value))
-        except InvalidQuery as error:
-            raise InvalidQuery(f"--{name}: {error}") from error
-    return filters
+    given = given_in(context, "filters")
+    return all_written({_filter_name(name): given[name] for name in given}, before="--")
+
+
+def _filter_name(parameter: str) -> str:
+    """In the query language, from what click calls the option: a Python name."""
+    return parameter.removeprefix("filter_").replace("_", "-")
 
 
 def in_form(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--json, --paths and --null."""
-    as_json = click.option("--json", "form", flag_value="json", help="One array of objects.")
-    paths = click.option("--paths", "form", flag_value="paths", help="Only the paths, one a line.")
+    """Add --json, --paths and --null."""
+    as_json = click.option("--json", "form", flag_value="json", help="Print a JSON array.")
+    paths = click.option(
+        "--paths", "form", flag_value="paths", help="Print only paths, one per line."
+    )
     null = click.option(
-        "-0", "--null", is_flag=True, help="Only the paths, each ended by NUL, for `xargs -0`."
+        "-0", "--null", is_flag=True, help="Print only paths, separated by NUL, for `xargs -0r`."
     )
     return as_json(paths(null(command)))
 
 
-def limited(default: int, of: str = "") -> Callable[..., Any]:
-    """-n and --limit."""
+def limited(default: int, what: str = "results") -> Callable[..., Any]:
+    """Add -n and --limit."""
     return click.option(
         "-n",
         "--limit",
         type=click.IntRange(min=1),
         default=default,
         metavar="N",
-        help=f"At most so many{of} ({default}).",
+        help=f"Show at most N {what} (default: {default}).",
     )

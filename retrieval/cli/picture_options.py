@@ -1,4 +1,4 @@
-"""`--preview` and `--sheet`: what was found as pictures, in the terminal and in a file.
+"""`--preview` and `--sheet`: matches as pictures, in the terminal and in a file.
 
 Nothing heavy is imported before pictures are asked for.
 """
@@ -23,7 +23,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".html")
 
 
 class Picturing(click.Command):
-    """A command whose `--preview` has its value after `=`, or none: never the word that follows."""
+    """A command whose `--preview` takes a value after `=` or none, never the next word."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -31,22 +31,26 @@ class Picturing(click.Command):
         rest = super().parse_args(ctx, said + args[end:])
         as_text = ctx.params.get("form") is None and not ctx.params.get("null")
         if "preview" in ctx.meta and not as_text and not ctx.resilient_parsing:
-            raise click.UsageError("--preview does not go with --json, --paths and --null", ctx)
+            raise click.UsageError(
+                "--preview cannot be combined with --json, --paths or --null", ctx
+            )
         return rest
 
 
 class SheetFile(PathType):
-    """Where a sheet goes; how it is written is in its ending."""
+    """The file of a sheet, whose extension says its format."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         file = Path(os.path.expanduser(os.fsdecode(super().convert(value, param, ctx))))
         if file.suffix.lower() not in ENDINGS:
-            self.fail(f"{value!r} should end in one of {', '.join(ENDINGS)}", param, ctx)
+            self.fail(
+                f"{value!r} has an unknown extension; use one of {', '.join(ENDINGS)}", param, ctx
+            )
         return file
 
 
 def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--preview and --sheet, for a command of the class `Picturing`."""
+    """Add --preview and --sheet to a command of the class `Picturing`."""
     preview = click.option(
         "--preview",
         type=click.Choice(WAYS),
@@ -54,8 +58,8 @@ def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
         shell_complete=_ways,
         expose_value=False,
         callback=_remember,
-        help="Show the pictures here, in the terminal; HOW, where that goes wrong: kitty, iterm2, "
-        "sixel or blocks.",
+        help="Show pictures in the terminal; set HOW if detection fails: kitty, iterm2, sixel or "
+        "blocks.",
     )
     sheet = click.option(
         "--sheet",
@@ -63,7 +67,7 @@ def pictured(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE",
         expose_value=False,
         callback=_remember,
-        help="Write them into one FILE as well: .png, .jpg or .html.",
+        help="Also write the pictures to FILE: .png, .jpg or .html.",
     )
     return preview(sheet(command))
 
@@ -74,14 +78,14 @@ def _remember(context: click.Context, option: click.Parameter, value: Any) -> No
 
 
 def _ways(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """After `=` alone; a bare `--preview` is followed by something else."""
+    """Complete the value after `=`; a bare `--preview` is followed by something else."""
     if "preview" in context.meta:
         return files(context, parameter, incomplete)
     return [CompletionItem(way) for way in WAYS if way.startswith(incomplete)]
 
 
 def show(context: click.Context, text: str | bytes, sections: "Sequence[Section]") -> None:
-    """The answer as `text`, or as the pictures in `sections` where they were asked for."""
+    """Print the result as `text`, or as the pictures in `sections` if requested."""
     from retrieval.output.text import printable, write
 
     if way := _way(context.meta.get("preview")):
@@ -96,16 +100,16 @@ def show(context: click.Context, text: str | bytes, sections: "Sequence[Section]
         from retrieval.output.sheet import save
 
         save(sections, sheet)
-        click.echo(f"as pictures: {printable(os.fspath(sheet))}", err=True)
+        click.echo(f"wrote {printable(os.fspath(sheet))}", err=True)
 
 
 def _way(asked: 'Way | Literal["auto"] | None') -> "Way | None":
-    """How to draw; None for not at all."""
+    """Return how to draw, or None for not at all."""
     if asked != "auto":
         return asked
     from retrieval.output.terminal import best_way, is_terminal
 
     if is_terminal():
         return best_way()
-    click.echo("no pictures: this is no terminal; --preview=blocks writes them anyway", err=True)
+    click.echo("no preview: output is not a terminal; --preview=blocks writes it anyway", err=True)
     return None

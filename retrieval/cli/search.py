@@ -1,59 +1,111 @@
-"""`retrieve search` and `similar`: what was typed as a question, the answer in the form asked for.
+"""`retrieve search` and `similar`: from the typed query to matches in the requested format.
 
 Nothing heavy is imported before the command runs.
 """
 
+import re
+import shlex
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from retrieval.cli import completion
-from retrieval.cli.base import PathType, Settings, common
-from retrieval.cli.options import chosen_filters, filtering, in_form, limited
+from retrieval.cli.base import CommonOptions, PathType, common
+from retrieval.cli.options import (
+    chosen_filters,
+    filtering,
+    given_in,
+    in_form,
+    limited,
+    remembered,
+)
 from retrieval.cli.picture_options import Picturing, pictured, show
 
 if TYPE_CHECKING:
+    from retrieval.library import Library
     from retrieval.records import Match, ModelRecord
-    from retrieval.search.answer import Rank, Sort
+    from retrieval.search.options import SearchOptions
     from retrieval.search.question import Question
 
+search_option = partial(remembered, "search")
 
-@click.command(cls=Picturing, short_help="Find pictures by words, or by one that is like them.")
+
+class Searching(Picturing):
+    """A command to which a word with a hyphen ahead is no option, but a mistake that it explains:
+    elsewhere `-leash` subtracts a word.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.UsageError as error:
+            if (word := _taken_for_options(error, args)) is None:
+                raise
+            less = word.lstrip("-")
+            raise click.UsageError(
+                f"“{word}” is not an option; to search for less of it, write "
+                f"`- {less}` or `--not {shlex.quote(less)}`",
+                ctx,
+            ) from error
+
+
+def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
+    """The word whose letters click took for options, or for the value of one."""
+    if isinstance(error, click.NoSuchOption):
+        letter = error.option_name.removeprefix("-")
+    elif isinstance(error, click.BadParameter) and error.param and error.param.name == "limit":
+        letter = "n"
+    else:
+        return None
+    words = args[: args.index("--")] if "--" in args else args
+    hyphened = (word for word in words if re.match(r"-[^\W\d_]\D", word) and letter in word)
+    return next(hyphened, None) if len(letter) == 1 else None
+
+
+@click.command(cls=Searching, short_help="Search by description or by example picture.")
 @click.argument(
     "query", nargs=-1, required=True, metavar="QUERY...", shell_complete=completion.files
 )
 @limited(10)
 @filtering
-@click.option("--not", "without", multiple=True, metavar="TEXT", help="Less like this. Repeatable.")
-@click.option(
+@search_option(
+    "--not", "without", multiple=True, metavar="TEXT", help="Subtract this description. Repeatable."
+)
+@search_option(
     "--template",
     "templates",
     multiple=True,
     metavar="TEXT",
-    help='A sentence with {} for the words, or "photo" for a set of them; the mean of all is '
-    "looked for. Repeatable.",
+    help='Put the description into this sentence, at {}; "photo" is a set of sentences. Several '
+    "are averaged. Repeatable.",
 )
-@click.option("--min-score", type=float, metavar="S", help="Only cosines of at least this.")
-@click.option(
-    "--min-relevance", type=float, metavar="R", help="Only what is so likely meant: 0 to 1."
+@search_option(
+    "--min-score", type=float, metavar="S", help="Only matches with a cosine of at least S."
 )
-@click.option(
+@search_option(
+    "--min-relevance", type=float, metavar="R", help="Only matches at least this relevant, 0 to 1."
+)
+@search_option(
     "--rank",
     type=click.Choice(["relevance", "cosine"]),
     default="relevance",
     metavar="BY",
-    help="relevance, or cosine: the bare scores.",
+    help="Rank by relevance, or by cosine, the plain score (default: relevance).",
 )
-@click.option(
+@search_option(
     "--sort",
     type=click.Choice(["score", "date"]),
     default="score",
     metavar="BY",
-    help="score, or date: the newest first, of the best that are relevant.",
+    help="Sort the matches by score (as ranked), or by date, newest first (default: score).",
 )
-@click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
+@search_option(
+    "--allow-url", is_flag=True, help="Allow http(s) addresses of pictures in the query."
+)
 @in_form
 @pictured
 @common
@@ -62,68 +114,58 @@ def search(
     context: click.Context,
     query: tuple[str, ...],
     limit: int,
-    without: tuple[str, ...],
-    templates: tuple[str, ...],
-    min_score: float | None,
-    min_relevance: float | None,
-    rank: "Rank",
-    sort: "Sort",
-    allow_url: bool,
     form: str | None,
     null: bool,
 ) -> None:
-    """Find pictures by words, or by one that is like them.
+    """Search by description or by example picture.
 
-    A QUERY that names an existing file, or ends as pictures do (.jpg), is a picture, and - is one
-    on standard input; everything else is words. Several can be weighed, added and taken away, and
-    filters can be among the words; README.md has the whole language. Prints score (cosine), how
-    relevant it is (strong, fair or weak, where that is known), size, date taken and path, the best
-    first: aligned on a terminal, between tabs in a pipe. JSON objects have id (id:12 is a term),
-    path, score, relevance, width, height, format, taken_at and copies (the other paths of the same
-    picture). Nothing found is no error.
+    A QUERY that names an existing file, or ends in .jpg or the like, is an example picture; - reads
+    one from standard input; everything else is a description. Terms can be weighted, added and
+    subtracted, and filters can stand among them: see docs/query.md for the whole language.
+
+    Prints score (cosine), relevance (strong, fair or weak, if the model supports it), size, date
+    taken and path, best first: aligned in a terminal, tab-separated in a pipe. The order is not
+    exactly that of the scores, as pictures that resemble everything rank lower; --rank cosine turns
+    that off. JSON objects have id (id:12 is a term), path, name, score, relevance, strength, width,
+    height, format, taken_at, date (the file's own if taken_at is null) and copies (other paths of
+    the same picture). Exits with 0 even if nothing matches.
 
     \b
     retrieve search a red car -n 20
     retrieve search ~/Desktop/beach.jpg --in ~/Pictures/2023
     retrieve search "2:golden retriever" + ./pool.jpg - leash
     retrieve search a birthday cake after:2023-06 camera:pixel
-    retrieve search "a cat" -0 | xargs -0 cp -t /tmp/cats
+    retrieve search "a cat" -0 | xargs -0r cp -t /tmp/cats
     """
-    with context.ensure_object(Settings).open_to_search() as library:
+    with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
+        from retrieval.search.options import SearchOptions
         from retrieval.search.parse import typed
 
         filters = chosen_filters(context)
-        asked = typed(query, sys.stdin.buffer.read, allow_url, library.has)
-        for note in asked.notes:
-            click.echo(f"note: {note}", err=True)
-
-        def found(
-            limit: int, min_score: float | None = None, min_relevance: float | None = None
-        ) -> list["Match"]:
-            return library.search(
-                asked,
-                limit,
-                filters=filters,
-                without=without,
-                templates=templates,
-                min_score=min_score,
-                min_relevance=min_relevance,
-                rank=rank,
-                sort=sort,
-            )
-
-        matches = found(limit, min_score, min_relevance)
-        if not matches:
-            _say_that_none_match(found(1))
-        elif not _any_relevant(matches):
-            _say_that_none_is_relevant(asked)
-        elif sys.stderr.isatty():
-            _say_that_they_are_guesses(asked, library.model)
-    show(context, rendered("null" if null else form, matches), [answer(" ".join(query), matches)])
+        options = SearchOptions(limit=limit, filters=filters, **given_in(context, "search"))
+        asked = typed(query, sys.stdin.buffer.read, options.allow_url, library.has)
+        matches = _found(library, asked, options)
+    text = rendered("null" if null else form, matches, by_date=options.sort == "date")
+    show(context, text, [answer(" ".join(query), matches)])
 
 
-@click.command(cls=Picturing, short_help="Find pictures like one, itself left out.")
+def _found(library: "Library", asked: "Question", options: "SearchOptions") -> list["Match"]:
+    """The matches; what there is to say about them goes to standard error."""
+    for note in asked.notes:
+        click.echo(f"note: {note}", err=True)
+    matches = library.search(asked, options=options)
+    if not matches:
+        any_score = replace(options, limit=1, min_score=None, min_relevance=None)
+        _say_that_none_match(library.search(asked, options=any_score))
+    elif not _any_relevant(matches):
+        _say_that_none_is_relevant(asked)
+    elif sys.stderr.isatty():
+        _say_that_they_are_guesses(asked, library.model)
+    return matches
+
+
+@click.command(cls=Picturing, short_help="Find pictures similar to a given one.")
 @click.argument("path", metavar="PATH", type=PathType(path_type=Path))
 @limited(10)
 @filtering
@@ -132,19 +174,20 @@ def search(
 @common
 @click.pass_context
 def similar(context: click.Context, path: Path, limit: int, form: str | None, null: bool) -> None:
-    """Find pictures like the one in the file PATH; itself and its copies are left out.
+    """Find pictures similar to the file PATH, without that picture and its copies.
 
-    Prints what `retrieve search` prints.
+    The output is the same as that of `retrieve search`.
     """
-    with context.ensure_object(Settings).open_to_search() as library:
+    with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
 
         matches = library.similar(path, limit, filters=chosen_filters(context))
     text = rendered("null" if null else form, matches)
-    show(context, text, [answer(f"like {path.name}", matches)])
+    show(context, text, [answer(f"similar to {path.name}", matches)])
 
 
-def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
+def rendered(form: str | None, matches: list["Match"], *, by_date: bool = False) -> str | bytes:
+    """The answer in one of its forms; by_date: it is sorted so."""
     from retrieval.output import json_forms, text
 
     match form:
@@ -154,19 +197,22 @@ def rendered(form: str | None, matches: list["Match"]) -> str | bytes:
             return text.as_paths(matches, end=b"\n")
         case "null":
             return text.as_paths(matches, end=b"\0")
-    return text.as_table(matches) if sys.stdout.isatty() else text.as_columns(matches)
+    in_columns = text.as_table if sys.stdout.isatty() else text.as_columns
+    return in_columns(matches, by_date=by_date)
 
 
 def _say_that_none_match(best: list["Match"]) -> None:
     said = "no pictures match the filters"
     if best:
-        said = f"the best has a score of {best[0].score:.3f}"
-        said += "" if best[0].relevance is None else f" and a relevance of {best[0].relevance:.2f}"
+        said = f"the best score is {best[0].score:.3f}"
+        said += (
+            "" if best[0].relevance is None else f", with a relevance of {best[0].relevance:.2f}"
+        )
     click.echo(f"no match: {said}", err=True)
 
 
 def _any_relevant(matches: list["Match"]) -> bool:
-    """Also where it is not known."""
+    """Tell whether any match is relevant, or its relevance is unknown."""
     from retrieval.search.relevance import FAIR
 
     return any(match.relevance is None or match.relevance >= FAIR for match in matches)
@@ -176,18 +222,18 @@ def _say_that_none_is_relevant(asked: "Question") -> None:
     from retrieval.output.text import printable
     from retrieval.search.question import Words
 
-    assert isinstance(asked.query, Words)  # of nothing else is the relevance known
+    assert isinstance(asked.query, Words)  # relevance exists only for these
     said = printable(asked.query.text)
-    click.echo(f"nothing in this library looks like “{said}”; the nearest:", err=True)
+    click.echo(f"nothing in this library looks like “{said}”; the closest:", err=True)
 
 
 def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord | None") -> None:
-    """Of a model that claims no relevance; with a better one, if that is known."""
+    """Say so for a model without relevance, and name a better model if there is one."""
     from retrieval.models import BUNDLED, DEFAULT
     from retrieval.search.question import Words
     from retrieval.search.relevance import calibration_of
 
     if model is None or calibration_of(model) or not isinstance(asked.query, Words):
         return
-    better = f"; a better model: `retrieve index --model {DEFAULT}` (see `retrieve models`)"
-    click.echo(f"best guesses{better if model.name == BUNDLED else ''}", err=True)
+    better = f"; for a better model run `retrieve index --model {DEFAULT}` (see `retrieve models`)"
+    click.echo(f"these are best guesses{better if model.name == BUNDLED else ''}", err=True)

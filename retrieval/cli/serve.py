@@ -1,4 +1,4 @@
-"""`retrieve serve` and `watch`: what goes on until Ctrl-C.
+"""`retrieve serve`: the web page and API, until Ctrl-C.
 
 Nothing heavy is imported before the command runs.
 """
@@ -7,41 +7,46 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import Settings, common
+from retrieval.cli.base import CommonOptions, common
 
 if TYPE_CHECKING:
     pass
 
 
-@click.command(short_help="Show and search the library in a browser.")
-@click.option("--host", default="127.0.0.1", metavar="NAME", help="Where to listen (127.0.0.1).")
+@click.command(short_help="Search the library in a browser.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="NAME",
+    help="Listen on this address (default: 127.0.0.1).",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     metavar="N",
-    help="8000, or the next that is free, if not given.",
+    help="Listen on this port (default: 8000, or the next free one).",
 )
-@click.option("--open", "is_shown", is_flag=True, help="Open it in the browser.")
+@click.option("--open", "is_shown", is_flag=True, help="Open the page in your browser.")
 @click.option(
     "--token",
     envvar="RETRIEVE_TOKEN",
     metavar="T",
-    help="Let others search with this token ($RETRIEVE_TOKEN).",
+    help="Require this token from others ($RETRIEVE_TOKEN).",
 )
 @click.option(
     "--no-token",
     "is_open",
     is_flag=True,
-    help="Let anyone who can reach the server search and see every picture.",
+    help="Let anyone who can reach the server search and view pictures.",
 )
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", help="Also accept this host name."
 )
-@click.option("--allow-url", is_flag=True, help="Fetch pictures named by http(s) addresses.")
+@click.option("--allow-url", is_flag=True, help="Allow http(s) addresses of pictures in queries.")
 @common
 @click.pass_obj
 def serve(
-    settings: Settings,
+    settings: CommonOptions,
     host: str,
     port: int | None,
     is_shown: bool,
@@ -50,12 +55,13 @@ def serve(
     names: tuple[str, ...],
     allow_url: bool,
 ) -> None:
-    """Show and search the library in a browser, until Ctrl-C.
+    """Search the library in a browser, until Ctrl-C.
 
-    The address that is printed carries a secret of this run. Who has it may do everything; other
-    users of this machine may not. A --token lets others search and see, but not index or open
-    folders; --host needs one. Programs ask /api, described in /api/openapi.json: the secret or
-    token goes into Authorization: Bearer T, and a POST or DELETE needs the header X-Retrieve: 1.
+    The printed address contains a secret for this run, and gives full access; without it, other
+    users of this machine have none. With a --token, others can search and view pictures, but not
+    index or open folders; --host requires one. Programs use /api, described in /api/openapi.json:
+    send the secret or token as Authorization: Bearer T, and with every POST or DELETE the header
+    X-Retrieve: 1.
 
     \b
     retrieve serve --open
@@ -67,19 +73,19 @@ def serve(
 
     malloc.share()  # before anything that is imported here starts threads
     from retrieval.web import server
-    from retrieval.web.state import Settings as How
+    from retrieval.web.state import ServerSettings
 
     def ready(own: str, for_others: str | None) -> None:
-        click.echo(f"{own}  (Ctrl-C ends it)")
+        click.echo(f"{own}  (press Ctrl-C to stop)")
         if for_others:
-            click.echo(f"{for_others}  for others, who may search and see")
+            click.echo(f"{for_others}  for others: search and view only")
         if is_shown:
             click.launch(own)
 
     if token and is_open:
-        raise click.UsageError("--token and --no-token exclude each other")
+        raise click.UsageError("--token and --no-token cannot be combined")
     if token == "":
-        raise click.UsageError("the token is empty; leave it out, or give a long one")
-    how = How(host, names, token, allow_url, is_open=is_open)
+        raise click.UsageError("the token is empty; omit --token, or use a long one")
+    how = ServerSettings(host, names, token, allow_url, is_open=is_open)
     with settings.open() as library:
         server.serve(library, how, port, ready)

@@ -1,7 +1,7 @@
-"""The library as a whole: its state, its damage, its copies, its vectors for use elsewhere.
+"""The library as a whole: its state, its damage, its duplicates, its vectors for other programs.
 
-status       what it holds, where, in how many bytes
-check        what is wrong with it, and how to repair that
+status       what it holds, where, and in how many bytes
+check        finds problems and fixes them
 duplicates   copies and near copies, in groups; nearness and stars find them
 export       vectors and paths as files
 """

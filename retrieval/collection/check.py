@@ -1,12 +1,12 @@
-"""What is wrong with a library, and how it is mended: `retrieve check`.
+"""`retrieve check`: find the problems of a library, and fix them.
 
-    catalog    SQLite's own check of the file; the tables that ought to be there
-    rows       each against those it refers to
+    catalog    SQLite's own check of the file; missing tables
+    rows       references to other rows
     vectors    length, unit norm
     index      every byte of the file, and every vector in it against the catalog's
-    leftovers  of runs that were killed
+    leftovers  files of killed runs
 
-What makes no sense is dropped: the next run looks at those pictures again.
+Invalid rows are dropped: the next run looks at those pictures again.
 """
 
 from collections.abc import Iterator
@@ -36,9 +36,9 @@ ROUNDS = 4  # of mending: what is dropped in one may leave something to drop in 
 
 
 def check(folder: Path, repair: bool) -> list[Problem]:
-    """All that is wrong. With `repair`, what can be mended is.
+    """Return all problems. With `repair`, fix what can be fixed.
 
-    Raises LibraryTooNew; with `repair` LibraryBusy and LibraryReadOnly as well.
+    Raises LibraryTooNew; with `repair` also LibraryBusy and LibraryReadOnly.
     """
     if not repair:
         return [Problem(fault.what) for fault in _faults(folder, _is_ours(folder))]
@@ -54,7 +54,7 @@ def check(folder: Path, repair: bool) -> list[Problem]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody writes now, so that files that are half written are left over."""
+    """Return whether nobody is writing now, so that half-written files are leftovers."""
     try:
         with write_lock(folder):
             return True
@@ -63,7 +63,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
-    """Where the catalog itself is damaged, nothing else can be said."""
+    """Yield the faults; if the catalog itself is damaged, nothing else can be checked."""
     try:
         with closing(Catalog.open(folder)) as catalog:
             catalog_faults = list(of_catalog(catalog))
@@ -99,7 +99,7 @@ def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
     from indexes import DamagedIndex, VectorIndex, verify  # FAISS
 
     if not path.exists():
-        return "is missing" if catalog.embedded(model.id) else None
+        return "is missing" if catalog.embeddings.count(model.id) else None
     try:
         index = VectorIndex.open(path)
         verify(path)
@@ -111,14 +111,14 @@ def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
 
 
 def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
-    """Where file and catalog differ in a few vectors, it is the catalog's that were altered: the
-    file has a checksum of its own. Where they differ in most, it is another library's file.
+    """Compare the index with the catalog. If few vectors differ, the catalog's were altered, since
+    the file has a checksum; if most differ, the file belongs to another library.
     """
     from indexes import contents
 
     shared, last, other = 0, -1, list[int]()
     for ids, vectors in contents(path):
-        known = catalog.vectors_of(model.id, ids.tolist())
+        known = catalog.embeddings.vectors_of(model.id, ids.tolist())
         pairs = zip(ids.tolist(), vectors[:, : model.dim], strict=True)
         other += [id for id, vector in pairs if id in known and known[id] != vector.tobytes()]
         shared, last = shared + len(known), max(last, *ids.tolist(), -1)
@@ -129,7 +129,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
         said = f"{len(other):,} vectors of {model.name} are not what they were"
         drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
         yield Fault(said, partial(drop_vectors, drop=drop, ids=other))
-    elif lacks := catalog.embedded(model.id, up_to=last) - shared:
+    elif lacks := catalog.embeddings.count(model.id, up_to=last) - shared:
         yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
 
 

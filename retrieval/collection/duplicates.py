@@ -1,9 +1,9 @@
-"""Copies and near copies among the pictures of a library: groups, the best of each first.
+"""Copies and near copies among the pictures of a library, in groups with the best first.
 
-Files of the same bytes are one image with several paths. Near copies (resized, saved again, the
-next of a burst) are images that nearness.py calls near, grouped around their best (stars.py). Only
-files that are there and as they were indexed take part, each once, whatever it is called
-(presence.py): whoever deletes all but the first of each group loses the content of none.
+Identical files are one image with several paths. Near copies (resized, saved again, the next frame
+of a burst) are images that nearness.py considers near, grouped around the best one (stars.py). Only
+files that exist and are as they were indexed take part, each once under whatever names
+(presence.py), so nobody who deletes all but the first of each group loses any content.
 """
 
 import os
@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.catalog.presence import Presence, Present, present
-from retrieval.catalog.reading import Catalog, moment
+from retrieval.catalog.queries.images import moment
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import chosen
 from retrieval.collection.nearness import Nearness, packed
 from retrieval.collection.stars import stars
-from retrieval.decoding.difference_hash import NOTHING
+from retrieval.decoding.difference_hash import EMPTY_HASH
+from retrieval.errors import InvalidQuery
+from retrieval.filters import Filters
 from retrieval.records import Image, Match, ModelRecord
 
 By = Literal["bytes", "vectors", "hash"]
@@ -32,47 +36,63 @@ Member = tuple[int, float]  # the id of an image, and its cosine to the best
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Copies of one picture, and pictures nearly like it. Scores are cosines to the one to keep."""
+    """Copies and near copies of one picture. Scores are cosines to the one to keep."""
 
     kept: Match
     others: tuple[Match, ...]  # copies of the same bytes first, then by falling score
     least: float = 0.0  # cosine from which on vectors were compared; below it hashes tell
 
     def is_exact(self, other: Match) -> bool:
-        """Whether it has the very bytes of the one that is kept."""
+        """Return whether a file is identical to the one to keep."""
         return other.image.id == self.kept.image.id
 
     def by(self, other: Match) -> By:
-        """What it has in common with the one that is kept."""
+        """Return what a file has in common with the one to keep."""
         if self.is_exact(other):
             return "bytes"
         return "vectors" if other.score >= self.least else "hash"
 
 
 class Groups(list[Group]):
-    """In the order of the paths of those to keep."""
+    """Groups, in the order of the paths to keep."""
 
-    def __init__(self, groups: Iterable[Group], left_out: int) -> None:
+    def __init__(self, groups: Iterable[Group], sizes: Mapping[int, int], left_out: int) -> None:
         super().__init__(sorted(groups, key=lambda group: group.kept.path))
+        self.sizes = sizes  # bytes of each image's file, by the number of the image
         self.left_out = left_out  # files that are missing, or changed since they were indexed
+
+
+def find(catalog: Catalog, model: ModelRecord, threshold: float | None, filters: Filters) -> Groups:
+    """Find groups among the pictures that match the filters. Raises InvalidQuery, PathNotFound.
+
+    threshold: minimum cosine of near copies; 1: identical files only; None: as measured for the
+    model (nearness.py).
+    """
+    if threshold is not None and not 0 < threshold <= 1:
+        raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
+    allowed = chosen(catalog, filters)
+    if threshold == 1:
+        return exact_groups(catalog, allowed)
+    near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)
+    return groups(catalog, model, near, allowed)
 
 
 def groups(
     catalog: Catalog, model: ModelRecord, nearness: Nearness, allowed: Ids | None = None
 ) -> Groups:
-    """Copies and near copies among the images `allowed` (sorted ids), or all.
+    """Find copies and near copies among the images `allowed` (sorted ids), or among all.
 
     Every image is compared with every other: 15 s for 100,000 of 512 dimensions on two cores, and a
     hundred times as long for a million.
     """
     ids, vectors = _vectors(catalog, model, allowed)
-    there = present(catalog.known_files(ids.tolist()))
-    images = catalog.images(list(there.files))
+    there = present(catalog.files.of_images(ids.tolist()))
+    images = catalog.images.by_id(list(there.files))
     order = [row for row, id in enumerate(ids.tolist()) if id in images]
     order.sort(key=lambda row: _worth(images[int(ids[row])], there.files[int(ids[row])]))
     names = ids[order].tolist()
-    held = catalog.difference_hashes(names)
-    hashes = packed([held.get(id, NOTHING) for id in names])
+    held = catalog.images.difference_hashes(names)
+    hashes = packed([held.get(id, EMPTY_HASH) for id in names])
     found = (
         [(names[row], score) for row, score in star]
         for star in stars(vectors[order], hashes, nearness)
@@ -81,15 +101,15 @@ def groups(
 
 
 def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
-    """Files of the same bytes."""
-    ids = catalog.copied()
+    """Find identical files."""
+    ids = catalog.images.copied()
     ids = ids if allowed is None else ids[np.isin(ids, allowed)]
-    there = present(catalog.known_files(ids.tolist()))
+    there = present(catalog.files.of_images(ids.tolist()))
     return _groups(catalog, [[(id, 1.0)] for id in there.files], there)
 
 
-def paths_to_spare(found: Sequence[Group]) -> list[Path]:
-    """All but the one to keep of each group."""
+def redundant_paths(found: Sequence[Group]) -> list[Path]:
+    """Return the paths of each group without the one to keep."""
     return [match.path for group in found for match in group.others]
 
 
@@ -97,7 +117,7 @@ def _vectors(
     catalog: Catalog, model: ModelRecord, allowed: Ids | None
 ) -> tuple[Ids, NDArray[np.float16]]:
     ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float16)]
-    for some, held in catalog.vectors(model.id):
+    for some, held in catalog.embeddings.vectors(model.id):
         chosen = np.ones(len(some), bool) if allowed is None else np.isin(some, allowed)
         ids.append(some[chosen])
         vectors.append(held[chosen])
@@ -105,8 +125,8 @@ def _vectors(
 
 
 def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, Path]:
-    """What is worth keeping first: more pixels, then what is not named as a copy, then the older,
-    by the date taken or else the file's, then the shorter path.
+    """Return a sort key, best first: more pixels, then no name of a copy, then older (by date
+    taken, else the file's), then a shorter path.
     """
     path, modified_ns, _ = files[0]
     date = image.taken_at or moment(modified_ns)
@@ -118,18 +138,21 @@ def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, P
 def _groups(
     catalog: Catalog, found: Iterable[Sequence[Member]], there: Presence, least: float = 0.0
 ) -> Groups:
-    """Of two files or more, which are looked at once more: comparing vectors may take long."""
+    """Build the groups of two files or more, after another look at the files: comparing vectors may
+    have taken long.
+    """
     several = [some for some in found if len(some) > 1 or len(there.files[some[0][0]]) > 1]
     ids = [id for members in several for id, _ in members]
-    images = catalog.images(ids)
-    now = present(catalog.known_files(ids), catalog.digest_of)
+    images = catalog.images.by_id(ids)
+    now = present(catalog.files.of_images(ids), catalog.images.digest_of)
     files = {id: [f for f in now.files.get(id, ()) if f in there.files[id]] for id in ids}
     alive = (  # others may have been removed meanwhile
         [(images[id], score) for id, score in some if id in images] for some in several
     )
     built = [_group(members, files, least) for members in alive if members]
     left_out = there.left_out + sum(len(there.files[id]) - len(files[id]) for id in {*ids})
-    return Groups((group for group in built if group and group.others), left_out)
+    found_again = (group for group in built if group and group.others)
+    return Groups(found_again, catalog.files.bytes_of(ids), left_out)
 
 
 def _group(

@@ -1,6 +1,6 @@
-"""A library's vectors for use elsewhere: a NumPy file, and a table that says what each row is.
+"""Export of a library's vectors: a NumPy file, and a table with the file of each row.
 
-Both are written beside their places and moved there when they are whole.
+Both are written under temporary names and renamed when they are complete.
 """
 
 import csv
@@ -26,7 +26,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written."""
+    """The files that an export wrote."""
 
     vectors: Path  # (N, D) float32, unit L2 norm
     table: Path  # a line a file, with the row of its vector: copies share one
@@ -34,7 +34,7 @@ class Exported:
 
 
 def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
-    """Write both files into `folder`. Raises LibraryReadOnly where that cannot be."""
+    """Write both files into `folder`. Raises LibraryReadOnly if it cannot be written to."""
     vectors, table = folder / VECTORS, folder / TABLE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
 
 
 def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> int:
-    """Vectors follow one another in the file; how many, the head says, which is written last."""
+    """Write the vectors one after another; the header, with their number, is completed last."""
     count = 0
     head = {"descr": "<f4", "fortran_order": False, "shape": (10**12, model.dim)}
     with (
@@ -57,8 +57,8 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
         start = file.tell()
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
-        for ids, held in catalog.vectors(model.id):
-            images = catalog.images(ids.tolist())
+        for ids, held in catalog.embeddings.vectors(model.id):
+            images = catalog.images.by_id(ids.tolist())
             known = [int(id) in images for id in ids]
             file.write(_unit(held[known]).tobytes())
             for id in ids[known].tolist():
@@ -71,7 +71,7 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
 
 
 def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(n, D) of unit length to the rounding of float32: as they are stored it is 2e-4 off."""
+    """Return (n, D) of unit length to the precision of float32; as stored it is off by 2e-4."""
     exact = vectors.astype(np.float64)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     return exact.astype("<f4")
@@ -85,9 +85,9 @@ def _lines(row: int, image: Image) -> Iterator[tuple[object, ...]]:
 
 
 def _date(taken: datetime | None) -> tuple[str | None, str | None]:
-    """Return the time on the clock at the place, in one form for all, and how far it is from UTC.
+    """Return the local time in one form for all, and the UTC offset separately.
 
-    A column in which some have an offset and others have none is text to pandas and DuckDB.
+    pandas and DuckDB read a column as text if only some of its times have an offset.
     """
     if taken is None:
         return None, None

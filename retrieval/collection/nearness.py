@@ -1,8 +1,8 @@
-"""What makes two pictures near copies: how near their vectors are, and their difference hashes.
+"""What makes two pictures near copies: the cosine of their vectors, and their difference hashes.
 
-Either is enough where it leaves no doubt, and both together where neither does. How near vectors
-have to be is a model's own: near.json holds what was measured, which `python -m benchmarks
-duplicates` repeats. The mirror image of a picture is as near to it as the picture itself.
+Either suffices if it leaves no doubt; otherwise both together decide. The necessary cosine depends
+on the model: near.json holds the measurements, which `python -m benchmarks duplicates` repeats. A
+mirror image counts as the picture itself.
 """
 
 import json
@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.decoding.difference_hash import SIDE
+from retrieval.decoding.difference_hash import HASH_SIDE
 
 MEASURED = Path(__file__).with_name("near.json")
 SAME = 2  # bits in which the hashes of a picture and of a smaller or worse copy of it differ
 ALIKE = 15  # … of a picture and one that is cut at its edges; of strangers half of 64 do
 PARTS = ((0, 21), (21, 21), (42, 22))  # bits from, and how many: SAME changes leave one part whole
-MOST = 1 << 20  # pairs that are looked at together
+MAX_PAIRS = 1 << 20  # pairs that are looked at together
 
 Hashes = NDArray[np.uint64]  # (N,)
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows, and the rows that each is paired with
@@ -28,7 +28,7 @@ REVERSED = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], np.uin
 
 
 class Nearness(NamedTuple):
-    """Least cosines of near copies."""
+    """Minimum cosines of near copies."""
 
     alone: float = 0.97  # whatever the hashes; the default of models that were not measured
     both: float = 0.97  # with hashes that differ in up to ALIKE bits
@@ -36,17 +36,17 @@ class Nearness(NamedTuple):
 
     @classmethod
     def of(cls, model: str) -> "Nearness":
-        """As measured for a model of this name; else the defaults."""
+        """Return the cosines measured for a model of this name, else the defaults."""
         return _measured().get(model, cls())
 
     @classmethod
     def of_cosines(cls, least: float) -> "Nearness":
-        """By the vectors alone."""
+        """Return the rule that one threshold for vectors decides alone."""
         return cls(least, least, np.inf)
 
     @property
     def least(self) -> float:
-        """The cosine from which on a pair is looked at whatever its hashes are."""
+        """The cosine from which a pair is considered, whatever its hashes are."""
         return min(self.alone, self.both)
 
 
@@ -57,27 +57,27 @@ def _measured() -> dict[str, Nearness]:
 
 
 def packed(hashes: list[bytes]) -> Hashes:
-    """As `difference_hash` returns them -> (N,), where 0 says nothing."""
+    """Pack hashes, as `difference_hash` returns them, into (N,) integers; 0 means no hash."""
     return np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
 
 
 def mirrored(hashes: Hashes) -> Hashes:
-    """The hashes of the mirror images: each row from its end, and what was darker is brighter."""
-    rows = hashes.view(np.uint8).reshape(-1, SIDE)
+    """Return the hashes of the mirror images: rows reversed, darker and brighter swapped."""
+    rows = hashes.view(np.uint8).reshape(-1, HASH_SIDE)
     turned: Hashes = (~REVERSED[rows]).view(np.uint64).reshape(-1)
     return turned
 
 
 def distances(ones: Hashes, others: Hashes) -> NDArray[np.uint8]:
-    """In how many bits they, or the mirror images of the first ones, differ; 64 where one of the
-    two says nothing.
+    """Return in how many bits hashes differ, or mirror images if that is less; 64 without a hash on
+    either side.
     """
     found = np.minimum(np.bitwise_count(ones ^ others), np.bitwise_count(mirrored(ones) ^ others))
     return np.where((ones == 0) | (others == 0), np.uint8(64), found)
 
 
 class Twins:
-    """Finds the rows whose hashes differ from one's own in at most SAME bits."""
+    """An index of hashes that finds the rows within SAME bits of a row's own."""
 
     def __init__(self, hashes: Hashes) -> None:
         values, self._value = np.unique(hashes, return_inverse=True)
@@ -89,7 +89,9 @@ class Twins:
         self._has_any = (values != 0) & (several | (np.diff(self._near) > 0))
 
     def of(self, row: int) -> NDArray[np.int64]:
-        """In any order, the row itself among them; none where it is alone, or says nothing."""
+        """Return a row's twins in any order, including itself; none if it is alone or has no
+        hash.
+        """
         value = self._value[row]
         if not self._has_any[value]:
             return np.empty(0, np.int64)
@@ -99,8 +101,9 @@ class Twins:
 
 
 def _near_values(values: Hashes) -> Pairs:
-    """Both ways, the pairs of different values that are near, by the first ones. Not each is
-    compared with each: a pair that differs in at most SAME bits has one of three parts in common.
+    """Return pairs of different values that are near, in both directions, sorted by the first.
+
+    Not all are compared: two values that differ in at most SAME bits share one of three parts.
     """
     found = [np.empty((0, 2), np.int64)]
     for first, count in PARTS:
@@ -123,15 +126,15 @@ def _part(hashes: Hashes, first: int, count: int) -> NDArray[np.uint32]:
 
 
 def _spread(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[Pairs]:
-    """Ranges (n,) -> the number of each range as often as it has places, and these; at most MOST
-    at a time, or those of one range.
+    """Spread ranges (n,) into range numbers and positions, at most MAX_PAIRS at a time unless a
+    single range is longer.
     """
     counts = high - low
     ends = np.cumsum(counts)
     start = 0
     while start < len(counts):
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + MOST, "right")))
+        stop = max(start + 1, int(np.searchsorted(ends, before + MAX_PAIRS, "right")))
         some = counts[start:stop]
         ranges = np.repeat(np.arange(start, stop), some)
         firsts = np.repeat(low[start:stop] - (np.cumsum(some) - some), some)

@@ -1,7 +1,7 @@
-"""Groups among pictures: each that is in no group yet, with those near to it that are in none.
+"""Grouping of near pictures into stars: a picture in no group yet, with the free ones near to it.
 
-So a group is what is near to its best, not what is near to any of it: a chain of small steps does
-not end in a group of strangers. Every picture is compared with every other.
+So every member is near to the best of its group, not just to some member: a chain of small steps
+does not end in a group of strangers. Every picture is compared with every other.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ FEW = 1 / 128  # of the pairs of two blocks: more are compared sooner all at onc
 
 
 class Near(NamedTuple):
-    """Pairs, row by row."""
+    """Pairs of rows."""
 
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
@@ -31,8 +31,8 @@ Star = list[tuple[int, float]]  # a row, and those near to it, with their cosine
 
 
 def stars(vectors: NDArray[np.float16], hashes: Hashes, nearness: Nearness) -> Iterator[Star]:
-    """(N, D) and (N,), the most worthy first: each row that is in no star yet, with the rows near
-    to it that are in none either.
+    """Yield stars of vectors (N, D) with hashes (N,), sorted by worth: each row in no star yet,
+    with the free rows near to it.
     """
     free = np.ones(len(vectors), bool)
     short, twins = _shortened(vectors), Twins(hashes)
@@ -65,7 +65,7 @@ def _facing(
     other: int,
     least: float,
 ) -> Near:
-    """The pairs of two blocks whose cosine is at least so much."""
+    """Return the pairs of two blocks with at least this cosine."""
     block = vectors[start : start + BLOCK].astype(np.float32)
     facing = vectors[other : other + BLOCK]
     most = short[start : start + BLOCK] @ short[other : other + BLOCK].T  # (B, b)
@@ -74,7 +74,7 @@ def _facing(
 
 
 def _agreeing(near: Near, hashes: Hashes, nearness: Nearness) -> Near:
-    """Without the pairs whose cosine alone is not enough and whose hashes are not alike."""
+    """Drop pairs whose cosine alone does not suffice and whose hashes are not similar."""
     doubtful = np.flatnonzero(near.cosines < nearness.alone)
     ones, others = hashes[near.rows[doubtful]], hashes[near.columns[doubtful]]
     kept = np.ones(len(near.rows), bool)
@@ -89,7 +89,7 @@ def _alike(
     free: NDArray[np.bool_],
     nearness: Nearness,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Those of a row's twins that are free and near enough to it, with their cosines."""
+    """Return the free twins of a row that are near enough to it, with their cosines."""
     twins = twins[free[twins]]
     cosines = vectors[twins].astype(np.float32) @ vectors[row].astype(np.float32)  # (n,)
     near = cosines >= nearness.floor
@@ -97,8 +97,8 @@ def _alike(
 
 
 def _shortened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(N, D) -> (N, SHORT + 1), of which inner products are no less than those of the vectors: by
-    Cauchy and Schwarz what is left out adds no more than the product of its lengths.
+    """Shorten (N, D) to (N, SHORT + 1) such that inner products only grow: by Cauchy and Schwarz
+    the part left out contributes at most the product of its lengths.
     """
     sample = vectors[:: len(vectors) // SAMPLE + 1].astype(np.float32)
     main = np.linalg.eigh(sample.T @ sample)[1][:, -SHORT:]  # (D, SHORT)
@@ -118,7 +118,7 @@ def _near(
     most: NDArray[np.float32],
     threshold: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `block` and `others` that are near, and their cosines, of which `most` are bounds."""
+    """Return near rows of `block` and `others` with cosines, of which `most` are upper bounds."""
     rows, columns = np.nonzero(most >= threshold - SLACK)
     if len(rows) > FEW * most.size:
         whole = block @ others.astype(np.float32).T  # (B, D) @ (D, b) -> (B, b)

@@ -1,4 +1,4 @@
-"""What a library holds, where, and in how many bytes: the answer of `retrieve status`."""
+"""`retrieve status`: what a library holds, where, and in how many bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.lock import underway
 from retrieval.catalog.reading import Catalog
+from retrieval.collection.other_models import OtherModel, others
 from retrieval.locate import FILE_NAME
 from retrieval.paths import database_files, size_of
 from retrieval.records import Counts, ModelRecord, Underway
@@ -25,7 +26,7 @@ class RootStatus:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """The vector index. What it does not hold yet is read from the catalog, and found as well."""
+    """The vector index. Newer vectors are read from the catalog, so searches find them too."""
 
     kind: str  # "flat": exact; "ivf": approximate
     vectors: int
@@ -44,10 +45,11 @@ class Status:
     catalog_bytes: int
     thumbnail_bytes: int
     underway: Underway | None  # an index run that goes on now, in whatever process
+    others: tuple[OtherModel, ...] = ()  # models whose embeddings are kept beside
 
     @property
     def bytes(self) -> int:
-        """On disk, all told."""
+        """The total size on disk."""
         index_bytes = self.index.bytes if self.index else 0
         return self.catalog_bytes + index_bytes + self.thumbnail_bytes
 
@@ -74,7 +76,13 @@ def status_of(catalog: Catalog) -> Status:
         sum(map(size_of, database_files(catalog.folder / FILE_NAME))),
         thumbnail_cache.bytes_of(catalog.folder),
         underway(catalog.folder),
+        others(catalog),
     )
+
+
+def nothing_at(folder: Path) -> Status:
+    """Return the status of a library that does not exist yet."""
+    return Status(folder, None, Counts(0, 0, 0, 0, {}), (), None, 0, 0, None)
 
 
 def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:

@@ -1,11 +1,11 @@
-"""Any of Pillow's modes as RGB."""
+"""Conversion of any of Pillow's modes to RGB."""
 
 import numpy as np
 from PIL import Image
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB, what is transparent on white."""
+    """Convert any mode to RGB, with transparent parts on white."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -21,10 +21,10 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """One channel of 16 or 32 bits as (H, W) uint8.
+    """Convert one channel of 16 or 32 bits to (H, W) uint8.
 
-    The range is the type's where it has one; where it has none, the first of 0..1, 0..255, 0..65535
-    that holds the values, or else from the least to the greatest.
+    The range is the type's if it has one; otherwise the first of 0..1, 0..255 and 0..65535 that
+    contains the values, or failing that from the lowest to the highest.
     """
     values = np.asarray(image)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:

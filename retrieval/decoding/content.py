@@ -1,4 +1,4 @@
-"""The bytes of a file, and what names them."""
+"""The bytes of a file, and the digest that names them."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from retrieval.decoding.limits import MAX_BYTES
-from retrieval.errors import UnreadablePicture, reason
+from retrieval.errors import FailureCode, UnreadablePicture, reason
 
 DIGEST_BYTES = 16
 NO_MEMORY = "it takes more memory than there is"
@@ -16,30 +16,36 @@ _blake2b = partial(hashlib.blake2b, digest_size=DIGEST_BYTES)
 
 
 def digest_of(data: bytes) -> bytes:
-    """What names an image: blake2b-128 of its file's bytes."""
+    """Return an image's digest: blake2b-128 of its file's bytes."""
     return _blake2b(data).digest()
 
 
 def digest_of_file(file: BufferedReader) -> bytes:
-    """As `digest_of`, without all of the bytes in memory at once. Raises OSError."""
+    """Return the same digest without holding all bytes in memory. Raises OSError."""
     return hashlib.file_digest(file, _blake2b).digest()
 
 
 def read(path: Path | bytes) -> bytes:
-    """The bytes of a regular file. Raises UnreadablePicture; FileNotFoundError if it is gone."""
-    # Not blocking, so that a pipe that took the file's place since the scan cannot hold us.
+    """Return the bytes of a regular file. Raises UnreadablePicture, and FileNotFoundError if it is
+    gone.
+    """
+    # Non-blocking, so that a pipe that has replaced the file since the scan cannot hold us up.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise UnreadablePicture("it is not a regular file")
+                raise UnreadablePicture("it is not a regular file", FailureCode.NOT_A_FILE)
             if status.st_size > MAX_BYTES:
-                raise UnreadablePicture(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")
-            return file.read(status.st_size)  # not more: Python takes the memory before it reads
+                raise UnreadablePicture(
+                    f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}",
+                    FailureCode.TOO_MANY_BYTES,
+                )
+            return file.read(status.st_size)  # not more: Python allocates before it reads
     except FileNotFoundError:
         raise
     except MemoryError as error:
-        raise UnreadablePicture(NO_MEMORY) from error
+        raise UnreadablePicture(NO_MEMORY, FailureCode.OUT_OF_MEMORY) from error
     except OSError as error:
-        raise UnreadablePicture(f"it cannot be read: {reason(error)}") from error
+        said = f"it cannot be read: {reason(error)}"
+        raise UnreadablePicture(said, FailureCode.UNREADABLE) from error

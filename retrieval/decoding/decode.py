@@ -18,9 +18,9 @@ from retrieval.decoding.colours import rgb
 from retrieval.decoding.difference_hash import difference_hash
 from retrieval.decoding.exif import orientation_of, shot_of, taken_at
 from retrieval.decoding.formats import COMMON, pillow_formats
-from retrieval.decoding.limits import MAX_PIXELS, TOO_LARGE
-from retrieval.decoding.pillow_errors import explained
-from retrieval.errors import UnreadablePicture
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.pillow_errors import explained, too_large
+from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.records import Decoded, Shot
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left, so that
@@ -131,7 +131,7 @@ def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
     """The size of what is about to be decoded."""
     width, height = image.size
     if width * height > max_pixels:
-        raise UnreadablePicture(f"it has {width} × {height}{TOO_LARGE}{max_pixels:,}")
+        raise too_large(f"{width} × {height}", max_pixels)
     return width, height
 
 
@@ -149,7 +149,7 @@ def _small(image: Image.Image, orientation: int, size: int, box: Box | None = No
 
 def _open(data: bytes) -> Image.Image:
     if not data:
-        raise UnreadablePicture("the file is empty")
+        raise UnreadablePicture("the file is empty", FailureCode.EMPTY)
     try:
         return Image.open(io.BytesIO(data), formats=COMMON)
     except UnidentifiedImageError:

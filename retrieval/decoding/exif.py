@@ -1,7 +1,8 @@
-"""What a camera wrote beside its picture, as far as it can be believed.
+"""What a camera recorded about its picture, as far as it is plausible.
 
-EXIF is written by anybody and copied by programs that do not understand it, and Pillow raises
-anything: each fact is read by itself, a lie is as good as nothing, and no picture fails by it.
+Anyone can write EXIF, programs copy it without understanding it, and Pillow may raise anything. So
+each fact is read by itself, an implausible one counts as missing, and no picture fails because of
+its EXIF.
 """
 
 import math
@@ -20,26 +21,26 @@ EXPOSURE, APERTURE, ISO, FOCAL_LENGTH, LENS = 0x829A, 0x829D, 0x8827, 0x920A, 0x
 TAKEN, TAKEN_OFFSET = 0x9003, 0x9011  # DateTimeOriginal, OffsetTimeOriginal
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE = 1, 2, 3, 4
 
-LONGEST = 100  # characters of a name
+MAX_NAME = 100  # characters
 
 Tags = Mapping[int, Any]
 Read = TypeVar("Read")
 
 
 def orientation_of(image: Image.Image) -> int:
-    """1 to 8; 1, which is as stored, where nothing else is said."""
+    """Return EXIF's orientation, 1 to 8; 1 (as stored) by default."""
     said = _believed(lambda: image.getexif().get(ORIENTATION))
     return said if isinstance(said, int) else 1
 
 
 def taken_at(image: Image.Image) -> datetime | None:
-    """With its offset where there is one, else the time at the place."""
+    """Return when a picture was taken: with a UTC offset if EXIF has one, else in local time."""
     details = _folder(image, EXIF_IFD)
     return _believed(lambda: _moment(details.get(TAKEN), details.get(TAKEN_OFFSET)))
 
 
 def shot_of(image: Image.Image) -> Shot:
-    """Camera, place and exposure of a picture that Pillow has open."""
+    """Return camera, place and exposure of an opened picture."""
     base: Tags = _believed(lambda: dict(image.getexif())) or {}
     details = _folder(image, EXIF_IFD)
     latitude, longitude = _place(_folder(image, GPS_IFD))
@@ -67,7 +68,7 @@ def _folder(image: Image.Image, tag: int) -> Tags:
 
 
 def _moment(said: object, offset: object) -> datetime | None:
-    """EXIF's "2023:06:01 12:34:56" and "+02:00"; without an offset, the time at its place."""
+    """Read EXIF's "2023:06:01 12:34:56" and "+02:00"; without an offset it is local time."""
     found = re.match(r"\s*(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?", str(said))
     if not found:
         return None
@@ -81,25 +82,27 @@ def _moment(said: object, offset: object) -> datetime | None:
 
 
 def _camera(maker: str | None, model: str | None) -> str | None:
-    """Most models' names begin with their maker's: "Canon EOS R5", but "Pixel 7" by "Google"."""
+    """Join maker and model, unless the model already begins with the maker: "Canon EOS R5", but
+    "Google" and "Pixel 7".
+    """
     if maker and model and not model.lower().startswith(maker.lower().split()[0]):
         return f"{maker} {model}"
     return model or maker
 
 
 def _name(tags: Tags, tag: int) -> str | None:
-    """A text of one line, without what fills its field."""
+    """Return a text on one line, without padding."""
     said = _believed(lambda: tags.get(tag))
     if isinstance(said, bytes):
         said = said.decode("utf-8", "replace")
     if not isinstance(said, str):
         return None
     text = "".join(c if c.isprintable() else " " for c in said.partition("\0")[0])
-    return " ".join(text.split())[:LONGEST] or None
+    return " ".join(text.split())[:MAX_NAME] or None
 
 
 def _number(tags: Tags, tag: int) -> float | None:
-    """A positive number, or the first of several."""
+    """Return a positive number, or the first of several; None for anything else."""
     said: Any = _believed(lambda: tags.get(tag))
     if isinstance(said, tuple) and said:
         said = said[0]
@@ -108,7 +111,9 @@ def _number(tags: Tags, tag: int) -> float | None:
 
 
 def _place(gps: Tags) -> tuple[float | None, float | None]:
-    """Degrees north and east; (0, 0), where no land is, is what programs write for nothing."""
+    """Return degrees north and east. Programs write (0, 0), which is at sea, for an unknown
+    place.
+    """
     latitude = _believed(lambda: _degrees(gps[LATITUDE], gps.get(LATITUDE_REF), 90))
     longitude = _believed(lambda: _degrees(gps[LONGITUDE], gps.get(LONGITUDE_REF), 180))
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
@@ -117,7 +122,7 @@ def _place(gps: Tags) -> tuple[float | None, float | None]:
 
 
 def _degrees(parts: Any, side: object, most: int) -> float | None:
-    """Degrees, minutes and seconds, as many as are given, to degrees."""
+    """Convert degrees, minutes and seconds, as many as are given, to degrees."""
     numbers = [float(part) for part in parts]
     degrees = sum(number / 60**place for place, number in enumerate(numbers[:3]))
     if not numbers or not math.isfinite(degrees) or min(numbers) < 0 or degrees > most:

@@ -1,6 +1,6 @@
-"""The formats of pictures: the one list of them, for scanning, decoding, filtering and serving.
+"""The one list of picture formats, for scanning, decoding, filtering and serving.
 
-Read without Pillow, which a search in words does without.
+It does not import Pillow, which a search by words does not need.
 """
 
 import importlib.util
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """A raster format: how it is called, told by its name, served, and read."""
+    """A raster format: its names, its media type, and what reads it."""
 
     name: str  # Pillow's, and the catalog's
     extensions: tuple[str, ...]  # lower-case, with the dot; the usual one first
     media_type: str = "application/octet-stream"
-    counts_as: str | None = None  # the format that people mean by it as well
-    needs: str | None = None  # a module besides Pillow; without it such files are not looked at
+    counts_as: str | None = None  # another format whose name people use for it
+    needs: str | None = None  # a module besides Pillow, without which such files are skipped
 
 
 def _format(
@@ -29,8 +29,8 @@ def _format(
     return Format(name, tuple(extensions.split()), media_type, counts_as, needs)
 
 
-# What Pillow opens (a test compares), less extensions that mostly mean something else: .fit (sports
-# watches), .im, .vst and .vda.
+# Everything Pillow opens (a test compares), without extensions that mostly mean something else:
+# .fit (sports watches), .im, .vst and .vda.
 FORMATS = (
     _format("JPEG", ".jpg .jpeg .jpe .jfif", "image/jpeg"),
     _format("MPO", ".mpo", "image/jpeg", counts_as="JPEG"),  # what phones write as .jpg
@@ -65,16 +65,16 @@ FORMATS = (
     _format("XBM", ".xbm"),
     _format("XPM", ".xpm"),
 )
-COMMON = ["JPEG", "PNG", "GIF"]  # what Pillow knows without the 0.2 s that all its plugins take
-# Read where such a file is named, but not looked for: their extensions mostly mean something else.
+COMMON = ["JPEG", "PNG", "GIF"]  # read without Pillow's other plugins, which take 0.2 s to load
+# Read if such a file is named, but not looked for: their extensions mostly mean something else.
 UNSOUGHT = ("FITS", "IM", "IMT", "MCIDAS", "SPIDER", "XVTHUMB")
-# Pillow opens these too, but they are no raster pictures, or are read by other programs.
+# Pillow opens these too, but they are not raster pictures or need other programs.
 NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
 
 @cache
 def pillow_formats() -> list[str]:
-    """Load all of Pillow's plugins; return their names for what holds pictures."""
+    """Load all of Pillow's plugins and return the names of its picture formats."""
     from PIL import Image
 
     if _is_there("pillow_heif"):
@@ -87,7 +87,7 @@ def pillow_formats() -> list[str]:
 
 @cache
 def picture_extensions() -> frozenset[bytes]:
-    """Return the extensions that can be read here: lower-case, with the dot."""
+    """Return the extensions of readable formats: lower-case, with the dot."""
     readable = (each for each in FORMATS if each.needs is None or _is_there(each.needs))
     return frozenset(os.fsencode(ext) for each in readable for ext in each.extensions)
 
@@ -102,9 +102,9 @@ def media_type(name: str) -> str:
 
 
 def names_meant(word: str) -> tuple[str, ...]:
-    """Return Pillow's names of what people call a format: "jpg" means JPEG, and MPO as well.
+    """Return Pillow's names for what people call a format: "jpg" means JPEG, and MPO as well.
 
-    A word that means no known format stands for itself, in capitals.
+    An unknown word is returned in capitals.
     """
     called = word.strip().lstrip(".")
     meant = [
@@ -117,7 +117,7 @@ def names_meant(word: str) -> tuple[str, ...]:
 
 
 def format_words() -> frozenset[str]:
-    """Return all that formats are called: names and extensions, in lower case, without the dot."""
+    """Return every name and extension of a format, in lower case, without the dot."""
     names = {name.lower() for name in (*UNSOUGHT, *(each.name for each in FORMATS))}
     return frozenset(names | {ext[1:] for each in FORMATS for ext in each.extensions})
 

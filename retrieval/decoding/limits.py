@@ -4,17 +4,6 @@ MAX_PIXELS = 200_000_000  # the largest pictures that phones take
 MAX_BYTES = 1 << 30  # of a file; a sparse one may claim terabytes
 MAX_SECONDS = 60.0  # to read and decode; 200 megapixels of AVIF take some 10
 
-TOO_LARGE = " pixels, more than "  # in the reason of a failure, between how many and the bound
-
-
-def allowed_in(failure: str) -> int:
-    """How many pixels were allowed when a picture was too large; 0 where that was not the reason.
-
-    A run that allows more tries such pictures again, although they did not change.
-    """
-    _, said, most = failure.partition(TOO_LARGE)
-    return int(most.replace(",", "")) if said else 0
-
 
 def memory_for(max_pixels: int) -> int:
     """Bytes that a worker process may take to decode: 4 GB by default.

@@ -1,48 +1,48 @@
-"""glibc's malloc, told to keep what is freed; other systems' is left as it is.
+"""Tuning of glibc's malloc to keep freed memory; other systems are left alone.
 
-By itself it gives large arrays back to the system, and takes memory for the next ones anew, page by
-page: that was half of the time in which a small JPEG is decoded, a sixth of a ViT-L/14's tower, and
-an eighth of an RN50's. Not for processes that run for days, as `retrieve watch` does, nor for those
-of others, who use `Library`.
+By default it returns large arrays to the system and fetches memory for the next ones page by page:
+half of the time to decode a small JPEG, a sixth of a ViT-L/14's tower, an eighth of an RN50's. Not
+for processes that run for days, such as `retrieve watch`, nor for other people's programs that use
+`Library`.
 """
 
 import ctypes
 from collections.abc import Callable
 
-OF_A_WORKER = 64 << 20  # bytes; with 8 MB a HEIC takes a twelfth longer
-OF_A_RUN = 1 << 30  # for what a tower makes of a share of pictures
+WORKER_KEEPS_BYTES = 64 << 20  # with 8 MB a HEIC takes a twelfth longer
+RUN_KEEPS_BYTES = 1 << 30  # for the intermediate results of a micro-batch
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the options' numbers, of its malloc.h
-ARENAS = 2  # that the threads of a server share
-OLD_MOST = 32 << 20  # of the second, in older versions
+MAX_ARENAS = 2  # shared by the threads of a server
+OLD_MAX_THRESHOLD = 32 << 20  # of MMAP_THRESHOLD, in older versions
 
 
-def keep(most: int) -> None:
-    """Of what is freed at the heap's end up to so many bytes, and arrays of up to half of it there.
+def keep(max_bytes: int) -> None:
+    """Keep up to this many freed bytes at the heap's end, and put arrays of up to half of it there.
 
-    For a process of our own, before it starts threads: all are to share one pool, as a thread's own
-    would be of 64 MB pieces.
+    For our own processes, before they start threads: all threads are to share one arena, since a
+    thread's own consists of 64 MB pieces.
     """
     if (set_option := _option()) is None:
         return
     set_option(ARENA_MAX, 1)
-    set_option(TRIM_THRESHOLD, most)
-    if not set_option(MMAP_THRESHOLD, most // 2):
-        set_option(MMAP_THRESHOLD, min(most // 2, OLD_MOST))
+    set_option(TRIM_THRESHOLD, max_bytes)
+    if not set_option(MMAP_THRESHOLD, max_bytes // 2):
+        set_option(MMAP_THRESHOLD, min(max_bytes // 2, OLD_MAX_THRESHOLD))
 
 
 def share() -> None:
-    """Let all threads of this process have memory from a few pools, before they start.
+    """Let all threads of this process share a few arenas; call it before they start.
 
-    For a server, whose threads come and go: each pool keeps what the threads that had it left
-    behind, and there may be eight for each processor. Under mixed load that is a quarter more.
+    For a server, whose threads come and go: every arena keeps what earlier threads left in it, and
+    there may be eight for each processor. Under mixed load that takes a quarter more memory.
     """
     if (set_option := _option()) is not None:
-        set_option(ARENA_MAX, ARENAS)
+        set_option(ARENA_MAX, MAX_ARENAS)
 
 
 def _option() -> Callable[[int, int], int] | None:
-    """What sets an option of malloc, if it is glibc's."""
+    """Return the function that sets malloc's options; None if malloc is not glibc's."""
     try:
         set_option: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):  # not glibc, not even Unix

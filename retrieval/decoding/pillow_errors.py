@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from PIL import Image, UnidentifiedImageError
 
 from retrieval.decoding.content import NO_MEMORY
-from retrieval.decoding.limits import TOO_LARGE
-from retrieval.errors import UnreadablePicture
+from retrieval.errors import FailureCode, UnreadablePicture
 
 
 @contextmanager
@@ -22,11 +21,12 @@ def explained() -> Iterator[None]:
     except UnreadablePicture:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadablePicture("it is not a picture in a format that can be read") from error
+        said = "it is not a picture in a format that can be read"
+        raise UnreadablePicture(said, FailureCode.NOT_A_PICTURE) from error
     except Image.DecompressionBombError as error:
-        raise UnreadablePicture(_too_large(str(error))) from error
+        raise _too_large(str(error)) from error
     except MemoryError as error:
-        raise UnreadablePicture(NO_MEMORY) from error
+        raise UnreadablePicture(NO_MEMORY, FailureCode.OUT_OF_MEMORY) from error
     except Exception as error:  # a decoder fed with garbage raises anything
         raise UnreadablePicture(_one_line(error)) from error
 
@@ -57,13 +57,20 @@ class Quiet:
 QUIET = Quiet()
 
 
-def _too_large(said: str) -> str:
-    """Pillow's complaint about a picture's size as `_decode` words it."""
+def too_large(size: str, max_pixels: int) -> UnreadablePicture:
+    """Return the error for a picture of this size, which is more than was allowed."""
+    said = f"it has {size} pixels, more than {max_pixels:,}"
+    return UnreadablePicture(said, FailureCode.TOO_LARGE, max_pixels)
+
+
+def _too_large(said: str) -> UnreadablePicture:
+    """Pillow's complaint about a picture's size as ours: it gives two numbers in a sentence."""
     numbers = re.findall(r"\d+", said)
     if len(numbers) != 2:
-        return "it has more pixels than a picture may have"
+        said = "it has more pixels than a picture may have"
+        return UnreadablePicture(said, FailureCode.TOO_LARGE)
     held, most = map(int, numbers)
-    return f"it has {held:,}{TOO_LARGE}{most:,}"
+    return too_large(f"{held:,}", most)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,33 +1,36 @@
 """Processes that read, hash and decode files, of which any may die or hang at the cost of one file.
 
-A thread here waits for each worker. One that ends without an answer takes its file with it (the
-file is recorded as a failure) and is replaced. Workers are started as work comes.
+A thread here waits for each worker. One that ends without a result takes its file with it (the
+file is a failure) and is replaced. Workers are started as work comes. An index run submits a stream
+of tasks and collects their results in any order; a server asks for one and waits for that.
 """
 
 import queue
 import threading
+from concurrent.futures import Future
 from typing import Protocol
 
+from clipmodel.pools import Renewed, Threads
 from retrieval.decoding.limits import MAX_SECONDS
-from retrieval.decoding.task import Answer, Task, work
-from retrieval.decoding.worker import Processes, Worker, WorkerDied, WorkersFailed
+from retrieval.decoding.task import Task, TaskResult, work
+from retrieval.decoding.worker import Processes, Worker, WorkerDied
 
 
 class Pool(Protocol):
-    """Takes tasks and gives answers, in any order."""
+    """Takes tasks and gives results, in any order."""
 
     @property
     def pending(self) -> int:
-        """Tasks whose answer was not collected yet."""
+        """Tasks whose result was not collected yet."""
 
     def submit(self, task: Task) -> None:
-        """Returns at once."""
+        """Take a task, and return at once."""
 
-    def collect(self) -> Answer | None:
-        """Waits for the next answer. None: somebody nudged."""
+    def collect(self) -> TaskResult | None:
+        """Wait for the next result. None: somebody called `wake`."""
 
-    def nudge(self) -> None:
-        """From any thread: let `collect` return, as there is something else to do."""
+    def wake(self) -> None:
+        """Let `collect` return, as there is something else to do. For any thread."""
 
     def close(self) -> None:
         """Drop what is pending."""
@@ -46,26 +49,40 @@ class InProcess:
     def submit(self, task: Task) -> None:
         self._tasks.put(task)
 
-    def collect(self) -> Answer | None:
+    def collect(self) -> TaskResult | None:
         return work(self._tasks.get())
 
-    def nudge(self) -> None:
-        """Nothing to do: `collect` never waits."""
+    def wake(self) -> None:
+        """Do nothing: `collect` never waits."""
 
     def close(self) -> None:
         self._tasks = queue.SimpleQueue()
 
 
-class WorkerPool:
-    """Up to `count` processes, started when there is a task that no idle one takes."""
+class WorkerPool(Renewed):
+    """Up to `count` processes, started when there is a task that no idle one takes.
+
+    `do` serves any number of threads; `submit` and `collect` one. A forked child has a pool of its
+    own, with no workers yet and nothing pending.
+    """
 
     def __init__(self, count: int, seconds: float = MAX_SECONDS) -> None:
-        self._count = count
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer | WorkersFailed | None] = queue.SimpleQueue()
-        self._pending = 0
-        self._threads: list[threading.Thread] = []
+        """seconds: what a task may take."""
+        self._threads = Threads(count, "decoder")
         self._processes = Processes(seconds)
+        super().__init__()
+
+    def renew(self) -> None:
+        self._results: queue.SimpleQueue[Future[TaskResult] | None] = queue.SimpleQueue()
+        self._pending = 0
+        self._local = threading.local()  # the worker of each thread
+        self._workers: set[Worker] = set()
+
+    def do(self, task: Task) -> "Future[TaskResult]":
+        """Start one task. Its result may be a failure; the future raises WorkersFailed if no worker
+        can be started at all.
+        """
+        return self._threads.submit(self._do, task)
 
     @property
     def pending(self) -> int:
@@ -73,42 +90,33 @@ class WorkerPool:
 
     def submit(self, task: Task) -> None:
         self._pending += 1
-        self._tasks.put(task)
-        if len(self._threads) < min(self._count, self._pending):
-            thread = threading.Thread(target=self._attend, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        self.do(task).add_done_callback(self._results.put)
 
-    def nudge(self) -> None:
-        self._answers.put(None)
-
-    def collect(self) -> Answer | None:
-        answer = self._answers.get()
-        if answer is None:
+    def collect(self) -> TaskResult | None:
+        future = self._results.get()
+        if future is None:
             return None
         self._pending -= 1
-        if isinstance(answer, WorkersFailed):
-            raise answer
-        return answer
+        return future.result()
+
+    def wake(self) -> None:
+        self._results.put(None)
 
     def close(self) -> None:
         self._processes.kill_all()
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def _attend(self) -> None:
-        """Keep one worker at work, and replace it when it dies. Runs in a thread of its own."""
-        worker: Worker | None = None
-        while (task := self._tasks.get()) is not None:
-            try:
-                worker = worker or Worker(self._processes)
-                self._answers.put(worker.do(task))
-            except WorkerDied as error:
-                worker = None
-                self._answers.put(Answer(task.key, failure=str(error)))
-            except WorkersFailed as error:
-                self._answers.put(error)
-        if worker is not None:
+        self._threads.shutdown()
+        for worker in self._workers:
             worker.end()
+
+    def _do(self, task: Task) -> TaskResult:
+        """Give a task to the worker of this thread; start one if there is none."""
+        worker: Worker | None = getattr(self._local, "worker", None)
+        if worker is None:
+            worker = self._local.worker = Worker(self._processes)
+            self._workers.add(worker)
+        try:
+            return worker.do(task)
+        except WorkerDied as error:
+            self._local.worker = None
+            self._workers.discard(worker)
+            return TaskResult(task.key, failure=error.failure)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded, Shot
+from retrieval.records import Decoded, Failure, Shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Task:
     or only describe it: its EXIF and its difference hash.
     """
 
-    key: int  # the caller's, returned with the answer
+    key: int  # the caller's, returned with the result
     path: bytes  # absolute
     size: int | None  # pixels a side
     max_pixels: int
@@ -21,7 +21,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TaskResult:
     """What became of a task: digest and what else was asked for, or why not."""
 
     key: int
@@ -30,12 +30,11 @@ class Answer:
     shot: Shot | None = None
     difference_hash: bytes | None = None
     thumbnail: bytes | None = None  # WebP
-    failure: str | None = None
-    lasting: bool = True  # False: what went wrong is not in the file's bytes; it is worth a retry
+    failure: Failure | None = None
     gone: bool = False  # there is no such file any more
 
 
-def work(task: Task) -> Answer:
+def work(task: Task) -> TaskResult:
     """One task, in this process."""
     from retrieval.decoding import (
         content,
@@ -49,12 +48,12 @@ def work(task: Task) -> Answer:
         with decode.allowing(task.max_pixels):
             if task.describe:
                 shot, hash = decode.describe(data), decode.hashed(data, task.max_pixels)
-                return Answer(task.key, digest, shot=shot, difference_hash=hash)
+                return TaskResult(task.key, digest, shot=shot, difference_hash=hash)
             decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
             small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
-        return Answer(task.key, digest, decoded, thumbnail=decode.webp(small) if small else None)
+        webp = decode.webp(small) if small else None
+        return TaskResult(task.key, digest, decoded, thumbnail=webp)
     except FileNotFoundError:
-        return Answer(task.key, gone=True)
+        return TaskResult(task.key, gone=True)
     except UnreadablePicture as error:
-        is_of_disk = digest is None and isinstance(error.__cause__, OSError)  # or a permission
-        return Answer(task.key, digest, failure=str(error), lasting=not is_of_disk)
+        return TaskResult(task.key, digest, failure=Failure.of(error))

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 
-from retrieval.decoding.task import Answer, Task
-from retrieval.errors import RetrieveError, reason
+from clipmodel.pools import Renewed
+from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode, RetrieveError, reason
+from retrieval.records import Failure
 
-PIPE_BYTES = 1 << 18  # an answer of 224 × 224 pixels fits, so that a worker goes on at once
-GRACE = 2.0  # seconds, in which a worker whose time is over ends by itself
-BROKEN = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a process that ended
+PIPE_BYTES = 1 << 18  # a result of 224 × 224 pixels fits, so that a worker goes on at once
+GRACE_SECONDS = 2.0  # in which a worker whose time is over ends by itself
+PIPE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a process that ended
 
 
 class WorkersFailed(RetrieveError):
@@ -23,15 +25,31 @@ class WorkersFailed(RetrieveError):
 
 
 class WorkerDied(Exception):
-    """The worker ended while it held a task; the message says what is known."""
+    """The worker ended while it held a task."""
+
+    def __init__(self, code: FailureCode, said: str) -> None:
+        super().__init__(said)
+        self.failure = Failure(code, said)  # of the file
 
 
-class Processes:
+# Those of the process that this one was forked from. They are kept, as the garbage collector would
+# flush their pipes, under a lock that a thread of that process may have held.
+_inherited: list[subprocess.Popen[bytes]] = []
+
+
+class Processes(Renewed):
     """Those that live, so that all can be killed, and none be started after that."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds  # what a task may take
         self._living: set[subprocess.Popen[bytes]] = set()
+        super().__init__()
+
+    def renew(self) -> None:
+        for process in self._living:
+            _let_go(process)
+        _inherited.extend(self._living)
+        self._living = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -66,24 +84,26 @@ class Worker:
         try:
             self._send((sys.path, processes.seconds))
             self._receive()
-        except BROKEN as error:
+        except PIPE_ERRORS as error:
             raise WorkersFailed(
                 f"a worker process ended before it began ({self.end()}); try --workers 0"
             ) from error
 
-    def do(self, task: Task) -> Answer:
+    def do(self, task: Task) -> TaskResult:
         began = time.monotonic()
         try:
             self._send(task)
             self._wait()
-            answer = self._receive()
-        except BROKEN as error:
+            result = self._receive()
+        except PIPE_ERRORS as error:
             end, seconds = self.end(), self._processes.seconds
             if time.monotonic() - began >= seconds:
-                raise WorkerDied(f"decoding it took more than {seconds:g} s") from error
-            raise WorkerDied(f"decoding it ended the worker process ({end})") from error
-        assert isinstance(answer, Answer)
-        return answer
+                said = f"decoding it took more than {seconds:g} s"
+                raise WorkerDied(FailureCode.TIMED_OUT, said) from error
+            said = f"decoding it ended the worker process ({end})"
+            raise WorkerDied(FailureCode.CRASHED, said) from error
+        assert isinstance(result, TaskResult)
+        return result
 
     def end(self) -> str:
         """Make sure that the process is gone; returns how it ended."""
@@ -104,11 +124,11 @@ class Worker:
         return f"exit code {code}"
 
     def _wait(self) -> None:
-        """For the answer; a worker that cannot even end itself, as it was stopped, is killed."""
+        """For the result; a worker that cannot even end itself, as it was stopped, is killed."""
         if os.name == "posix":  # elsewhere a pipe cannot be waited for
             waiting = select.poll()
             waiting.register(self._process.stdout or -1, select.POLLIN)
-            if not waiting.poll((self._processes.seconds + GRACE) * 1000):
+            if not waiting.poll((self._processes.seconds + GRACE_SECONDS) * 1000):
                 self._process.kill()
 
     def _send(self, message: object) -> None:
@@ -119,6 +139,18 @@ class Worker:
     def _receive(self) -> object:
         assert self._process.stdout is not None
         return pickle.load(self._process.stdout)
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Keep a forked child from holding the pipes of a worker of its parent, which ends when the
+    parent has closed them.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None and not pipe.closed:
+            os.dup2(nowhere, pipe.fileno(), inheritable=False)
+    os.close(nowhere)
+    process.returncode = 0  # it is not ours to wait for
 
 
 # -P: a pickle.py in the current folder is not ours. The path comes first, then our modules.

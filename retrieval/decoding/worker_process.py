@@ -1,4 +1,4 @@
-"""A worker process, from inside: tasks come on its standard input, answers go to its output.
+"""A worker process, from inside: tasks come on its standard input, results go to its output.
 
 Imports neither torch nor the caller's `__main__`, and ends when its pipe closes.
 """
@@ -20,12 +20,12 @@ STANDARD_ERROR = 2  # by number: a process that was started without has no sys.s
 
 
 def serve(seconds: float) -> None:
-    """Answer tasks from standard input on standard output, until there are no more."""
-    malloc.keep(malloc.OF_A_WORKER)
-    tasks, answers = sys.stdin.buffer, _claim_output()
+    """Work on tasks from standard input on standard output, until there are no more."""
+    malloc.keep(malloc.WORKER_KEEPS_BYTES)
+    tasks, results = sys.stdin.buffer, _claim_output()
     importlib.import_module("retrieval.decoding.decode")  # so that it is no part of the first task
     memory = Memory()
-    _reply(answers, None)
+    _reply(results, None)
     while True:
         try:
             task = pickle.load(tasks)
@@ -34,9 +34,9 @@ def serve(seconds: float) -> None:
         memory.allow(memory_for(task.max_pixels))
         # Ends the process from outside the interpreter, so that a loop in C ends as well.
         faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
-        answer = work(task)
+        result = work(task)
         faulthandler.cancel_dump_traceback_later()
-        _reply(answers, answer)
+        _reply(results, result)
 
 
 class Memory:
@@ -74,14 +74,14 @@ def _private_bytes() -> int | None:
 
 
 def _claim_output() -> IO[bytes]:
-    """The pipe for the answers; what C libraries print goes nowhere from here on."""
-    answers = os.fdopen(os.dup(1), "wb")
+    """The pipe for the results; what C libraries print goes nowhere from here on."""
+    results = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    return answers
+    return results
 
 
-def _reply(answers: IO[bytes], message: object) -> None:
-    pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
-    answers.flush()
+def _reply(results: IO[bytes], message: object) -> None:
+    pickle.dump(message, results, pickle.HIGHEST_PROTOCOL)
+    results.flush()

@@ -4,23 +4,26 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from retrieval.catalog.reading import Catalog, Known
+from retrieval.catalog.queries.files import Known
+from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import is_excluded
-from retrieval.indexing.scan import DANGLING, Unlisted, look_at, scan
+from retrieval.indexing.scan import DANGLING_LINK, Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
-from retrieval.records import Found, Root
+from retrieval.records import NO_MTIME, Found, Root
 from retrieval.spelling import Listings
 
-TICK = 1_000  # files; so often a survey that finds nothing new lets its caller show progress
+FILES_PER_TICK = (
+    1_000  # files; so often a scan that finds nothing new lets its caller show progress
+)
 
-FEW = 32  # files whose inodes alone differ: so many are read in any case
+FEW_RENUMBERED = 32  # files whose inodes alone differ: so many are read in any case
 
 ByPath = dict[bytes, Known]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ChangedFile:
     """A file that is new, or not as it was."""
 
     root: Root
@@ -44,8 +47,8 @@ class Vanished:
     image_id: int | None
 
 
-class Survey:
-    """Iterate over `looks` to the end; then the other attributes say what else there was."""
+class Changes:
+    """Iterate over `files` to the end; then the other attributes say what else there was."""
 
     def __init__(
         self,
@@ -63,10 +66,10 @@ class Survey:
         self._catalog = catalog
         self._targets = targets
         self._again = again
-        self._renumbered: list[Look] = []  # of one target: only the inode is another
+        self._renumbered: list[ChangedFile] = []  # of one target: only the inode is another
         self._listings = Listings()
 
-    def looks(self) -> Iterator[Look | None]:
+    def files(self) -> Iterator[ChangedFile | None]:
         """The new and changed files; None now and then, where there were others only."""
         for target in self._targets:
             known = self._known(target)
@@ -80,7 +83,7 @@ class Survey:
             yield from self._of_other_inodes(self.seen - before)
 
     def _known(self, target: Target) -> ByPath:
-        return {row[0]: row for row in self._catalog.files(target.root.id, target.inside)}
+        return {row[0]: row for row in self._catalog.files.within(target.root.id, target.inside)}
 
     def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
         root = os.fsencode(target.root.path)
@@ -95,8 +98,8 @@ class Survey:
 
     def _walk(
         self, target: Target, known: ByPath, unlisted: list[Unlisted]
-    ) -> Iterator[Look | None]:
-        """The heart of a rescan: one look into a dictionary, and no more for a file as it was."""
+    ) -> Iterator[ChangedFile | None]:
+        """The heart of a rescan: one file into a dictionary, and no more for a file as it was."""
         take, reads_all = known.pop, self._again
         for found in self._find(target, known):
             if isinstance(found, Unlisted):
@@ -106,50 +109,50 @@ class Survey:
             if before is not None and before[:5] == found and not reads_all:
                 self.unchanged += 1
                 self.seen += 1
-                if not self.seen % TICK:
+                if not self.seen % FILES_PER_TICK:
                     yield None
-            elif look := self._compare(target, found, before):
-                yield look
+            elif file := self._compare(target, found, before):
+                yield file
 
-    def _compare(self, target: Target, found: Found, before: Known | None) -> Look | None:
+    def _compare(self, target: Target, found: Found, before: Known | None) -> ChangedFile | None:
         self.seen += 1
         if before is None:
-            return Look(target.root, found, False, None)
+            return ChangedFile(target.root, found, False, None)
         if before[:5] == found and not self._again:
             self.unchanged += 1
             return None
-        return self._look_closer(Look(target.root, found, True, before[5]), before)
+        return self._look_closer(ChangedFile(target.root, found, True, before[5]), before)
 
-    def _look_closer(self, look: Look, before: Known) -> Look | None:
+    def _look_closer(self, file: ChangedFile, before: Known) -> ChangedFile | None:
         """Same size and time say little: programs put times back, and files swap names."""
-        found = look.found
+        found = file.found
         if before[1:3] != found[1:3]:
-            return look
-        look = replace(look, is_alike=True)
+            return file
+        file = replace(file, is_alike=True)
         if self._again:
-            return look
+            return file
         if before[3] is None or before[4] is None:
-            self.unidentified.append((look.root.id, found))
+            self.unidentified.append((file.root.id, found))
             self.unchanged += 1
             return None
         if before[3] != found.ctime_ns:
-            return look
-        self._renumbered.append(look)
+            return file
+        self._renumbered.append(file)
         return None
 
-    def _of_other_inodes(self, files: int) -> Iterator[Look]:
+    def _of_other_inodes(self, files: int) -> Iterator[ChangedFile]:
         """Files of the same size and times in other inodes. If most of the target's are, its file
         system numbers them anew each time that it is mounted (exFAT, many network disks): reading
         all of it each time would find nothing.
         """
-        if len(self._renumbered) > max(FEW, files // 2):
+        if len(self._renumbered) > max(FEW_RENUMBERED, files // 2):
             self.unchanged += len(self._renumbered)
         else:
             yield from self._renumbered
 
     def _left_over(
         self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]
-    ) -> Iterator[Look]:
+    ) -> Iterator[ChangedFile]:
         """What the scan did not come across: vanished, unless it is there, or may be."""
         self._keep(target, known, unlisted)
         root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
@@ -158,8 +161,8 @@ class Survey:
             found = None if is_excluded(path, excluded) else self._look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
-            elif look := self._compare(target, found, known[path]):
-                yield look
+            elif file := self._compare(target, found, known[path]):
+                yield file
 
     def _look_at(self, root: bytes, path: bytes) -> Found | None:
         """A file by its name; None where a case-blind file system finds it by an old spelling."""
@@ -173,11 +176,20 @@ class Survey:
             kept = [path for path in known if path.startswith(prefix) or path == folder.path]
             for path in kept:
                 del known[path]
-            if kept or folder.reason != DANGLING:
+            if kept or folder.reason != DANGLING_LINK:
                 place = os.fsdecode(os.path.join(os.fsencode(target.root.path), folder.path))
                 self.problems.append(
                     f"{place}: {folder.reason}; the {len(kept):,} files known there are kept"
                 )
+
+
+def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
+    """Make pictures that had too many pixels for a run that allowed fewer new to this one."""
+    again = [replace(file, mtime_ns=NO_MTIME) for file in catalog.files.too_large(max_pixels)]
+    if again:
+        from retrieval.catalog import writing
+
+        writing.record(catalog, again)
 
 
 def _is_deleted(target: Target, known: ByPath) -> bool:

@@ -5,15 +5,16 @@ place. So no slot is ever long without work, and a crash costs no more than a ba
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.pools import Threads
 from retrieval.records import NewImage
-from retrieval.vectors.hubness import Bank
+from retrieval.vectors.hubness import QueryBank
 
 MAX_SLOTS = 256  # threads, started as they are needed
 MAX_WAITING = 512  # pictures that may wait until the encoder is loaded
@@ -70,18 +71,19 @@ class EncodingQueue:
         encoder: Callable[[], Encoder],
         batch_size: int | None,
         wake: Callable[[], None],
-        bank: Callable[[], Bank] | None = None,
+        query_bank: Callable[[], QueryBank] | None = None,
         quick: QuickStart | None = None,
         meanwhile: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare a queue; nothing is loaded before pictures are expected.
 
-        wake: called, in another thread, when `ready` has something to give. bank: what pictures are
-        measured with; called once, as `encoder` is. quick: used until more pictures are expected
-        than it is meant for. meanwhile: called whenever this has to wait for the encoder.
+        wake: called, in another thread, when `ready` has something to give. query_bank: what
+        pictures are measured with; called once, as `encoder` is. quick: used until more pictures
+        are expected than it is meant for. meanwhile: called whenever this has to wait for the
+        encoder.
         """
         self._load = encoder
-        self._load_bank = bank
+        self._load_query_bank = query_bank
         self._quick = quick or QuickStart(0, encoder)
         self._batch_size = batch_size
         self._wake = wake
@@ -89,8 +91,8 @@ class EncodingQueue:
         self._expected = 0  # pictures
         self._chosen: Callable[[], Encoder] | None = None  # one of the two
         self._encoder: Future[Encoder] | None = None
-        self._bank: Future[Bank] | None = None
-        self._threads = ThreadPoolExecutor(MAX_SLOTS, "encoder")
+        self._query_bank: Future[QueryBank] | None = None
+        self._threads = Threads(MAX_SLOTS, "encoder")
         self._waiting: list[tuple[NewImage, NDArray[np.uint8]]] = []  # for a slot
         self._under_way: list[MicroBatch] = []
 
@@ -131,7 +133,7 @@ class EncodingQueue:
             yield from self._finished()
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
 
     def _finished(self) -> Iterator[EncodedBatch]:
         """Give out what is encoded, and give the encoder what there is for it."""
@@ -145,8 +147,8 @@ class EncodingQueue:
         """Begin to load it, if it is not the one that is there."""
         if self._chosen is not load:
             self._chosen, self._encoder = load, self._threads.submit(load)
-        if self._load_bank and self._bank is None:
-            self._bank = self._threads.submit(self._load_bank)
+        if self._load_query_bank and self._query_bank is None:
+            self._query_bank = self._threads.submit(self._load_query_bank)
 
     def _may_send(self) -> bool:
         """Whether the encoder is loaded, or has to be waited for as too many pictures are."""
@@ -180,7 +182,7 @@ class EncodingQueue:
     def _encode(self, images: list[NewImage], pixels: list[NDArray[np.uint8]]) -> EncodedBatch:
         encoder = self._loaded()
         vectors = encoder.encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
-        hubness = self._bank.result().measure(vectors) if self._bank else None
+        hubness = self._query_bank.result().measure(vectors) if self._query_bank else None
         return EncodedBatch(images, vectors, hubness, encoder.precision)
 
     def _wait(self) -> None:

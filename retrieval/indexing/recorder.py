@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import EncodedBatch
 from retrieval.records import FileState, ModelRecord, NewImage, Vectors
-from retrieval.vectors.hubness import bank_digest
+from retrieval.vectors.hubness import query_bank_digest
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-ROWS = 1_000  # files without a picture to encode that are committed together
+ROWS_PER_COMMIT = 1_000  # files without a picture to encode that are committed together
 
 
 class Recorder:
@@ -30,7 +30,7 @@ class Recorder:
 
     def knows(self, digest: bytes) -> bool:
         """Whether a content is in the catalog, or on its way there."""
-        return digest in self._in_flight or self._catalog.image_of_digest(digest) is not None
+        return digest in self._in_flight or self._catalog.images.of_digest(digest) is not None
 
     def await_picture(self, digest: bytes, file: FileState | None) -> None:
         """Keep a file until its picture is encoded; None if only a vector is missing."""
@@ -42,7 +42,7 @@ class Recorder:
             self._in_flight[file.digest].append(file)
         else:
             self._rows.append(file)
-            if len(self._rows) >= ROWS:
+            if len(self._rows) >= ROWS_PER_COMMIT:
                 self.flush()
 
     def record(self, batch: EncodedBatch) -> None:
@@ -81,9 +81,10 @@ class Recorder:
         if batch.precision not in self._adopted:
             from retrieval.catalog import writing
 
-            model, bank = self._model, bank_digest() if batch.hubness is not None else None
+            model = self._model
+            query_bank = query_bank_digest() if batch.hubness is not None else None
             self._adopted[batch.precision] = writing.adopt_model(
                 *(self._catalog, model.name, model.digest, model.config.embed_dim),
-                *(batch.precision, bank),
+                *(batch.precision, query_bank),
             )
         return self._adopted[batch.precision]

@@ -8,23 +8,18 @@ from dataclasses import dataclass
 from retrieval.decoding.formats import picture_extensions
 from retrieval.errors import reason
 from retrieval.exclusions import Excluded, is_excluded
+from retrieval.paths import identity
 from retrieval.records import Found, found_at
 
 # Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
-SKIPPED = frozenset(
-    [
-        b"@eaDir",
-        b"#recycle",
-        b"#snapshot",
-        b"$RECYCLE.BIN",
-        b"System Volume Information",
-        b"node_modules",
-        b"__pycache__",
-        b"lost+found",
-    ]
+SKIPPED_FOLDERS = frozenset(
+    (
+        *(b"@eaDir", b"#recycle", b"#snapshot", b"$RECYCLE.BIN", b"System Volume Information"),
+        *(b"node_modules", b"__pycache__", b"lost+found"),
+    )
 )
 
-DANGLING = "the link leads nowhere"
+DANGLING_LINK = "the link leads nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +42,17 @@ def scan(
     so that a link never takes the place of what it points to. Never recurses: depth costs nothing.
     """
     extensions = picture_extensions()
-    seen = {_identity(os.stat(library))} if library and os.path.isdir(library) else set()
+    seen = {identity(os.stat(library))} if library and os.path.isdir(library) else set()
     folders, links = [inside], list[bytes]()
     while folders or links:
         folder = folders.pop() if folders else links.pop()
         path = os.path.join(root, folder) if folder else root
         prefix = folder + b"/" if folder else b""
         try:
-            identity = _identity(os.stat(path))
-            if identity in seen:
+            itself = identity(os.stat(path))
+            if itself in seen:
                 continue
-            seen.add(identity)
+            seen.add(itself)
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name
@@ -67,12 +62,12 @@ def scan(
                         if entry.is_file():
                             if name[name.rfind(b".") :].lower() in extensions:
                                 yield found_at(prefix + name, entry.stat())
-                        elif name in SKIPPED:
+                        elif name in SKIPPED_FOLDERS:
                             continue
                         elif entry.is_dir():
                             (links if entry.is_symlink() else folders).append(prefix + name)
                         elif entry.is_symlink() and not os.path.exists(entry.path):
-                            yield Unlisted(prefix + name, DANGLING)
+                            yield Unlisted(prefix + name, DANGLING_LINK)
                     except FileNotFoundError:
                         continue  # it vanished meanwhile
                     except OSError as error:
@@ -83,7 +78,7 @@ def scan(
 
 def lists(path: bytes, excluded: Excluded) -> bool:
     """Whether a scan looks at what is at this place below a root, as far as names tell."""
-    hidden = any(part.startswith(b".") or part in SKIPPED for part in path.split(b"/"))
+    hidden = any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))
     return not hidden and not is_excluded(path, excluded)
 
 
@@ -94,7 +89,3 @@ def look_at(root: bytes, path: bytes) -> Found | None:
     except OSError:
         return None
     return found_at(path, status) if stat.S_ISREG(status.st_mode) else None
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

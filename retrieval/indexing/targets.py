@@ -6,14 +6,14 @@ takes in the roots below it. A file that lies in no root makes its folder a root
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
-from retrieval.paths import relative, spellings
+from retrieval.paths import StrPath, given, relative, spellings
 from retrieval.records import Root
 from retrieval.spelling import respelled
 
@@ -28,6 +28,29 @@ class Target:
     @property
     def path(self) -> Path:
         return self.root.path / os.fsdecode(self.inside)
+
+
+def named(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[Path]:
+    """What the user named: each is there, or the catalog (None: there is none yet) has files of it,
+    whose end is news. Raises PathNotFound, also for nothing where the catalog has no roots.
+    """
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    found = [given(path) for path in several]
+    for path in found:
+        if not os.path.exists(path) and not (catalog and _is_known(catalog, path)):
+            raise PathNotFound(f"no such file or folder: {path}")
+    if not found and not (catalog and catalog.roots()):
+        raise PathNotFound("nothing to index yet: name a folder of pictures")
+    return found
+
+
+def _is_known(catalog: Catalog, path: Path) -> bool:
+    is_above_roots = any(
+        relative(each, root.path) is not None
+        for each in spellings(path)
+        for root in catalog.places.around(each)
+    )
+    return is_above_roots or any(catalog.files.has_any(*place) for place in catalog.places.of(path))
 
 
 def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()) -> list[Target]:
@@ -107,16 +130,16 @@ def _targets(catalog: Catalog, path: Path) -> list[Target]:
     for spelling in spelled:
         found = [
             Target(root, known)
-            for root in catalog.around(spelling)
+            for root in catalog.places.around(spelling)
             if (inside := relative(root.path, spelling)) is not None
-            for known in ([inside] if exists else catalog.known_as(root.id, inside))
-            if not inside or exists or catalog.has_files(root.id, known)
+            for known in ([inside] if exists else catalog.places.known_as(root.id, inside))
+            if not inside or exists or catalog.files.has_any(root.id, known)
         ]
         if found:
             return found[:1]
     below = [
         Target(root, b"")
-        for root in catalog.around(spelled[0])
+        for root in catalog.places.around(spelled[0])
         if relative(spelled[0], root.path) is not None
     ]
     if not below:

@@ -15,8 +15,10 @@ from retrieval.exclusions import is_within
 from retrieval.paths import place
 from retrieval.records import Root
 
-SAMPLE = 100  # pictures of a folder that is missing, whose whereabouts are looked for each time
-SHARE = 0.5  # of a folder's pictures that have to be in another, so that it is said
+SAMPLED_PICTURES = (
+    100  # pictures of a folder that is missing, whose whereabouts are looked for each time
+)
+MIN_SHARE_FOUND = 0.5  # of a folder's pictures that have to be in another, so that it is said
 
 Place = tuple[int, bytes]  # root id, path relative to it
 
@@ -63,7 +65,7 @@ def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list
     votes: dict[Place, Counter[bytes]] = defaultdict(Counter)  # what is gone -> where it may be
     first_gone = _Gone(roots)
     digests = dict.fromkeys(digest for _, _, digest in arrived)
-    ids = [id for id in map(catalog.image_of_digest, digests) if id is not None]
+    ids = [id for id in map(catalog.images.of_digest, digests) if id is not None]
     for places in _places(catalog, ids):
         old = [(at, gone) for at in places if at not in new and (gone := first_gone(at))]
         here = [_absolute(roots, at) for at in places if at in new]
@@ -82,7 +84,9 @@ def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
     """Where most of some pictures of a folder that is gone are as well, at the same names."""
     condition, values = under(inside)
     some = f"SELECT DISTINCT image_id FROM files WHERE root_id = ? AND {condition} LIMIT ?"
-    ids = [id for (id,) in catalog.rows(some, (root.id, *values, SAMPLE)) if id is not None]
+    ids = [
+        id for (id,) in catalog.rows(some, (root.id, *values, SAMPLED_PICTURES)) if id is not None
+    ]
     roots = {each.id: each for each in catalog.roots()}
     first_gone, gone = _Gone(roots), (root.id, inside)
     goals = Counter[bytes]()
@@ -91,7 +95,7 @@ def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
         here = [_absolute(roots, at) for at in places if first_gone(at) is None]
         goals.update({goal[: -len(rest)] for rest in rests for goal in here if goal.endswith(rest)})
     [(new, found)] = goals.most_common(1) or [(b"", 0)]
-    return Path(os.fsdecode(new or b"/")) if found and found >= SHARE * len(ids) else None
+    return Path(os.fsdecode(new or b"/")) if found and found >= MIN_SHARE_FOUND * len(ids) else None
 
 
 def _of_votes(
@@ -99,9 +103,9 @@ def _of_votes(
 ) -> Iterator[Moved]:
     for (root_id, inside), goals in votes.items():
         old = place(roots[root_id].path, inside)
-        known = len(catalog.ids_under(old))
+        known = len(catalog.places.ids_under(old))
         [(new, found)] = goals.most_common(1)
-        if found >= SHARE * known:
+        if found >= MIN_SHARE_FOUND * known:
             yield Moved(old, Path(os.fsdecode(new or b"/")), found, known)
 
 

@@ -1,7 +1,7 @@
 """What people and programs are shown.
 
-text          matches as lines; `report` does so for everything else
-json_forms    one form a noun, for the command line and the server
-captions      pictures with a line under them, for `preview` (a terminal) and `sheet` (a file)
+text          matches as lines; `report` does the same for everything else
+json_forms    one JSON form for each noun, for the command line and the server
+captions      pictures with captions, for `preview` (in a terminal) and `sheet` (in a file)
 graphics, terminal, fonts, sheet_html    what these two draw with
 """

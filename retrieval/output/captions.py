@@ -1,4 +1,4 @@
-"""Answers as pictures to look at: what is shown of each, in a terminal and on a contact sheet."""
+"""Results as pictures: what a terminal or a contact sheet shows of each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Shown(NamedTuple):
-    """A picture, and what is written beneath it beside its name."""
+    """A picture, and the caption beneath it in addition to its name."""
 
     path: Path
     caption: str
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Pictures that belong together, the first one first."""
+    """A titled group of pictures, the most important first."""
 
     title: str
     shown: Sequence[Shown]
@@ -38,7 +38,7 @@ def answer(title: str, matches: "Sequence[Match]") -> Section:
 
 
 def copies(group: "Group") -> Section:
-    """The one to keep first, by whose path the others go."""
+    """Return a group of duplicates, titled with the path of the file to keep, which comes first."""
     from retrieval.output.report import likeness
 
     others = [Shown(other.path, likeness(group, other)) for other in group.others]
@@ -47,7 +47,7 @@ def copies(group: "Group") -> Section:
 
 
 def thumbnail(path: Path, width: int, height: int) -> "Image.Image | None":
-    """None where the picture has gone meanwhile, or cannot be read any more."""
+    """Return the picture, at most this large; None if it has gone or can no longer be read."""
     from retrieval.decoding import (
         content,
         decode,  # Pillow

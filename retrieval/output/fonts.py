@@ -1,6 +1,6 @@
-"""Text in a drawing, whatever its script, as far as this system's fonts have the letters.
+"""Text in a drawing, in any script for which this system has a font.
 
-The font that comes with Pillow has little more than English; nothing is fetched.
+The font that comes with Pillow covers little more than English. Nothing is downloaded.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from PIL import ImageDraw, ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Files that Pillow finds where the system keeps its fonts: those of Linux, Windows and macOS with
-# Latin, Greek and Cyrillic letters, then those with Chinese, Japanese and Korean ones.
+# Font files that Pillow finds in the system's font folders: first fonts of Linux, Windows and macOS
+# with Latin, Greek and Cyrillic letters, then those with Chinese, Japanese and Korean characters.
 NAMES = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "segoeui.ttf", "Arial.ttf", "Arial Unicode.ttf"),
     *("NotoSansCJK-Regular.ttc", "DroidSansFallbackFull.ttf", "wqy-zenhei.ttc", "msyh.ttc"),
     *("YuGothR.ttc", "malgun.ttf", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc"),
 )
-NOBODYS = "\uffff"  # no letter: drawn as a font draws those that it lacks
+MISSING = "\uffff"  # not a character: drawn the way a font draws whatever it lacks
 
 
 def write(
@@ -30,7 +30,7 @@ def write(
     size: int,
     ink: tuple[int, int, int],
 ) -> None:
-    """One line with its top at `at`, as much of it as fits into `width` pixels."""
+    """Draw one line with its top left at `at`, shortened to fit into `width` pixels."""
     kept = text
     while kept and length(text, size) > width:
         kept = kept[:-1]
@@ -42,7 +42,7 @@ def write(
 
 
 def length(text: str, size: int) -> float:
-    """In pixels."""
+    """Return the width of a text in pixels."""
     return sum(font.getlength(run) for font, run in _runs(text, size))
 
 
@@ -53,13 +53,13 @@ def _runs(text: str, size: int) -> Iterator[tuple[Font, str]]:
 
 @cache
 def _font_for(letter: str, size: int) -> Font:
-    """The first that has it; where none has, the first."""
+    """Return the first font that has the letter, or simply the first."""
     fonts = _at_hand(size)
     return next((font for font in fonts if _has(font, letter)), fonts[0])
 
 
 def _has(font: Font, letter: str) -> bool:
-    return letter == " " or bytes(font.getmask(letter)) != bytes(font.getmask(NOBODYS))
+    return letter == " " or bytes(font.getmask(letter)) != bytes(font.getmask(MISSING))
 
 
 @cache

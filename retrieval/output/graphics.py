@@ -1,7 +1,7 @@
-"""Pictures in a terminal: one as the bytes or the lines that some kind of terminal draws it from.
+"""Pictures in a terminal: the escape sequences that draw one.
 
-Three kinds draw pixels where the cursor is: kitty's protocol, iTerm2's, and sixel. Every other gets
-half blocks, two pixels above each other in a cell.
+Three protocols draw pixels at the cursor: kitty's, iTerm2's and sixel. All other terminals get half
+blocks, two pixels above each other in a cell.
 """
 
 import base64
@@ -17,21 +17,21 @@ Way = Literal["kitty", "iterm2", "sixel", "blocks"]
 Cell = tuple[int, int]  # of a terminal: its width and height in pixels
 
 ESC = "\x1b"
-CHUNK = 4096  # of base64 that kitty takes at a time
-SIXEL_COLOURS = 256  # as many as any terminal has registers
+CHUNK = 4096  # characters of base64 that kitty accepts at a time
+SIXEL_COLOURS = 256  # the registers that every terminal has
 RESET = f"{ESC}[0m"
 
 
 def cells(picture: Image.Image, cell: Cell) -> tuple[int, int]:
-    """How many columns and rows a picture touches."""
+    """Return how many columns and rows a picture covers, at least in part."""
     return -(-picture.width // cell[0]), -(-picture.height // cell[1])
 
 
 def kitty(picture: Image.Image, cell: Cell) -> str:
-    """https://sw.kovidgoyal.net/kitty/graphics-protocol: a PNG, shown at once, no answer wanted.
+    """Draw by https://sw.kovidgoyal.net/kitty/graphics-protocol: a PNG, shown at once, no reply.
 
-    It fills whole cells, so that it is as large as was meant whatever a cell is there; what it does
-    not need of them stays clear.
+    The picture is padded to whole cells with transparent pixels, so that it has the intended size
+    whatever the terminal's cells are.
     """
     columns, rows = cells(picture, cell)
     filling = Image.new("RGBA", (columns * cell[0], rows * cell[1]))
@@ -47,22 +47,22 @@ def kitty(picture: Image.Image, cell: Cell) -> str:
 
 
 def iterm2(picture: Image.Image, cell: Cell) -> str:
-    """https://iterm2.com/documentation-images.html: a file in one line."""
+    """Draw by https://iterm2.com/documentation-images.html: a file in one sequence."""
     columns, rows = cells(picture, cell)
     size = f"width={columns};height={rows};preserveAspectRatio=1"
     return f"{ESC}]1337;File=inline=1;{size}:{_encoded(picture, 'JPEG')}\a"
 
 
 def sixel(picture: Image.Image, cell: Cell) -> str:
-    """DEC's graphics of the VT340: six rows of pixels in a band, colour after colour.
+    """Draw by DEC's sixel graphics (VT340): bands of six pixel rows, one colour after another.
 
-    It knows pixels alone: a picture has as many as it has, whatever a cell is.
+    Sixel knows only pixels, so the size of a cell does not matter.
     """
     few = picture.quantize(SIXEL_COLOURS)
     palette = np.array(few.getpalette("RGB"), int).reshape(-1, 3)  # (C, 3)
     pixels = np.asarray(few)
     colours = "".join(
-        f"#{colour};2;{red};{green};{blue}"  # in hundredths
+        f"#{colour};2;{red};{green};{blue}"  # percentages
         for colour in np.unique(pixels).tolist()
         for red, green, blue in [(palette[colour] * 100 + 127) // 255]
     )
@@ -72,7 +72,7 @@ def sixel(picture: Image.Image, cell: Cell) -> str:
 
 
 def blocks(picture: Image.Image, *, full_colour: bool) -> list[str]:
-    """A line for each two rows of pixels, as wide as the picture is; the last may be half a one."""
+    """Draw each two rows of pixels as one line, as wide as the picture; the last may be half."""
     codes = _full_colours(picture) if full_colour else _of_256(picture)
     lines = [
         "".join(f"{ESC}[38;{upper};48;{lower}m▀" for upper, lower in zip(*two, strict=True))
@@ -97,7 +97,7 @@ def _encoded(picture: Image.Image, format: str) -> str:
 
 
 def _band(pixels: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> str:
-    """(up to 6, W) colours: for each one that is there a run of sixels, `$` back to the left."""
+    """Encode a band, (up to 6, W) colours: the sixels of each colour, with `$` to return left."""
     bits = 1 << np.arange(len(pixels))[:, None]
     return "$".join(
         f"#{colour}" + "".join(_runs(((pixels == colour) * bits).sum(0).tolist()))
@@ -106,7 +106,7 @@ def _band(pixels: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> str:
 
 
 def _runs(sixels: list[int]) -> Iterator[str]:
-    """`!` and a count for what is repeated; nothing for what is empty at the end."""
+    """Encode repetitions as `!` and a count; leave out empty sixels at the end."""
     start = 0
     for end in range(1, len(sixels) + 1):
         if end < len(sixels) and sixels[end] == sixels[start]:
@@ -129,7 +129,7 @@ def _of_256(picture: Image.Image) -> list[list[str]]:
 
 @cache
 def _palette() -> Image.Image:
-    """The colours 16 to 255 of every terminal that has 256: a cube of 6 × 6 × 6 and 24 greys."""
+    """Return the colours 16 to 255 of 256-colour terminals: a 6 × 6 × 6 cube and 24 greys."""
     steps = (0, 95, 135, 175, 215, 255)
     cube = [(red, green, blue) for red in steps for green in steps for blue in steps]
     greys = [(level, level, level) for level in range(8, 247, 10)]

@@ -1,37 +1,137 @@
-"""One JSON form for each noun, for the command line and the server alike."""
+"""One JSON form for each noun, for the command line and the server alike.
+
+The server puts its own keys around them (pages, rights), never others in their place; schemas.py
+describes them to OpenAPI.
+"""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrieval.records import Failed, Match
+from retrieval.records import Failed, Image, Match, Shot
+from retrieval.search.relevance import strength
 
 if TYPE_CHECKING:
+    from retrieval.catalog.browse import Facets
     from retrieval.collection.duplicates import Group
     from retrieval.collection.status import Status
     from retrieval.search.tags import Tagged
 
+Form = dict[str, Any]
 
-def status_object(status: "Status") -> dict[str, Any]:
-    model, index = status.model, status.index
+DIGITS = 6  # of a score in JSON; float32 holds no more
+
+
+# -- pictures ------------------------------------------------------------------------------------
+
+
+def match_object(match: Match) -> Form:
+    """A match. `taken_at` is null where only the file has a date, which `date` falls back on."""
+    return _picture(match.image, match.path, match.score, match.relevance)
+
+
+def listed_object(image: Image, path: Path) -> Form:
+    """A picture that nothing was compared with, in the form of a match."""
+    return _picture(image, path, None, None)
+
+
+def details_object(image: Image, path: Path, size: int | None, exists: bool) -> Form:
+    """All that is known of a picture. `size` is in bytes."""
+    shot = image.shot or Shot()
+    return listed_object(image, path) | {
+        "modified_at": image.modified_at.isoformat() if image.modified_at else None,
+        "size": size,
+        "camera": shot.camera,
+        "lens": shot.lens,
+        "latitude": shot.latitude,
+        "longitude": shot.longitude,
+        "exposure": shot.exposure,
+        "aperture": shot.aperture,
+        "iso": shot.iso,
+        "focal_length": shot.focal_length,
+        "exists": exists,
+    }
+
+
+def group_object(group: "Group", sizes: Mapping[int, int]) -> Form:
+    """Copies of a picture: the file to keep, and the others with what they have in common with it.
+
+    sizes: bytes of each image's file, by the number of the image.
+    """
+    keep = _file(group.kept, sizes) | {"score": None, "by": None}
+    others = [
+        _file(other, sizes) | {"score": round(other.score, DIGITS), "by": group.by(other)}
+        for other in group.others
+    ]
+    return {"keep": keep, "others": others}
+
+
+def tagged_object(tagged: "Tagged") -> Form:
+    """A picture with the probability of each label."""
+    labels = {label: round(likely, DIGITS) for label, likely in tagged.labels.items()}
+    return {"path": os.fspath(tagged.path), "labels": labels}
+
+
+def _picture(image: Image, path: Path, score: float | None, relevance: float | None) -> Form:
+    return {
+        "id": image.id,
+        "path": os.fspath(path),
+        "name": path.name,
+        "score": None if score is None else round(score, DIGITS),
+        "relevance": None if relevance is None else round(relevance, DIGITS),
+        "strength": None if relevance is None else strength(relevance),
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "taken_at": image.taken_at.isoformat() if image.taken_at else None,
+        "date": image.date.isoformat(),
+        "copies": [os.fspath(copy) for copy in image.paths if copy != path],
+    }
+
+
+def _file(match: Match, sizes: Mapping[int, int]) -> Form:
+    image = match.image
+    return {
+        "id": image.id,
+        "path": os.fspath(match.path),
+        "name": match.path.name,
+        "width": image.width,
+        "height": image.height,
+        "size": sizes.get(image.id),
+        "date": image.date.isoformat(),
+    }
+
+
+# -- the library ---------------------------------------------------------------------------------
+
+
+def status_object(status: "Status") -> Form:
+    """What a library holds. `bytes` are on disk, all told."""
+    model, index, counts = status.model, status.index, status.counts
     return {
         "library": os.fspath(status.folder),
         "model": model.name if model else None,
         "dim": model.dim if model else None,
         "precision": model.precision if model else None,
-        "files": status.counts.files,
-        "images": status.counts.images,
-        "embedded": status.counts.embedded,
-        "failures": status.counts.failures,
+        "files": counts.files,
+        "images": counts.images,
+        "embedded": counts.embedded,
+        "failures": counts.failures,
         "index": index.kind if index else None,
         "indexed": index.vectors if index else 0,
         "bytes": status.bytes,
         "indexing": status.underway._asdict() if status.underway else None,
+        "other_models": [
+            {"model": other.name, "embedded": other.embedded, "bytes": other.bytes}
+            for other in status.others
+        ],
         "roots": [
             {
                 "path": os.fspath(root.path),
                 "files": root.files,
+                "entire": root.is_entire,
                 "present": root.is_present,
                 "excluded": list(root.excluded),
             }
@@ -40,29 +140,31 @@ def status_object(status: "Status") -> dict[str, Any]:
     }
 
 
-def failure_object(failed: Failed) -> dict[str, Any]:
-    return {"path": os.fspath(failed.path), "reason": failed.reason}
+def failure_object(failed: Failed) -> Form:
+    """A file that could not be read, and why."""
+    return {"path": os.fspath(failed.path), "reason": failed.reason, "code": failed.code.value}
 
 
-def group_object(group: "Group") -> dict[str, Any]:
-    others = [
-        {
-            "path": os.fspath(other.path),
-            "score": round(other.score, DIGITS),
-            "same": group.is_exact(other),
-            "by": group.by(other),
-        }
-        for other in group.others
-    ]
-    return {"keep": os.fspath(group.kept.path), "others": others}
+def folder_object(folder: Path, files: int) -> Form:
+    """A folder, with the number of pictures in or below it."""
+    return {"path": os.fspath(folder), "files": files}
 
 
-def tagged_object(tagged: "Tagged") -> dict[str, Any]:
-    labels = {label: round(share, DIGITS) for label, share in tagged.labels.items()}
-    return {"path": os.fspath(tagged.path), "labels": labels}
+def facets_object(facets: "Facets") -> Form:
+    """What the pictures of a library differ in, each value with the number of images."""
+
+    def counted(values: Sequence[tuple[str, int]]) -> list[Form]:
+        return [{"name": name, "images": images} for name, images in values]
+
+    return {
+        "cameras": counted(facets.cameras),
+        "formats": counted(facets.formats),
+        "first": facets.first,
+        "last": facets.last,
+    }
 
 
-DIGITS = 6  # of a score in JSON; float32 holds no more
+# -- bytes ---------------------------------------------------------------------------------------
 
 
 def as_json(matches: Sequence[Match]) -> bytes:
@@ -70,25 +172,12 @@ def as_json(matches: Sequence[Match]) -> bytes:
     return json_array([match_object(match) for match in matches])
 
 
-def json_array(objects: Sequence[dict[str, Any]]) -> bytes:
+def json_array(objects: Sequence[Form]) -> bytes:
+    """An array, an object a line."""
     return b"[" + b",\n ".join(map(json_object, objects)) + b"]\n"
 
 
-def json_object(held: dict[str, Any]) -> bytes:
+def json_object(held: Form) -> bytes:
+    """JSON in UTF-8, without a newline."""
     # What UTF-8 cannot hold are lone surrogates, and Python's escape for them is JSON's as well.
     return json.dumps(held, ensure_ascii=False).encode("utf-8", "backslashreplace")
-
-
-def match_object(match: Match) -> dict[str, Any]:
-    image = match.image
-    return {
-        "id": image.id,
-        "path": os.fspath(match.path),
-        "score": round(match.score, DIGITS),
-        "relevance": None if match.relevance is None else round(match.relevance, DIGITS),
-        "width": image.width,
-        "height": image.height,
-        "format": image.format,
-        "taken_at": image.taken_at.isoformat() if image.taken_at else None,
-        "copies": [os.fspath(path) for path in image.paths if path != match.path],
-    }

@@ -1,4 +1,4 @@
-"""Pictures in rows on a terminal, each with its caption and its name beneath."""
+"""Rows of pictures in a terminal, each with its caption and name beneath."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     Pictures = Sequence[Image.Image | None]
 
 GAP = 2  # columns between pictures
-NARROW = 24  # columns that a picture has at least, if the screen has them
-WIDE = 32  # … and one of half blocks, which are few pixels
+MIN_COLUMNS = 24  # of a picture, if the screen is wide enough
+MIN_COLUMNS_OF_BLOCKS = 32  # half blocks are few pixels
 BENEATH = 3  # lines below a picture: caption, name, an empty one
 
 
 @dataclass(frozen=True)
 class Preview:
-    """How to draw, and where."""
+    """How to draw pictures, and where."""
 
     way: Way
     screen: Screen
     full_colour: bool = True  # of half blocks
-    links: bool = False  # names lead to their files, in terminals that follow links
+    links: bool = False  # names are links to their files, in terminals that support links
 
     def of(self, sections: Sequence[Section]) -> Iterator[str]:
-        """What is to be written, a row of pictures at a time."""
+        """Yield the text to write, one row of pictures at a time."""
         for section in sections:
             if len(sections) > 1:
                 yield f"{section.title}\n"
@@ -39,13 +39,13 @@ class Preview:
 
     @property
     def _across(self) -> int:
-        """Pictures in a row."""
-        least = WIDE if self.way == "blocks" else NARROW
+        """The number of pictures in a row."""
+        least = MIN_COLUMNS_OF_BLOCKS if self.way == "blocks" else MIN_COLUMNS
         return max(1, (self.screen.columns + GAP) // (least + GAP))
 
     @property
     def _width(self) -> int:
-        """Columns of a picture's place. All places together fill the screen."""
+        """The columns for each picture. Together they fill the screen."""
         return max(1, (self.screen.columns - GAP * (self._across - 1)) // self._across)
 
     @property
@@ -75,8 +75,8 @@ class Preview:
         )
 
     def _in_pixels(self, pictures: "Pictures") -> str:
-        """The room is made first, so that nothing scrolls while the cursor goes from one picture to
-        the next and back.
+        """Draw a row of pictures as pixels, after making room: nothing may scroll while the cursor
+        moves between them.
         """
         heights = [cells(one, self._cell)[1] if one else 0 for one in pictures]
         room = max(heights)
@@ -90,25 +90,25 @@ class Preview:
         return "".join(drawn) + (f"{ESC}[{room}B\r" if room else "")
 
     def _line(self, texts: Iterable[str], spans: Iterable[int]) -> str:
-        """Each text at its place; `spans`: the columns that each takes."""
+        """Return a line with each text below its picture; `spans` are the texts' widths."""
         place = self._width + GAP
         padded = [text + " " * (place - taken) for text, taken in zip(texts, spans, strict=True)]
         return "".join(padded).rstrip(" ") + "\n"
 
     def _link(self, one: Shown, name: str) -> str:
-        """OSC 8, which terminals that do not know it leave out."""
+        """Make a link by OSC 8, which terminals without support ignore."""
         if not self.links:
             return name
         return f"{ESC}]8;;{one.path.as_uri()}{ESC}\\{name}{ESC}]8;;{ESC}\\"
 
 
 def span(text: str) -> int:
-    """The columns that a printable text takes."""
+    """Return the width of a printable text in columns."""
     return sum(map(_columns, text))
 
 
 def cut(text: str, width: int) -> str:
-    """What of it fits; … at the end says that there is more."""
+    """Shorten a text to this many columns; a cut is marked with … at the end."""
     if span(text) <= width:
         return text
     kept = ""

@@ -1,4 +1,4 @@
-"""What an index run did, what a library holds, what its pictures are: as text and as JSON."""
+"""Reports as text: what an index run did, what a library holds, what its pictures are."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.collection.duplicates import Group
+from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import RootStatus, Status
 from retrieval.models import KnownModel
 from retrieval.output.text import printable
@@ -20,7 +21,7 @@ COUNTED = (*CHANGES, "unchanged")
 
 
 def of_run(summary: Summary) -> str:
-    """A block of a few lines."""
+    """Return a few lines about an index run."""
     how = "interrupted after" if summary.interrupted else "done in"
     rate = summary.encoded / summary.seconds if summary.seconds else 0.0
     lines = [f"{how} {summary.seconds:.1f} s: encoded {_many(summary.encoded, 'picture')}"]
@@ -38,13 +39,13 @@ def of_run(summary: Summary) -> str:
         lines.append(f"not kept: {_many(summary.dropped, 'file')} read but not encoded yet")
     if summary.interrupted:
         is_kept = summary.encoded or any(getattr(summary, name) for name in CHANGES)
-        kept = "what was done is kept; the same command goes on from there"
+        kept = "finished work is kept; run the same command to continue"
         lines.append(kept if is_kept else "nothing was encoded yet; the same command starts again")
     return "\n".join(lines) + "\n"
 
 
 def of_change(summary: Summary) -> str | None:
-    """One line of what a run did; None where that was nothing."""
+    """Return one line about what a run changed; None if it changed nothing."""
     counts = [(name, getattr(summary, name)) for name in CHANGES]
     said = [f"{count:,} {name}" for name, count in counts if count]
     said += [f"note: {printable(problem)}" for problem in summary.problems]
@@ -52,7 +53,7 @@ def of_change(summary: Summary) -> str | None:
 
 
 def of_check(library: Path, problems: "Sequence[Problem]") -> str:
-    """What is wrong, a line each."""
+    """Return one line for each problem."""
     lines = [
         printable(f"mended: {problem.what}: {problem.mended}" if problem.mended else problem.what)
         for problem in problems
@@ -61,7 +62,7 @@ def of_check(library: Path, problems: "Sequence[Problem]") -> str:
 
 
 def of_status(status: Status) -> str:
-    """Aligned, a fact a line."""
+    """Return one aligned line for each fact."""
     model, counts, index = status.model, status.counts, status.index
     waiting = counts.images - counts.embedded
     pictures = f"{_many(counts.images, 'picture')} in {_many(counts.files, 'file')}"
@@ -73,6 +74,7 @@ def of_status(status: Status) -> str:
             "model",
             f"{model.name} ({model.dim} dimensions, {model.precision})" if model else "none yet",
         ),
+        *(("also", _other(other)) for other in status.others),
         ("pictures", pictures),
         ("failures", f"{counts.failures:,}{failures}"),
         ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
@@ -84,14 +86,14 @@ def of_status(status: Status) -> str:
 
 
 def of_failures(failures: Iterable[Failed]) -> str:
-    """Path, tab, reason."""
+    """Return lines of path, tab, reason."""
     return "".join(
         f"{printable(os.fspath(failed.path))}\t{printable(failed.reason)}\n" for failed in failures
     )
 
 
 def of_groups(groups: Sequence[Group]) -> str:
-    """A file a line, the one to keep first; an empty line between groups."""
+    """Return one line for each file, the one to keep first, with an empty line between groups."""
     blocks = []
     for group in groups:
         lines = [("keep", group.kept)]
@@ -101,31 +103,31 @@ def of_groups(groups: Sequence[Group]) -> str:
 
 
 def likeness(group: Group, other: Match) -> str:
-    """What a file has in common with the one to keep, in a word."""
+    """Return one word for what a file has in common with the one to keep."""
     said = {"bytes": "same", "vectors": f"{other.score:.3f}", "hash": "alike"}
     return said[group.by(other)]
 
 
 def of_left_out(files: int) -> str:
-    """One line about files that are not where, or not as, they were indexed."""
+    """Return one line about files that are missing or have changed since they were indexed."""
     verb = "is" if files == 1 else "are"
     return (
-        f"note: {_many(files, 'file')} {verb} missing or changed, and left out; "
+        f"note: {_many(files, 'file')} {verb} missing or changed and left out; "
         "run `retrieve index` to bring the library up to date"
     )
 
 
 def of_tagged(tagged: Sequence[Tagged], limit: int) -> str:
-    """Probability, label and path between tabs, a few labels of each picture."""
+    """Return lines of probability, label and path, tab-separated, a few labels per picture."""
     return "".join(
-        f"{share:.3f}\t{printable(label)}\t{printable(os.fspath(each.path))}\n"
+        f"{probability:.3f}\t{printable(label)}\t{printable(os.fspath(each.path))}\n"
         for each in tagged
-        for label, share in list(each.labels.items())[:limit]
+        for label, probability in list(each.labels.items())[:limit]
     )
 
 
 def of_models(models: Sequence[KnownModel]) -> str:
-    """Aligned: name, dimensions, where the weights are, and whose model it is."""
+    """Return aligned lines: name, dimensions, where the weights are, and what uses the model."""
     width = max(len(model.name) for model in models)
     return "".join(
         f"{printable(model.name):<{width}}  {model.dim or '-':>4}  {model.state}{_marks(model)}\n"
@@ -144,8 +146,16 @@ def _marks(model: KnownModel) -> str:
     return f"  ({said})" if said else ""
 
 
+def _other(model: OtherModel) -> str:
+    held = f"{_many(model.embedded, 'picture')} encoded, {size_of(model.bytes)}"
+    return (
+        f"{printable(model.name)} ({held}; "
+        f"to drop them: `retrieve forget --model {printable(model.name)}`)"
+    )
+
+
 def _underway(run: Underway) -> str:
-    return f"{run.done:,} of {_many(run.total, 'file')}, since {run.seconds:.0f} s"
+    return f"{run.done:,} of {_many(run.total, 'file')}, for {run.seconds:.0f} s"
 
 
 def _root(root: RootStatus) -> str:
@@ -163,7 +173,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def size_of(count: float) -> str:
-    """Bytes, in a unit that people read."""
+    """Return a number of bytes in a readable unit."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"

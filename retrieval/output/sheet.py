@@ -1,6 +1,4 @@
-"""Contact sheets: the pictures of an answer side by side in rows of one width, captions beneath, as
-a drawing or as a page.
-"""
+"""Contact sheets: search results in rows of equal width with captions, as an image or HTML page."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,19 +13,20 @@ from retrieval.output.fonts import write
 from retrieval.output.sheet_html import page
 from retrieval.paths import replacing
 
-HEIGHT = 165  # of a row, pixels, before it is made to fit the width
-ACROSS = 1390  # pixels of a row; six pictures of 4:3 fill it
+HEIGHT = 165  # pixels of a row, before it is fitted to the width
+ACROSS = 1390  # pixels of a row; six 4:3 pictures fill it
 GAP = 14
 TITLE, LINE = 34, 16  # heights of the lines of text
 BENEATH = 2 * LINE + GAP
-FLATTEST, STEEPEST = 4.0, 0.4  # width by height of a place; what is beyond is smaller in it
-HIGHEST = 65_500  # pixels of a sheet; JPEG's limit, and 0.3 GB
+FLATTEST, STEEPEST = 4.0, 0.4  # width / height of a place; other shapes are shrunk to fit
+MAX_HEIGHT = 65_500  # pixels of a sheet; JPEG's limit, and 0.3 GB
 PAPER, INK, FAINT, EMPTY = (250, 250, 248), (32, 32, 36), (128, 128, 134), (226, 226, 222)
 
 
 def save(sections: Sequence[Section], file: Path) -> None:
-    """In the form that the ending of `file` names (see FORMS), whole or not at all. Raises
-    RetrieveError where it would be too high, OSError.
+    """Write a sheet in the format of the file's extension (see FORMS), completely or not at all.
+
+    Raises RetrieveError if it would be too high, and OSError.
     """
     try:
         with replacing(file) as part:
@@ -55,28 +54,28 @@ FORMS: dict[str, Callable[[Sequence[Section], Path], None]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A picture's part of a row. Without a picture it stays empty."""
+    """A picture's part of a row; empty without a picture."""
 
     shown: Shown
     picture: Image.Image | None
-    shape: float  # width by height
+    shape: float  # width / height
 
 
 @dataclass(frozen=True)
 class Row:
-    """Places of one height."""
+    """Places of equal height."""
 
     places: Sequence[Place]
     height: int
 
 
 def draw_sheet(sections: Sequence[Section]) -> Image.Image:
-    """RGB, of one width. Raises RetrieveError where it would be higher than a drawing may be."""
+    """Draw a sheet of fixed width in RGB. Raises RetrieveError if it would be too high."""
     laid = [(section.title, list(_rows(section.shown))) for section in sections]
     height = GAP + sum(TITLE + sum(row.height + BENEATH for row in rows) for _, rows in laid)
-    if height > HIGHEST:
+    if height > MAX_HEIGHT:
         raise RetrieveError(
-            f"so many pictures do not fit on a drawing, which would be {height:,} pixels high; "
+            f"too many pictures for an image: it would be {height:,} pixels high; "
             "ask for fewer, or for a page: --sheet FILE.html"
         )
     sheet = Image.new("RGB", (ACROSS + 2 * GAP, height), PAPER)
@@ -93,7 +92,7 @@ def draw_sheet(sections: Sequence[Section]) -> Image.Image:
 
 
 def _rows(shown: Sequence[Shown]) -> Iterator[Row]:
-    """Each is full, and as wide as the others, but for the last."""
+    """Yield rows of full width; the last may be shorter."""
     row: list[Place] = []
     for one in shown:
         picture = thumbnail(one.path, int(FLATTEST * HEIGHT), HEIGHT)

@@ -1,4 +1,4 @@
-"""A contact sheet as a page: one HTML file that holds its pictures and needs nothing else."""
+"""A contact sheet as a page: one self-contained HTML file."""
 
 import base64
 import io
@@ -9,9 +9,9 @@ from html import escape
 from retrieval.output.captions import Section, Shown, thumbnail
 from retrieval.output.text import printable
 
-WIDTH, HEIGHT = 1080, 360  # of an embedded picture at most, for screens of two pixels a dot
+MAX_WIDTH, MAX_HEIGHT = 1080, 360  # of an embedded picture, for high-density screens
 QUALITY = 80
-ROW = 180  # height of a row that is not stretched to the width of the window
+ROW = 180  # height of a row before it is stretched to the width of the window
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fafaf8; --ink: #202024; --faint: #6b6b73; }
@@ -31,7 +31,7 @@ figcaption div { overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
 
 
 def page(sections: Sequence[Section]) -> Iterator[str]:
-    """Piece by piece: its pictures are not all in memory."""
+    """Yield the page in pieces, so that only one picture is in memory at a time."""
     title = escape(sections[0].title) if sections else ""
     yield f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n'
     yield '<meta name="viewport" content="width=device-width">\n'
@@ -43,8 +43,10 @@ def page(sections: Sequence[Section]) -> Iterator[str]:
 
 
 def _figure(one: Shown) -> str:
-    """As wide as its shape asks for; all of a row grow by the same, and so stay of one height."""
-    picture = thumbnail(one.path, WIDTH, HEIGHT)
+    """Return a picture as wide as its shape needs; pictures of a row grow alike, so they keep equal
+    heights.
+    """
+    picture = thumbnail(one.path, MAX_WIDTH, MAX_HEIGHT)
     width, height = picture.size if picture else (4, 3)
     path, name = escape(printable(os.fspath(one.path))), escape(one.name)
     seen = f'<div class="gone" style="aspect-ratio: {width}/{height}"></div>'

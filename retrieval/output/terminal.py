@@ -1,7 +1,7 @@
-"""What the terminal is that we write to: which graphics it draws, how large its cells are.
+"""What the terminal can do: which graphics it draws, and how large its cells are.
 
-The environment tells of most; only where it does not, and only a terminal that is ours to read
-from, is asked, for a fraction of a second and in a mode that is undone whatever happens.
+The environment identifies most terminals. Only if it does not, and only if we may read from the
+terminal, we ask it, for a fraction of a second and in a mode that is always restored.
 """
 
 import os
@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from retrieval.output.graphics import Way
 
-PATIENCE = 0.5  # seconds for an answer, which any terminal has sent long before, ssh or not
-GLANCE = 0.05  # seconds: a Ctrl-C that comes just as we begin to wait is heeded after so many
-CELL = 10, 20  # pixels of one where the terminal does not say; the VT340's, whom sixel is from
+PATIENCE = 0.5  # seconds for a reply; any terminal is much faster, even through ssh
+GLANCE = 0.05  # seconds of one wait; a Ctrl-C at its very beginning is noticed after it
+CELL = 10, 20  # pixels, if the terminal does not say; those of the VT340, where sixel comes from
 
-# "Do you know kitty's graphics?", and what every terminal answers: "which features have you?"
+# "Do you support kitty's graphics?", then a question that every terminal answers: its features.
 ASKED = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 ANSWERED = re.compile(rb"\x1b\[\?([\d;]*)c")
 SIXEL = b"4"  # among the features
 
 
 class Screen(NamedTuple):
-    """Where pictures are drawn, in cells, and a cell in pixels."""
+    """The size of the terminal in cells, and of a cell in pixels."""
 
     columns: int
     rows: int
@@ -35,12 +35,12 @@ class Screen(NamedTuple):
 
 
 def is_terminal() -> bool:
-    """Whether standard output is one that heeds commands."""
+    """Return whether standard output is a terminal that understands escape sequences."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def screen() -> Screen:
-    """$COLUMNS and $LINES, else what the terminal says of itself, else 80 × 24."""
+    """Return the size from $COLUMNS and $LINES, else from the terminal, else 80 × 24."""
     import shutil
 
     return Screen(*shutil.get_terminal_size(), _cell())
@@ -64,25 +64,25 @@ def _cell() -> tuple[int, int]:
 
 
 def full_colour(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether 24 bits of colour are promised; 256 colours are safe elsewhere."""
+    """Return whether the terminal claims 24-bit colour; 256 colours are safe elsewhere."""
     return environment.get("COLORTERM") in ("truecolor", "24bit") or "WT_SESSION" in environment
 
 
 def best_way() -> "Way":
-    """The best that this terminal draws."""
+    """Return the best way to draw pictures in this terminal."""
     return _told_by(os.environ) or _asked_of_it()
 
 
 def _told_by(environment: Mapping[str, str]) -> "Way | None":
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
-    # Between us and the terminal they keep pictures from it, and answer in its place.
+    # tmux and screen sit between us and the terminal: they block pictures and reply in its place.
     if "TMUX" in environment or "STY" in environment or term.startswith(("screen", "tmux")):
         return "blocks"
     if term in ("xterm-kitty", "xterm-ghostty"):
         return "kitty"
     if program in ("iTerm.app", "WezTerm") or environment.get("LC_TERMINAL") == "iTerm2":
         return "iterm2"
-    if program == "Apple_Terminal" or term == "linux":  # would print the question
+    if program == "Apple_Terminal" or term == "linux":  # they would print the question
         return "blocks"
     return None
 
@@ -96,7 +96,7 @@ def _asked_of_it() -> "Way":
 
 
 def _answer() -> bytes:
-    """Empty where there is nobody to ask, or no answer in time."""
+    """Return the terminal's reply; empty if there is none to ask, or no reply in time."""
     if sys.platform == "win32":
         return b""
     import termios
@@ -115,12 +115,14 @@ def _answer() -> bytes:
 
 @contextmanager
 def _unechoed(terminal: int) -> Iterator[None]:
-    """Answers come unseen and without a newline; Ctrl-C still works, and undoes this, too."""
+    """Read replies without echo and without waiting for a newline. Ctrl-C still works, and the mode
+    is restored.
+    """
     import termios
     import tty
 
     if os.tcgetpgrp(terminal) != os.getpgrp():  # a program in the background would be stopped
-        raise OSError("the terminal is another program's now")
+        raise OSError("another program is using the terminal")
     before = termios.tcgetattr(terminal)
     try:
         tty.setcbreak(terminal)

@@ -1,10 +1,10 @@
-"""The answers of a search as text, JSON and bare paths, each stable enough to be built upon.
+"""Search results as text and bare paths, stable enough for scripts.
 
-In a pipe the text has five columns between tabs: score, relevance in a word, size, date, path. A
-terminal gets them aligned, without the relevance where none is claimed. Names may hold any byte but
-"/" and NUL: in text whatever a terminal could take for a command is written as an escape (a newline
-as \\n), in JSON a byte that is not UTF-8 is written as \\udcXX, which Python's json reads back, and
-`paths` is exact.
+In a pipe the text has five tab-separated columns: score, relevance as a word, size, date, path. In
+a terminal they are aligned, without relevance if none is known. File names may contain any byte
+except "/" and NUL: text escapes whatever a terminal could take for a command (a newline as \\n),
+JSON escapes bytes that are not UTF-8 as \\udcXX, which Python's json reads back, and `paths` is
+exact.
 """
 
 import os
@@ -12,13 +12,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrieval.records import Match
+from retrieval.errors import LEADS_NOWHERE, OutputClosed
+from retrieval.records import Image, Match
 from retrieval.search.relevance import strength
 
 
-def as_table(matches: Sequence[Match]) -> str:
-    """For a terminal."""
-    rows = [(*_columns(match), _copies(match)) for match in matches]
+def as_table(matches: Sequence[Match], *, by_date: bool = False) -> str:
+    """Return aligned lines for a terminal.
+
+    by_date: the matches are sorted by date, so a file's own date is shown, marked as such, for a
+    picture without a date taken.
+    """
+    rows = [(*_columns(match, by_date), _copies(match)) for match in matches]
     word, size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2, 3))
     is_known = any(match.relevance is not None for match in matches)
     return "".join(
@@ -28,13 +33,13 @@ def as_table(matches: Sequence[Match]) -> str:
     )
 
 
-def as_columns(matches: Sequence[Match]) -> str:
-    """For another program."""
-    return "".join("\t".join(_columns(match)) + "\n" for match in matches)
+def as_columns(matches: Sequence[Match], *, by_date: bool = False) -> str:
+    """Return tab-separated lines for another program; by_date as in `as_table`."""
+    return "".join("\t".join(_columns(match, by_date)) + "\n" for match in matches)
 
 
 def as_paths(matches: Sequence[Match], *, end: bytes) -> bytes:
-    """The bytes that the system knows the files by, each followed by `end`."""
+    """Return the exact paths, each followed by `end`."""
     return paths_of([match.path for match in matches], end=end)
 
 
@@ -43,12 +48,17 @@ def paths_of(paths: Sequence[Path], *, end: bytes) -> bytes:
 
 
 def printable(text: str) -> str:
-    """What is safe on a terminal: control characters and bytes that are no text as escapes."""
+    """Make text safe for a terminal: escape control characters and bytes that are not text."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def write(output: str | bytes) -> None:
-    """To standard output, now: a pipe that was closed is noticed here."""
+def write(output: str | bytes, *, must_arrive: bool = True) -> None:
+    """Write to standard output and flush, so that a closed pipe is noticed here.
+
+    Raises OutputClosed if standard output was closed from the start and the output must arrive.
+    """
+    if must_arrive and getattr(sys.stdout, LEADS_NOWHERE, False):
+        raise OutputClosed("standard output is closed, so there is nowhere to write the result")
     if isinstance(output, str):
         output = output.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
     sys.stdout.flush()
@@ -56,12 +66,20 @@ def write(output: str | bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _columns(match: Match) -> tuple[str, str, str, str, str]:
+def _columns(match: Match, by_date: bool) -> tuple[str, str, str, str, str]:
     image = match.image
-    date = image.taken_at.strftime("%Y-%m-%d") if image.taken_at else "-"
+    date = _date(image, by_date)
     size = f"{image.width}x{image.height}"
     word = "-" if match.relevance is None else strength(match.relevance)
     return f"{match.score:.3f}", word, size, date, printable(os.fspath(match.path))
+
+
+def _date(image: Image, by_date: bool) -> str:
+    if image.taken_at:
+        return image.taken_at.strftime("%Y-%m-%d")
+    if by_date and image.modified_at:
+        return f"{image.modified_at:%Y-%m-%d} (file)"
+    return "-"
 
 
 def _copies(match: Match) -> str:
@@ -72,6 +90,6 @@ def _copies(match: Match) -> str:
 def _escaped(character: str) -> str:
     if character.isprintable():
         return character
-    if 0xDC80 <= ord(character) <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it
+    if 0xDC80 <= ord(character) <= 0xDCFF:  # Python's stand-in for a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")

@@ -1,8 +1,9 @@
 """Questions → matches: what was asked becomes vectors and sets of ids, what was found an answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from retrieval.catalog.selection import chosen, first_in
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.records import Match
-from retrieval.search.query_encoder import Embedder
+from retrieval.search.options import Rank, SearchOptions
+from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Mix, Query, Question, Words
 from retrieval.search.relevance import (
     CROWD,
@@ -21,73 +23,35 @@ from retrieval.search.relevance import (
     calibration_of,
     why_silent,
 )
-from retrieval.vectors.hubness import SHARE, is_measured
+from retrieval.vectors.hubness import HUBNESS_WEIGHT, is_measured
 from retrieval.vectors.nearest import Hit, Searcher
 
-Sort = Literal["score", "date"]
-Rank = Literal["relevance", "cosine"]
-
 DEEP = 1_000  # hits among which those are looked for that reach a least score or relevance
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """How questions are to be answered. Raises InvalidQuery."""
-
-    limit: int
-    templates: tuple[str, ...] = ()
-    min_score: float | None = None
-    min_relevance: float | None = None
-    rank: Rank = "relevance"
-    sort: Sort = "score"
-    offset: int = 0  # so many of the best are passed over
-
-    def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise InvalidQuery(f"the limit must be at least 1, not {self.limit}")
-        if self.offset < 0:
-            raise InvalidQuery(f"the offset must be at least 0, not {self.offset}")
-        if self.min_score is not None and not -1 <= self.min_score <= 1:
-            raise InvalidQuery(
-                f"the minimum score must be a number between -1 and 1, not {self.min_score:g}"
-            )
-        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
-            raise InvalidQuery(
-                f"the minimum relevance must be between 0 and 1, not {self.min_relevance:g}"
-            )
-        if self.rank not in ("relevance", "cosine"):
-            raise InvalidQuery(f"matches are ranked by relevance or by cosine, not by {self.rank}")
-        if self.sort not in ("score", "date"):
-            raise InvalidQuery(f"matches are sorted by score or by date, not by {self.sort!r}")
-
-    @property
-    def has_floor(self) -> bool:
-        """Whether the best may lack something, so that more have to be looked at."""
-        return self.min_score is not None or self.min_relevance is not None
 
 
 def answered(
     catalog: Catalog,
     searcher: Searcher,
-    embedder: Embedder,
+    encoder: QueryEncoder,
     questions: Sequence[Question],
-    how: Asking,
+    how: SearchOptions,
 ) -> list[list[Match]]:
     """A list of matches for each question."""
-    model = embedder.record
+    model = encoder.record
     curve = calibration_of(model)
     is_words = any(isinstance(question.query, Words) for question in questions)
     if how.min_relevance is not None and curve is None and is_words:
         raise InvalidQuery(f"{why_silent(model)}; search with a minimum score or without a minimum")
-    vectors = embedder.embed([question.query for question in questions], how.templates)
-    shares = np.array([_share(question.query, how.rank) for question in questions], np.float32)
+    vectors = encoder.embed([question.query for question in questions], how.templates)
+    of_hubness = [_hubness_weight(question.query, how.rank) for question in questions]
+    weights = np.array(of_hubness, np.float32)
     curve = curve if is_measured(model) else None
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
-        depth = max(how.offset + how.limit, DEEP if how.has_floor else TOGETHER)
-        hits = searcher.search(model, vectors[rows], depth, allowed, shares[rows])
-        among = catalog.at_least(model.id, CROWD) if allowed is None else len(allowed)
+        depth = max(how.offset + how.limit, DEEP if how.has_minimum else TOGETHER)
+        hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
+        among = catalog.embeddings.at_least(model.id, CROWD) if allowed is None else len(allowed)
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
             judge = Judge.of(curve, among, found) if curve and is_words else None
@@ -109,7 +73,7 @@ class Judge(NamedTuple):
         if not first:
             return cls(curve, among, 0.0, 0.0)
         cosines = np.array([hit.score for hit in first])
-        evidence = curve.evidence(cosines, np.array([hit.pull for hit in first]))
+        evidence = curve.evidence(cosines, np.array([hit.hubness for hit in first]))
         return cls(curve, among, float(evidence), _left(first[0]))
 
     def relevance(self, hit: Hit) -> float:
@@ -118,13 +82,17 @@ class Judge(NamedTuple):
 
 
 def _left(hit: Hit) -> float:
-    return hit.score - SHARE * hit.pull
+    return hit.score - HUBNESS_WEIGHT * hit.hubness
 
 
-def _share(query: Query, rank: Rank) -> float:
-    """Of a picture's pull, which sentences measured: it tells of words alone."""
+def _hubness_weight(query: Query, rank: Rank) -> float:
+    """How much of a picture's hubness is subtracted: sentences measured it, for words alone."""
     parts = [term.of for term in query.terms] if isinstance(query, Mix) else [query]
-    return SHARE if rank == "relevance" and all(isinstance(one, Words) for one in parts) else 0.0
+    return (
+        HUBNESS_WEIGHT
+        if rank == "relevance" and all(isinstance(one, Words) for one in parts)
+        else 0.0
+    )
 
 
 def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
@@ -140,7 +108,9 @@ def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
     return groups
 
 
-def _answer(hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: Asking) -> list[Match]:
+def _answer(
+    hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: SearchOptions
+) -> list[Match]:
     if how.min_relevance is not None and judge is None:
         raise InvalidQuery(
             "the relevance is known for plain words alone, and of an older library only when "
@@ -170,3 +140,16 @@ def _match(hit: Hit, judge: Judge | None) -> Match:
 def _located(match: Match, filters: Filters) -> Match:
     """With the copy to show: only now, as it takes a look at each of them."""
     return replace(match, path=first_in(match.image.paths, filters.folder))
+
+
+def why_empty(folder: Path) -> str:
+    """What to say where the library in this folder holds no pictures."""
+    from retrieval.catalog.lock import underway
+
+    if run := underway(folder):
+        so_far = f" ({run.done:,} of {run.total:,} files so far)" if run.total else ""
+        return (
+            f"the library {folder} holds no pictures yet: indexing is under way{so_far}; "
+            "try again in a moment"
+        )
+    return f"the library {folder} holds no pictures; run `retrieve index FOLDER`"

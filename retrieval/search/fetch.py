@@ -15,7 +15,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 
-from retrieval.errors import UnreadablePicture
+from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.search.addresses import is_public
 
 MAX_BYTES = 64 << 20
@@ -43,7 +43,8 @@ def fetch(
     finally:
         connections.cut()
     if isinstance(answer, Exception):
-        raise UnreadablePicture(f"cannot fetch {url}: {_said(answer, seconds)}") from answer
+        said = f"cannot fetch {url}: {_said(answer, seconds)}"
+        raise UnreadablePicture(said, FailureCode.UNREADABLE) from answer
     return answer
 
 
@@ -112,7 +113,7 @@ class Connections:
             self._held.clear()
 
 
-class Connection(HTTPConnection):
+class CuttableConnection(HTTPConnection):
     """Can be cut, and connects to public addresses alone where it has to."""
 
     def __init__(self, *args: Any, connections: Connections, private: bool, **more: Any) -> None:
@@ -141,7 +142,7 @@ class Connection(HTTPConnection):
         raise failed
 
 
-class TLSConnection(Connection, HTTPSConnection):
+class TLSConnection(CuttableConnection, HTTPSConnection):
     """The same, encrypted."""
 
 
@@ -157,7 +158,7 @@ class Handler(urllib.request.HTTPSHandler):
         self._options = {"connections": connections, "private": private}
 
     def http_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(partial(Connection, **self._options), request)  # type: ignore[arg-type]
+        return self.do_open(partial(CuttableConnection, **self._options), request)  # type: ignore[arg-type]
 
     http_request = urllib.request.AbstractHTTPHandler.do_request_
 

@@ -33,13 +33,12 @@ LIKE = 0.7  # of two names, by difflib
 VERY_LIKE = 0.9  # where the value tells nothing
 
 
-def of_detached(name: str, following: str | None) -> tuple[str, bool]:
-    """What to say of a filter with a blank behind its colon; and whether it cannot be words."""
-    if following is None:
-        return f"“{name}:” has no value; write for example {EXAMPLES[name]}", True
-    if name not in FREE and _takes(name, following):
-        return f"there must be no blank after “{name}:”; did you mean “{name}:{following}”?", True
-    return f"“{name}:” is searched for as a word; a filter looks like {EXAMPLES[name]}", False
+def of_detached(name: str, following: str | None) -> str:
+    """What to say of a filter with a space behind its colon."""
+    if following is None or not _takes(name, following):
+        return f"“{name}:” has no value; write for example “{EXAMPLES[name]}”"
+    value = f'"{following}"' if " " in following else following
+    return f"there must be no space after “{name}:”; write “{name}:{value}”"
 
 
 def meant(name: str, value: str) -> str | None:

@@ -16,6 +16,7 @@ and a digit.
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +25,14 @@ from typing import Literal
 from retrieval.decoding.formats import is_named_as_picture
 from retrieval.errors import InvalidQuery, PathNotFound
 from retrieval.filters import FIELDS, Filters, written
-from retrieval.paths import at_home, given, is_file
-from retrieval.search.question import Address, ImageId, Prepared
+from retrieval.paths import given, is_file, with_home
+from retrieval.search.question import Address, ImageId, PreparedPicture
 
 CHUNK = re.compile(r"\s*(\S+)")
 WEIGHT = re.compile(r"(\d+\.?\d*|\.\d+):(?=[^\s\d])")
 FILTER = re.compile(rf"({'|'.join(FIELDS)}):(?=\S)", re.IGNORECASE | re.ASCII)
 MAYBE_FILTER = re.compile(r"([A-Za-z][A-Za-z_-]+):(.*)", re.DOTALL)
+MINUS_WORD = re.compile(r"-[^\W\d_]")  # as other programs subtract a word
 QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
 ADDRESS = re.compile(r"https?://\S+")
 ID = re.compile(r"id:(\d{1,18})", re.ASCII)
@@ -38,7 +40,7 @@ PATH = re.compile(r"\.{0,2}/|~[/\\]|\.{1,2}\\|[A-Za-z]:[/\\]")
 SIGNS = ("+", "-")
 SHOWN = 24  # characters of a line that an error repeats
 
-Picture = Path | Address | ImageId | Prepared | bytes
+Picture = Path | Address | ImageId | PreparedPicture | bytes
 Names = Callable[[str], Picture | None]  # the picture that a word names; None: it is a word
 Has = Callable[[int], bool]  # whether a library has a picture of this number
 
@@ -76,9 +78,8 @@ class Files:
             return by_number(int(found[1]), self._has)
         if ADDRESS.fullmatch(word):
             if not self._allow_url:
-                raise InvalidQuery(
-                    "a picture on the network is fetched only with --allow-url (allow_url=True)"
-                )
+                how = "--allow-url" if self._in_shell else "allow_url=True"
+                raise InvalidQuery(f"a picture on the network is fetched only with {how}")
             return Address(word)
         return given(word) if self._is_path(word) else None
 
@@ -87,7 +88,15 @@ class Files:
             return True
         if not PATH.match(word):
             return False
-        return is_named_as_picture(word) or is_file(at_home(word))
+        return is_named_as_picture(word) or _is_home_file(word)
+
+
+def _is_home_file(word: str) -> bool:
+    """Whether a path, which may begin with ~, is that of a regular file."""
+    try:
+        return is_file(os.fspath(with_home(word)))
+    except PathNotFound:
+        return False
 
 
 def by_number(number: int, has: Has) -> ImageId:
@@ -183,6 +192,9 @@ class Line:
         elif value.strip():
             if not is_quoted and (found := MAYBE_FILTER.fullmatch(value)):
                 self._check_filter(found[1], found[2].strip('"'), here)
+            if not is_quoted and MINUS_WORD.match(value):
+                less = f"- {value[1:]}"
+                self.notes.append(f"“{value}” is searched for as it is; “{less}” would subtract it")
             self._pieces.append(Piece("word", value, here, weight))
         return end
 
@@ -195,19 +207,22 @@ class Line:
         elif value and (meant := hints.meant(name, value)):
             raise self._wrong(
                 f"there is no filter “{name}:”; did you mean “{meant}”? "
-                "Put words in quotation marks",
+                f"To search for it as words, write {self._quoted(f'{name}:{value}')}",
                 at,
             )
+
+    def _quoted(self, text: str) -> str:
+        """How to write words that are not to be anything else; a shell takes quotes for its own."""
+        return shlex.quote(f'"{text}"') if self._in_shell else f'"{text}"'
 
     def _check_detached(self) -> None:
         for i, name in self._detached.items():
             from retrieval.search import hints
 
             after = self._pieces[i + 1] if i + 1 < len(self._pieces) else None
-            said, is_wrong = hints.of_detached(name, str(after.value) if after else None)
-            if is_wrong:
-                raise self._wrong(said, self._pieces[i].at)
-            self.notes.append(said)
+            said = hints.of_detached(name, str(after.value) if after else None)
+            as_words = f"to search for it as a word, write {self._quoted(f'{name}:')}"
+            raise self._wrong(f"{said}; {as_words}", self._pieces[i].at)
 
     def _weight(self, text: str, at: int) -> tuple[float | None, int]:
         found = WEIGHT.match(text, at)

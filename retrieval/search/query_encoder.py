@@ -21,7 +21,7 @@ from retrieval.search.question import (
     Example,
     ImageId,
     Mix,
-    Prepared,
+    PreparedPicture,
     Query,
     Term,
     Vector,
@@ -41,7 +41,7 @@ MAX_CHARACTERS = 1 << 20  # of all these sentences
 LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
 
 
-class Embedder:
+class QueryEncoder:
     """The towers of the model that encoded a catalog, each opened when the first query needs it.
 
     Any number of threads may embed at once.
@@ -92,16 +92,6 @@ class Embedder:
             vectors[list(pictures)] = self._encode_pictures(list(pictures.values()))
         return vectors
 
-    def shares(
-        self, pictures: NDArray[np.float32], labels: Sequence[str], templates: Sequence[str]
-    ) -> NDArray[np.float32]:
-        """(P, D) and L labels -> (P, L): the probability of each. Raises as `embed` does."""
-        from retrieval.search.relevance import label_scale_of
-        from retrieval.search.tags import probabilities
-
-        vectors = self._encode_words(labels, templates)
-        return probabilities(pictures, vectors, label_scale_of(self.record))
-
     def _checked(self, query: Vector) -> NDArray[np.float32]:
         if len(query.values) != self.record.dim:
             raise InvalidQuery(
@@ -119,29 +109,34 @@ class Embedder:
         picture = example.picture
         if isinstance(picture, Path):
             picture = as_on_disk(picture)
-            known = self._vector(self._catalog.image_of_path(picture))
-            return self._in(_read(picture), str(picture)) if known is None else known
+            image_id, data = identified(self._catalog, picture)
+            if (known := self._vector(image_id)) is not None:
+                return known
+            return self._decoded(_read(picture) if data is None else data, str(picture))
         if isinstance(picture, bytes):
-            return self._in(picture, "these bytes")
+            return self._known_or_decoded(picture, "these bytes")
         if isinstance(picture, ImageId):
             return self._of_number(picture.id)
-        if isinstance(picture, Prepared):
-            known = self._vector(self._catalog.image_of_digest(picture.digest))
+        if isinstance(picture, PreparedPicture):
+            known = self._vector(self._catalog.images.of_digest(picture.digest))
             return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):
             from retrieval.search.fetch import fetch  # urllib, http and ssl
 
-            return self._in(fetch(picture.url), picture.url)
+            return self._known_or_decoded(fetch(picture.url), picture.url)
         from retrieval.decoding import decode
 
         return decode.pixels_of(picture, self.side)
 
-    def _in(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
-        from retrieval.decoding import content, decode
+    def _known_or_decoded(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
+        from retrieval.decoding import content
 
-        known = self._vector(self._catalog.image_of_digest(content.digest_of(data)))
-        if known is not None:
-            return known
+        known = self._vector(self._catalog.images.of_digest(content.digest_of(data)))
+        return self._decoded(data, name) if known is None else known
+
+    def _decoded(self, data: bytes, name: str) -> NDArray[np.uint8]:
+        from retrieval.decoding import decode
+
         try:
             return decode.decode(data, self.side).pixels
         except UnreadablePicture as error:
@@ -160,7 +155,9 @@ class Embedder:
         return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
-        return None if image_id is None else self._catalog.vector(self.record.id, image_id)
+        return (
+            None if image_id is None else self._catalog.embeddings.vector(self.record.id, image_id)
+        )
 
     # -- towers ----------------------------------------------------------------------------------
 
@@ -225,6 +222,18 @@ class Embedder:
         return in_numpy(self._model)
 
 
+def identified(catalog: Catalog, path: Path) -> tuple[int | None, bytes | None]:
+    """Which image of the catalog is in a file, by its place or else by its content; and that
+    content, where it had to be read. Raises PathNotFound, UnreadablePicture.
+    """
+    if (image_id := catalog.places.image_of_path(path)) is not None:
+        return image_id, None
+    from retrieval.decoding.content import digest_of
+
+    data = _read(path)
+    return catalog.images.of_digest(digest_of(data)), data
+
+
 def _read(path: Path) -> bytes:
     from retrieval.decoding import content
 
@@ -268,4 +277,4 @@ def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def _unreadable(name: str, error: UnreadablePicture) -> UnreadablePicture:
-    return UnreadablePicture(f"cannot search for {name}: {error}")
+    return UnreadablePicture(f"cannot search for {name}: {error}", error.code, error.limit)

@@ -26,7 +26,7 @@ class ImageId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class PreparedPicture:
     """A picture to search with that a worker process has read and decoded."""
 
     digest: bytes  # of its file
@@ -46,7 +46,7 @@ class Example:
     one in memory.
     """
 
-    picture: "Path | bytes | Address | ImageId | Prepared | PIL.Image.Image"
+    picture: "Path | bytes | Address | ImageId | PreparedPicture | PIL.Image.Image"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 """How likely it is that a picture is what the words say, as one number that queries share.
 
 A cosine does not tell: 0.27 is a good one for some words and a poor one for others. Evidence of a
-match is what is left of the best cosine after a share of the picture's own pull (hubness.py), the
+match is what is left of the best cosine after a share of the picture's hubness (hubness.py), the
 more of it the more others come near: a model that is often wrong about the first has them among
 the next. And the more pictures there are, the higher the best of those that do not match come. A
 logistic curve over the two reads as a probability, with captions whose photo is in a library as
@@ -38,19 +38,19 @@ UNMEASURED_SCALE = 8.0  # of `tag` with a model that was not measured: too low a
 class Calibration(NamedTuple):
     """The curve of a model."""
 
-    share: float  # of a picture's pull that is taken away
+    share: float  # of a picture's hubness that is taken away
     sharpness: float  # how little the hits behind the first count
     slope: float  # by the evidence
     crowd: float  # by the logarithm of the number of pictures
     offset: float
 
     def evidence(
-        self, cosines: NDArray[np.floating], pulls: NDArray[np.floating]
+        self, cosines: NDArray[np.floating], hubness: NDArray[np.floating]
     ) -> NDArray[np.floating]:
         """(..., k) of the first TOGETHER hits of a query -> (...): the greatest of what is left of
         their cosines, softened (a log-sum-exp).
         """
-        left = cosines - self.share * pulls
+        left = cosines - self.share * hubness
         most = left.max(axis=-1, keepdims=True)
         near = np.exp(self.sharpness * (left - most)).sum(axis=-1)
         softened: NDArray[np.floating] = most[..., 0] + np.log(near) / self.sharpness

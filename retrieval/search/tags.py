@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import first_in, ids_in
 from retrieval.errors import InvalidQuery, PathNotFound, because
+from retrieval.search.options import several
+from retrieval.search.query_encoder import QueryEncoder
+from retrieval.search.question import Example, Words
+from retrieval.search.relevance import label_scale_of
+from retrieval.search.templates import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,38 @@ def read_labels(file: Path) -> list[str]:
     except FileNotFoundError as error:
         raise PathNotFound(f"no such file of labels: {file}") from error
     except OSError as error:
-        raise because(InvalidQuery, f"{file} cannot be read", error) from error
+        raise because(PathNotFound, f"{file} cannot be read", error) from error
     except UnicodeDecodeError as error:
         raise InvalidQuery(f"{file} is no file of labels, one a line in UTF-8: {error}") from error
     named = (line.strip() for line in lines)
     return list(dict.fromkeys(line for line in named if line and not line.startswith("#")))
+
+
+def tag(
+    catalog: Catalog,
+    encoder: QueryEncoder,
+    pictures: Sequence[Path],
+    labels: Sequence[str],
+    templates: str | Sequence[str],
+) -> list[Tagged]:
+    """The probability of each label for each picture, or for all known ones in a folder.
+
+    Raises InvalidQuery where there are no labels, and as `QueryEncoder.embed` does.
+    """
+    if not labels or isinstance(labels, str):
+        raise InvalidQuery("there are no labels; give a list of two or more")
+    paths = [path for each in pictures for path in _files(catalog, each)]
+    vectors = encoder.embed([Example(path) for path in paths])
+    words = encoder.embed([Words(label) for label in labels], expanded(several(templates)))
+    return tagged(paths, labels, probabilities(vectors, words, label_scale_of(encoder.record)))
+
+
+def _files(catalog: Catalog, path: Path) -> list[Path]:
+    """A file, or of each image in a folder the first of its copies there."""
+    if not path.is_dir():
+        return [path]
+    images = catalog.images.by_id(ids_in(catalog, path).tolist())
+    return [first_in(image.paths, path) for image in images.values() if image.paths]
 
 
 def probabilities(
@@ -46,16 +80,16 @@ def probabilities(
     """(P, D) and (L, D), unit L2 norm -> (P, L), each row adding up to 1."""
     logits = scale * (pictures @ labels.T)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float32] = odds / odds.sum(axis=1, keepdims=True)
-    return shares
+    normalised: NDArray[np.float32] = odds / odds.sum(axis=1, keepdims=True)
+    return normalised
 
 
 def tagged(
-    paths: Sequence[Path], labels: Sequence[str], shares: NDArray[np.float32]
+    paths: Sequence[Path], labels: Sequence[str], likely: NDArray[np.float32]
 ) -> list[Tagged]:
     """Paths (P), labels (L) and probabilities (P, L), in the order of the paths."""
-    orders = np.argsort(-shares, axis=1, kind="stable")
+    orders = np.argsort(-likely, axis=1, kind="stable")
     return [
         Tagged(path, {labels[column]: float(row[column]) for column in order.tolist()})
-        for path, row, order in zip(paths, shares, orders, strict=True)
+        for path, row, order in zip(paths, likely, orders, strict=True)
     ]

@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 from indexes import DamagedIndex
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryBusy, LibraryReadOnly
+from retrieval.paths import identity
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
-from retrieval.vectors.hubness import is_measured, with_shares
+from retrieval.vectors.hubness import is_measured, with_weights
 from retrieval.vectors.scan import CatalogScan, merged
 from retrieval.vectors.store import Nearest
 
 if TYPE_CHECKING:
     from indexes import VectorIndex
 
-SMALL = 4 << 20  # bytes of an index file; its vectors are read from the catalog in some 10 ms
+SMALL_FILE_BYTES = (
+    4 << 20
+)  # bytes of an index file; its vectors are read from the catalog in some 10 ms
 
 
 class FileStore:
@@ -57,7 +60,7 @@ class FileStore:
             return self._scan.search(queries, limit, allowed, weights)
         last_id = max(index.last_id, 0)
         tail = self._scan.search(queries, limit, allowed, weights, after=last_id)
-        longer = with_shares(queries, weights) if is_measured(self._model) else queries
+        longer = with_weights(queries, weights) if is_measured(self._model) else queries
         found = Nearest(*index.search(longer, limit, allowed), unverified=last_id)
         return merged(found, tail, limit)
 
@@ -77,7 +80,7 @@ class FileStore:
         """
         with self._opening:
             stamp = _stamp(self._path)
-            if self._is_first and stamp and stamp[2] < SMALL:
+            if self._is_first and stamp and stamp[2] < SMALL_FILE_BYTES:
                 return None
             if stamp is None or stamp != self._stamp:
                 self._index, self._stamp = self._open(stamp is not None), stamp
@@ -100,7 +103,7 @@ class FileStore:
                 index = VectorIndex.open(self._path)
                 if index.dim == index_file.dim_of(self._model):
                     return index
-        is_long = self._catalog.embedded(self._model.id) > index_file.TAIL
+        is_long = self._catalog.embeddings.count(self._model.id) > index_file.MAX_TAIL
         return self._rebuild() if is_long else None  # few are soon scanned without it
 
     def _rebuild(self) -> "VectorIndex | None":
@@ -120,4 +123,4 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return *identity(status), status.st_size, status.st_mtime_ns

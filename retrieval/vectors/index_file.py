@@ -10,15 +10,15 @@ from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryReadOnly, because
 from retrieval.locate import INDEX_FILE
 from retrieval.records import ModelRecord
-from retrieval.vectors.hubness import PADDING, SUFFIX, is_measured, with_pulls
+from retrieval.vectors.hubness import PADDING_COLUMNS, QUERY_PADDING, is_measured, with_hubness
 
 if TYPE_CHECKING:
     from indexes import VectorIndex
     from indexes.builder import Batches
 
-TAIL = 10_000  # vectors; scanned in some 30 ms
-TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
-DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
+MAX_TAIL = 10_000  # vectors; scanned in some 30 ms
+MAX_TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
+MAX_DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
 
 
 def path_of(folder: Path, digest: str) -> Path:
@@ -27,8 +27,8 @@ def path_of(folder: Path, digest: str) -> Path:
 
 
 def dim_of(model: ModelRecord) -> int:
-    """Of the vectors in the file: where all were measured, they have their pull behind them."""
-    return model.dim + (PADDING if is_measured(model) else 0)
+    """Of the vectors in the file: where all were measured, they have their hubness behind them."""
+    return model.dim + (PADDING_COLUMNS if is_measured(model) else 0)
 
 
 def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
@@ -38,13 +38,13 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     """
     from indexes import VectorIndex, choose_spec  # FAISS, which a run without news spares
 
-    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
     try:
         if not count:
             path.unlink(missing_ok=True)
             return None
         dim = dim_of(model)
-        spec = choose_spec(count, dim, SUFFIX if dim > model.dim else ())
+        spec = choose_spec(count, dim, QUERY_PADDING if dim > model.dim else ())
         return VectorIndex.build(path, _batches(catalog, model), spec, dim)
     except OSError as error:
         raise because(LibraryReadOnly, f"cannot write {path}", error) from error
@@ -56,17 +56,18 @@ def outdate(catalog: Catalog, digest: str) -> None:
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
-    """Index files that were cut short while they were written, or whose model is gone."""
-    kept = {path_of(catalog.folder, model.digest) for model in catalog.models()}
+    """Index files that were cut short while they were written, or whose model is not in use."""
+    current = catalog.current_model()
+    kept = path_of(catalog.folder, current.digest) if current else None
     there = catalog.folder.glob("vectors-*")
-    return sorted(path for path in there if path not in kept and path.is_file())
+    return sorted(path for path in there if path != kept and path.is_file())
 
 
 def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":
     if not is_measured(model):
-        return catalog.vectors(model.id)
-    measured = catalog.measured(model.id)
-    return ((ids, with_pulls(vectors, pulls)) for ids, vectors, pulls in measured)
+        return catalog.embeddings.vectors(model.id)
+    measured = catalog.embeddings.measured(model.id)
+    return ((ids, with_hubness(vectors, hubness)) for ids, vectors, hubness in measured)
 
 
 def refresh(catalog: Catalog, model: ModelRecord) -> None:
@@ -78,17 +79,17 @@ def refresh(catalog: Catalog, model: ModelRecord) -> None:
 def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
     from indexes import DamagedIndex, VectorIndex
 
-    path, count = path_of(catalog.folder, model.digest), catalog.embedded(model.id)
+    path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
     if not path.exists():
         return count > 0
     try:
         index = VectorIndex.open(path)
     except DamagedIndex:
         return True
-    alive = catalog.embedded(model.id, up_to=index.last_id)
+    alive = catalog.embeddings.count(model.id, up_to=index.last_id)
     tail, dead = count - alive, index.count - alive
     return (
         index.dim != dim_of(model)
-        or tail > max(TAIL, TAIL_SHARE * index.count)
-        or dead > DEAD_SHARE * index.count
+        or tail > max(MAX_TAIL, MAX_TAIL_SHARE * index.count)
+        or dead > MAX_DEAD_SHARE * index.count
     )

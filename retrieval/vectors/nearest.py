@@ -1,6 +1,6 @@
 """Unit vectors → the nearest images: what a store found, held against the catalog."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,12 @@ from retrieval.vectors.hubness import is_measured
 from retrieval.vectors.scan import CatalogScan
 from retrieval.vectors.store import Nearest, VectorStore
 
-CHECKED = 16  # hits of a search whose scores are held against the catalog
-TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
-WIDER = 4  # times as many are asked for when too many of the hits are of forgotten images
+CHECKED_HITS = 16  # hits of a search whose scores are held against the catalog
+SCORE_TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
+WIDENING_FACTOR = 4  # times as many are asked for when too many of the hits are of forgotten images
+
+
+OpenStore = Callable[[Catalog, ModelRecord], VectorStore]
 
 
 class Hit(NamedTuple):
@@ -23,8 +26,8 @@ class Hit(NamedTuple):
 
     score: float  # the cosine
     image: Image
-    left: float  # what is left of it after a share of the image's pull; hits are in its order
-    pull: float  # 0 where it was not measured
+    left: float  # what is left of it after its weight of the image's hubness; hits are in its order
+    hubness: float  # 0 where it was not measured
 
 
 class Asked(NamedTuple):
@@ -39,14 +42,15 @@ class Asked(NamedTuple):
 class Searcher:
     """The vectors of one catalog. Any number of threads may search at once."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, open_store: OpenStore = FileStore) -> None:
         self._catalog = catalog
-        self._stores: dict[ModelRecord, FileStore] = {}
+        self._open_store = open_store
+        self._stores: dict[ModelRecord, VectorStore] = {}
 
-    def store(self, model: ModelRecord) -> FileStore:
+    def store(self, model: ModelRecord) -> VectorStore:
         """Return the store of a model's vectors, opened once."""
         if model not in self._stores:
-            self._stores = {model: FileStore(self._catalog, model)}
+            self._stores = {model: self._open_store(self._catalog, model)}
         return self._stores[model]
 
     def prepare(self, model: ModelRecord) -> None:
@@ -59,18 +63,18 @@ class Searcher:
         queries: NDArray[np.float32],
         limit: int,
         allowed: NDArray[np.int64] | None = None,
-        shares: NDArray[np.float32] | None = None,
+        weights: NDArray[np.float32] | None = None,
     ) -> list[list[Hit]]:
         """Return the `limit` nearest images to each of `queries` (Q, D), among the sorted ids
         `allowed`.
 
-        shares (Q,): of each image's pull, to be taken away from its cosines (hubness.py); without,
-        or where the images were not measured, it is the cosines that count. Best first; equal ones
-        in the order of the images' ids.
+        weights (Q,): how much of each image's hubness is taken off its cosines (hubness.py);
+        without, or where the images were not measured, it is the cosines that count. Best first;
+        equal ones in the order of the images' ids.
         """
-        if shares is None or not is_measured(model):
-            shares = np.zeros(len(queries), np.float32)
-        asked = Asked(queries, limit, allowed, shares)
+        if weights is None or not is_measured(model):
+            weights = np.zeros(len(queries), np.float32)
+        asked = Asked(queries, limit, allowed, weights)
         store = self.store(model)
         hits, unverified = self._hits(store, model, asked)
         if not unverified:
@@ -93,24 +97,24 @@ class Searcher:
         while True:
             nearest = store.search(queries, wanted, allowed, weights)
             self._look_up(images, nearest.ids)
-            pulls = self._pulls(model, nearest.ids)
-            rows = zip(nearest.scores, nearest.ids, pulls, weights, strict=True)
+            hubness = self._hubness(model, nearest.ids)
+            rows = zip(nearest.scores, nearest.ids, hubness, weights, strict=True)
             hits = [_alive(*row, images, limit) for row in rows]
             if _is_all(nearest, wanted) or all(len(row) == limit for row in hits):
                 return hits, nearest.unverified
-            wanted *= WIDER
+            wanted *= WIDENING_FACTOR
 
     def _look_up(self, images: dict[int, Image | None], ids: NDArray[np.int64]) -> None:
         asked = [id for id in {*ids.ravel().tolist()} - images.keys() if id >= 0]
-        known = self._catalog.images(asked)
+        known = self._catalog.images.by_id(asked)
         images.update({id: known.get(id) for id in asked})
 
-    def _pulls(self, model: ModelRecord, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the pulls of these images, (Q, k)."""
+    def _hubness(self, model: ModelRecord, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the hubness of these images, (Q, k)."""
         if not is_measured(model):
             return np.zeros(ids.shape, np.float32)
-        pulls = self._catalog.pulls(model.id, [*{*ids.ravel().tolist()}])
-        held = [[pulls.get(id, 0.0) for id in row] for row in ids.tolist()]
+        hubness = self._catalog.embeddings.hubness(model.id, [*{*ids.ravel().tolist()}])
+        held = [[hubness.get(id, 0.0) for id in row] for row in ids.tolist()]
         return np.array(held, np.float32).reshape(ids.shape)
 
     def _has_our_scores(
@@ -118,12 +122,12 @@ class Searcher:
     ) -> bool:
         """Whether the scores are those of our vectors; in another library's file they are not."""
         found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
-        found = found[:CHECKED]
-        stored = self._catalog.vectors_of(model.id, [hit.image.id for _, hit in found])
+        found = found[:CHECKED_HITS]
+        stored = self._catalog.embeddings.vectors_of(model.id, [hit.image.id for _, hit in found])
         for query, hit in found:
             vector = np.frombuffer(stored.get(hit.image.id, b""), "<f2").astype(np.float32)
             cosine = float(query @ vector) if len(vector) else hit.score
-            if abs(cosine - hit.score) > TOLERANCE:
+            if abs(cosine - hit.score) > SCORE_TOLERANCE:
                 return False
         return True
 
@@ -133,7 +137,7 @@ class Searcher:
         if fewest >= asked.limit:
             return False
         held = asked.allowed
-        there = self._catalog.embedded(model.id) if held is None else len(held)
+        there = self._catalog.embeddings.count(model.id) if held is None else len(held)
         return fewest < min(asked.limit, there)
 
 
@@ -159,18 +163,18 @@ def _lacks(last_id: int, hits: list[list[Hit]], exact: list[list[Hit]]) -> bool:
 def _alive(
     scores: Sequence[float],
     ids: Sequence[int],
-    pulls: Sequence[float],
-    share: float,
+    measured: Sequence[float],
+    weight: float,
     images: dict[int, Image | None],
     limit: int,
 ) -> list[Hit]:
     """Return the first `limit` whose image is known and in some file."""
     hits = list[Hit]()
-    for left, id, pull in zip(scores, ids, pulls, strict=True):
+    for left, id, hubness in zip(scores, ids, measured, strict=True):
         image = images.get(int(id))
         if image is not None and image.paths:
-            cosine = max(-1.0, min(1.0, float(left + share * pull)))  # float16 is rounded
-            hits.append(Hit(cosine, image, float(left), float(pull)))
+            cosine = max(-1.0, min(1.0, float(left + weight * hubness)))  # float16 is rounded
+            hits.append(Hit(cosine, image, float(left), float(hubness)))
             if len(hits) == limit:
                 break
     return hits

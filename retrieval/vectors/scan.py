@@ -6,12 +6,14 @@ from numpy.typing import NDArray
 from indexes import exact_search
 from retrieval.catalog.reading import Catalog
 from retrieval.records import ModelRecord
-from retrieval.vectors.hubness import is_measured, with_pulls, with_shares
+from retrieval.vectors.hubness import is_measured, with_hubness, with_weights
 from retrieval.vectors.store import Nearest
 
 
 class CatalogScan:
     """A `VectorStore` that keeps nothing of its own."""
+
+    is_exact = True
 
     def __init__(self, catalog: Catalog, model: ModelRecord) -> None:
         self._catalog = catalog
@@ -32,10 +34,10 @@ class CatalogScan:
         nearest = none_for(queries)
         longer = is_measured(self._model)
         if longer:
-            queries = with_shares(queries, weights)
-        for ids, vectors, hubness in self._catalog.measured(self._model.id, after):
+            queries = with_weights(queries, weights)
+        for ids, vectors, hubness in self._catalog.embeddings.measured(self._model.id, after):
             if longer:
-                vectors = with_pulls(vectors, hubness)
+                vectors = with_hubness(vectors, hubness)
             if allowed is not None:
                 chosen = np.isin(ids, allowed, assume_unique=True)
                 ids, vectors = ids[chosen], vectors[chosen]

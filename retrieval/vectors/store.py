@@ -21,6 +21,10 @@ class Nearest(NamedTuple):
 class VectorStore(Protocol):
     """The vectors of one model in one library, by the ids of images. Safe to use from threads."""
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search compares every vector, so that what it does not find is not there."""
+
     def prepare(self) -> None:
         """Begin to bring it into memory; a query can be encoded meanwhile."""
 
@@ -34,7 +38,9 @@ class VectorStore(Protocol):
         """Return the `limit` nearest to each query (Q, D), among the sorted ids `allowed` or all.
 
         weights (Q,): how much of each image's hubness is taken off its cosines; zeros rank by the
-        cosines. Fewer than `limit` come back only where there are no more.
+        cosines. How is the store's own affair: the file has it as columns behind each vector, and
+        one that ranks by cosines alone can ask for more and rank them again by what the catalog
+        knows (`embeddings.hubness`). Fewer than `limit` come back only where there are no more.
         """
 
     def refresh(self) -> None:

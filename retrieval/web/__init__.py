@@ -6,7 +6,7 @@
     routes           the answers of the API, in the `schemas` that OpenAPI describes
     state            what the routes share
     index_jobs       index runs that the page asks for
-    thumbnails       made when first asked for, by the worker processes of `decoders`
+    thumbnails       made when first asked for, by worker processes
     original_file    a picture's own file, if it is still the one that was indexed
     upload_store     pictures to search with; `scratch` has them on disk for a moment
     query_names      which names in a query a server follows

@@ -1,4 +1,4 @@
-"""The application: routes, errors as JSON, the files of the page."""
+"""The ASGI application: routes, errors as JSON, and the page's files."""
 
 import asyncio
 import mimetypes
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 import retrieval
 from clipmodel.errors import ClipModelError
 from retrieval.errors import (
-    InvalidQuery,
+    InvalidValue,
     LibraryBusy,
     LibraryNotFound,
     PathNotFound,
@@ -31,11 +31,11 @@ from retrieval.web.state import Site
 
 PAGE = Path(__file__).with_name("page")
 
-mimetypes.add_type("text/javascript", ".js")  # whatever this machine takes it for
+mimetypes.add_type("text/javascript", ".js")  # some systems map it to another type
 
 
 def application(site: Site) -> FastAPI:
-    """All of it; closing it closes the site."""
+    """Compose the application of a site; closing the one closes the other."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,9 +48,9 @@ def application(site: Site) -> FastAPI:
     app = FastAPI(
         title="retrieve",
         version=retrieval.__version__,
-        description="Find pictures by words and by example.",
+        description="Search pictures by description or by example picture.",
         openapi_url="/api/openapi.json",
-        docs_url=None,  # they load scripts from elsewhere
+        docs_url=None,  # these pages load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -77,7 +77,7 @@ def application(site: Site) -> FastAPI:
 
 async def _failed(_: Request, failure: Exception) -> Response:
     match failure:
-        case InvalidQuery() | PathNotFound() | UnreadablePicture() | ClientDisconnect():
+        case InvalidValue() | PathNotFound() | UnreadablePicture() | ClientDisconnect():
             status = 400
         case LibraryNotFound():
             status = 404
@@ -98,7 +98,7 @@ async def _refused(_: Request, refusal: Exception) -> Response:
 
 
 async def _misused(_: Request, misuse: Exception) -> Response:
-    """The first of what is wrong with the parameters."""
+    """Report the first invalid parameter."""
     assert isinstance(misuse, RequestValidationError)
     first = misuse.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:]) or "the body"

@@ -1,7 +1,8 @@
-"""Connections that may not wait for ever, nor be more than there is room for.
+"""Limits on connections: how long one may wait, and how many there may be.
 
-Before its headers are here nobody is known, and a half-sent request costs nothing to send: those
-have a deadline, and the oldest of them make room for whoever comes. uvicorn bounds requests only.
+Until its headers arrive a client is unknown, and sending half a request is cheap. So headers have a
+deadline, and the connections that have waited longest make room for new ones. uvicorn itself limits
+only requests.
 """
 
 import asyncio
@@ -11,11 +12,11 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_SECONDS = 10.0  # until the headers of a request are whole
+HEADER_SECONDS = 10.0  # until the headers of a request are complete
 MAX_CONNECTIONS = 256
-SPARED = 64  # descriptors for what is no connection
-QUIET_SECONDS = 60.0  # between two records in the log that say the same
-MAX_KINDS = 100  # of records that are told apart
+RESERVED_DESCRIPTORS = 64  # for everything other than connections
+QUIET_SECONDS = 60.0  # between two log records with the same message
+MAX_KINDS = 100  # of log records that are told apart
 
 
 class Connection(H11Protocol):
@@ -35,7 +36,7 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         before = self.cycle
         super().handle_events()
-        if self.cycle is not before:  # the headers of a request are whole
+        if self.cycle is not before:  # the headers of a request are complete
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
@@ -54,7 +55,7 @@ class Connection(H11Protocol):
 
 
 def make_room(connections: set[Any]) -> None:
-    """Cut those that have waited longest for their headers, as long as there are too many."""
+    """Close the connections that have waited longest for headers while there are too many."""
     too_many = len(connections) - room()
     if too_many > 0:
         waiting = [each for each in connections if getattr(each, "deadline", None) is not None]
@@ -64,18 +65,18 @@ def make_room(connections: set[Any]) -> None:
 
 
 def room() -> int:
-    """How many connections there may be: fewer than there are descriptors for."""
+    """Return how many connections there may be: fewer than the descriptors of this process."""
     try:
         import resource
 
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     except ImportError:  # not POSIX
         return MAX_CONNECTIONS
-    return max(8, min(MAX_CONNECTIONS, files - SPARED))
+    return max(8, min(MAX_CONNECTIONS, files - RESERVED_DESCRIPTORS))
 
 
 class Sparsely(logging.Filter):
-    """Lets a record through once a minute; the next one tells how many there were."""
+    """A log filter that passes each kind of record once a minute, with a count of the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,6 +103,6 @@ def _cause(record: logging.LogRecord) -> type[BaseException] | None:
 
 
 def log_sparsely() -> None:
-    """Bound what a server writes, whatever it is sent."""
+    """Limit how much a server logs, whatever it is sent."""
     for name in ("uvicorn.error", "uvicorn", "asyncio"):
         logging.getLogger(name).addFilter(Sparsely())

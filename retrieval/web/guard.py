@@ -1,8 +1,8 @@
-"""Who may ask, and how: every request passes here first, and every answer last.
+"""Who may ask, and how: every request passes through here first, and every response last.
 
-A page of another site can make a browser send requests here. What it cannot do is to call this
-server by a name of ours (its own name may lead to this machine), to hide where it comes from, or to
-send our header, for which its browser asks leave first, which nobody gets.
+A page of another site can make a browser send requests here. It cannot, however, use one of our
+host names (its own may resolve to this machine), hide its origin, or send our header: the browser
+would ask for permission first, and nobody gets it.
 """
 
 import asyncio
@@ -16,26 +16,34 @@ from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.web.schemas import error
-from retrieval.web.state import Settings
+from retrieval.web.state import ServerSettings
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 EVERYWHERE = ("0.0.0.0", "::")
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:@/]+)(?::\d+)?")
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
-OURS = "x-retrieve"  # the header that no other site's page can send
-COOKIE = "retrieve-{}"  # by port: browsers send the cookies of a machine to all of its servers
+OURS = "x-retrieve"  # a header that pages of other sites cannot send
+COOKIE = "retrieve-{}"  # one for each port: browsers send a machine's cookies to all its servers
 ROLE = "retrieve.role"  # in the scope of a request
+COOKIE_SECONDS = 30 * 86_400  # of a guest's cookie; the owner's secret changes with every run
+LOCKED = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>retrieve: locked</title>
+<h1>This library is locked</h1>
+<p>Open the address that <code>retrieve serve</code> printed: it contains the token.</p>
+<p>If you came from a bookmark, the server has been restarted since and has a new address.</p>
+"""
 
 Role = Literal["owner", "guest"]
 
-MOST_BYTES = {"/api/uploads": 64 << 20}  # of a body, by path
-FEW_BYTES = 1 << 16  # of any other
-SECONDS = 60.0  # until a body is there
+MAX_BYTES = {"/api/uploads": 64 << 20}  # of a body, by path
+MAX_BYTES_ELSEWHERE = 1 << 16
+BODY_SECONDS = 60.0  # until a body is complete
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -52,9 +60,9 @@ HEADERS = {
 
 
 class Guard:
-    """Around an application."""
+    """ASGI middleware that checks every request and sets security headers on every response."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._settings = settings
         self._is_everywhere = settings.host in EVERYWHERE
@@ -70,35 +78,35 @@ class Guard:
         if (refusal := self._refusal(request)) is not None:
             return await refusal(scope, receive, send)
         if request.method in CHANGING:
-            receive = Body(receive, _most(scope["path"]))
+            receive = Body(receive, _max_bytes(scope["path"]))
         await self._app(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        """What is answered instead, if anything."""
+        """Return the response that refuses a request or sends it elsewhere; None to let it in."""
         headers = request.headers
         host = headers.get("host", "")
         if not self._is_our_name(host):
-            said = f"this server does not go by the name {host!r}; see retrieve serve --allow-host"
+            said = f"{host!r} is not a name of this server; see retrieve serve --allow-host"
             return error(said, 403)
         origin = headers.get("origin")
         if origin is not None and _place(origin) != host.lower():
             return error("pages of other sites may not ask this server", 403)
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not _is_visit(request):
             return error("pages of other sites may not ask this server", 403)
-        if (given := _visitor_s(request)) is not None and self._role_of([given]):
-            return _welcome(request, given)
+        given = _in_address(request)
+        if given is not None and (visitor := self._role_of([given])):
+            return _welcome(request, given, visitor)
         role = self._role_of(_shown(request)) or ("guest" if self._settings.is_open else None)
         if role is None:
-            said = "the token is missing or wrong; open the address that `retrieve serve` printed"
-            return error(said, 401, None, **{"WWW-Authenticate": "Bearer"})
+            return _locked(request)
         request.scope[ROLE] = role
         if request.method in CHANGING and OURS not in headers:
-            return error("a request that changes something needs the header X-Retrieve: 1", 403)
+            return error("requests that change something need the header X-Retrieve: 1", 403)
         length = headers.get("content-length") or "0"
         if not length.isascii() or not length.isdigit():
-            return error(f"{length!r} is not a valid length of a body", 400)
-        if int(length[:20]) > _most(request.scope["path"]):
-            return error(_too_large(_most(request.scope["path"])), 413)
+            return error(f"{length!r} is not a valid Content-Length", 400)
+        if int(length[:20]) > _max_bytes(request.scope["path"]):
+            return error(_too_large(_max_bytes(request.scope["path"])), 413)
         return None
 
     def _is_our_name(self, host: str) -> bool:
@@ -108,7 +116,7 @@ class Guard:
         return name in self._names or (self._is_everywhere and _is_address(name))
 
     def _role_of(self, shown: Iterable[str]) -> Role | None:
-        """What one of these secrets, or what a cookie holds in place of it, allows."""
+        """Return the role that one of these secrets, or a cookie made from it, grants."""
         settings = self._settings
         secrets: dict[Role, str | None] = {"owner": settings.secret, "guest": settings.token}
         for role, secret in secrets.items():
@@ -118,12 +126,12 @@ class Guard:
 
 
 def is_owner(request: Request) -> bool:
-    """Whether whoever asks has the secret of this run."""
+    """Return whether a request carries the secret of this run."""
     return bool(request.scope.get(ROLE) == "owner")
 
 
 def check_owner(request: Request, doing: str) -> None:
-    """Refuse what concerns this machine to all but who started the server."""
+    """Refuse whatever affects this machine unless the owner of the server asks."""
     if not is_owner(request):
         raise HTTPException(
             403, f"{doing} needs the secret in the address that `retrieve serve` printed"
@@ -131,12 +139,12 @@ def check_owner(request: Request, doing: str) -> None:
 
 
 class Body:
-    """What is received, in bounds of size and of time."""
+    """A request's body, limited in size and time."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
         self._receive = receive
-        self._left = self._most = most
-        self._end = asyncio.get_running_loop().time() + SECONDS
+        self._left = self._max_bytes = max_bytes
+        self._end = asyncio.get_running_loop().time() + BODY_SECONDS
         self._is_whole = False
 
     async def __call__(self) -> Message:
@@ -146,16 +154,16 @@ class Body:
             async with asyncio.timeout_at(self._end):
                 message = await self._receive()
         except TimeoutError as late:
-            raise HTTPException(408, f"the request took more than {SECONDS:g} s") from late
+            raise HTTPException(408, f"the request took more than {BODY_SECONDS:g} s") from late
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise HTTPException(413, _too_large(self._most))
+            raise HTTPException(413, _too_large(self._max_bytes))
         self._is_whole = not message.get("more_body", False)
         return message
 
 
 def machine_names() -> tuple[str, str]:
-    """What others in a network call this machine."""
+    """Return the names by which other machines in the network may know this one."""
     name = socket.gethostname()
     return name, f"{name}.local"
 
@@ -173,12 +181,12 @@ def _with_headers(send: Send, path: str) -> Send:
 
 
 def _is_visit(request: Request) -> bool:
-    """Whether somebody followed a link to the page."""
+    """Return whether a browser is opening the page, for example from a link."""
     return request.headers.get("sec-fetch-mode") == "navigate" and request.scope["path"] == "/"
 
 
 def _is_address(name: str) -> bool:
-    """No name that others could have lead here."""
+    """Return whether a host is an IP address, which no DNS of others can forge."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
@@ -186,47 +194,59 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _most(path: str) -> int:
-    return MOST_BYTES.get(path, FEW_BYTES)
+def _max_bytes(path: str) -> int:
+    return MAX_BYTES.get(path, MAX_BYTES_ELSEWHERE)
 
 
-def _too_large(most: int) -> str:
-    return f"a request like this has at most {most:,} bytes"
+def _too_large(max_bytes: int) -> str:
+    return f"the request is too large; the limit here is {max_bytes:,} bytes"
 
 
 def _same(given: str, expected: str) -> bool:
-    """In a time that tells nothing."""
+    """Compare in constant time."""
     return hmac.compare_digest(_bytes(given), _bytes(expected))
 
 
 def _forms(secret: str) -> tuple[str, str]:
-    """A secret as it is given, and what a cookie holds: from that nobody can tell the secret."""
+    """Return a secret as given and as a cookie holds it: hashed, beyond recovery."""
     return secret, hashlib.sha256(b"retrieve: " + _bytes(secret)).hexdigest()
 
 
 def _bytes(secret: str) -> bytes:
-    """Of any text, that of $RETRIEVE_TOKEN included, which need not be UTF-8."""
+    """Encode any text, including a $RETRIEVE_TOKEN that is not valid UTF-8."""
     return secret.encode("utf-8", "surrogatepass")
 
 
 def _shown(request: Request) -> list[str]:
-    """The secrets that a request shows."""
+    """Return the secrets in a request's headers and cookies."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     bearer = [given.strip()] if scheme.lower() == "bearer" else []
     return [*bearer, request.cookies.get(_cookie_name(request), "")]
 
 
-def _visitor_s(request: Request) -> str | None:
-    """The secret in the address of somebody who comes to the page."""
+def _in_address(request: Request) -> str | None:
+    """Return the secret in the address of somebody who opens the page."""
     return request.query_params.get("token") if request.scope["path"] == "/" else None
 
 
-def _welcome(request: Request, secret: str) -> Response:
-    """Give a cookie, and an address without the secret: it stays in no history and no log."""
+def _locked(request: Request) -> Response:
+    """Ask for the token: people on a page, programs in JSON."""
+    headers = {"WWW-Authenticate": "Bearer"}
+    if request.scope["path"] == "/" and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(LOCKED, 401, headers)
+    said = "missing or wrong token; open the address that `retrieve serve` printed"
+    return error(said, 401, None, **headers)
+
+
+def _welcome(request: Request, secret: str, role: Role) -> Response:
+    """Set a cookie and redirect to the address without the secret, so that it stays in no history
+    or log.
+    """
     asked = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
     response = RedirectResponse(f"/?{urlencode(asked)}" if asked else "/", 303)
     name, value = _cookie_name(request), _forms(secret)[1]
-    response.set_cookie(name, value, httponly=True, samesite="strict")
+    seconds = COOKIE_SECONDS if role == "guest" else None  # None: until the browser is closed
+    response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict")
     return response
 
 
@@ -236,7 +256,7 @@ def _cookie_name(request: Request) -> str:
 
 
 def _place(origin: str) -> str | None:
-    """The host and port of an origin; None for what is no address."""
+    """Return the host and port of an origin; None if it is not a valid address."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -14,7 +14,7 @@ from retrieval.output.report import of_run
 from retrieval.records import Progress, Summary
 
 
-class IndexRuns:
+class IndexJobs:
     """The one that goes on, or what became of the last."""
 
     def __init__(self, library: Library) -> None:

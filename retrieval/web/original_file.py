@@ -1,6 +1,6 @@
-"""The file of a picture, opened only if it is the one that was indexed.
+"""A picture's original file, opened only if it is still the one that was indexed.
 
-What lies at its place now may be another: a link to something that nobody indexed, say.
+By now another file may have taken its place, for example a link to something nobody indexed.
 """
 
 import os
@@ -16,14 +16,14 @@ from retrieval.catalog.reading import Catalog
 from retrieval.decoding.content import digest_of_file
 from retrieval.paths import NO_LINKS
 from retrieval.records import Image
-from retrieval.web.thumbnails import CHANGED
+from retrieval.web.thumbnails import FILE_CHANGED
 
-HEAD = 16  # bytes that tell a format
+HEAD_BYTES = 16  # enough to recognise a format
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | NO_LINKS
 
 
 class Changed(Exception):
-    """It is not what was indexed; the message says so in a sentence."""
+    """The file is not the one that was indexed; the message says how."""
 
 
 def _starts(*marks: bytes) -> Callable[[bytes], bool]:
@@ -34,7 +34,7 @@ def _boxes(head: bytes) -> bool:
     return head[4:8] == b"ftyp"
 
 
-# How the formats begin that browsers are told the type of.
+# How files begin, for the formats whose media type browsers are told.
 HEADS: dict[str, Callable[[bytes], bool]] = {
     "AVIF": _boxes,
     "BMP": _starts(b"BM"),
@@ -51,21 +51,21 @@ HEADS: dict[str, Callable[[bytes], bool]] = {
 
 
 def opened(catalog: Catalog, image: Image, path: Path) -> int:
-    """A descriptor of the file, for the caller to close. Raises Changed, OSError.
+    """Open the file and return its descriptor, for the caller to close. Raises Changed, OSError.
 
-    A link that was indexed is followed. What it leads to is told, as any file, by size and times,
-    or else by its bytes.
+    A link that was indexed is followed. Its target is recognised as any file is: by size and times,
+    or failing that by its bytes.
     """
     descriptor = os.open(os.path.realpath(path), FLAGS)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise Changed("it is not a regular file any more")
-        if not (catalog.is_as_indexed(path, status) or _is_same(catalog, image, descriptor)):
-            raise Changed(CHANGED)
+            raise Changed("it is no longer a regular file")
+        if not (catalog.places.is_as_indexed(path, status) or _is_same(catalog, image, descriptor)):
+            raise Changed(FILE_CHANGED)
         begins_so = HEADS.get(image.format, _starts(b""))
         if not begins_so(_head(descriptor)):
-            raise Changed(f"it is no {image.format} any more; `retrieve index` brings up to date")
+            raise Changed(f"it is no longer {image.format}; run `retrieve index` to update")
     except BaseException:
         os.close(descriptor)
         raise
@@ -73,24 +73,24 @@ def opened(catalog: Catalog, image: Image, path: Path) -> int:
 
 
 def _is_same(catalog: Catalog, image: Image, descriptor: int) -> bool:
-    """Whether its bytes are those that were indexed: it was copied here, or touched, since."""
+    """Return whether the bytes are those that were indexed, as after a copy or a `touch`."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         digest = digest_of_file(file)
-        file.seek(0)  # the descriptor has the same place
-    return digest == catalog.digest_of(image.id)
+        file.seek(0)  # the descriptor shares the position
+    return digest == catalog.images.digest_of(image.id)
 
 
 def _head(descriptor: int) -> bytes:
-    """Without moving to another place in it, where that can be."""
+    """Read the beginning without moving the position, where the system allows."""
     if hasattr(os, "pread"):
-        return os.pread(descriptor, HEAD, 0)
-    head = os.read(descriptor, HEAD)
+        return os.pread(descriptor, HEAD_BYTES, 0)
+    head = os.read(descriptor, HEAD_BYTES)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return head
 
 
 class OpenedFile(FileResponse):
-    """Answers with the very file that was opened, and closes it."""
+    """A response with exactly the file that was opened, which it closes."""
 
     def __init__(self, descriptor: int, **more: Any) -> None:
         super().__init__(f"/dev/fd/{descriptor}", stat_result=os.fstat(descriptor), **more)

@@ -1,21 +1,23 @@
-"""What the names in a query stand for in a server: never a file that was not indexed."""
+"""What names in a query mean to a server: never a file that was not indexed."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from retrieval.decoding.formats import is_named_as_picture
-from retrieval.errors import InvalidQuery, UnreadablePicture
-from retrieval.paths import at_home
+from retrieval.errors import FailureCode, InvalidQuery, PathNotFound, UnreadablePicture
+from retrieval.paths import with_home
+from retrieval.records import Failure
 from retrieval.search.fetch import fetch
 from retrieval.search.language import ADDRESS, ID, PATH, Picture, by_number
-from retrieval.search.question import ImageId, Prepared
+from retrieval.search.question import ImageId, PreparedPicture
 from retrieval.web.state import Site
 
 UPLOAD = "upload:"
 
 
 class Names:
-    """A number, an upload, the place of a picture that the library knows, an address."""
+    """Resolves a number, an upload, the path of a picture in the library, or an address."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -29,28 +31,30 @@ class Names:
             return self._fetched(word)
         return self._known(word) if PATH.match(word) else None
 
-    def _uploaded(self, key: str) -> Prepared:
+    def _uploaded(self, key: str) -> PreparedPicture:
         if upload := self._site.uploads.get(key):
             return upload.picture
-        raise InvalidQuery(f"there is no upload {key!r} (any more); give the picture again")
+        raise InvalidQuery(f"the upload {key!r} does not exist or has expired; upload it again")
 
     def _known(self, word: str) -> ImageId | None:
-        """By the catalog alone: the file system is not looked at."""
-        place = Path(os.path.abspath(at_home(word)))
-        if (image_id := self._site.library.catalog.image_at(place)) is not None:
-            return ImageId(image_id)
+        """Look a path up in the catalog alone, without touching the file system."""
+        with suppress(PathNotFound):  # what cannot name a file is a description
+            place = Path(os.path.abspath(with_home(word)))
+            if (image_id := self._site.library.catalog.places.image_at(place)) is not None:
+                return ImageId(image_id)
         if is_named_as_picture(word):
-            raise InvalidQuery(f"the library knows no picture {word}; upload it to search with it")
+            raise InvalidQuery(f"{word} is not in the library; upload it to search with it")
         return None
 
-    def _fetched(self, url: str) -> Prepared:
+    def _fetched(self, url: str) -> PreparedPicture:
         settings = self._site.settings
         if not settings.allow_url:
             raise InvalidQuery(
                 "a picture on the network is fetched only if the server was started so: "
                 "retrieve serve --allow-url"
             )
-        answer = self._site.read(fetch(url, private=settings.private_addresses))
-        if answer.digest and answer.decoded:
-            return Prepared(answer.digest, answer.decoded.pixels)
-        raise UnreadablePicture(f"cannot search for {url}: {answer.failure}")
+        result = self._site.read(fetch(url, private=settings.private_addresses))
+        if result.digest and result.decoded:
+            return PreparedPicture(result.digest, result.decoded.pixels)
+        why = result.failure or Failure(FailureCode.UNREADABLE, "it is gone")
+        raise UnreadablePicture(f"cannot search for {url}: {why.reason}", why.code, why.limit)

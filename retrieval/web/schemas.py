@@ -1,15 +1,11 @@
-"""The objects that the API answers with, as OpenAPI describes them."""
+"""The objects that the API answers with, as OpenAPI describes them; json_forms.py makes them."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from fastapi import Path, Response
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from retrieval.catalog.selection import first_in
-from retrieval.filters import Filters
-from retrieval.output.json_forms import json_object, match_object
-from retrieval.records import Image, Match
-from retrieval.search.relevance import strength
+from retrieval.output.json_forms import json_object
 
 Number = Annotated[int, Path(ge=1, le=1 << 62)]  # of a picture
 
@@ -21,8 +17,10 @@ class Error(TypedDict):
     position: int | None  # of the character of the query at which it is, from 0
 
 
-class Shown(TypedDict):
-    """A picture. `score` (cosine), `relevance` and `strength` are null where none is known."""
+class PictureEntry(TypedDict):
+    """A picture. `score` (cosine), `relevance` and `strength` are null where none is known, as is
+    `taken_at`; `date` is that of the file then.
+    """
 
     id: int
     path: str
@@ -38,18 +36,18 @@ class Shown(TypedDict):
     copies: list[str]
 
 
-class Found(TypedDict):
-    """One page of the answer to a search. `empty`: the library holds no pictures at all."""
+class SearchPage(TypedDict):
+    """One page of the matches of a search. `empty`: the library holds no pictures at all."""
 
     query: str
-    matches: list[Shown]
+    matches: list[PictureEntry]
     next_offset: int | None
     looks_like_nothing: bool
     empty: bool
     seconds: float
 
 
-class Picture(Shown):
+class PictureDetails(PictureEntry):
     """All that is known of a picture."""
 
     modified_at: str | None
@@ -75,9 +73,9 @@ class Uploaded(TypedDict):
     thumbnail: str
 
 
-class Double(TypedDict):
-    """A file of a group of copies; `cosine` is to the first. `same`: it has the same bytes. `by`:
-    what it has in common with the first; null for the first itself.
+class DuplicateFile(TypedDict):
+    """A file of a group of copies. `score`: its cosine to the one to keep; `by`: what it has in
+    common with that one; both are null for that one itself. `size` is in bytes.
     """
 
     id: int
@@ -86,30 +84,33 @@ class Double(TypedDict):
     width: int
     height: int
     size: int | None
-    cosine: float | None
-    same: bool
-    by: Literal["bytes", "vectors", "hash"] | None
     date: str
+    score: float | None
+    by: Literal["bytes", "vectors", "hash"] | None
 
 
-class DoubleGroup(TypedDict):
-    pictures: list[Double]
+class DuplicateGroup(TypedDict):
+    keep: DuplicateFile
+    others: list[DuplicateFile]
 
 
-class Doubles(TypedDict):
-    groups: list[DoubleGroup]
-    files_to_spare: int
-    files_left_out: int  # missing, or changed since they were indexed
+class Duplicates(TypedDict):
+    groups: list[DuplicateGroup]
+    redundant_files: int
+    left_out_files: int  # missing, or changed since they were indexed
 
 
-class Root(TypedDict):
+class IndexedFolder(TypedDict):
+    """A folder of the library. `entire`: false where only some of its files were named."""
+
     path: str
     files: int
-    mounted: bool
+    entire: bool
+    present: bool
     excluded: list[str]
 
 
-class Run(TypedDict):
+class RunningIndex(TypedDict):
     """An index run that goes on, in this server or elsewhere."""
 
     done: int
@@ -118,18 +119,22 @@ class Run(TypedDict):
     seconds: float
 
 
-class Standing(TypedDict):
-    """What the library holds, and what goes on."""
+class ServerStatus(TypedDict):
+    """What the library holds, what goes on, and what whoever asks may do."""
 
     library: str
     model: str | None
+    dim: int | None
+    precision: str | None
     files: int
     images: int
     embedded: int
     failures: int
+    index: str | None
+    indexed: int
     bytes: int
-    roots: list[Root]
-    indexing: Run | None
+    indexing: RunningIndex | None
+    roots: list[IndexedFolder]
     last_run: str | None
     version: int
     version_of_program: str
@@ -138,13 +143,14 @@ class Standing(TypedDict):
     allow_url: bool
 
 
-class Failure(TypedDict):
+class FailedFile(TypedDict):
     path: str
     reason: str
+    code: str
 
 
 class Failures(TypedDict):
-    failures: list[Failure]
+    failures: list[FailedFile]
     total: int
 
 
@@ -153,14 +159,14 @@ class Folder(TypedDict):
     files: int
 
 
-class Value(TypedDict):
+class FacetValue(TypedDict):
     name: str
     images: int
 
 
-class Facets(TypedDict):
-    cameras: list[Value]
-    formats: list[Value]
+class FacetCounts(TypedDict):
+    cameras: list[FacetValue]
+    formats: list[FacetValue]
     first: str | None
     last: str | None
 
@@ -181,20 +187,3 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def error(said: str, status: int, position: int | None = None, **headers: str) -> JSON:
     return JSON(Error(error=said, position=position), status, headers)
-
-
-def shown(match: Match) -> Shown:
-    relevance = match.relevance
-    more = {
-        "name": match.path.name,
-        "strength": None if relevance is None else strength(relevance),
-        "date": match.image.date.isoformat(),
-    }
-    return cast("Shown", match_object(match) | more)
-
-
-def listed(image: Image, filters: Filters | None = None) -> Shown:
-    """A picture that nothing was compared with."""
-    folder = filters.folder if filters else None
-    path = first_in(image.paths, folder)
-    return {**shown(Match(path, 0.0, image)), "score": None}

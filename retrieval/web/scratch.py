@@ -1,4 +1,4 @@
-"""Files that a server writes for a moment, in a folder that the next one sweeps if it is killed."""
+"""Short-lived files of a server. If it is killed, the next one removes them."""
 
 import os
 import re
@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "retrieve-serve-"
-OURS = re.compile(rf"{PREFIX}(\d+)-\w+")  # with the process that made it
+OURS = re.compile(rf"{PREFIX}(\d+)-\w+")  # with the number of the process that made it
 
 
 class Scratch:
-    """A folder, made when it is first needed. May be used from any number of threads."""
+    """A temporary folder, created on first use. Safe to use from any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class Scratch:
 
     @contextmanager
     def file(self) -> Iterator[Path]:
-        """Where a file may be written that goes in the end. Raises OSError as the disk does."""
+        """Yield a path to write to; the file is removed at the end. Raises OSError."""
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
@@ -52,7 +52,9 @@ def sweep(parent: Path) -> None:
 
 
 def _lives(pid: int) -> bool:
-    """Whether there is such a process. Elsewhere than on POSIX what is in use cannot be removed."""
+    """Return whether the process exists. Only POSIX needs to know: elsewhere, files in use cannot
+    be removed.
+    """
     if os.name != "posix":
         return pid == os.getpid()
     try:

@@ -1,4 +1,4 @@
-"""Listens, and answers until Ctrl-C."""
+"""The server process: it listens and answers until Ctrl-C."""
 
 import errno
 import logging
@@ -11,35 +11,39 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from retrieval.errors import CannotServe, reason
+from retrieval.errors import CannotServe, UnsafeServer, reason
 from retrieval.library import Library
 from retrieval.web.app import application
 from retrieval.web.connections import Connection, log_sparsely
 from retrieval.web.guard import EVERYWHERE, machine_names
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 
 PORT = 8000
-TRIED = 100  # ports from there on
-WAITING = 128  # connections that the system keeps until they are accepted
-# Accepted before there is a chance to cut others: more would take the descriptors that are spared.
-AT_ONCE = 8
-GRACE = 1  # second, in which requests that are being answered may end
+PORTS_TRIED = 100  # from there on
+BACKLOG = 128  # connections that the system holds until they are accepted
+# Accepted in one go, before older connections can be closed; more would use up the reserved
+# descriptors.
+ACCEPTED_AT_ONCE = 8
+GRACE_SECONDS = 1  # for requests in progress when the server stops
 
 
 def serve(
-    library: Library, settings: Settings, port: int | None, ready: Callable[[str, str | None], None]
+    library: Library,
+    settings: ServerSettings,
+    port: int | None,
+    ready: Callable[[str, str | None], None],
 ) -> None:
-    """Until it is interrupted. ready: called when it can be asked, with the address for whoever
-    started it, and the one for others, if there are any.
+    """Serve until interrupted. Raises CannotServe.
 
-    Raises CannotServe.
+    ready: called once the server answers, with the owner's address and, if others are admitted,
+    the address for them.
     """
     if not settings.is_local and not settings.token:
-        raise CannotServe(
-            f"anyone who can reach {settings.host} could see every picture; give a --token as well"
+        raise UnsafeServer(
+            f"anyone who can reach {settings.host} could see every picture; add --token"
         )
     if settings.token and not _is_text(settings.token):
-        raise CannotServe("the token is not valid UTF-8; choose one of letters and digits")
+        raise UnsafeServer("the token is not valid UTF-8; use letters and digits")
     listening = listen(settings.host, port)
     config = uvicorn.Config(
         application(Site(library, settings)),
@@ -47,9 +51,9 @@ def serve(
         access_log=False,
         server_header=False,
         http=Connection,
-        backlog=AT_ONCE,
-        ws="none",  # else whatever is installed takes a connection over, without its bounds
-        timeout_graceful_shutdown=GRACE,
+        backlog=ACCEPTED_AT_ONCE,
+        ws="none",  # otherwise an installed WebSocket library takes connections without our limits
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     log_sparsely()
     addresses = addresses_of(settings, listening.getsockname()[1])
@@ -59,7 +63,7 @@ def serve(
 
 
 class Server(uvicorn.Server):
-    """Tells when it answers, and from when on Ctrl-C ends it."""
+    """uvicorn's server, with a callback as soon as it answers."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -68,16 +72,17 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for each in sockets or ():
-            each.listen(WAITING)  # asyncio took AT_ONCE for both
+            each.listen(BACKLOG)  # asyncio used ACCEPTED_AT_ONCE for both
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # to be cut short is no error
+        # Cutting requests short at the end is not an error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
 
 
-def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
-    """Where a browser finds it: for whoever started it, with the secret, and for others."""
+def addresses_of(settings: ServerSettings, port: int) -> tuple[str, str | None]:
+    """Return the page's address for the owner, with the secret, and the one for others."""
     is_everywhere = settings.host in EVERYWHERE
     own = _address("127.0.0.1" if is_everywhere else settings.host, port, settings.secret)
     name = machine_names()[0] if is_everywhere else settings.host
@@ -87,7 +92,7 @@ def addresses_of(settings: Settings, port: int) -> tuple[str, str | None]:
 
 
 def _is_text(token: str) -> bool:
-    """Whether it can stand in an address and a header."""
+    """Return whether a token can be part of an address and a header."""
     try:
         token.encode()
     except UnicodeEncodeError:
@@ -101,18 +106,23 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """At this port; without one, at the first free one from 8000 on. Raises CannotServe."""
-    ports = range(PORT, PORT + TRIED) if port is None else [port]
+    """Listen on this port, or without one on the first free port from 8000 up. Raises
+    CannotServe.
+    """
+    ports = range(PORT, PORT + PORTS_TRIED) if port is None else [port]
     for each in ports:
         try:
             return _bound(host, each)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 said = reason(error)
-                raise CannotServe(f"cannot listen at {host}, port {each}: {said}") from error
+                raise CannotServe(f"cannot listen on {host}, port {each}: {said}") from error
     if port is None:
-        raise CannotServe(f"none of the ports from {PORT} on is free; name one with --port")
-    raise CannotServe(f"port {port} of {host} is in use; name another, or none, with --port")
+        last = PORT + PORTS_TRIED - 1
+        raise CannotServe(f"ports {PORT} to {last} are all in use; choose another with --port")
+    raise CannotServe(
+        f"port {port} on {host} is in use; choose another with --port, or leave --port out"
+    )
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -124,7 +134,7 @@ def _bound(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would share the port with others
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(WAITING)
+        listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise
@@ -132,7 +142,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _leave() -> None:
-    """At once: threads that scan or multiply, or wait for more of it, have nothing to lose."""
+    """Exit without waiting for search threads, which have nothing to lose."""
     others = set(threading.enumerate()) - {threading.current_thread()}
     if any(not thread.daemon for thread in others):
         os._exit(0)

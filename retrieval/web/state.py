@@ -21,28 +21,29 @@ from numpy.typing import NDArray
 from retrieval.catalog import browse
 from retrieval.catalog.sqlite.pool import REST_SECONDS
 from retrieval.decoding.limits import MAX_PIXELS
-from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.pool import WorkerPool
+from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import RetrieveError
 from retrieval.filters import Filters
 from retrieval.library import Library
-from retrieval.web.decoders import Decoders
-from retrieval.web.index_jobs import IndexRuns
+from retrieval.web.index_jobs import IndexJobs
 from retrieval.web.scratch import Scratch
-from retrieval.web.thumbnails import SMALL, Thumbnails
+from retrieval.web.thumbnails import SMALL_BOX, Thumbnails
 from retrieval.web.upload_store import Uploads
 
-SIDE = 224  # of a picture as most models want it, while the library has no model
+DEFAULT_SIDE = 224  # of a picture as most models want it, while the library has no model
 # Questions that are answered at a time: words are encoded together, and of two processors 12 make
 # the most; more scans at once would only hold each other up.
-TURNS = 12
+MAX_CONCURRENT_QUERIES = 12
+MAX_WORKERS = 2  # processes that decode uploads and draw thumbnails
 MAX_RECEIVING = 4  # uploads at a time, each in a file of up to 64 MiB
-KEPT = 8  # lists of all pictures by date, for as many filters
+MAX_SORTED_LISTS = 8  # lists of all pictures by date, for as many filters
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """How a server was started."""
 
     host: str = "127.0.0.1"
@@ -67,31 +68,31 @@ class Settings:
 class Site:
     """One server."""
 
-    def __init__(self, library: Library, settings: Settings | None = None) -> None:
+    def __init__(self, library: Library, settings: ServerSettings | None = None) -> None:
         self.library = library
-        self.settings = settings or Settings()
-        self.decoders = Decoders()
+        self.settings = settings or ServerSettings()
+        self.decoders = WorkerPool(MAX_WORKERS)
         self.thumbnails = Thumbnails(library.folder, self.decoders)
         self.uploads = Uploads()
         self.scratch = Scratch()
         self.receiving = threading.BoundedSemaphore(MAX_RECEIVING)
-        self.runs = IndexRuns(library)
+        self.index_jobs = IndexJobs(library)
         self._preparing = threading.Thread(target=self._prepare, name="prepare")
-        self._turns = CapacityLimiter(max(TURNS, os.cpu_count() or 1))
+        self._turns = CapacityLimiter(max(MAX_CONCURRENT_QUERIES, os.cpu_count() or 1))
         self._newest: OrderedDict[tuple[int, Filters], NDArray[np.int64]] = OrderedDict()
 
     async def in_turn(self, work: Callable[[], T]) -> T:
         """In a thread, when it is its turn; Ctrl-C does not wait for it."""
         return await run_sync(work, limiter=self._turns, abandon_on_cancel=True)
 
-    def read(self, picture: bytes | Path) -> Answer:
+    def read(self, picture: bytes | Path) -> TaskResult:
         """A picture to search with, decoded as when indexing, in a worker process."""
         if isinstance(picture, bytes):
             with self.scratch.file() as path:
                 path.write_bytes(picture)
                 return self.read(path)
-        side = self.library.side or SIDE
-        task = Task(0, os.fsencode(picture), side, MAX_PIXELS, box=SMALL)
+        side = self.library.side or DEFAULT_SIDE
+        task = Task(0, os.fsencode(picture), side, MAX_PIXELS, box=SMALL_BOX)
         return self.decoders.do(task).result()
 
     def newest_first(self, filters: Filters) -> NDArray[np.int64]:
@@ -100,7 +101,7 @@ class Site:
         key = browse.version(catalog), filters
         if (ids := self._newest.get(key)) is None:
             ids = self._newest[key] = browse.newest_first(catalog, filters)
-            while len(self._newest) > KEPT:
+            while len(self._newest) > MAX_SORTED_LISTS:
                 self._newest.popitem(last=False)
         return ids
 
@@ -120,7 +121,7 @@ class Site:
 
     def close(self) -> None:
         self._preparing.join()
-        self.runs.close()
+        self.index_jobs.close()
         self.decoders.close()
         self.thumbnails.close()
         self.scratch.close()

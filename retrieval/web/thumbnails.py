@@ -9,30 +9,30 @@ from anyio.to_thread import run_sync
 
 from retrieval.catalog.thumbnail_cache import ThumbnailCache
 from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task
-from retrieval.web.decoders import Decoders
 
-CHANGED = "it has changed since it was indexed; `retrieve index` brings up to date"
-SMALL, LARGE = (960, 320), (2048, 2048)  # pixels, width and height at most
+FILE_CHANGED = "it has changed since it was indexed; `retrieve index` brings up to date"
+SMALL_BOX, LARGE_BOX = (960, 320), (2048, 2048)  # pixels, width and height at most
 
 Box = tuple[int, int]
 
 
-class Undrawn(Exception):
+class NoThumbnail(Exception):
     """None of a picture's files can be read any more; the message says why."""
 
 
 class Thumbnails:
     """Those of a library. Used from one event loop."""
 
-    def __init__(self, folder: Path, decoders: Decoders) -> None:
+    def __init__(self, folder: Path, decoders: WorkerPool) -> None:
         self._folder = folder
         self._decoders = decoders
         self._cache: ThumbnailCache | None = None
         self._underway: dict[tuple[bytes, Box], asyncio.Task[bytes]] = {}
 
     async def of(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
-        """WebP of the picture with this digest, in one of these files. Raises Undrawn."""
+        """WebP of the picture with this digest, in one of these files. Raises NoThumbnail."""
         key = digest, box
         if (task := self._underway.get(key)) is None:
             task = self._underway[key] = asyncio.create_task(self._found(digest, paths, box))
@@ -44,24 +44,24 @@ class Thumbnails:
             self._cache.close()
 
     async def _found(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
-        if box != SMALL:
-            return await self._drawn(digest, paths, box)
+        if box != SMALL_BOX:
+            return await self._made(digest, paths, box)
         if self._cache is None:
             self._cache = await run_sync(ThumbnailCache, self._folder)
         if held := await run_sync(self._cache.get, digest):
             return held
-        webp = await self._drawn(digest, paths, box)
+        webp = await self._made(digest, paths, box)
         await run_sync(self._cache.put, digest, webp)
         return webp
 
-    async def _drawn(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
+    async def _made(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
         """Of a file that holds what was indexed: another one in its place is nobody's business."""
         why = "its file is gone"
         for path in paths:
             task = Task(0, os.fsencode(path), None, MAX_PIXELS, box=box)
-            answer = await asyncio.wrap_future(self._decoders.do(task))
-            if answer.thumbnail and answer.digest == digest:
-                return answer.thumbnail
-            if not answer.gone:
-                why = answer.failure or CHANGED
-        raise Undrawn(why)
+            result = await asyncio.wrap_future(self._decoders.do(task))
+            if result.thumbnail and result.digest == digest:
+                return result.thumbnail
+            if not result.gone:
+                why = result.failure.reason if result.failure else FILE_CHANGED
+        raise NoThumbnail(why)

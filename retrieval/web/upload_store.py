@@ -5,16 +5,16 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from retrieval.search.question import Prepared
+from retrieval.search.question import PreparedPicture
 
-MOST = 32
+MAX_UPLOADS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A picture as the model wants it, and as people do."""
 
-    picture: Prepared
+    picture: PreparedPicture
     width: int
     height: int
     format: str
@@ -32,7 +32,7 @@ class Uploads:
         key = secrets.token_hex(8)
         with self._lock:
             self._held[key] = upload
-            while len(self._held) > MOST:
+            while len(self._held) > MAX_UPLOADS:
                 self._held.popitem(last=False)
         return key
 

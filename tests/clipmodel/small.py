@@ -9,8 +9,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
+from clipmodel.config import (
+    BertConfig,
+    EfficientNetConfig,
+    ModelConfig,
+    ResNetConfig,
+    Stage,
+    TextConfig,
+    VisionConfig,
+)
+from clipmodel.families import text_family
 from clipmodel.model import CLIP
+from clipmodel.model_folder import ModelFolder, save_folder
 
 CONTEXT, VOCABULARY = 12, 60
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -102,6 +112,31 @@ VIT_CONFIG = ModelConfig(
     std=(0.27, 0.26, 0.28),
 )
 RESNET_CONFIG = replace(VIT_CONFIG, vision=ResNetConfig(64, 16, (1, 1, 1, 1), 8))
+
+
+EFFICIENTNET_CONFIG = replace(
+    VIT_CONFIG,
+    vision=EfficientNetConfig(
+        image_size=64,
+        stem=8,
+        stages=(Stage(3, 1, 1, 8, 2), Stage(5, 2, 3, 16, 2), Stage(3, 2, 6, 24, 1)),
+        head_width=40,
+        projection=(32,),
+    ),
+)
+WORDS = ("a", "red", "car", "dog", "on", "the", "beach", ",", "!", "##s", "##ch", "b", "##ea", "犬")
+PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
+BERT_CONFIG = replace(VIT_CONFIG, text=BertConfig(16, len(PIECES), 64, 2, 4, 128, projects=True))
+
+
+def saved(path: Path, config: ModelConfig, **stored: Any) -> ModelFolder:
+    """A folder of random weights, with the vocabulary that a BERT needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary = path.with_name("pieces.txt")
+    vocabulary.write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+    files = dict.fromkeys(text_family(config.text).files, vocabulary)
+    state = model_of(config).state_dict()
+    return save_folder(path, path.name, config, state, files=files, **stored)
 
 
 def model_of(config: ModelConfig) -> CLIP:

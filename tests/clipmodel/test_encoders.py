@@ -18,7 +18,14 @@ from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.torch_backend.image_encoder import ImageEncoder
-from tests.clipmodel.small import RESNET_CONFIG, VIT_CONFIG, model_of
+from clipmodel.towers.lite import efficientnet_lite, lite_sizes
+from tests.clipmodel.small import (
+    BERT_CONFIG,
+    EFFICIENTNET_CONFIG,
+    RESNET_CONFIG,
+    VIT_CONFIG,
+    model_of,
+)
 
 FAMILIES = {
     "vit": VIT_CONFIG,
@@ -26,6 +33,13 @@ FAMILIES = {
         VIT_CONFIG, vision=VisionConfig(36, 8, 64, 2, 4, 256, "quick_gelu")
     ),
     "resnet": RESNET_CONFIG,
+    "efficientnet": EFFICIENTNET_CONFIG,
+    "efficientnet, odd sides, no hidden layer": replace(
+        VIT_CONFIG, vision=replace(EFFICIENTNET_CONFIG.vision, image_size=75, projection=())
+    ),
+    "efficientnet-lite2": replace(
+        VIT_CONFIG, vision=efficientnet_lite(2, image_size=65, projection=(64, 32))
+    ),
     "deeper resnet": replace(VIT_CONFIG, vision=ResNetConfig(96, 8, (1, 3, 2, 2), 4)),
 }
 
@@ -93,9 +107,17 @@ def test_weights_of_another_image_tower_are_refused(
             encoder(other)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+CONFIGS = {name: entry.config for name, entry in REGISTRY.items()}
+CONFIGS |= {f"lite{n}": replace(VIT_CONFIG, vision=efficientnet_lite(n)) for n in lite_sizes()}
+CONFIGS |= {"efficientnet": EFFICIENTNET_CONFIG, "bert": BERT_CONFIG}
+CONFIGS["bert without projection"] = replace(
+    BERT_CONFIG, embed_dim=64, text=replace(BERT_CONFIG.text, projects=False)
+)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_the_shapes_of_weights_are_those_of_the_model(name: str) -> None:
-    config = REGISTRY[name].config
+    config = CONFIGS[name]
     with torch.device("meta"):
         state = CLIP(config).state_dict()
     held = {name: tuple(w.shape) for name, w in state.items() if "batches_tracked" not in name}

@@ -38,7 +38,13 @@ from clipmodel.pretrained import resolve
 from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.torch_backend.inference import Normalised
 from clipmodel.torch_backend.loading import load_model
-from tests.clipmodel.small import RESNET_CONFIG, VIT_CONFIG, model_of
+from tests.clipmodel.small import (
+    BERT_CONFIG,
+    EFFICIENTNET_CONFIG,
+    RESNET_CONFIG,
+    VIT_CONFIG,
+    model_of,
+)
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ LETTERS = TextFamily(
     shapes=lambda config, dim: {"letters.weight": (config.vocab_size, dim)},
     module=Letters,  # type: ignore[arg-type]
     numpy=letters_in_numpy,
-    token_ids=letters_of,
+    tokenizer=lambda folder: letters_of,
     check_vocabulary=lambda config, beside: None,
     embed_dim=lambda weights: weights["text.letters.weight"].shape[1],
 )
@@ -212,16 +218,29 @@ def test_a_third_family_is_read_from_a_checkpoint(pooling: ModelFolder, tmp_path
         read_checkpoint(tmp_path / "p.pt", VIT_CONFIG)
 
 
-@pytest.mark.parametrize("config", [VIT_CONFIG, RESNET_CONFIG], ids=["vit", "resnet"])
+OURS = {
+    "vit": VIT_CONFIG,
+    "resnet": RESNET_CONFIG,
+    "efficientnet": EFFICIENTNET_CONFIG,
+    "bert": BERT_CONFIG,
+}
+
+
+@pytest.mark.parametrize("config", OURS.values(), ids=OURS)
 def test_a_sign_is_of_one_family(config: Any) -> None:
     names = CLIP(config).state_dict()
-    signs = [family.name for family in IMAGE_FAMILIES if family.sign in names]
-    assert signs == [families.image_family(config.vision).name]
+    images = [family.name for family in IMAGE_FAMILIES if family.sign in names]
+    texts = [family.name for family in TEXT_FAMILIES if family.sign in names]
+    assert images == [families.image_family(config.vision).name]
+    assert texts == [families.text_family(config.text).name]
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+CONFIGS = OURS | {name: entry.config for name, entry in REGISTRY.items()}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_survives_json(name: str) -> None:
-    config = REGISTRY[name].config
+    config = CONFIGS[name]
     held = json.loads(json.dumps(as_json(config)))
     assert from_json(held) == config
     older = {key: value for key, value in held.items() if not key.endswith("_family")}

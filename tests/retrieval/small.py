@@ -15,7 +15,7 @@ from clipmodel.pretrained import ModelFolder
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
-from retrieval.vectors.hubness import Bank
+from retrieval.vectors.hubness import QueryBank
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SIDE, DIM = 16, 12
@@ -56,10 +56,10 @@ class SmallEncoder:
         return unit
 
 
-def small_bank() -> Bank:
+def small_query_bank() -> QueryBank:
     """What sentences might be in the small model's space."""
     vectors = np.random.default_rng(0).normal(size=(5, DIM)).astype(np.float32)
-    return Bank(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return QueryBank(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def paint(path: Path, seed: int, size: tuple[int, int] = (40, 30), **options: Any) -> Path:
@@ -81,7 +81,7 @@ def run_index(
     encoder: SmallEncoder | None = None,
     workers: int = 0,
     exclude: Sequence[str] = (),
-    bank: Callable[[], Bank] | None = None,
+    query_bank: Callable[[], QueryBank] | None = None,
     again: bool = False,
 ) -> Summary:
     """One run to its end; the progress must be sound on the way."""
@@ -94,7 +94,7 @@ def run_index(
         workers=workers,
         exclude=exclude,
         again=again,
-        bank=bank,
+        query_bank=query_bank,
     )
     *steps, summary = run
     assert isinstance(summary, Summary)
@@ -108,10 +108,11 @@ def run_index(
 
 
 def contents(catalog: Catalog) -> dict[str, tuple[str, bytes] | str | None]:
-    """All that a library knows, by path: digest and vector, or why there is none."""
+    """All that a library knows, by path: digest and current vector, or why there is none."""
     query = """SELECT roots.path, files.path, images.digest, vector, failure FROM files
         JOIN roots ON roots.id = root_id LEFT JOIN images ON images.id = files.image_id
-        LEFT JOIN embeddings ON embeddings.image_id = images.id"""
+        LEFT JOIN embeddings ON embeddings.image_id = images.id
+            AND model_id = (SELECT id FROM models WHERE is_current)"""
     return {
         os.fsdecode(os.path.join(root, path)): failure or (digest.hex(), vector)
         for root, path, digest, vector, failure in catalog.rows(query)

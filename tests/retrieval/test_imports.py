@@ -97,6 +97,15 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
+def test_the_name_of_a_class_means_one_thing() -> None:
+    owners: dict[str, Path] = {}
+    for path in modules("retrieval"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ClassDef):
+                assert node.name not in owners, f"{node.name}: {path}, {owners[node.name]}"
+                owners[node.name] = path
+
+
 def test_only_its_command_knows_the_server() -> None:
     for path in modules("retrieval"):
         if any(name.startswith("retrieval.web") for name in imported(path)):

@@ -15,7 +15,7 @@ from retrieval import InvalidQuery, Library, PathNotFound
 from retrieval.catalog import roots
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
-from retrieval.cli.base import Settings
+from retrieval.cli.base import CommonOptions
 from retrieval.cli.completion import folder_names
 from retrieval.cli.main import cli
 from retrieval.filters import Filters
@@ -71,7 +71,7 @@ def test_a_name_in_either_form_is_one_name(home: Path, disk: Form, typed: Form) 
     moved = ok("relocate", typed("Bücher"), typed("Lesezeichen ä"), "--library", "lib")
     assert moved == "relocated 2 files\n"
     forgot = ok("forget", typed("Lesezeichen ä/Zürich"), "--library", "lib")
-    assert forgot == "forgot 1 file\n"
+    assert forgot == "removed 1 file from the library\n"
     assert "1 unchanged" in ok("index", "--workers", 0, "--library", "lib")  # and not found again
 
 
@@ -98,7 +98,7 @@ def test_two_folders_whose_names_differ_by_form_alone_can_both_be_reached(
         def names(folder: str | Path) -> set[str]:
             ids = chosen(catalog, Filters(folder=folder))
             assert ids is not None
-            return {image.paths[0].name for image in catalog.images(ids.tolist()).values()}
+            return {image.paths[0].name for image in catalog.images.by_id(ids.tolist()).values()}
 
         assert names(nfc("Müller")) == names(nfd("müller")) == {"1.png", "2.png"}
         assert names(both / nfc("Müller")) == {"1.png"}
@@ -122,7 +122,7 @@ def test_completion_offers_a_name_in_either_form(home: Path) -> None:
     paint(home / "p" / nfd("Müller") / "2.png", "blue", 2)
     ok("index", "--workers", 0, "p", "--library", "lib")
     with click.Context(cli) as context:
-        context.obj = Settings(library="lib")
+        context.obj = CommonOptions(library="lib")
         for typed in (nfc("mü"), nfd("mü")):
             offered = [item.value for item in folder_names(context, None, typed)]  # type: ignore[arg-type]
             assert offered == [nfc("Müller")]

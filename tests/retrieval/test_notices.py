@@ -12,7 +12,7 @@ import pytest
 from retrieval import Library
 from retrieval.notices import Notices
 from retrieval.watch import Patient
-from retrieval.web.index_jobs import IndexRuns
+from retrieval.web.index_jobs import IndexJobs
 from tests.retrieval.conftest import paint
 
 PHOTOS = Path("/photos")
@@ -64,7 +64,7 @@ def test_watch_says_it_once(indexed: Path, missing: Path) -> None:
 
 def test_the_page_s_runs_say_it_once(indexed: Path, missing: Path) -> None:
     with Library.open(indexed / ".retrieve") as library:
-        runs, said = IndexRuns(library), list[str]()
+        runs, said = IndexJobs(library), list[str]()
         for _ in range(2):
             runs.start([])
             runs.close()

@@ -21,7 +21,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import of
 from retrieval.indexing.targets import Target
 from retrieval.records import Root
-from retrieval.watch import MANY, what_matters
+from retrieval.watch import MAX_FILES, what_matters
 from tests.retrieval.conftest import paint
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ class Watching:
     def names(self) -> set[str]:
         with closing(Catalog.open(self.library)) as catalog:
             return {os.fsdecode(path) for root in catalog.roots() for path, *_ in
-                    catalog.files(root.id)}  # fmt: skip
+                    catalog.files.within(root.id)}  # fmt: skip
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_who_writes_is_waited_for_and_what_is_gone_is_kept(watching: Watching) -
         watching.says("wait until it is done")
     watching.says("  1 new")
     photos.rename(away)
-    watching.says("is gone; what is known there is kept (`retrieve forget` drops it)")
+    watching.says("is gone; its pictures stay in the library until `retrieve forget`")
     paint(away / "five.png", "blue", 5)
     away.rename(photos)
     watching.says("  1 new")
@@ -163,7 +163,7 @@ def test_of_files_that_were_named_only_those_matter(catalog: Catalog, indexed: P
 
 def test_of_many_changes_the_folders_are_looked_through(catalog: Catalog, indexed: Path) -> None:
     [root] = catalog.roots()
-    new = [indexed / f"large/{number}.png" for number in range(MANY + 1)]
+    new = [indexed / f"large/{number}.png" for number in range(MAX_FILES + 1)]
     for path in new:
         path.touch()
     assert what_matters(catalog, [Target(root, b"")], new) == [indexed / "large"]

@@ -17,8 +17,8 @@ SECTIONS += ("times", "links", "descriptors", "headers", "mounts")
 
 @click.command()
 @click.argument("sections", nargs=-1, type=click.Choice(SECTIONS))
-@click.option("--seed", default=0, show_default=True, help="Another one tries other faults.")
-@click.option("--quick", is_flag=True, help="A few of each, to see that it runs.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random faults.")
+@click.option("--quick", is_flag=True, help="Try a few of each, as a quick check.")
 def main(sections: tuple[str, ...], seed: int, quick: bool) -> None:
     """Try to break it, and count."""
     interrupts.hear()

@@ -11,7 +11,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import PAGE_SIZE
 from retrieval.collection.check import check
 from retrieval.locate import FILE_NAME
-from tests.retrieval.small import contents, run_index, small_bank
+from tests.retrieval.small import contents, run_index, small_query_bank
 from tests.torture.library import Scene, go_on, look_over
 from tests.torture.tally import Tally
 
@@ -85,6 +85,6 @@ def indexed(scene: Scene) -> Path:
     whole = scene.folder / "indexed"
     if not whole.exists():
         with closing(Catalog.open(scene.copy("indexed"))) as catalog:
-            run_index(catalog, [scene.photos], scene.model, bank=small_bank)
+            run_index(catalog, [scene.photos], scene.model, query_bank=small_query_bank)
             assert contents(catalog) == scene.expected
     return Path(shutil.copytree(whole, scene.folder / "library"))

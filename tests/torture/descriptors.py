@@ -10,7 +10,7 @@ import numpy as np
 
 from retrieval.catalog.reading import Catalog
 from retrieval.library import Library
-from tests.retrieval.small import DIM, paint_many, run_index, small_bank
+from tests.retrieval.small import DIM, paint_many, run_index, small_query_bank
 from tests.torture.library import model_at
 from tests.torture.tally import Tally
 
@@ -30,7 +30,7 @@ def burst_upon(folder: Path, seed: int, bursts: int, tally: Tally) -> None:
     model = model_at(folder / "model")
     paint_many(folder / "photos", 12, first=seed)
     with closing(Catalog.open(folder / "library", create=True)) as catalog:
-        run_index(catalog, [folder / "photos"], model, bank=small_bank)
+        run_index(catalog, [folder / "photos"], model, query_bank=small_query_bank)
     counts = [held()]
     with Library.open(folder / "library") as library:
         for number in range(bursts):

@@ -23,7 +23,7 @@ from tests.torture.victim import STAGES
 
 PROJECT = Path(__file__).parents[2]
 ANY = "any time"
-OFTEN = {"scan": 40, "decode": 30, "encode": 7, "commit": 9, "refill": 9, "prune": 2, "finish": 2}
+OFTEN = {"scan": 40, "decode": 30, "encode": 7, "commit": 9, "backfill": 9, "prune": 2, "finish": 2}
 OFTEN |= {"write": 4, "migrate": 3}  # how many times a run comes by at a stage
 LATEST = 0.02  # seconds after the run came by
 IN_FLIGHT = 1  # batch: the one before is committed when the next is encoded
@@ -48,7 +48,7 @@ def kill_once(
     scene: Scene, stage: str, seconds: float, chance: random.Random, tally: Tally
 ) -> None:
     """One run that is killed, what it left, and the next run."""
-    other = stage in ("refill", "switch", "switched")
+    other = stage in ("backfill", "switch", "switched")
     for attempt in range(20):  # a run may be over before its time has come
         library = scene.copy(f"library-{stage}")
         log = scene.folder / "log"

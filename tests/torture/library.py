@@ -29,8 +29,8 @@ from tests.retrieval.small import (
     paint,
     paint_many,
     run_index,
-    small_bank,
     small_model,
+    small_query_bank,
 )
 from tests.torture.tally import Tally
 
@@ -49,7 +49,7 @@ class Scene:
         self.before = self.folder / "before"
         paint_many(self.photos, 16)
         with closing(Catalog.open(self.before, create=True)) as catalog:
-            run_index(catalog, [self.photos], self.model, bank=small_bank)
+            run_index(catalog, [self.photos], self.model, query_bank=small_query_bank)
             self.last_id = catalog.rows("SELECT max(id) FROM images")[0][0]
         self._change()
         self.expected, self.work = self._whole(self.model)
@@ -73,10 +73,10 @@ class Scene:
     def _whole(self, model: ModelFolder) -> tuple[dict[str, Any], int]:
         """What a run that nobody disturbs makes of it, and how many pictures it encodes."""
         with closing(Catalog.open(self.copy(f"whole-{model.name}"))) as catalog:
-            summary = run_index(catalog, [self.photos], model, bank=small_bank)
+            summary = run_index(catalog, [self.photos], model, query_bank=small_query_bank)
             whole = contents(catalog)
         with closing(Catalog.open(self.folder / f"fresh-{model.name}", create=True)) as catalog:
-            run_index(catalog, [self.photos], model, bank=small_bank)
+            run_index(catalog, [self.photos], model, query_bank=small_query_bank)
             assert contents(catalog) == whole
         return whole, summary.encoded
 
@@ -104,7 +104,7 @@ def look_over(library: Path, tally: Tally, where: str) -> None:
     tally.expect(said == [("ok",)], f"{where}: {said}")
     with closing(Catalog.open(library)) as catalog:
         model = catalog.current_model()
-        pages = list(catalog.vectors(model.id)) if model else []
+        pages = list(catalog.embeddings.vectors(model.id)) if model else []
         alive = {row[0] for row in catalog.rows("SELECT image_id FROM files")} - {None}
     if not pages:
         return
@@ -131,7 +131,9 @@ def go_on(
     expected = scene.expected if model is None else scene.expected_of_other
     try:
         with closing(Catalog.open(library, create=True)) as catalog:
-            summary = run_index(catalog, [scene.photos], model or scene.model, bank=small_bank)
+            summary = run_index(
+                catalog, [scene.photos], model or scene.model, query_bank=small_query_bank
+            )
             tally.expect(contents(catalog) == expected, f"{where}: the next run made it another")
         problems = [problem.what for problem in check(library, repair=False)]
         tally.expect(not problems, f"{where}: {problems}")

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from retrieval.catalog.reading import Catalog
 from retrieval.cli.main import cli
 from retrieval.errors import RetrieveError
-from tests.retrieval.small import paint, run_index, small_bank, small_model
+from tests.retrieval.small import paint, run_index, small_model, small_query_bank
 from tests.torture.tally import Tally
 
 STEPS = 8  # changes before the last run, at most
@@ -167,7 +167,7 @@ def index(catalog: Catalog, base: Path, chance: random.Random) -> str:
         way.symlink_to(photos)
     place = chance.choice([photos, photos, way, photos / "a"])
     with suppress(RetrieveError):  # a folder may be gone
-        run_index(catalog, [place], small_model(), bank=small_bank)
+        run_index(catalog, [place], small_model(), query_bank=small_query_bank)
     return f"index {place.name}"
 
 

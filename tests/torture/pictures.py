@@ -17,6 +17,7 @@ from PIL import Image
 from retrieval.decoding.limits import MAX_PIXELS, MAX_SECONDS, memory_for
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Answer, Task
+from retrieval.errors import FailureCode
 from tests.retrieval.small import DATA, SIDE
 from tests.torture.tally import Tally
 
@@ -123,14 +124,15 @@ def decode_all(folder: Path, pictures: Iterator[bytes] | Sequence[bytes], tally:
             path = folder / str(answer.key)
             slowest = max(slowest, time.monotonic() - began.pop(answer.key))
             failed += answer.failure is not None
-            died += bool(answer.failure and "worker process" in answer.failure)
+            died += bool(answer.failure and answer.failure.code is FailureCode.CRASHED)
             where = f"{tally.fault}, number {answer.key}"
             one = (answer.decoded is None) != (answer.failure is None)
             tally.expect(one, f"{where}: neither decoded nor failed")
             if answer.failure:
-                plain = re.fullmatch(r"[^\n]{5,250}", answer.failure)
+                plain = re.fullmatch(r"[^\n]{5,250}", answer.failure.reason)
                 tally.expect(plain is not None, f"{where}: {answer.failure!r}")
-                tally.expect("took more than" not in answer.failure, f"{where}: {answer.failure}")
+                is_slow = answer.failure.code is FailureCode.TIMED_OUT
+                tally.expect(not is_slow, f"{where}: {answer.failure}")
             path.unlink()
 
         for key, data in enumerate(pictures):

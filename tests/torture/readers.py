@@ -17,7 +17,7 @@ from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.task import Task, work
 from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
-from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_bank
+from tests.retrieval.small import DIM, SIDE, SmallEncoder, paint, run_index, small_query_bank
 from tests.torture.library import BATCH, MICRO_BATCH, model_at
 from tests.torture.tally import Tally
 
@@ -49,7 +49,7 @@ def search_while_writing(
                 (folder / "photos" / name(round - 1, number)).unlink()
                 removed += 1
         with closing(Catalog.open(folder / "library", create=True)) as catalog:  # as by commands
-            run_index(catalog, [folder / "photos"], model, bank=small_bank)
+            run_index(catalog, [folder / "photos"], model, query_bank=small_query_bank)
         done.write_text(str(round))
         if not runs:
             until = time.monotonic() + seconds

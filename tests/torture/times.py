@@ -11,7 +11,7 @@ from pathlib import Path
 from clipmodel.model_folder import ModelFolder
 from retrieval.catalog.reading import Catalog
 from retrieval.library import Library
-from tests.retrieval.small import contents, paint, run_index, small_bank
+from tests.retrieval.small import contents, paint, run_index, small_query_bank
 from tests.torture.library import model_at
 from tests.torture.tally import Tally
 
@@ -45,12 +45,12 @@ def try_times(folder: Path, chance: random.Random, tally: Tally) -> None:
     library = folder / "library"
     try:
         with closing(Catalog.open(library, create=True)) as catalog:
-            first = run_index(catalog, [folder / "photos"], model, bank=small_bank)
+            first = run_index(catalog, [folder / "photos"], model, query_bank=small_query_bank)
             tally.expect(first.new == FILES and contents(catalog) == expected, f"{where}: {first}")
-            again = run_index(catalog, [folder / "photos"], model, bank=small_bank)
+            again = run_index(catalog, [folder / "photos"], model, query_bank=small_query_bank)
             tally.expect(again.unchanged == FILES, f"{where}: {again}")
             tally.tried += put(paths[0], any_time(chance))
-            last = run_index(catalog, [folder / "photos"], model, bank=small_bank)
+            last = run_index(catalog, [folder / "photos"], model, query_bank=small_query_bank)
             tally.expect(last.failed == last.removed == 0, f"{where}: {last}")
             tally.expect(contents(catalog) == expected, f"{where}: a file was lost")
         with Library.open(library) as opened:
@@ -63,7 +63,7 @@ def try_times(folder: Path, chance: random.Random, tally: Tally) -> None:
 def run_over(folder: Path, model: ModelFolder) -> Contents:
     """What a library of these files holds, whatever their times."""
     with closing(Catalog.open(folder / "plain", create=True)) as catalog:
-        run_index(catalog, [folder / "photos"], model, bank=small_bank)
+        run_index(catalog, [folder / "photos"], model, query_bank=small_query_bank)
         return contents(catalog)
 
 

@@ -34,7 +34,7 @@ STAGES = (
     "replace",  # the index file takes the place of the old one
     "replaced",  # … has just taken it
     "migrate",  # the catalog is brought to a new version
-    "refill",  # known pictures are encoded by another model
+    "backfill",  # known pictures are encoded by another model
     "switch",  # another model takes over
     "switched",  # … has just taken over
 )
@@ -91,13 +91,13 @@ def die() -> None:
 
 def place(killer: Killer) -> None:
     killer.along("retrieval.indexing.changes", "scan", "scan")
-    killer.along("retrieval.indexing.run", "reread", "refill")
+    killer.along("retrieval.indexing.backfill", "reread", "backfill")
     killer.around("retrieval.decoding.pool:WorkerPool", "submit", before="decode")
     killer.around("retrieval.catalog.writing", "record", before="commit")
     killer.around("retrieval.catalog.writing", "remove_files", before="prune")
     killer.around("retrieval.catalog.writing", "sweep", after="prune")
     killer.around("retrieval.catalog.writing", "switch_model", before="switch", after="switched")
-    killer.around("retrieval.indexing.run:IndexRun", "finish", before="finish")
+    killer.around("retrieval.indexing.run:IndexRun", "_finish", before="finish")
     killer.around("retrieval.vectors.index_file", "refresh", before="finish")
     killer.around("indexes.builder", "write_flat", before="write", after="write")
     killer.around("indexes.builder", "finish_flat", after="write")
@@ -109,8 +109,8 @@ def place(killer: Killer) -> None:
 
 def put_small_encoder(log: Path, killer: Killer) -> None:
     """In place of the towers: what it encoded is in the log before anybody knows of it."""
-    from retrieval.vectors.hubness import Bank
-    from tests.retrieval.small import SmallEncoder, small_bank
+    from retrieval.vectors.hubness import QueryBank
+    from tests.retrieval.small import SmallEncoder, small_query_bank
 
     class Encoder(SmallEncoder):
         def __init__(self, folder: object, **options: object) -> None:
@@ -130,7 +130,7 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
     ):
         sys.modules[f"clipmodel.{name}"] = module = types.ModuleType(name)
         setattr(module, encoder, Encoder)
-    Bank.of = lambda model: small_bank()  # type: ignore[method-assign]
+    QueryBank.of = lambda model: small_query_bank()  # type: ignore[method-assign]
 
 
 def main() -> None:
@@ -143,7 +143,7 @@ def main() -> None:
     put_small_encoder(Path(told["log"]), killer)
     place(killer)
     if told.get("many"):
-        models.MOST = 0  # no pictures are few
+        models.MAX_IN_NUMPY = 0  # no pictures are few
     if told.get("file_size"):
         import resource
 

@@ -1,8 +1,8 @@
-"""SQLite itself: nothing here knows a table.
+"""SQLite itself. Nothing here knows a table.
 
-connection    opens a file for reading and writing; its complaints in the user's words
-pool          a few connections, lent to any number of threads
-medium        what the file system can do: locks, shared memory
+connection    opens a file for reading and writing; turns its errors into the user's words
+pool          lends a few connections to any number of threads
+medium        tells what the file system can do: locks, shared memory
 onlooker      reads a file that this process may not write to
-recover       copies what a damaged file still holds
+recover       copies what can still be read of a damaged file
 """

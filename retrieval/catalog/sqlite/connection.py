@@ -114,6 +114,15 @@ def checkpoint(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def shrink(path: Path) -> None:
+    """Give the room of what was dropped back to the disk, if there is room to do it: the file is
+    written anew. What is dropped is reused otherwise.
+    """
+    with suppress(sqlite3.OperationalError), closing(connect(path)) as connection:
+        connection.execute("VACUUM")
+    checkpoint(path)
+
+
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn what SQLite complains of (or SQLAlchemy for it) into errors that a user understands."""

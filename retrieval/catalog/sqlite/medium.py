@@ -1,6 +1,6 @@
-"""What the file system of a library can do: locks, memory that processes share, being written to.
+"""What a library's file system supports: locks, memory shared between processes, writing.
 
-Asked only where something failed, or once a process: each answer is tried out in a file of its own.
+Each is tested with a file of its own, and only after a failure or once per process.
 """
 
 import errno
@@ -13,9 +13,9 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-# What a call answers that the file system does not have, whatever is in the file.
+# The errors of a call that the file system does not support at all.
 MISSING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-# Processes of several machines can write there at once; they share no memory.
+# Processes on several machines can write there at once, but share no memory.
 NETWORK = {
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "gfs2", "glusterfs", "lustre", "ncpfs", "nfs",
     "nfs4", "ocfs2", "orangefs", "smb3", "smbfs",
@@ -24,17 +24,19 @@ NETWORK = {
 
 
 def is_writable(path: Path) -> bool:
-    """Whether this process may write to a file, if it is there, and make others beside it."""
+    """Return whether this process may write to a file, if it exists, and create others beside
+    it.
+    """
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
 def has_locks(folder: Path) -> bool:
-    """Whether byte ranges of files can be locked, as SQLite does it."""
+    """Return whether byte ranges of files can be locked, as SQLite does."""
     return _tried(folder, _lock)
 
 
 def has_shared_memory(folder: Path) -> bool:
-    """Whether processes see in a mapped file what others write there; SQLite's WAL needs it."""
+    """Return whether processes see what others write to a mapped file; SQLite's WAL needs that."""
     return not is_network(folder) and _maps(os.stat(folder).st_dev, folder)
 
 
@@ -44,7 +46,7 @@ def _maps(device: int, folder: Path) -> bool:
 
 
 def is_network(folder: Path) -> bool:
-    """Whether other machines may have it mounted as well. False where the system does not tell."""
+    """Return whether other machines may have it mounted too; False if the system does not say."""
     if sys.platform != "linux":
         return False
     with suppress(OSError):
@@ -54,7 +56,7 @@ def is_network(folder: Path) -> bool:
 
 @cache
 def kind(device: int) -> str:
-    """The file system's type, as Linux names it; empty if unknown."""
+    """Return the file system's type as Linux names it; empty if unknown."""
     number = f"{os.major(device)}:{os.minor(device)}"
     with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as all:
         for line in all:
@@ -65,8 +67,8 @@ def kind(device: int) -> str:
 
 
 def _tried(folder: Path, attempt: Callable[[int], None]) -> bool:
-    """False only where the call itself is missing: a full disk, or a folder that cannot be written
-    to, is another matter.
+    """Return False only if the call itself is not supported; a full disk or a read-only folder do
+    not count.
     """
     if os.name != "posix":
         return True

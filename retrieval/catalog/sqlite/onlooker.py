@@ -15,8 +15,9 @@ from typing import NamedTuple, TypeVar
 
 from retrieval.catalog.sqlite import medium
 from retrieval.catalog.sqlite.connection import connect
-from retrieval.catalog.sqlite.pool import Pool
+from retrieval.catalog.sqlite.pool import ConnectionPool
 from retrieval.errors import LibraryBusy
+from retrieval.paths import identity
 
 SETTLED = 0.05  # second: a later change has another time; the system's clock ticks every 10 ms
 PATIENCE = 5.0  # seconds, in which there must be a moment without changes
@@ -58,14 +59,14 @@ class Stamp(NamedTuple):
 
 
 class Onlooker:
-    """As a `Pool`, of connections that only read. What they read is right, or LibraryBusy."""
+    """As a `ConnectionPool`, but its connections only read: what is right, or LibraryBusy."""
 
     def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
         self._path = path
         self._prepare = prepare
         self._is_network = medium.is_network(path.parent)
-        self._in_step = Pool(path, lambda: self._connected("readonly_shm=1"))
-        self._alone = Pool(path, self._connected_alone, shares_memory=False)
+        self._in_step = ConnectionPool(path, lambda: self._connected("readonly_shm=1"))
+        self._alone = ConnectionPool(path, self._connected_alone, shares_memory=False)
         self._last: tuple[Stamp, float] | None = None  # and since when it is so
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -154,7 +155,7 @@ class Onlooker:
 
 def source_of(
     path: Path, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
-) -> Pool | Onlooker:
+) -> ConnectionPool | Onlooker:
     """Where connections to a catalog come from. prepare: called with each new one."""
     if path.exists() and not medium.is_writable(path):
         return Onlooker(path, prepare)
@@ -164,7 +165,7 @@ def source_of(
         prepare(connection)
         return connection
 
-    return Pool(path, connected)
+    return ConnectionPool(path, connected)
 
 
 def _told(folder: Path, stamp: Stamp) -> str:
@@ -182,4 +183,4 @@ def _file(path: Path) -> File | None:
     except FileNotFoundError:
         return None
     times = status.st_mtime_ns, status.st_ctime_ns
-    return File(status.st_dev, status.st_ino, status.st_size, *times)
+    return File(*identity(status), status.st_size, *times)

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-MOST = 8  # open at a time; more at once than there are processors would only wait for each other
+from retrieval.paths import identity
+
+MAX_CONNECTIONS = 8  # open at a time; more than there are processors would only wait
 REST_SECONDS = 2.0  # that nobody asked for anything, until they are closed
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ class Held(NamedTuple):
     connection: sqlite3.Connection
 
 
-class Pool:
+class ConnectionPool:
     """May be used from any number of threads, and in a process that was forked."""
 
     def __init__(
@@ -49,7 +51,7 @@ class Pool:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._room = threading.Semaphore(MOST)
+        self._room = threading.Semaphore(MAX_CONNECTIONS)
         self._lock = threading.Lock()
         self._idle: list[Held] = []  # the last that came back is the first that goes
         self._open = 0
@@ -68,7 +70,7 @@ class Pool:
             self._begin()
         with self._room:
             status = os.stat(self._path)
-            held = self._take((status.st_dev, status.st_ino, file))
+            held = self._take((*identity(status), file))
             try:
                 yield held.connection
             except BaseException:  # a statement that was cut short would hold its view of the file

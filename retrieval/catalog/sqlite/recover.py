@@ -1,7 +1,7 @@
-"""A damaged catalog, as far as SQLite can read it, as a new one in its place.
+"""Recovery of a damaged catalog: whatever SQLite can still read becomes a new one in its place.
 
-What is lost costs little: a file whose row is gone is looked at again by the next run, and known by
-its content; a picture whose vector is gone is encoded again.
+Losses cost little: the next run looks again at a file without a row and recognises its content, and
+encodes a picture without a vector again.
 """
 
 import os
@@ -14,16 +14,16 @@ from pathlib import Path
 from retrieval.catalog.sqlite.connection import connect
 from retrieval.locate import FILE_NAME
 
-IDS = 1_000  # rows that are read at a time; where that fails, half as many, down to a single one
-LEAST_ROW = 32  # bytes; no table has more rows than the file has places for them
+IDS = 1_000  # rows read at a time; if that fails, half as many, down to a single one
+MIN_ROW = 32  # bytes; bounds the number of rows that a file can hold
 
 Row = tuple[object, ...]
 
 
-def salvage(folder: Path) -> str | None:
-    """Returns what was done; None, and nothing was, where nothing can be read.
+def recover(folder: Path) -> str | None:
+    """Return what was done; None if nothing could be read, and nothing was changed.
 
-    The damaged file stays beside the new one. The caller holds the write lock.
+    The damaged file is kept beside the new one. The caller holds the write lock.
     """
     path, part = folder / FILE_NAME, folder / (FILE_NAME + ".part")
     size = path.stat().st_size
@@ -31,7 +31,7 @@ def salvage(folder: Path) -> str | None:
     _lengthen(path)
     try:
         rows = _copy(path, part)
-    except sqlite3.DatabaseError:  # not even its tables are known
+    except sqlite3.DatabaseError:  # not even the list of tables can be read
         _remove(part)
         os.truncate(path, size)
         return None
@@ -39,17 +39,17 @@ def salvage(folder: Path) -> str | None:
     os.truncate(beside, size)
     with part.open("rb") as whole:
         os.fsync(whole.fileno())
-    for index in folder.glob("vectors-*"):  # an id may stand for another image from here on
+    for index in folder.glob("vectors-*"):  # an id may mean another image from now on
         if index.is_file():
             index.unlink()
-    for end in ("-wal", "-shm"):  # they belong to the damaged one, and have their copy
+    for end in ("-wal", "-shm"):  # they belong to the damaged file, and were copied with it
         path.with_name(path.name + end).unlink(missing_ok=True)
     os.replace(part, path)
     return f"{rows:,} rows were saved, and the damaged file is kept as {beside.name}"
 
 
 def _lengthen(path: Path) -> None:
-    """Give a file that was cut the length that it claims: SQLite reads nothing of a shorter one."""
+    """Extend a truncated file to the length in its header: SQLite reads no shorter one."""
     with path.open("rb") as file:
         head = file.read(32)
     page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
@@ -59,11 +59,11 @@ def _lengthen(path: Path) -> None:
 
 
 def _copy(path: Path, part: Path) -> int:
-    """Everything that can be read of one file into another; returns the number of rows."""
+    """Copy everything readable from one file into another; return the number of rows."""
     with closing(sqlite3.connect(path)) as damaged, closing(connect(part)) as fresh:
         damaged.text_factory = lambda data: data.decode("utf-8", "replace")
         damaged.execute("PRAGMA cell_size_check = ON")
-        fresh.execute("PRAGMA foreign_keys = OFF")  # what points nowhere is found later
+        fresh.execute("PRAGMA foreign_keys = OFF")  # dangling references are found later
         [(version,)] = damaged.execute("PRAGMA user_version")
         tables = _make_tables(damaged, fresh)
         fresh.execute("BEGIN")
@@ -74,7 +74,7 @@ def _copy(path: Path, part: Path) -> int:
 
 
 def _make_tables(damaged: sqlite3.Connection, fresh: sqlite3.Connection) -> list[str]:
-    """The same tables and indexes, empty; returns the names of the tables."""
+    """Create the same tables and indexes, empty; return the names of the tables."""
     made = "SELECT name, sql FROM sqlite_schema WHERE type = ? AND sql NOT NULL"
     tables = [row for row in damaged.execute(made, ("table",)) if not row[0].startswith("sqlite_")]
     for _, statement in [*tables, *damaged.execute(made, ("index",))]:
@@ -109,7 +109,7 @@ def _has_rowid(connection: sqlite3.Connection, table: str) -> bool:
 
 
 def _by_id(connection: sqlite3.Connection, table: str, names: str) -> Iterator[list[Row]]:
-    """All rows that can be read, around those that cannot."""
+    """Yield all rows that can be read, skipping those that cannot."""
     within = f'SELECT {names} FROM "{table}" WHERE rowid BETWEEN ? AND ? ORDER BY rowid'
     last = _last_id(connection, table)
     ranges = [(low, min(low + IDS, last + 1) - 1) for low in range(1, last + 1, IDS)][::-1]
@@ -129,7 +129,7 @@ def _last_id(connection: sqlite3.Connection, table: str) -> int:
         return last or 0
     [(pages,)] = connection.execute("PRAGMA page_count")
     [(size,)] = connection.execute("PRAGMA page_size")
-    return int(pages * size // LEAST_ROW)
+    return int(pages * size // MIN_ROW)
 
 
 def _until_damage(
@@ -140,7 +140,7 @@ def _until_damage(
 
 
 def _keep_sequence(damaged: sqlite3.Connection, fresh: sqlite3.Connection, table: str) -> None:
-    """Ids that were given once are not given again."""
+    """Make sure that ids which were used before are not used again."""
     with suppress(sqlite3.DatabaseError):  # not every table has such ids
         used = damaged.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         [(last,)] = [*used] or [(0,)]
@@ -151,7 +151,7 @@ def _keep_sequence(damaged: sqlite3.Connection, fresh: sqlite3.Connection, table
 
 
 def _set_aside(path: Path) -> Path:
-    """A copy of the damaged file, and of what was not yet written back into it."""
+    """Copy the damaged file, and the log of what was not yet written back into it."""
     names = (f"{path.name}.damaged-{number}" for number in range(1, 1_000_000))
     beside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     shutil.copy2(path, beside)
@@ -162,6 +162,6 @@ def _set_aside(path: Path) -> Path:
 
 
 def _remove(part: Path) -> None:
-    """What an attempt that was cut short left."""
+    """Remove what an interrupted attempt left."""
     for end in ("", "-wal", "-shm", "-journal"):
         part.with_name(part.name + end).unlink(missing_ok=True)

@@ -21,13 +21,13 @@ async function call(path, { query = {}, signal, ...request } = {}) {
     response = await fetch(address, { signal, ...request });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The server does not answer.", 0);
+    throw new ApiError("Can’t reach the server.", 0);
   }
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => null);
   if (response.ok) return answer;
   throw new ApiError(
-    answer?.error ?? `The server says: ${response.status} ${response.statusText}`,
+    answer?.error ?? `Server error: ${response.status} ${response.statusText}`,
     response.status,
     answer?.position ?? null,
   );

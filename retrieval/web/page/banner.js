@@ -14,17 +14,21 @@ export function makeBanner(host) {
   connection.addEventListener("gone", () => {
     const left = el("span", { "aria-hidden": "true" });
     const tick = () =>
-      (left.textContent = ` Trying again in ${Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000))} s.`);
+      (left.textContent = ` Retrying in ${Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000))} s.`);
     say(
       el(
         "span",
         {},
-        "The server does not answer. If it was stopped, start it again with ",
+        "Can’t reach the server. If it was stopped, start it again with ",
         el("code", {}, "retrieve serve"),
         ".",
       ),
       left,
-      el("button", { type: "button", class: "button", onclick: () => connection.ask() }, "Try now"),
+      el(
+        "button",
+        { type: "button", class: "button", onclick: () => connection.ask() },
+        "Retry now",
+      ),
     );
     tick();
     counting = setInterval(tick, 500);

@@ -23,7 +23,7 @@ export class Duplicates {
     this.aborter?.abort();
     const { signal } = (this.aborter = new AbortController());
     this.all.hidden = true;
-    this.said.textContent = "Looking for copies …";
+    this.said.textContent = "Searching for duplicates …";
     this.view.setAttribute("aria-busy", true);
     try {
       const query = { ...Object.fromEntries(parse(q).filters), threshold: this.nearness.value };
@@ -44,7 +44,7 @@ export class Duplicates {
 
   /** Every picture once: a group may hold several files of one. */
   get items() {
-    const every = (this.groups ?? []).flatMap(({ pictures }) => pictures);
+    const every = (this.groups ?? []).flatMap(({ keep, others }) => [keep, ...others]);
     return [...new Map(every.map((picture) => [picture.id, picture])).values()];
   }
 
@@ -52,12 +52,12 @@ export class Duplicates {
     find(`a[data-id="${id}"]`, this.list)?.focus();
   }
 
-  draw({ groups, files_to_spare, files_left_out }) {
+  draw({ groups, redundant_files, left_out_files }) {
     this.groups = groups;
     this.all.hidden = !groups.length;
     this.said.textContent = [
-      groups.length && `${count(groups.length, "group")}, ${count(files_to_spare, "file")} to spare`,
-      files_left_out && `${count(files_left_out, "missing or changed file")} left out`,
+      groups.length && `${count(groups.length, "group")}, ${count(redundant_files, "redundant file")}`,
+      left_out_files && `${count(left_out_files, "missing or changed file")} skipped`,
     ]
       .filter(Boolean)
       .join("; ");
@@ -70,8 +70,8 @@ export class Duplicates {
               {},
               notice(
                 "copies",
-                "No copies here",
-                el("p", {}, "Every picture is in this library once."),
+                "No duplicates",
+                el("p", {}, "Every picture here is unique."),
               ),
             ),
           ]),
@@ -79,25 +79,25 @@ export class Duplicates {
   }
 }
 
-const spare = ({ pictures }) => pictures.slice(1).map(({ path }) => path);
+const spare = ({ others }) => others.map(({ path }) => path);
 
 const copyPaths = (paths) => copy(paths.join("\n"), count(paths.length, "path"));
 
 function group(held) {
-  const { pictures } = held;
+  const { keep, others } = held;
   return el(
     "li",
     { class: "group" },
     el(
       "ul",
       {},
-      pictures.map((picture, i) => member(picture, pictures[0], i)),
+      [keep, ...others].map((picture, i) => member(picture, keep, i)),
     ),
     el(
       "button",
       { type: "button", class: "button", onclick: () => copyPaths(spare(held)) },
       icon("copy"),
-      pictures.length === 2 ? "Copy the other’s path" : `Copy ${pictures.length - 1} paths`,
+      others.length === 1 ? "Copy duplicate’s path" : `Copy paths of ${others.length} duplicates`,
     ),
   );
 }
@@ -109,9 +109,9 @@ function member(picture, best, i) {
     go({ picture: picture.id });
   };
   const alike = {
-    bytes: "Same content",
+    bytes: "Identical",
     hash: "Looks the same",
-    vectors: `${Math.round(picture.cosine * 1000) / 10} % alike`,
+    vectors: `${Math.round(picture.score * 1000) / 10}% similar`,
   }[picture.by];
   return el(
     "li",

@@ -1,4 +1,4 @@
-/** What is known of a picture, as a list of terms. */
+/** The details of a picture, as a list of terms. */
 
 import { api, original } from "./api.js";
 import { connection } from "./connection.js";
@@ -11,7 +11,7 @@ import { bytes, folderOf, moment, number } from "./words.js";
 /** @param {object} item a match, or the details of a picture @returns {Node[]} */
 export function facts(item) {
   return [
-    item.exists === false && el("p", { class: "wrong" }, "The file is not there now."),
+    item.exists === false && el("p", { class: "wrong" }, "The file is missing."),
     el(
       "dl",
       {},
@@ -54,7 +54,7 @@ function rows(item) {
       el(
         "span",
         { class: "quiet" },
-        ` ${Math.round(item.relevance * 100)} % likely, score ${item.score.toFixed(3)}`,
+        ` ${Math.round(item.relevance * 100)}% likely, score ${item.score.toFixed(3)}`,
       ),
     ],
     !item.strength &&
@@ -62,9 +62,9 @@ function rows(item) {
         "Match",
         el("span", { class: "quiet" }, `score ${item.score.toFixed(3)}`),
       ],
-    [item.taken_at ? "Taken" : "File’s date", moment(item.date)],
+    [item.taken_at ? "Taken" : "File date", moment(item.date)],
     [
-      "Picture",
+      "Size",
       `${number(item.width)} × ${number(item.height)}`,
       el(
         "span",

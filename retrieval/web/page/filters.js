@@ -47,7 +47,7 @@ const CONTROLS = [
     label: "Size",
     drawing: "size",
     names: ["min-size"],
-    said: (values) => `≥ ${values["min-size"].replace(/x/i, " × ")}`,
+    said: (values) => `At least ${values["min-size"].replace(/x/i, " × ")}`,
     panel: panels.size,
   },
   { label: "Place", drawing: "pin", names: ["near"], said: saidPlace, panel: panels.place },
@@ -147,5 +147,5 @@ function saidDates({ after, before }) {
 
 function saidPlace({ near }) {
   const [north, east, km] = near.split(",");
-  return `${km ?? "?"} km around ${north}, ${east ?? "?"}`;
+  return `Within ${km ?? "?"} km of ${north}, ${east ?? "?"}`;
 }

@@ -1,4 +1,4 @@
-/** How the library stands: what it holds, a run that is under way, what could not be read. */
+/** The library view: what it contains, the run in progress, unreadable files. */
 
 import { api } from "./api.js";
 import { connection } from "./connection.js";
@@ -37,24 +37,24 @@ export class LibraryView {
       [number(status.images), "pictures"],
       [number(status.files), "files"],
       [bytes(status.bytes), "on disk"],
-      [number(status.failures), "could not be read"],
+      [number(status.failures), "unreadable"],
     ];
     this.figures.replaceChildren(
       ...figures.map(([value, label]) => el("div", {}, el("dd", {}, value), el("dt", {}, label))),
     );
     const lacking = status.images - status.embedded;
     this.roots.replaceChildren(
-      ...status.roots.map(({ path, files, mounted, excluded }) =>
+      ...status.roots.map(({ path, files, present, excluded }) =>
         el(
           "li",
           {},
           el("span", { class: "path" }, path),
           el("span", { class: "quiet" }, count(files, "file")),
-          excluded.length > 0 && el("span", { class: "quiet" }, `without ${excluded.join(", ")}`),
-          !mounted && el("span", { class: "tag" }, "not mounted"),
+          excluded.length > 0 && el("span", { class: "quiet" }, `excluding ${excluded.join(", ")}`),
+          !present && el("span", { class: "tag" }, "not mounted"),
         ),
       ),
-      !status.roots.length ? el("li", { class: "quiet" }, "No folder is indexed yet.") : "",
+      !status.roots.length ? el("li", { class: "quiet" }, "No folders are indexed yet.") : "",
     );
     find(".about", this.view).textContent =
       `${status.library} · model ${status.model ?? "not chosen yet"}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
@@ -70,7 +70,7 @@ export class LibraryView {
     place.append(
       start
         ? indexForm(start)
-        : el("p", { class: "quiet" }, "To add a folder, run ", command, " where the pictures are."),
+        : el("p", { class: "quiet" }, "To add a folder, run ", command, " on the machine with the pictures."),
     );
   }
 
@@ -85,14 +85,14 @@ export class LibraryView {
     stop.onclick = () => act(api.stopIndex());
     again.onclick = () => act(api.startIndex([]));
     if (!indexing)
-      return (text.textContent = last ?? (roots.length ? "Nothing is being indexed now." : ""));
+      return (text.textContent = last ?? (roots.length ? "No indexing in progress." : ""));
     const { done, total, seconds } = indexing;
     bar.max = Math.max(1, total);
     bar.value = done;
-    const left = done > 20 ? `, ${duration(((total - done) * seconds) / done)} to go` : "";
+    const left = done > 20 ? `, ${duration(((total - done) * seconds) / done)} left` : "";
     text.textContent = total
       ? `Indexing: ${number(done)} of ${number(total)} files${left}`
-      : "Indexing: looking at the folders …";
+      : "Indexing: scanning folders …";
   }
 
   async showFailures(offset) {

@@ -1,4 +1,4 @@
-/** What is said in place of pictures, or above them: each says what can be done. */
+/** Notices in place of pictures, or above them: each says what to do. */
 
 import { el, icon } from "./dom.js";
 import { number } from "./words.js";
@@ -11,7 +11,7 @@ export function notice(drawing, title, ...rest) {
 export function errorNotice(error, again) {
   return notice(
     "warning",
-    "That did not work",
+    "Something went wrong",
     el("p", {}, error.message),
     el("button", { type: "button", class: "button", onclick: again }, "Try again"),
   );
@@ -26,7 +26,7 @@ export function queryNotice(error, line, toPlace) {
   const length = rest.search(/\s/) > 0 ? rest.search(/\s/) : rest.length;
   return notice(
     "warning",
-    "This query cannot be read",
+    "Check your search",
     isPlaced &&
       el(
         "p",
@@ -39,7 +39,7 @@ export function queryNotice(error, line, toPlace) {
     el(
       "button",
       { type: "button", class: "button", onclick: () => toPlace(position ?? line.length) },
-      "Change it",
+      "Edit search",
     ),
   );
 }
@@ -58,7 +58,7 @@ export function emptyLibrary(start) {
           el(
             "p",
             {},
-            "Name a folder: its pictures are looked at once, on this machine. They are only read.",
+            "Choose a folder. Pictures are scanned on this machine and never changed.",
           ),
           indexForm(start),
         ]
@@ -76,8 +76,8 @@ export function emptyLibrary(start) {
 export function firstRun({ done, total }) {
   return notice(
     "pictures",
-    "Indexing is under way",
-    el("p", {}, "The first pictures can be searched as soon as they are encoded."),
+    "Indexing is running",
+    el("p", {}, "You can search pictures as soon as they are encoded."),
     total ? el("p", { class: "quiet" }, `${number(done)} of ${number(total)} files so far`) : "",
   );
 }

@@ -35,7 +35,7 @@ export async function folder(values, set) {
     list.replaceChildren(
       found.length
         ? options(choices, values.in, (path) => set({ in: path }))
-        : el("p", { class: "quiet" }, "No folder is called so."),
+        : el("p", { class: "quiet" }, "No folder with that name."),
     );
   };
   fill("");
@@ -48,7 +48,7 @@ export async function folder(values, set) {
 export async function camera(values, set) {
   const { cameras } = await api.facets();
   if (!cameras.length)
-    return [el("p", { class: "quiet" }, "No picture here says which camera took it.")];
+    return [el("p", { class: "quiet" }, "No picture has camera data.")];
   const choices = cameras.map(({ name, images }) => [name, name, images]);
   return [options(choices, values.camera, (camera) => set({ camera }))];
 }
@@ -80,7 +80,7 @@ export function place(values, set) {
   const [north = "", east = "", km = "5"] = (values.near ?? "").split(",");
   const fields = [numeric("north", north), numeric("east", east), numeric("km", km, { min: 0 })];
   return [
-    form(["Degrees north", "Degrees east", "Within km"], fields, (said) =>
+    form(["Latitude", "Longitude", "Within km"], fields, (said) =>
       set({ near: `${said.north},${said.east},${said.km}` }),
     ),
   ];

@@ -1,4 +1,4 @@
-/** The first view: what was found, or the newest pictures where nothing is asked. */
+/** The first view: matches, or the newest pictures if there is no query. */
 
 import { connection } from "./connection.js";
 import { el, find } from "./dom.js";
@@ -93,10 +93,10 @@ export class Pictures {
     const { items, next, q, empty } = this.results;
     this.wait(false);
     this.notice.replaceChildren(...this.inPlace());
-    const where = parse(q).filters.size ? "that passes the filters" : "in this library";
+    const where = parse(q).filters.size ? "matching these filters" : "in this library";
     this.hint.textContent =
       this.results.looksLikeNothing && items.length
-        ? `Nothing ${where} looks like “${withoutFilters(q)}”. These are the nearest.`
+        ? `Nothing ${where} looks like “${withoutFilters(q)}”. These are the closest.`
         : "";
     this.say();
     this.view.classList.toggle("bare", empty);
@@ -126,9 +126,10 @@ export class Pictures {
     const widen = el(
       "button",
       { type: "button", class: "button", onclick: () => go({ q: withoutFilters(state.q) }) },
-      "Leave the filters out",
+      "Remove filters",
     );
-    return [notice("search", "No picture passes these filters", filters.size > 0 && widen)];
+    const title = filters.size ? "No pictures match these filters" : "No pictures match";
+    return [notice("search", title, filters.size > 0 && widen)];
   }
 
   say() {

@@ -1,4 +1,4 @@
-/** The pictures in a query, shown under the field: each can be taken out again. */
+/** The example pictures in a query, shown under the field: each can be removed. */
 
 import { thumbnailOf } from "./api.js";
 import { el, icon } from "./dom.js";
@@ -40,7 +40,7 @@ function piece({ sign, picture, weight }, on) {
       {
         type: "button",
         class: "out",
-        "aria-label": `Take the picture ${id ?? "that you gave"} out of the query`,
+        "aria-label": `Remove ${id ? `picture ${id}` : "your picture"} from the search`,
         onclick: out,
       },
       icon("close"),

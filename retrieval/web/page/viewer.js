@@ -1,4 +1,4 @@
-/** One picture, large, with what is known of it. */
+/** One picture, large, with its details. */
 
 import { api, large, original, thumbnail } from "./api.js";
 import { connection } from "./connection.js";
@@ -82,7 +82,7 @@ export class Viewer {
           "p",
           { class: "lost" },
           icon("warning"),
-          "The picture cannot be read now. Its file may be gone, or its disk not mounted.",
+          "Can’t read this picture. The file may be missing, or its disk not mounted.",
         ),
       );
     this.frame.replaceChildren(el("img", { alt: "", src: thumbnail(item.id) }), full);

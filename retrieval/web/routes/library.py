@@ -2,16 +2,21 @@
 
 import os
 from itertools import islice
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
 
 import retrieval
 from retrieval.catalog import browse, lock
+from retrieval.collection.status import nothing_at
 from retrieval.errors import LibraryBusy, LibraryNotFound, PathNotFound
-from retrieval.output.json_forms import failure_object
+from retrieval.output.json_forms import (
+    facets_object,
+    failure_object,
+    folder_object,
+    status_object,
+)
 from retrieval.paths import given
-from retrieval.records import Counts
 from retrieval.web import schemas
 from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.routes.pictures import can_reveal
@@ -23,10 +28,10 @@ MOST_FOLDERS = 1_000
 router = APIRouter()
 
 
-@router.get("/status", response_model=schemas.Standing, responses=errors(503))
+@router.get("/status", response_model=schemas.ServerStatus, responses=errors(503))
 def status(site: Here, request: Request) -> JSON:
     """What the library holds, and what goes on."""
-    return JSON(standing(site, request))
+    return JSON(server_status(site, request))
 
 
 @router.get("/failures", response_model=schemas.Failures, responses=errors(503))
@@ -52,23 +57,17 @@ def folders(site: Here) -> JSON:
         found = browse.folders(site.library.catalog, MOST_FOLDERS)
     except LibraryNotFound:
         found = []
-    return JSON([schemas.Folder(path=os.fspath(path), files=files) for path, files in found])
+    return JSON([folder_object(path, files) for path, files in found])
 
 
-@router.get("/facets", response_model=schemas.Facets, responses=errors(503))
+@router.get("/facets", response_model=schemas.FacetCounts, responses=errors(503))
 def facets(site: Here) -> JSON:
     """Cameras and formats, with how many pictures each, and from when to when they were taken."""
     try:
         found = browse.facets(site.library.catalog)
     except LibraryNotFound:
         found = browse.Facets((), (), None, None)
-    cameras, formats = (
-        [schemas.Value(name=name, images=images) for name, images in values]
-        for values in (found.cameras, found.formats)
-    )
-    return JSON(
-        schemas.Facets(cameras=cameras, formats=formats, first=found.first, last=found.last)
-    )
+    return JSON(facets_object(found))
 
 
 @router.post("/index", status_code=202, responses=errors(400, 409))
@@ -85,7 +84,7 @@ def start_index(
             raise PathNotFound(f"no such file or folder: {path}")
     if lock.underway(site.library.folder):
         raise LibraryBusy("an index run goes on already; wait until it is done")
-    site.runs.start(named)
+    site.index_jobs.start(named)
     return JSON({}, 202)
 
 
@@ -93,40 +92,21 @@ def start_index(
 def stop_index(site: Here, request: Request) -> JSON:
     """Stop the run of this server; what was done is kept."""
     check_owner(request, "stopping an index run")
-    site.runs.stop()
+    site.index_jobs.stop()
     return JSON({}, 202)
 
 
-def standing(site: Site, request: Request) -> schemas.Standing:
+def server_status(site: Site, request: Request) -> dict[str, Any]:
+    """What `retrieve status --json` prints, and what the page has to know beside it."""
     try:
         held, version = site.library.status(), browse.version(site.library.catalog)
     except LibraryNotFound:
-        held, version = None, 0
-    counts = held.counts if held else Counts(0, 0, 0, 0, {})
-    underway = held.underway if held else None
-    roots = [
-        schemas.Root(
-            path=os.fspath(root.path),
-            files=root.files,
-            mounted=root.is_present,
-            excluded=list(root.excluded),
-        )
-        for root in (held.roots if held else ())
-    ]
-    return schemas.Standing(
-        library=os.fspath(site.library.folder),
-        model=held.model.name if held and held.model else None,
-        files=counts.files,
-        images=counts.images,
-        embedded=counts.embedded,
-        failures=counts.failures,
-        bytes=held.bytes if held else 0,
-        roots=roots,
-        indexing=cast("schemas.Run", underway._asdict()) if underway else None,
-        last_run=site.runs.last,
-        version=version,
-        version_of_program=retrieval.__version__,
-        can_reveal=can_reveal(request),
-        can_index=is_owner(request),
-        allow_url=site.settings.allow_url,
-    )
+        held, version = nothing_at(site.library.folder), 0
+    return status_object(held) | {
+        "last_run": site.index_jobs.last,
+        "version": version,
+        "version_of_program": retrieval.__version__,
+        "can_reveal": can_reveal(request),
+        "can_index": is_owner(request),
+        "allow_url": site.settings.allow_url,
+    }

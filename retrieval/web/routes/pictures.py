@@ -13,14 +13,16 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
+from retrieval.catalog.selection import first_in
 from retrieval.decoding.formats import media_type
-from retrieval.records import Image, Shot
+from retrieval.output.json_forms import details_object
+from retrieval.records import Image
 from retrieval.web import original_file
 from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.original_file import OpenedFile
-from retrieval.web.schemas import JSON, Number, Picture, errors, listed
+from retrieval.web.schemas import JSON, Number, PictureDetails, errors
 from retrieval.web.state import Here, Site
-from retrieval.web.thumbnails import LARGE, SMALL, Undrawn
+from retrieval.web.thumbnails import LARGE_BOX, SMALL_BOX, NoThumbnail
 
 FOREVER = "private, max-age=31536000, immutable"  # a number always stands for the same bytes
 PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
@@ -28,27 +30,13 @@ PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The pi
 router = APIRouter(prefix="/pictures/{id}")
 
 
-@router.get("", response_model=Picture, responses=errors(404, 503))
+@router.get("", response_model=PictureDetails, responses=errors(404, 503))
 def picture(site: Here, id: Number) -> JSON:
     """All that is known of it."""
     image = known(site, id)
-    shot = image.shot or Shot()
-    return JSON(
-        Picture(
-            **listed(image),
-            modified_at=image.modified_at.isoformat() if image.modified_at else None,
-            size=site.library.catalog.bytes_of([id]).get(id),
-            camera=shot.camera,
-            lens=shot.lens,
-            latitude=shot.latitude,
-            longitude=shot.longitude,
-            exposure=shot.exposure,
-            aperture=shot.aperture,
-            iso=shot.iso,
-            focal_length=shot.focal_length,
-            exists=file_of(image) is not None,
-        )
-    )
+    size = site.library.catalog.files.bytes_of([id]).get(id)
+    exists = file_of(image) is not None
+    return JSON(details_object(image, first_in(image.paths), size, exists))
 
 
 @router.get(
@@ -64,8 +52,8 @@ async def thumbnail(site: Here, request: Request, id: Number, large: bool = Fals
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     try:
-        webp = await site.thumbnails.of(digest, image.paths, LARGE if large else SMALL)
-    except Undrawn as error:
+        webp = await site.thumbnails.of(digest, image.paths, LARGE_BOX if large else SMALL_BOX)
+    except NoThumbnail as error:
         raise HTTPException(410, f"{image.paths[0]} cannot be shown: {error}") from error
     return Response(webp, media_type="image/webp", headers=headers)
 
@@ -107,14 +95,14 @@ def reveal(site: Here, request: Request, id: Number) -> None:
 
 
 def known(site: Site, id: int) -> Image:
-    image = site.library.catalog.images([id]).get(id)
+    image = site.library.catalog.images.by_id([id]).get(id)
     if image is None or not image.paths:
         raise HTTPException(404, f"the library has no picture {id}")
     return image
 
 
 def with_digest(site: Site, id: int) -> tuple[Image, bytes]:
-    image, digest = known(site, id), site.library.catalog.digest_of(id)
+    image, digest = known(site, id), site.library.catalog.images.digest_of(id)
     assert digest is not None  # it was there just now, and none is ever taken away alone
     return image, digest
 

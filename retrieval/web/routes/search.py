@@ -1,33 +1,23 @@
 """Questions: /api/search, /api/similar, /api/duplicates."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import APIRouter, Depends, Query
 
-from retrieval.collection.duplicates import Group, paths_to_spare
+from retrieval.catalog.selection import first_in
+from retrieval.collection.duplicates import Groups, redundant_paths
 from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound
-from retrieval.filters import Filters, written
-from retrieval.output.json_forms import DIGITS
+from retrieval.filters import Filters, all_written
+from retrieval.output.json_forms import group_object, listed_object, match_object
 from retrieval.records import Match
-from retrieval.search.answer import Rank, Sort
 from retrieval.search.language import Line
+from retrieval.search.options import Rank, SearchOptions, Sort
 from retrieval.search.parse import question_of
 from retrieval.search.relevance import FAIR
 from retrieval.web.query_names import Names
-from retrieval.web.schemas import (
-    JSON,
-    Double,
-    DoubleGroup,
-    Doubles,
-    Found,
-    Number,
-    Shown,
-    errors,
-    listed,
-    shown,
-)
+from retrieval.web.schemas import JSON, Duplicates, Number, PictureEntry, SearchPage, errors
 from retrieval.web.state import Here, Site
 
 MOST_A_PAGE = 500
@@ -51,30 +41,24 @@ def given_filters(
     orientation: Filter = None,
 ) -> Filters:
     """The filters of the query language as parameters of the same names."""
-    given = {
-        "in": folder,
-        "after": after,
-        "before": before,
-        "camera": camera,
-        "near": near,
-        "min-size": min_size,
-        "format": format,
-        "orientation": orientation,
-    }
-    filters = Filters()
-    for name, value in given.items():
-        if value is not None:
-            try:
-                filters = filters.with_(written(name, value))
-            except InvalidQuery as error:
-                raise InvalidQuery(f"{name}: {error}") from error
-    return filters
+    return all_written(
+        {
+            "in": folder,
+            "after": after,
+            "before": before,
+            "camera": camera,
+            "near": near,
+            "min-size": min_size,
+            "format": format,
+            "orientation": orientation,
+        }
+    )
 
 
 Filtered = Annotated[Filters, Depends(given_filters)]
 
 
-@router.get("/search", response_model=Found, responses=errors(400, 503))
+@router.get("/search", response_model=SearchPage, responses=errors(400, 503))
 async def search(
     site: Here,
     filters: Filtered,
@@ -89,42 +73,44 @@ async def search(
     template: Annotated[list[str] | None, Query()] = None,
 ) -> JSON:
     """Pictures that look like the query says; without a query all, the newest first."""
+    options = SearchOptions(
+        limit=limit,
+        offset=offset,
+        filters=filters,
+        without=without or (),
+        templates=template or (),
+        min_score=min_score,
+        min_relevance=min_relevance,
+        rank=rank,
+        sort=sort,
+    )
 
-    def answer() -> Page:
+    def answer() -> Matches:
         line = Line([q], Names(site))
         if not (line.has_terms or without):
             return newest(site, line.filters.with_(filters), limit, offset)
-        matches = site.library.search(
-            question_of(line),
-            limit,
-            offset=offset,
-            filters=filters,
-            without=without or (),
-            templates=template or (),
-            min_score=min_score,
-            min_relevance=min_relevance,
-            rank=rank,
-            sort=sort,
+        matches = site.library.search(question_of(line), options=options)
+        return Matches(
+            [match_object(match) for match in matches], offset == 0 and are_all_weak(matches)
         )
-        return Page([shown(match) for match in matches], offset == 0 and are_all_weak(matches))
 
     return await paged(site, answer, q, limit, offset)
 
 
-@router.get("/similar/{id}", response_model=Found, responses=errors(400, 503))
+@router.get("/similar/{id}", response_model=SearchPage, responses=errors(400, 503))
 async def similar(
     site: Here, id: Number, filters: Filtered, limit: Limit = 50, offset: Offset = 0
 ) -> JSON:
     """Pictures like one of the library; itself and its copies are left out."""
 
-    def answer() -> Page:
+    def answer() -> Matches:
         matches = site.library.similar(id, offset + limit, filters=filters)
-        return Page([shown(match) for match in matches[offset:]])
+        return Matches([match_object(match) for match in matches[offset:]])
 
     return await paged(site, answer, f"id:{id}", limit, offset)
 
 
-@router.get("/duplicates", response_model=Doubles, responses=errors(400, 503))
+@router.get("/duplicates", response_model=Duplicates, responses=errors(400, 503))
 async def duplicates(
     site: Here, filters: Filtered, threshold: Annotated[float | None, Query(gt=0, le=1)] = None
 ) -> JSON:
@@ -134,30 +120,30 @@ async def duplicates(
     the same bytes. Every file listed is there and unchanged since it was indexed.
     """
 
-    def answer() -> Doubles:
+    def answer() -> dict[str, Any]:
         try:
             found = site.library.duplicates(threshold, filters=filters)
         except (LibraryEmpty, LibraryNotFound):
-            return Doubles(groups=[], files_to_spare=0, files_left_out=0)
-        every = {match.image.id for group in found for match in (group.kept, *group.others)}
-        sizes = site.library.catalog.bytes_of(sorted(every))
-        groups = [DoubleGroup(pictures=doubles(group, sizes)) for group in found]
-        spare = len(paths_to_spare(found))
-        return Doubles(groups=groups, files_to_spare=spare, files_left_out=found.left_out)
+            found = Groups((), {}, 0)
+        return {
+            "groups": [group_object(group, found.sizes) for group in found],
+            "redundant_files": len(redundant_paths(found)),
+            "left_out_files": found.left_out,
+        }
 
     return JSON(await site.in_turn(answer))
 
 
-class Page(NamedTuple):
+class Matches(NamedTuple):
     """Some matches of an answer."""
 
-    matches: list[Shown]
+    matches: list[dict[str, Any]]
     looks_like_nothing: bool = False
     is_of_nothing: bool = False  # the library holds no pictures
 
 
 async def paged(
-    site: Site, answer: Callable[[], Page], query: str, limit: int, offset: int
+    site: Site, answer: Callable[[], Matches], query: str, limit: int, offset: int
 ) -> JSON:
     """An empty library is no error here: the page says so."""
     began = time.monotonic()
@@ -166,12 +152,12 @@ async def paged(
     try:
         page = await site.in_turn(answer)
     except (LibraryEmpty, LibraryNotFound):
-        page = Page([], is_of_nothing=True)
+        page = Matches([], is_of_nothing=True)
     end = offset + limit
     return JSON(
-        Found(
+        SearchPage(
             query=query,
-            matches=page.matches,
+            matches=cast("list[PictureEntry]", page.matches),
             next_offset=end if len(page.matches) == limit and end < DEEPEST else None,
             looks_like_nothing=page.looks_like_nothing,
             empty=page.is_of_nothing,
@@ -180,12 +166,13 @@ async def paged(
     )
 
 
-def newest(site: Site, filters: Filters, limit: int, offset: int) -> Page:
+def newest(site: Site, filters: Filters, limit: int, offset: int) -> Matches:
     catalog, ids = site.library.catalog, site.newest_first(filters)
     some = ids[offset : offset + limit].tolist()
-    images = catalog.images(some)
+    images = catalog.images.by_id(some)
     held = [images[id] for id in some if id in images and images[id].paths]
-    return Page([listed(image, filters) for image in held], is_of_nothing=not catalog.image_count())
+    listed = [listed_object(image, first_in(image.paths, filters.folder)) for image in held]
+    return Matches(listed, is_of_nothing=not catalog.images.count())
 
 
 def are_all_weak(matches: Sequence[Match]) -> bool:
@@ -193,21 +180,3 @@ def are_all_weak(matches: Sequence[Match]) -> bool:
     return bool(matches) and all(
         match.relevance is not None and match.relevance < FAIR for match in matches
     )
-
-
-def doubles(group: Group, sizes: Mapping[int, int]) -> list[Double]:
-    return [
-        Double(
-            id=match.image.id,
-            path=str(match.path),
-            name=match.path.name,
-            width=match.image.width,
-            height=match.image.height,
-            size=sizes.get(match.image.id),
-            cosine=None if match is group.kept else round(match.score, DIGITS),
-            same=match is not group.kept and group.is_exact(match),
-            by=None if match is group.kept else group.by(match),
-            date=match.image.date.isoformat(),
-        )
-        for match in (group.kept, *group.others)
-    ]

@@ -5,9 +5,10 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from retrieval.decoding.limits import TOO_LARGE
-from retrieval.decoding.task import Answer
-from retrieval.search.question import Prepared
+from retrieval.decoding.task import TaskResult
+from retrieval.errors import FailureCode
+from retrieval.records import Failure
+from retrieval.search.question import PreparedPicture
 from retrieval.web.routes.pictures import FOREVER, PICTURE
 from retrieval.web.schemas import JSON, Uploaded, errors
 from retrieval.web.state import MAX_RECEIVING, Here, Site
@@ -19,6 +20,8 @@ BODY: dict[str, Any] = {
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+OVERSIZED = {FailureCode.TOO_LARGE, FailureCode.TOO_MANY_BYTES}
 
 router = APIRouter(prefix="/uploads")
 
@@ -50,7 +53,7 @@ async def upload(site: Here, request: Request) -> JSON:
     if not (answer.digest and answer.decoded and answer.thumbnail):
         raise refused(answer)
     decoded = answer.decoded
-    prepared = Prepared(answer.digest, decoded.pixels)
+    prepared = PreparedPicture(answer.digest, decoded.pixels)
     size = decoded.width, decoded.height
     key = site.uploads.add(Upload(prepared, *size, decoded.format, answer.thumbnail))
     told = Uploaded(
@@ -63,7 +66,7 @@ async def upload(site: Here, request: Request) -> JSON:
     return JSON(told, 201)
 
 
-async def read(site: Site, request: Request) -> Answer:
+async def read(site: Site, request: Request) -> TaskResult:
     """The body decoded, by way of a file. Raises OSError as the disk does."""
     with site.scratch.file() as path:
         with path.open("wb") as file:
@@ -81,7 +84,7 @@ def thumbnail(site: Here, key: str) -> Response:
     return Response(held.thumbnail, media_type="image/webp", headers=headers)
 
 
-def refused(answer: Answer) -> HTTPException:
-    said = answer.failure or "it cannot be read"
-    status = 413 if TOO_LARGE in said else 415
-    return HTTPException(status, f"this is no picture to search with: {said}")
+def refused(result: TaskResult) -> HTTPException:
+    why = result.failure or Failure(FailureCode.UNREADABLE, "it cannot be read")
+    status = 413 if why.code in OVERSIZED else 415
+    return HTTPException(status, f"this is no picture to search with: {why.reason}")

@@ -98,13 +98,13 @@ class Served:
         import uvicorn
 
         from retrieval.web.app import application
-        from retrieval.web.state import Settings, Site
+        from retrieval.web.state import ServerSettings, Site
 
         socket = self._listen("127.0.0.1", self._port)
         self._port = socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}/"
         self.library = Library.open(self._home)
-        app = application(Site(self.library, Settings(secret=SECRET)))
+        app = application(Site(self.library, ServerSettings(secret=SECRET)))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, args=(socket,))

@@ -37,7 +37,7 @@ def test_every_view(page: Any, url: str, watch: Any) -> None:
     check(page, "the date's panel")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    page.get_by_role("heading", name="Keys").wait_for()
+    page.get_by_role("heading", name="Keyboard shortcuts").wait_for()
     check(page, "the keys")
 
 

@@ -110,13 +110,13 @@ def test_an_odd_shape_has_a_sane_place(page: Any, url: str) -> None:
 
 def test_a_chosen_picture_is_the_query(page: Any, url: str, picture: bytes) -> None:
     page.goto(f"{url}?q=words+in:scenes")
-    page.get_by_label("Search by a picture of yours").set_input_files(
+    page.get_by_label("Search by example picture").set_input_files(
         {"name": "x.jpg", "mimeType": "image/jpeg", "buffer": picture}
     )
     field = page.get_by_label("Search your pictures")
     expect(field).to_have_value(re.compile(r"^upload:\w+ in:scenes$"))
     expect(found(page).first).to_have_attribute("aria-label", re.compile("^car-"))
-    page.get_by_role("button", name="Take the picture that you gave out").click()
+    page.get_by_role("button", name="Remove your picture from the search").click()
     expect(field).to_have_value("in:scenes")
 
 
@@ -144,7 +144,7 @@ def test_a_dropped_or_pasted_picture_is_the_query(
 def test_a_file_that_is_no_picture_is_refused(page: Any, url: str, watch: Any) -> None:
     watch.expected.append("the server responded with a status of 4")
     page.goto(url)
-    page.get_by_label("Search by a picture of yours").set_input_files(
+    page.get_by_label("Search by example picture").set_input_files(
         {"name": "x.jpg", "mimeType": "image/jpeg", "buffer": b"words"}
     )
     expect(page.locator("#toast")).not_to_be_empty()
@@ -153,8 +153,8 @@ def test_a_file_that_is_no_picture_is_refused(page: Any, url: str, watch: Any) -
 def test_an_upload_that_the_server_no_longer_has(page: Any, url: str, watch: Any) -> None:
     watch.expected.append("the server responded with a status of 4")
     page.goto(f"{url}?q=upload:gone")
-    expect(page.get_by_role("heading", name="This query cannot be read")).to_be_visible()
-    page.get_by_role("button", name="Take the picture that you gave out").click()
+    expect(page.get_by_role("heading", name="Check your search")).to_be_visible()
+    page.get_by_role("button", name="Remove your picture from the search").click()
     expect(found(page).first).to_be_visible()
 
 
@@ -202,7 +202,7 @@ def test_what_is_typed_sets_the_control(page: Any, url: str) -> None:
     filters = page.get_by_role("group", name="Filters")
     expect(filters.get_by_role("button", name="Camera: d90")).to_be_visible()
     expect(filters.get_by_role("button", name="Date: Since 2022-03")).to_be_visible()
-    expect(filters.get_by_role("button", name="Size: ≥ 100 × 100")).to_be_visible()
+    expect(filters.get_by_role("button", name="Size: At least 100 × 100")).to_be_visible()
     expect(page.locator("#count")).to_have_text("3 pictures, newest first")
     filters.get_by_role("button", name="Date: Since 2022-03").click()
     expect(page.get_by_label("From")).to_have_value("2022-03-01")
@@ -234,10 +234,10 @@ def test_each_control(page: Any, url: str, control: str, choice: str, written: s
 def test_a_place_of_numbers(page: Any, url: str) -> None:
     page.goto(url)
     page.get_by_role("group", name="Filters").get_by_role("button", name="Place").click()
-    page.get_by_label("Degrees north").fill("48.14")
-    page.get_by_label("Degrees east").fill("11.58")
+    page.get_by_label("Latitude").fill("48.14")
+    page.get_by_label("Longitude").fill("11.58")
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_label("Search your pictures")).to_have_value("near:48.14,11.58,5")
-    expect(page.get_by_role("heading", name="No picture passes these filters")).to_be_visible()
-    page.get_by_role("button", name="Leave the filters out").click()
+    expect(page.get_by_role("heading", name="No pictures match these filters")).to_be_visible()
+    page.get_by_role("button", name="Remove filters").click()
     expect(found(page).first).to_be_visible()

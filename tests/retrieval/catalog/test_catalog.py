@@ -18,18 +18,22 @@ from sqlalchemy import Connection, text
 
 from retrieval.catalog import reading as catalog_module
 from retrieval.catalog import roots, schema, writing
+from retrieval.catalog.backup import backup
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite import connection
+from retrieval.catalog.sqlite.recover import salvage
+from retrieval.collection.check import check
 from retrieval.errors import (
     CatalogDamaged,
+    FailureCode,
     LibraryBusy,
     LibraryNotFound,
     LibraryTooNew,
     PathNotFound,
 )
 from retrieval.locate import FILE_NAME
-from retrieval.records import FileState, NewImage, Root, Vectors
+from retrieval.records import Failure, FileState, NewImage, Root, Vectors
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def digest(number: int) -> bytes:
 def fill(catalog: Catalog, root: Root, *files: bytes, dim: int = 4) -> None:
     """Record these files, each with an image and a vector of its own."""
     model = writing.adopt_model(catalog, "small", "d" * 64, dim, "fp32")
-    start = catalog.image_count()
+    start = catalog.images.count()
     digests = [digest(start + number) for number in range(1, len(files) + 1)]
     images = [NewImage(each, 640, 480, "JPEG", "2023-06-01T12:00:00+02:00") for each in digests]
     vectors = {each: np.eye(dim, dtype=np.float32)[each[-1] % dim] for each in digests}
@@ -68,7 +72,7 @@ def root_at(catalog: Catalog, path: Path, entire: bool = True) -> Root:
 
 def paths_of(catalog: Catalog) -> dict[int, list[str]]:
     ids = range(1, 100)
-    return {id: [str(p) for p in image.paths] for id, image in catalog.images(ids).items()}
+    return {id: [str(p) for p in image.paths] for id, image in catalog.images.by_id(ids).items()}
 
 
 # -- opening -------------------------------------------------------------------------------------
@@ -145,7 +149,8 @@ import sys
 from pathlib import Path
 from retrieval.catalog.reading import Catalog
 catalog = Catalog.open(Path(sys.argv[1]))
-assert catalog.counts().embedded == 1 and catalog.images([1]) and catalog.vector(1, 1) is not None
+assert catalog.counts().embedded == 1 and catalog.images.by_id([1])
+assert catalog.embeddings.vector(1, 1) is not None
 catalog.close()
 print([name for name in ("sqlalchemy", "torch", "PIL", "faiss") if name in sys.modules])
 """
@@ -193,21 +198,23 @@ def test_what_is_recorded_is_told(base: Path, catalog: Catalog) -> None:
     root = root_at(catalog, base / "photos")
     fill(catalog, root, b"a.jpg", b"b/c.jpg")
     copy = FileState(root.id, b"b/copy.jpg", 100, 6, digest(1), None)
-    bad = FileState(root.id, b"bad.jpg", 3, 7, None, "the file is empty")
+    bad = FileState(
+        *(root.id, b"bad.jpg", 3, 7, None), Failure(FailureCode.EMPTY, "the file is empty")
+    )
     writing.record(catalog, [copy, bad])
 
-    image = catalog.images([1, 77])[1]
+    image = catalog.images.by_id([1, 77])[1]
     assert (image.width, image.height, image.format) == (640, 480, "JPEG")
     assert image.taken_at == datetime.fromisoformat("2023-06-01T12:00:00+02:00")
     assert image.paths == (base / "photos/a.jpg", base / "photos/b/copy.jpg")
     counts = catalog.counts()
     assert (counts.files, counts.images, counts.embedded, counts.failures) == (4, 2, 2, 1)
     assert counts.per_root == {root.id: 4}
-    assert [(f.path, f.reason) for f in catalog.failures()] == [
+    assert [(f.path, f.reason) for f in catalog.files.failures()] == [
         (base / "photos/bad.jpg", "the file is empty")
     ]
-    assert catalog.image_of_digest(digest(2)) == 2
-    assert catalog.image_of_digest(digest(3)) is None
+    assert catalog.images.of_digest(digest(2)) == 2
+    assert catalog.images.of_digest(digest(3)) is None
 
 
 def test_the_same_batch_may_be_recorded_twice(base: Path, catalog: Catalog) -> None:
@@ -223,15 +230,15 @@ def test_the_same_batch_may_be_recorded_twice(base: Path, catalog: Catalog) -> N
 
 def test_vectors_come_in_pages_of_ascending_ids(base: Path, catalog: Catalog) -> None:
     fill(catalog, root_at(catalog, base / "photos"), *(b"%d" % n for n in range(7)))
-    pages = list(catalog.vectors(1, after=1, batch=4))
+    pages = list(catalog.embeddings.vectors(1, after=1, batch=4))
     assert [page.tolist() for page, _ in pages] == [[2, 3, 4, 5], [6, 7]]
     _, vectors = pages[1]
     assert vectors.shape == (2, 4) and vectors.dtype == np.float16
-    one = catalog.vector(1, 6)
+    one = catalog.embeddings.vector(1, 6)
     assert one is not None and one.dtype == np.float32
     np.testing.assert_array_equal(one, vectors[0])
-    assert catalog.vector(1, 99) is None and catalog.vector(2, 1) is None
-    assert (catalog.embedded(1), catalog.embedded(1, up_to=3)) == (7, 3)
+    assert catalog.embeddings.vector(1, 99) is None and catalog.embeddings.vector(2, 1) is None
+    assert (catalog.embeddings.count(1), catalog.embeddings.count(1, up_to=3)) == (7, 3)
 
 
 NAMES = [b"a/1", b"a/b/2", b"ab/3", b"a", b"a%/4", b"a_/5", b"\xff\n'\"/6", b"a0/7", b"a./8"]
@@ -255,16 +262,16 @@ def test_ids_under_a_folder_are_those_below_it_byte_by_byte(
 ) -> None:
     fill(catalog, root_at(catalog, base / "photos"), *NAMES)
     folder = base / "photos" / os.fsdecode(inside)
-    assert catalog.ids_under(folder).tolist() == expected
+    assert catalog.places.ids_under(folder).tolist() == expected
 
 
 def test_ids_under_a_folder_above_several_roots(base: Path, catalog: Catalog) -> None:
     fill(catalog, root_at(catalog, base / "disk/one"), b"a", b"b")
     fill(catalog, root_at(catalog, base / "disk/two"), b"a")
     fill(catalog, root_at(catalog, base / "diskette"), b"a")
-    assert catalog.ids_under(base / "disk").tolist() == [1, 2, 3]
+    assert catalog.places.ids_under(base / "disk").tolist() == [1, 2, 3]
     os.symlink(base / "disk", base / "link")
-    assert catalog.ids_under(base / "link/two").tolist() == [3]
+    assert catalog.places.ids_under(base / "link/two").tolist() == [3]
 
 
 def test_a_file_is_known_by_its_path_only_as_long_as_it_is_unchanged(
@@ -276,10 +283,10 @@ def test_a_file_is_known_by_its_path_only_as_long_as_it_is_unchanged(
     stat = file.stat()
     state = FileState(root.id, b"a.jpg", stat.st_size, stat.st_mtime_ns, digest(1), None)
     writing.record(catalog, [state], [NewImage(digest(1), 1, 1, "PNG", None)])
-    assert catalog.image_of_path(file) == 1
+    assert catalog.places.image_of_path(file) == 1
     os.utime(file, ns=(0, 0))
-    assert catalog.image_of_path(file) is None
-    assert catalog.image_of_path(base / "photos/b.jpg") is None
+    assert catalog.places.image_of_path(file) is None
+    assert catalog.places.image_of_path(base / "photos/b.jpg") is None
 
 
 def test_readers_see_whole_batches_while_a_writer_writes(base: Path, catalog: Catalog) -> None:
@@ -331,7 +338,7 @@ def test_forgetting_drops_files_and_the_images_that_were_only_there(
     }
     assert catalog.counts().embedded == 2
     assert roots.forget(catalog, base) == 2
-    assert catalog.roots() == [] and catalog.image_count() == 0
+    assert catalog.roots() == [] and catalog.images.count() == 0
     with pytest.raises(PathNotFound, match="retrieve status"):
         roots.forget(catalog, base / "photos")
 
@@ -341,7 +348,7 @@ def test_ids_are_never_used_again(base: Path, catalog: Catalog) -> None:
     fill(catalog, root, b"1", b"2")
     roots.forget(catalog, base / "photos/2")
     writing.record(catalog, [], [NewImage(digest(50), 1, 1, "PNG", None)])
-    assert catalog.image_of_digest(digest(50)) == 3
+    assert catalog.images.of_digest(digest(50)) == 3
 
 
 @pytest.mark.parametrize(
@@ -396,14 +403,71 @@ def test_a_second_writer_is_told_who_the_first_is(base: Path, catalog: Catalog) 
         pass
 
 
-def test_current_model_changes_with_all_its_vectors(base: Path, catalog: Catalog) -> None:
+def test_models_stay_side_by_side_when_another_becomes_current(
+    base: Path, catalog: Catalog
+) -> None:
     fill(catalog, root_at(catalog, base / "photos"), b"1")
     other = writing.adopt_model(catalog, "other", "e" * 64, 2, "bf16")
     current = catalog.current_model()
     assert current is not None and current.name == "small"
     vectors = Vectors(other.id, {digest(1): np.array([1, 0], np.float32)})
     writing.record(catalog, [], [], vectors)
-    assert catalog.without_embedding(other.id) == []
+    assert catalog.embeddings.missing(other.id) == []
     writing.switch_model(catalog, other)
-    assert catalog.current_model() == other and catalog.model("d" * 64) is None
-    assert catalog.counts().embedded == 1 and catalog.vector(current.id, 1) is None
+    assert catalog.current_model() == other and catalog.counts().embedded == 1
+    kept = catalog.model("d" * 64)
+    assert kept and catalog.embeddings.vector(kept.id, 1) is not None
+    writing.drop_model(catalog, kept)
+    assert catalog.models() == [other] and catalog.embeddings.vector(kept.id, 1) is None
+    assert catalog.rows("SELECT DISTINCT model_id FROM embeddings") == [(other.id,)]
+
+
+def put_moments(catalog: Catalog) -> None:
+    """Make image 1 one of three moments, with a text in each."""
+    with catalog.engine().begin() as connection:
+        for moment in range(3):
+            moments = "INSERT INTO moments VALUES (1, :moment, 'second', 2.5)"
+            texts = "INSERT INTO texts VALUES (:moment + 1, 1, :moment, 'ocr', NULL, 'a')"
+            copied = (
+                "INSERT INTO embeddings (model_id, image_id, moment, vector) SELECT model_id, "
+                "image_id, :moment, vector FROM embeddings WHERE image_id = 1 AND moment = 0"
+            )
+            for each in (moments, texts, *([copied] if moment else ())):
+                connection.execute(text(each), {"moment": moment})
+
+
+def test_backup_and_recovery_keep_moments_and_texts(base: Path, catalog: Catalog) -> None:
+    fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
+    put_moments(catalog)
+    counted = "SELECT (SELECT count(*) FROM moments), (SELECT count(*) FROM texts)"
+    backup(catalog, base / "copy.sqlite")
+    with closing(sqlite3.connect(base / "copy.sqlite")) as copy:
+        assert copy.execute(counted).fetchall() == [(3, 3)]
+    catalog.close()
+    assert salvage(catalog.folder)
+    with closing(Catalog.open(catalog.folder)) as recovered:
+        assert recovered.rows(counted) == [(3, 3)]
+        assert recovered.rows("SELECT count(*) FROM embeddings") == [(4,)]
+
+
+def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
+    base: Path, catalog: Catalog
+) -> None:
+    fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
+    model, before = catalog.current_model(), list(catalog.embeddings.vectors(1))
+    assert model
+    put_moments(catalog)
+    assert catalog.embeddings.count(model.id) == catalog.embeddings.at_least(model.id, 9) == 2
+    assert catalog.embeddings.missing(model.id) == []
+    assert [ids.tolist() for ids, _ in catalog.embeddings.vectors(1)] == [
+        ids.tolist() for ids, _ in before
+    ]
+    assert all("is missing" in problem.what for problem in check(catalog.folder, repair=False))
+    with catalog.engine().begin() as connection:
+        connection.execute(text("DELETE FROM moments WHERE moment = 2"))
+    [problem] = [p for p in check(catalog.folder, repair=True) if "moment" in p.what]
+    assert "1 embeddings are of no moment" in problem.what and problem.mended
+    writing.remove_files(catalog, [(1, path) for path, *_ in catalog.files.within(1)])
+    writing.sweep(catalog)
+    for table in ("moments", "texts", "embeddings"):
+        assert catalog.rows(f"SELECT count(*) FROM {table}") == [(0,)]

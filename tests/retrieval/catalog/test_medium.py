@@ -75,7 +75,7 @@ def test_without_flock_a_file_stands_for_the_lock(
     assert mount.retrieve("search", "red", "--paths").stdout.count("\n") == 10
     (mount.folder / LOCK).write_text("")  # left from better days
     assert mount.retrieve("index").returncode == 0
-    assert mount.retrieve("forget", photos).stdout == "forgot 14 files\n"
+    assert mount.retrieve("forget", photos).stdout == "removed 14 files from the library\n"
 
 
 HOLDING = """

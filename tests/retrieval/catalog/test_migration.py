@@ -11,6 +11,7 @@ from PIL import Image
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
+from retrieval.collection.check import check
 from retrieval.locate import FILE_NAME
 from retrieval.records import Shot
 from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, run_index
@@ -82,8 +83,73 @@ def test_a_catalog_of_version_1_is_migrated_and_loses_nothing(library: Path) -> 
     with closing(Catalog.open(library)) as catalog:
         assert catalog.rows("PRAGMA user_version") == [(SCHEMA_VERSION,)]
         assert catalog.counts().embedded == 3 and len(contents(catalog)) == 3
-        assert [image.shot for image in catalog.images([1, 2, 3]).values()] == [None] * 3
-        assert len(catalog.undescribed()) == 3
+        assert [image.shot for image in catalog.images.by_id([1, 2, 3]).values()] == [None] * 3
+        assert len(catalog.images.undescribed()) == 3
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code", "limit"),
+    [
+        ("it has 30000 × 20000 pixels, more than 200,000,000", "too_large", 200_000_000),
+        ("it has 4,294,836,225 pixels, more than 5,000", "too_large", 5_000),
+        ("it has more pixels than a picture may have", "too_large", None),
+        ("it has 2,000,000,000 bytes, more than 1,073,741,824", "too_many_bytes", None),
+        ("the file is empty", "empty", None),
+        ("it is not a regular file", "not_a_file", None),
+        ("it is not a picture in a format that can be read", "not_a_picture", None),
+        ("it cannot be read: Permission denied", "unreadable", None),
+        ("it cannot be decoded: broken data stream", "damaged", None),
+        ("it takes more memory than there is", "out_of_memory", None),
+        ("decoding it took more than 60 s", "timed_out", None),
+        ("decoding it ended the worker process (SIGSEGV)", "crashed", None),
+        ("whatever another program wrote", "damaged", None),
+    ],
+)
+def test_old_sentences_become_codes(
+    library: Path, sentence: str, code: str, limit: int | None
+) -> None:
+    with closing(sqlite3.connect(library / FILE_NAME)) as connection:
+        row = "INSERT INTO files VALUES (1, ?, 1, 1, NULL, ?)"
+        connection.execute(row, (b"bad.jpg", sentence))
+        connection.commit()
+    with closing(Catalog.open(library)) as catalog:
+        [failed] = catalog.files.failures()
+        assert (failed.reason, failed.code.value) == (sentence, code)
+        known = "SELECT failure_limit FROM files WHERE failure_code IS NOT NULL"
+        assert catalog.rows(known) == [(limit,)]
+        assert check(library, repair=False) == []
+
+
+def test_a_migrated_catalog_has_the_tables_of_a_new_one(library: Path, tmp_path: Path) -> None:
+    def tables(folder: Path) -> dict[str, set[tuple[object, ...]]]:
+        with closing(Catalog.open(folder, create=True)) as catalog:
+            names = catalog.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            return {
+                name: {
+                    *(
+                        (row[1], row[2], row[3])
+                        for row in catalog.rows(f"PRAGMA table_info({name})")
+                    ),
+                    *((row[2], row[4]) for row in catalog.rows(f"PRAGMA index_list({name})")),
+                    *(
+                        (row[2], row[3], row[6])
+                        for row in catalog.rows(f"PRAGMA foreign_key_list({name})")
+                    ),
+                }
+                for (name,) in names
+            }
+
+    assert tables(library) == tables(tmp_path / "new")
+
+
+def test_what_points_nowhere_does_not_stop_a_migration(library: Path) -> None:
+    with closing(sqlite3.connect(library / FILE_NAME)) as connection:
+        connection.execute("INSERT INTO embeddings VALUES (99, 1, 99, x'00')")
+        connection.execute("INSERT INTO embeddings VALUES (98, 77, 1, x'00')")
+        connection.commit()
+    with closing(Catalog.open(library)) as catalog:
+        assert catalog.counts().embedded == 3
+        assert catalog.rows("SELECT id FROM embeddings") == [(1,), (2,), (3,)]
 
 
 def test_the_next_run_fills_it_in_without_encoding(library: Path) -> None:
@@ -92,8 +158,8 @@ def test_the_next_run_fills_it_in_without_encoding(library: Path) -> None:
     with closing(Catalog.open(library)) as catalog:
         encoder = SmallEncoder()
         assert as_counts(run_index(catalog, [], encoder=encoder)) == {"moved": 1, "unchanged": 2}
-        assert encoder.pictures == 0 and catalog.undescribed() == []
-        shots = {image.shot for image in catalog.images([1, 2, 3]).values()}
+        assert encoder.pictures == 0 and catalog.images.undescribed() == []
+        shots = {image.shot for image in catalog.images.by_id([1, 2, 3]).values()}
         assert shots == {Shot(camera=f"Box {seed}") for seed in range(3)}
 
 
@@ -102,7 +168,7 @@ def test_what_cannot_be_read_now_is_filled_in_later(library: Path) -> None:
     photos.rename(library.parent / "unmounted")
     with closing(Catalog.open(library)) as catalog:
         run_index(catalog, [])
-        assert len(catalog.undescribed()) == 3
+        assert len(catalog.images.undescribed()) == 3
         (library.parent / "unmounted").rename(photos)
         run_index(catalog, [], workers=1)
-        assert catalog.undescribed() == []
+        assert catalog.images.undescribed() == []

@@ -13,7 +13,7 @@ import pytest
 
 from retrieval.catalog import writing
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.pool import MOST
+from retrieval.catalog.sqlite.pool import MAX_CONNECTIONS
 from retrieval.collection.check import check
 from retrieval.errors import LibraryNotFound
 from retrieval.locate import FILE_NAME
@@ -50,14 +50,14 @@ def at_once(count: int, work: Callable[[], object]) -> None:
 
 @LINUX
 def test_threads_that_come_and_go_leave_nothing_open(catalog: Catalog) -> None:
-    at_once(1, catalog.image_count)
+    at_once(1, catalog.images.count)
     few = len(opened(catalog.folder))  # the catalog, its WAL, its memory, one to reuse
     for _ in range(400):
-        at_once(1, catalog.image_count)
+        at_once(1, catalog.images.count)
     assert len(opened(catalog.folder)) == few <= 4
     for _ in range(10):
-        at_once(40, catalog.image_count)
-        assert len(opened(catalog.folder)) <= 2 * MOST + 1
+        at_once(40, catalog.images.count)
+        assert len(opened(catalog.folder)) <= 2 * MAX_CONNECTIONS + 1
     catalog.close()
     assert opened(catalog.folder) == []
 
@@ -69,7 +69,7 @@ def test_it_can_be_closed_while_others_read(catalog: Catalog) -> None:
     def reading() -> None:
         for _ in range(50):
             try:
-                if catalog.image_count() != 6:
+                if catalog.images.count() != 6:
                     wrong.append("count")
             except BaseException as error:
                 wrong.append(error)
@@ -91,7 +91,7 @@ def test_a_process_that_was_forked_takes_none_of_the_parents_locks(catalog: Cata
         held.execute("BEGIN")
         held.execute(COUNTED).fetchone()
         if (child := os.fork()) == 0:
-            is_right = catalog.image_count() == 6
+            is_right = catalog.images.count() == 6
             catalog.close()
             os._exit(0 if is_right else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -105,7 +105,7 @@ def test_a_process_that_was_forked_takes_none_of_the_parents_locks(catalog: Cata
 
 
 def test_a_catalog_that_took_the_place_of_another_is_read(catalog: Catalog, tmp_path: Path) -> None:
-    assert catalog.image_count() == 6
+    assert catalog.images.count() == 6
     with closing(sqlite3.connect(tmp_path / "other")) as other, catalog._connections.lent() as held:  # type: ignore[union-attr]
         held.backup(other)
         other.execute("DELETE FROM files")
@@ -120,7 +120,7 @@ def test_a_catalog_that_took_the_place_of_another_is_read(catalog: Catalog, tmp_
         assert again.rows(COUNTED) == [(6,)]
     catalog.path.unlink()
     with pytest.raises(LibraryNotFound, match="is gone"):
-        catalog.image_count()
+        catalog.images.count()
 
 
 def test_what_a_repair_put_in_place_is_read_and_written(catalog: Catalog, tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ from pathlib import Path
 from retrieval.catalog.reading import Catalog
 catalog = Catalog.open(Path(sys.argv[1]))
 for size in (0, 100, 32767):
-    catalog.image_count()
+    catalog.images.count()
     os.truncate(f"{catalog.path}-shm", size)
-    print(catalog.image_count(), catalog.rows("PRAGMA integrity_check")[0][0])
+    print(catalog.images.count(), catalog.rows("PRAGMA integrity_check")[0][0])
 """
 
 
@@ -185,7 +185,7 @@ def test_at_rest_the_file_is_whole_by_itself(catalog: Catalog, tmp_path: Path) -
         with closing(sqlite3.connect(f"file:{tmp_path / 'alone'}?immutable=1", uri=True)) as copy:
             return int(copy.execute(COUNTED).fetchone()[0])
 
-    catalog.image_count()  # which has it open
+    catalog.images.count()  # which has it open
     paint_many(tmp_path / "photos", 2, first=50)
     with closing(Catalog.open(catalog.folder)) as writer:
         run_index(writer, [tmp_path / "photos"])

@@ -109,8 +109,7 @@ def test_the_forms_of_an_answer(indexed: Path) -> None:
     matches = json.loads(ok("search", blue, "--json", *library))
     assert len(matches) == 10
     assert matches[0]["path"] == str(blue) and matches[0]["score"] == pytest.approx(1, abs=1e-3)
-    keys = "id path score relevance width height format taken_at copies".split()
-    assert list(matches[0]) == keys
+    assert list(matches[0])[:5] == ["id", "path", "name", "score", "relevance"]
     red = json.loads(ok("search", indexed / "large" / "red.png", "--json", "-n", 1, *library))
     assert red[0]["copies"] == [str(indexed / "small" / "red again.png")]
     paths = [match["path"] for match in matches]
@@ -130,7 +129,7 @@ def test_nothing_found_is_no_error(indexed: Path) -> None:
     for form, nothing in (("--json", "[]\n"), ("--paths", "")):
         result = retrieve("--library", indexed, "search", "x", "--min-score", 1, form)
         assert result.exit_code == 0 and result.stdout == nothing
-        assert result.stderr.startswith("no match: the best has a score of ")
+        assert result.stderr.startswith("no match: the best score is ")
 
 
 def test_options_before_and_after_the_command(
@@ -175,23 +174,46 @@ def test_status(indexed: Path, models: Models) -> None:
         assert said in text
     held = json.loads(ok("status", "--json", "--library", indexed))
     assert held["images"] == held["embedded"] == 12 and held["files"] == 14
-    assert held["roots"] == [{"path": str(indexed), "files": 14, "present": True, "excluded": []}]
+    root = {"path": str(indexed), "files": 14, "entire": True, "present": True, "excluded": []}
+    assert held["roots"] == [root]
     assert held["model"] == str(models.small) and held["dim"] == 24 and held["bytes"] > 0
     path, reason = ok("status", "--failures", "--library", indexed).rstrip("\n").split("\t")
     assert path == str(indexed / "notes.jpg") and reason
     [failure] = json.loads(ok("status", "--failures", "--json", "--library", indexed))
-    assert failure == {"path": path, "reason": reason}
+    assert failure == {"path": path, "reason": reason, "code": "not_a_picture"}
 
 
 def test_forget_and_relocate(photos: Path) -> None:
     ok("index", photos, "--workers", 0)
-    assert ok("forget", photos / "small" / "red.png") == "forgot 1 file\n"
+    assert ok("forget", photos / "small" / "red.png") == "removed 1 file from the library\n"
     photos.rename("elsewhere")
     assert "missing" in ok("status")
     assert ok("relocate", photos, "elsewhere") == "relocated 13 files\n"
     assert "missing" not in ok("status")
     assert "does not exist" in refused("relocate", "elsewhere", "nowhere")
     assert "not in the library" in refused("forget", "nowhere")
+
+
+def test_a_former_model_is_kept_until_it_is_forgotten(
+    indexed: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRIEVE_LIBRARY", str(indexed))
+    ok("index", "--model", models.other, "--workers", 0)
+    assert f"{models.small} (12 pictures encoded, " in ok("status")
+    [other] = json.loads(ok("status", "--json"))["other_models"]
+    assert other == {"model": str(models.small), "embedded": 12, "bytes": 12 * 24 * 2}
+    assert "switch to another model first" in refused("forget", "--model", models.other)
+    assert "no embeddings of" in refused("forget", "--model", "tiny")
+    assert "0 pictures" in ok("index", "--model", models.small, "--workers", 0)
+    assert ok("search", "red", "-n", 1)
+    assert ok("forget", "--model", models.other) == f"forgot 12 embeddings of {models.other}\n"
+    assert json.loads(ok("status", "--json"))["other_models"] == []
+    assert ok("check") == f"nothing is wrong with {json.loads(ok('status', '--json'))['library']}\n"
+
+
+def test_forget_takes_a_path_or_a_model(indexed: Path) -> None:
+    for arguments in ((), (indexed, "--model", "tiny")):
+        assert "either a PATH or --model NAME" in refused("forget", *arguments, code=2)
 
 
 def test_models(indexed: Path, models: Models) -> None:
@@ -220,7 +242,7 @@ def test_mistakes_before_there_is_a_library(home: Path) -> None:
 
 def test_mistakes_with_a_library(indexed: Path) -> None:
     library = ("--library", indexed)
-    assert "empty" in refused("search", " ", *library)
+    assert "empty" in refused("search", " ", *library, code=2)
     assert "no such picture: missing.jpg" in refused("search", "missing.jpg", *library)
     assert "cannot search for photos/notes.jpg" in refused("search", "photos/notes.jpg", *library)
     (indexed / ".retrieve" / FILE_NAME).write_bytes(b"no database" * 1000)
@@ -271,7 +293,7 @@ def test_odd_names(home: Path) -> None:
     [match] = json.loads(retrieve("search", "x", "--json").stdout_bytes.decode("utf-8"))
     assert match["path"] == str(odd)
     assert json.loads(ok("search", odd, "--json"))[0]["score"] == pytest.approx(1, abs=1e-3)
-    assert ok("forget", odd) == "forgot 1 file\n"
+    assert ok("forget", odd) == "removed 1 file from the library\n"
 
 
 # -- as a process --------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_its_first_answers_are_right(demo: tuple[Path, Said], asked: str) -> Non
 
 def test_a_picture_is_most_like_itself(demo: tuple[Path, Said]) -> None:
     said = demo[1]
-    start = next(i for i, line in enumerate(said) if "pictures like" in line)
+    start = next(i for i, line in enumerate(said) if "similar to" in line)
     assert said[start + 1].endswith(said[start].split()[-1])
 
 

@@ -36,7 +36,7 @@ CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
 
 
 @pytest.mark.parametrize("how", CLOSED)
-def test_streams_that_are_closed_lead_nowhere(photos: Path, home: Path, how: str) -> None:
+def test_streams_that_are_closed_harm_nothing(photos: Path, home: Path, how: str) -> None:
     library = home / "library"
     command = ["--library", library]
     is_mute = " >&-" in f" {how}"
@@ -44,8 +44,8 @@ def test_streams_that_are_closed_lead_nowhere(photos: Path, home: Path, how: str
     assert done.returncode == 0 and ("12 new" in done.stdout) != is_mute, done.stderr
     for more in (["status"], ["duplicates", "-0"], ["search", "red", "--sheet", home / "s.html"]):
         done = shell(how, *command, *more)
-        assert done.returncode == 0 and bool(done.stdout) != is_mute, done.stderr
-    assert (home / "s.html").stat().st_size > 1000
+        assert done.returncode == is_mute and bool(done.stdout) != is_mute, done.stderr
+    assert is_mute or (home / "s.html").stat().st_size > 1000
     with closing(sqlite3.connect(library / FILE_NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     refused = shell(how, *command, "search", "--limit", "x", "red")

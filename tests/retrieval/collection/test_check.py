@@ -289,7 +289,7 @@ def test_from_the_command_line(folder: Path) -> None:
     assert run() == (0, f"nothing is wrong with {folder}\n", "")
     name = index_of(folder).name
     index_of(folder).unlink()
-    remedy = "`retrieve check --repair` mends what can be mended\n"
+    remedy = "run `retrieve check --repair` to fix whatever can be fixed\n"
     assert run() == (1, f"{name} is missing\n", remedy)
     assert run("--repair") == (0, f"mended: {name} is missing: it was made anew\n", "")
     (folder / FILE_NAME).write_bytes(b"no database" * 5000)

@@ -17,7 +17,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.cli.main import cli
 from retrieval.collection import duplicates, stars
 from retrieval.collection.nearness import Nearness
-from retrieval.search.query_encoder import Embedder
+from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.tags import probabilities, read_labels
 from tests.retrieval.conftest import paint
 from tests.retrieval.vectors.test_nearest import DIM, Filled, unit
@@ -67,7 +67,7 @@ def test_the_command_says_the_same_and_deletes_nothing(doubled: Path) -> None:
         found = library.duplicates(0.999)
     before = sorted(doubled.rglob("*.*"))
     said = json.loads(typed("duplicates", "--threshold", 0.999, "--json"))
-    assert [each["keep"] for each in said] == [str(group.kept.path) for group in found]
+    assert [each["keep"]["path"] for each in said] == [str(group.kept.path) for group in found]
     others = [[str(match.path) for match in group.others] for group in found]
     assert [[one["path"] for one in each["others"]] for each in said] == others
     spare = typed("duplicates", "--threshold", 0.999, "--paths").decode().splitlines()
@@ -173,8 +173,8 @@ def test_tags_are_shared_out_among_the_labels(indexed: Path) -> None:
         tagged = library.tag([*files, indexed / "large"], ["red", "blue", "green"])
         assert [each.path for each in tagged][:2] == files and len(tagged) == 8
         for each in tagged:
-            shares = list(each.labels.values())
-            assert sum(shares) == pytest.approx(1) and shares == sorted(shares, reverse=True)
+            likely = list(each.labels.values())
+            assert sum(likely) == pytest.approx(1) and likely == sorted(likely, reverse=True)
             assert set(each.labels) == {"red", "blue", "green"}
         plain = library.tag(files[0], ["red", "blue"], templates=())
         assert plain != library.tag(files[0], ["red", "blue"])
@@ -200,14 +200,14 @@ def test_files_of_labels_that_are_none(home: Path) -> None:
 def test_probabilities_are_those_of_the_model(indexed: Path) -> None:
     pictures = unit(np.random.default_rng(0).standard_normal((3, DIM)))
     labels = unit(np.random.default_rng(1).standard_normal((4, DIM)))
-    shares = probabilities(pictures, labels, 100.0)
+    likely = probabilities(pictures, labels, 100.0)
     logits = 100.0 * pictures @ labels.T
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(shares, expected, rtol=1e-4)
+    np.testing.assert_allclose(likely, expected, rtol=1e-4)
     catalog = Catalog.open(indexed / ".retrieve")
     model = catalog.current_model()
     assert model
-    assert Embedder(catalog, model)._text_tower.scale == pytest.approx(1 / 0.07, rel=1e-4)
+    assert QueryEncoder(catalog, model)._text_tower.scale == pytest.approx(1 / 0.07, rel=1e-4)
     catalog.close()
 
 
@@ -216,7 +216,7 @@ def test_probabilities_are_those_of_the_model(indexed: Path) -> None:
 
 def test_export(indexed: Path) -> None:
     said = typed("export", "out/vectors").decode()
-    assert said.startswith("12 vectors in out/vectors/vectors.npy")
+    assert said.startswith("wrote 12 vectors to out/vectors/vectors.npy")
     vectors = np.load("out/vectors/vectors.npy")
     assert vectors.shape == (12, 24) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float64), axis=1), 1, atol=1e-6)

@@ -191,7 +191,7 @@ def test_whoever_deletes_what_is_redundant_loses_nothing(
     situation(base)
     before = held(base)
     found = json.loads(typed("duplicates", "--threshold", 1, "--json"))
-    kept = [Path(group["keep"]) for group in found]
+    kept = [Path(group["keep"]["path"]) for group in found]
     spare = redundant()
     for path in [*kept, *spare]:
         assert path.is_file() and not path.is_symlink()
@@ -215,7 +215,7 @@ def test_a_true_copy_is_still_found(base: Path, situation: Callable[[Path], None
 def test_what_is_left_out_is_said(base: Path) -> None:
     a_folder_that_moved(base)
     result = CliRunner().invoke(cli, ["duplicates", "--library", LIBRARY])
-    assert "note: 3 files are missing or changed, and left out" in result.stderr
+    assert "note: 3 files are missing or changed and left out" in result.stderr
     with Library.open(LIBRARY) as library:
         assert library.duplicates().left_out == 3
 
@@ -438,8 +438,8 @@ def test_an_original_is_kept_before_what_was_saved_from_it(base: Path) -> None:
     photo.save(base / "a.jpg", quality=94)
     index(base)
     found = json.loads(typed("duplicates", "--threshold", 0.99, "--json"))
-    group = next(each for each in found if each["keep"].endswith(".jpg"))
-    assert group["keep"] == str(base / "photos/original.jpg")
+    group = next(each for each in found if each["keep"]["path"].endswith(".jpg"))
+    assert group["keep"]["path"] == str(base / "photos/original.jpg")
 
 
 # -- near copies ---------------------------------------------------------------------------------
@@ -482,7 +482,7 @@ def test_what_has_no_pattern_is_like_nothing() -> None:
 
 
 def test_twins_are_found_as_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearness, "MOST", 50)
+    monkeypatch.setattr(nearness, "MAX_PAIRS", 50)
     generator = np.random.default_rng(0)
     hashes = generator.integers(0, 1 << 63, 60, dtype=np.uint64)
     hashes = np.concatenate([hashes, hashes, mirrored(hashes), np.zeros(20, np.uint64)])
@@ -509,7 +509,7 @@ def test_a_grey_copy_is_found_where_vectors_are_far(
     monkeypatch.setattr(Nearness, "of", lambda _: Nearness(2.0, 2.0, -1.0))  # hashes alone
     [group] = json.loads(typed("duplicates", "--json"))
     [other] = group["others"]
-    assert group["keep"] == str(base / "photos/3.png")
+    assert group["keep"]["path"] == str(base / "photos/3.png")
     assert (other["path"], other["by"]) == (str(base / "grey.jpg"), "hash")
     assert typed("duplicates").decode().splitlines()[1].startswith("alike\t120x90\t")
     said = json.loads(typed("duplicates", "--json", "--threshold", 0.999999))
@@ -537,14 +537,14 @@ def test_older_libraries_get_their_hashes_without_encoding(tmp_path: Path) -> No
         photographed(seed).save(paint(base / f"photos/{seed}.png", seed))
     with closing(Catalog.open(base / "library", create=True)) as catalog:
         run_index(catalog, [base / "photos"])
-        fresh = catalog.difference_hashes([1, 2, 3])
+        fresh = catalog.images.difference_hashes([1, 2, 3])
     assert len(fresh) == 3 and NOTHING not in fresh.values()
     as_of_version_1(base / "library/catalog.sqlite")
     with closing(Catalog.open(base / "library")) as catalog:
-        assert catalog.difference_hashes([1, 2, 3]) == {}
+        assert catalog.images.difference_hashes([1, 2, 3]) == {}
         assert as_counts(run_index(catalog, [], workers=1)) == {"unchanged": 3}
-        again = catalog.difference_hashes([1, 2, 3])
-        assert catalog.undescribed() == []
+        again = catalog.images.difference_hashes([1, 2, 3])
+        assert catalog.images.undescribed() == []
     assert NOTHING not in again.values()
     photos = [(base / f"photos/{seed}.png").read_bytes() for seed in range(3)]
     assert set(again.values()) == {decode(photo, SMALL_SIDE).difference_hash for photo in photos}

@@ -116,8 +116,10 @@ def test_each_is_indexed_or_a_recorded_failure(
 ) -> None:
     make(photos)
     counts = as_counts(run_index(catalog, [photos], workers=2))
-    assert counts["new"] == 4 + good and counts.get("failed", 0) == bad, list(catalog.failures())
-    for failed in catalog.failures():
+    assert counts["new"] == 4 + good and counts.get("failed", 0) == bad, list(
+        catalog.files.failures()
+    )
+    for failed in catalog.files.failures():
         assert failed.reason and "\n" not in failed.reason
         assert "took more" not in failed.reason and "worker process" not in failed.reason
     assert as_counts(run_index(catalog, [photos])) == {"unchanged": 4 + good + bad}
@@ -200,7 +202,7 @@ serve(seconds)"""
     monkeypatch.setattr(WorkerPool.__init__, "__defaults__", (2.0,))
     counts = as_counts(run_index(catalog, [photos], workers=2))
     assert counts == {"new": 12, "failed": 1, "encoded": 12}
-    assert [(f.path, f.reason) for f in catalog.failures()] == [(bad, REASONS[how])]
+    assert [(f.path, f.reason) for f in catalog.files.failures()] == [(bad, REASONS[how])]
     assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
 
 

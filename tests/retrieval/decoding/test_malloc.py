@@ -39,7 +39,7 @@ def faults(size: int, most: int) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
 @pytest.mark.parametrize(
-    ("size", "most"), [(1 << 20, malloc.OF_A_WORKER), (24 << 20, malloc.OF_A_RUN)]
+    ("size", "most"), [(1 << 20, malloc.WORKER_KEEPS_BYTES), (24 << 20, malloc.RUN_KEEPS_BYTES)]
 )
 def test_arrays_of_any_thread_take_the_memory_of_those_before(size: int, most: int) -> None:
     assert 10 * faults(size, most) < faults(size, 0)
@@ -73,4 +73,4 @@ def test_the_threads_of_a_server_share_a_few_pools() -> None:
         int(subprocess.run([sys.executable, "-c", POOLS, how], capture_output=True).stdout)
         for how in ("shared", "own")
     )
-    assert shared <= malloc.ARENAS < own
+    assert shared <= malloc.MAX_ARENAS < own

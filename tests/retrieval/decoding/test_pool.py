@@ -6,6 +6,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from retrieval.decoding import worker
 from retrieval.decoding.content import digest_of
 from retrieval.decoding.limits import MAX_PIXELS, memory_for
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
-from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode
+from retrieval.records import Failure
 from tests.retrieval.small import DATA, SIDE, paint
 
 BAD = DATA / "bad_pictures"
@@ -32,12 +35,12 @@ def submit(pool: Pool, *paths: Path, side: int | None = SIDE) -> None:
         pool.submit(Task(key, os.fsencode(path), side, MAX_PIXELS))
 
 
-def collect(pool: Pool) -> list[Answer]:
-    answers = []
+def collect(pool: Pool) -> list[TaskResult]:
+    results = []
     while pool.pending:
-        if answer := pool.collect():
-            answers.append(answer)
-    return sorted(answers, key=lambda answer: answer.key)
+        if result := pool.collect():
+            results.append(result)
+    return sorted(results, key=lambda result: result.key)
 
 
 @pytest.fixture
@@ -63,10 +66,10 @@ def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int) -> None:
         *decoded, empty, gone = collect(pool)
         submit(pool, good[0], side=None)
         [hashed] = collect(pool)
-    assert [answer.digest for answer in decoded] == [digest_of(p.read_bytes()) for p in good]
-    for answer in decoded:
-        assert answer.decoded is not None and answer.decoded.pixels.shape == (SIDE, SIDE, 3)
-    assert empty.failure == "the file is empty" and empty.lasting
+    assert [result.digest for result in decoded] == [digest_of(p.read_bytes()) for p in good]
+    for result in decoded:
+        assert result.decoded is not None and result.decoded.pixels.shape == (SIDE, SIDE, 3)
+    assert empty.failure == Failure(FailureCode.EMPTY, "the file is empty")
     assert gone.gone and gone.failure is None
     assert hashed.digest == decoded[0].digest and hashed.decoded is None
 
@@ -79,17 +82,17 @@ def test_what_cannot_be_read_may_be_tried_again(tmp_path: Path) -> None:
     with pool_of(0) as pool:
         submit(pool, tmp_path / "loop.jpg", tmp_path / "sparse.jpg", tmp_path / "folder.jpg")
         loop, sparse, folder = collect(pool)
-    assert loop.failure and not loop.lasting
-    assert sparse.failure and sparse.lasting and folder.failure
+    assert loop.failure and not loop.failure.code.is_lasting
+    assert sparse.failure and sparse.failure.code.is_lasting and folder.failure
 
 
 def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, slow: Path) -> None:
     good = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
     with pool_of(1, seconds=0.5) as pool:
         submit(pool, good[0], slow, *good[1:])
-        answers = collect(pool)
-    assert answers[1].failure == "decoding it took more than 0.5 s"
-    assert all(answer.decoded for answer in (answers[0], *answers[2:]))
+        results = collect(pool)
+    assert results[1].failure == Failure(FailureCode.TIMED_OUT, "decoding it took more than 0.5 s")
+    assert all(result.decoded for result in (results[0], *results[2:]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -104,9 +107,40 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -
         second, *rest = collect(pool)
         assert children() - before != {worker}
     assert first and first.decoded
-    assert second.failure == "decoding it ended the worker process (SIGKILL)"
-    assert all(answer.decoded for answer in rest) and len(rest) == 3
+    assert second.failure == Failure(
+        FailureCode.CRASHED, "decoding it ended the worker process (SIGKILL)"
+    )
+    assert all(result.decoded for result in rest) and len(rest) == 3
     assert children() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_threads_that_ask_for_one_task_each_share_a_few_workers(tmp_path: Path, slow: Path) -> None:
+    paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(8)]
+    before = children()
+    with closing(WorkerPool(2, seconds=0.5)) as pool, ThreadPoolExecutor(9) as threads:
+
+        def do(path: Path) -> TaskResult:
+            return pool.do(Task(7, os.fsencode(path), SIDE, MAX_PIXELS)).result()
+
+        late, *results = threads.map(do, [slow, *paths])
+        assert len(children() - before) <= 2
+        assert pool.pending == 0  # of the stream, which nobody uses here
+    assert late.failure == "decoding it took more than 0.5 s"
+    assert [result.digest for result in results] == [digest_of(p.read_bytes()) for p in paths]
+    assert children() == before
+
+
+def test_one_that_asks_is_told_that_no_worker_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BOOTSTRAP", "raise SystemExit(3)")
+    task = Task(0, os.fsencode(paint(tmp_path / "1.png", 1)), SIDE, MAX_PIXELS)
+    with closing(WorkerPool(1)) as pool:
+        with pytest.raises(worker.WorkersFailed, match="exit code 3"):
+            pool.do(task).result()
+        monkeypatch.undo()
+        assert pool.do(task).result().decoded  # and the next one tries again
 
 
 def test_a_pool_is_closed_in_the_middle_of_its_work(slow: Path) -> None:
@@ -131,13 +165,13 @@ def test_bad_pictures_are_decoded_or_fail_and_no_worker_is_lost_for_good(tmp_pat
     good = paint(tmp_path / "good.png", 1)
     with pool_of(2) as pool:
         submit(pool, *files, good)
-        *answers, last = collect(pool)
-    assert last.decoded and len(answers) == len(files)
-    for answer, file in zip(answers, files, strict=True):
-        assert (answer.decoded is None) != (answer.failure is None), file
-        if answer.failure:
-            assert "\n" not in answer.failure and len(answer.failure) < 250
-            assert answer.failure != "s" and "took more" not in answer.failure, file
+        *results, last = collect(pool)
+    assert last.decoded and len(results) == len(files)
+    for result, file in zip(results, files, strict=True):
+        assert (result.decoded is None) != (result.failure is None), file
+        if result.failure:
+            assert "\n" not in result.failure.reason and len(result.failure.reason) < 250
+            assert result.failure.code is not FailureCode.TIMED_OUT, file
 
 
 # -- bounds --------------------------------------------------------------------------------------
@@ -179,8 +213,12 @@ def test_a_worker_takes_no_more_memory_than_it_may(tmp_path: Path) -> None:
         [worker] = children() - before
         status = Path(f"/proc/{worker}/status").read_text()
     assert honest.decoded and honest.decoded.width == 12_000
-    assert short.failure and "truncated" in short.failure
-    assert wide.failure == "it has 4,294,836,225 pixels, more than 200,000,000"
+    assert short.failure and "truncated" in short.failure.reason
+    assert wide.failure == Failure(
+        FailureCode.TOO_LARGE,
+        "it has 4,294,836,225 pixels, more than 200,000,000",
+        200_000_000,
+    )
     assert text.failure and last.decoded
     peak = int(status.partition("VmHWM:")[2].split()[0]) << 10
     assert peak < memory_for(MAX_PIXELS)
@@ -199,5 +237,5 @@ def test_what_takes_more_memory_than_a_worker_may_is_a_failure(
     with pool_of(1) as pool:
         submit(pool, large, paint(tmp_path / "good.png", 1))
         first, last = collect(pool)
-    assert first.failure == "it takes more memory than there is"
+    assert first.failure and first.failure.code is FailureCode.OUT_OF_MEMORY
     assert last.decoded

@@ -63,7 +63,7 @@ def test_an_interrupt_before_anything_is_encoded_keeps_nothing_and_says_so(
     assert catalog.counts().files == 0
     said = of_run(summary)
     assert "new" not in said and "copied" not in said and "not kept: 9 files read" in said
-    assert "what was done is kept" not in said and "starts again" in said
+    assert "finished work is kept" not in said and "starts again" in said
     assert as_counts(run_index(catalog, [base / "photos"]))["new"] == 6
 
 
@@ -79,7 +79,7 @@ def test_an_interrupt_counts_what_it_keeps(catalog: Catalog, base: Path) -> None
     counts = as_counts(summary)
     assert counts.pop("copied") == 1 and counts == {"unchanged": 3}
     assert summary.dropped == 5 and catalog.counts().files == 6
-    assert "what was done is kept" in of_run(summary)
+    assert "finished work is kept" in of_run(summary)
 
 
 def test_a_search_during_the_first_run_says_that_it_goes_on(home: Path, models: Models) -> None:

@@ -179,7 +179,7 @@ def expected_of(scratch: Path, data: bytes) -> object:
     scratch.write_bytes(data)
     answer = work(Task(0, bytes(scratch), SIDE, MAX_PIXELS))
     if answer.decoded is None or answer.digest is None:
-        return answer.failure
+        return answer.failure and answer.failure.reason
     vector = SmallEncoder().encode(answer.decoded.pixels[np.newaxis])[0]
     return answer.digest.hex(), vector.astype("<f2").tobytes()
 
@@ -222,7 +222,7 @@ def test_every_search_equals_brute_force(
         pytest.MonkeyPatch.context() as patch,
         closing(Fixture(Path(os.path.realpath(base)), seed)) as filled,
     ):
-        patch.setattr(file_store, "SMALL", 0)
+        patch.setattr(file_store, "SMALL_FILE_BYTES", 0)
         for what, inside, count in steps:
             filled.do(what, inside, count)
         filled.check(folder, limit, least)

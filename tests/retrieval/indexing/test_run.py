@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from clipmodel.errors import ClipModelError
 from clipmodel.pretrained import ModelFolder
 from indexes import VectorIndex
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import LibraryBusy, PathNotFound
+from retrieval.collection.check import check
+from retrieval.errors import FailureCode, LibraryBusy, PathNotFound
 from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
@@ -92,9 +94,9 @@ def test_all_that_is_there_is_indexed_once(base: Path, photos: Path, workers: in
 def test_what_is_recorded_of_a_picture(catalog: Catalog, base: Path) -> None:
     path = paint(base / "photos/one.jpg", 1, size=(64, 48))
     run_index(catalog, [path.parent])
-    image = catalog.images([1])[1]
+    image = catalog.images.by_id([1])[1]
     assert (image.width, image.height, image.format, image.paths) == (64, 48, "JPEG", (path,))
-    assert catalog.image_of_path(path) == 1
+    assert catalog.places.image_of_path(path) == 1
 
 
 def test_moved_and_copied_files_are_known_by_their_content(catalog: Catalog, photos: Path) -> None:
@@ -106,7 +108,7 @@ def test_moved_and_copied_files_are_known_by_their_content(catalog: Catalog, pho
     (photos / "003.png").unlink()
     summary = run_index(catalog, [photos])
     assert as_counts(summary) == {"moved": 2, "copied": 1, "removed": 1, "unchanged": 7}
-    copies = catalog.images([catalog.image_of_path(photos / "002.png") or 0])
+    copies = catalog.images.by_id([catalog.places.image_of_path(photos / "002.png") or 0])
     assert [len(image.paths) for image in copies.values()] == [2]
     assert catalog.counts().images == catalog.counts().embedded == 9
 
@@ -124,7 +126,7 @@ def test_a_touched_file_is_looked_into_but_not_encoded(catalog: Catalog, photos:
     run_index(catalog, [photos])
     os.utime(photos / "000.png", ns=(1, 1))
     assert as_counts(run_index(catalog, [photos])) == {"unchanged": 10}
-    assert catalog.image_of_path(photos / "000.png") is not None
+    assert catalog.places.image_of_path(photos / "000.png") is not None
 
 
 def test_a_changed_file_is_encoded_again(catalog: Catalog, photos: Path, base: Path) -> None:
@@ -160,7 +162,7 @@ def test_bad_pictures_are_remembered_until_they_change(catalog: Catalog, photos:
     (photos / "page.jpg").write_text("<html>")
     (photos / "cut.png").write_bytes((photos / "000.png").read_bytes()[:200])
     assert as_counts(run_index(catalog, [photos])) == {"new": 10, "failed": 3, "encoded": 10}
-    reasons = {failed.path.name: failed.reason for failed in catalog.failures()}
+    reasons = {failed.path.name: failed.reason for failed in catalog.files.failures()}
     assert reasons.keys() == {"empty.jpg", "page.jpg", "cut.png"}
     assert reasons["empty.jpg"] == "the file is empty"
     assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
@@ -168,6 +170,28 @@ def test_bad_pictures_are_remembered_until_they_change(catalog: Catalog, photos:
     summary = run_index(catalog, [photos])
     assert as_counts(summary) == {"changed": 1, "unchanged": 12, "encoded": 1}
     assert catalog.counts().failures == 2
+
+
+def reword(catalog: Catalog, sentence: str) -> None:
+    """Say something else about every failure: programs decide by the code beside it."""
+    with catalog.engine().begin() as connection:
+        said = text("UPDATE files SET failure = :said WHERE failure IS NOT NULL")
+        connection.execute(said, {"said": sentence})
+
+
+def test_a_failure_is_known_again_by_its_code(catalog: Catalog, photos: Path) -> None:
+    bad = photos / "bad.png"
+    bad.write_bytes(b"bad")
+    assert run_index(catalog, [photos]).failed == 1
+    reword(catalog, "it is something else")
+    later = bad.stat().st_mtime_ns
+    bad.unlink()
+    bad.write_bytes(b"bad")  # in another inode, at the same time
+    os.utime(bad, ns=(later, later))
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 11}
+    bad.write_bytes(b"")
+    assert run_index(catalog, [photos]).failed == 1
+    assert [failed.code for failed in catalog.files.failures()] == [FailureCode.EMPTY]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -186,11 +210,12 @@ def test_pictures_that_were_too_large_are_tried_when_more_is_allowed(
 
     for bound in (5_000, 5_001, 9_999):
         assert run(bound)["failed"] == 1
-        [failed] = catalog.failures()
-        assert "pixels, more than" in failed.reason
+        [failed] = catalog.files.failures()
+        assert failed.code is FailureCode.TOO_LARGE
         assert run(bound) == {"unchanged": 11}
+    reword(catalog, "larger than it should be")
     assert run(4_000) == {"unchanged": 11}
-    assert run(10_100)["changed"] == 1 and list(catalog.failures()) == []
+    assert run(10_100)["changed"] == 1 and list(catalog.files.failures()) == []
 
 
 def test_a_picture_that_turns_bad_loses_its_image(catalog: Catalog, photos: Path) -> None:
@@ -306,7 +331,7 @@ def test_names_of_any_bytes(catalog: Catalog, base: Path) -> None:
         path.rename(base / "photos" / os.fsdecode(name))
     assert as_counts(run_index(catalog, [base / "photos"], workers=1))["new"] == len(NASTY)
     assert as_counts(run_index(catalog, [base / "photos"])) == {"unchanged": len(NASTY)}
-    paths = {path for image in catalog.images(range(9)).values() for path in image.paths}
+    paths = {path for image in catalog.images.by_id(range(9)).values() for path in image.paths}
     assert paths == set((base / "photos").iterdir())
 
 
@@ -409,6 +434,23 @@ def test_another_model_encodes_all_that_is_known_and_takes_over(
     assert index_file.path_of(catalog.folder, current.digest).exists()
 
 
+def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, photos: Path) -> None:
+    run_index(catalog, [photos])
+    old, other = catalog.current_model(), small_model("other")
+    run_index(catalog, [], other)
+    paint(photos / "new.png", 50)
+    (photos / "001.png").unlink()
+    run_index(catalog, [], other)
+    assert old and catalog.embeddings.count(old.id) == 9
+    back = run_index(catalog, [])
+    assert back.encoded == 1 and catalog.current_model() == old
+    assert catalog.counts().embedded == 10 and check(catalog.folder, repair=False) == []
+    again = run_index(catalog, [], other)
+    assert again.encoded == 0 and check(catalog.folder, repair=False) == []
+    current = catalog.current_model()
+    assert current and current.name == "other" and catalog.counts().embedded == 10
+
+
 def test_an_interrupted_change_of_model_goes_on_where_it_was(
     catalog: Catalog, photos: Path
 ) -> None:
@@ -464,7 +506,7 @@ def test_the_index_file_is_made_anew_when_it_is_missing_or_too_much_died(
     paint(photos / "new.png", 50)
     run_index(catalog, [photos])
     found = VectorIndex.open(path)
-    vector = catalog.vector(current.id, found.last_id)
+    vector = catalog.embeddings.vector(current.id, found.last_id)
     assert vector is not None
     scores, ids = found.search(vector[np.newaxis], 1)
     assert ids.tolist() == [[11]] and abs(scores[0, 0] - 1) < 1e-3

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.catalog.reading import Catalog
-from retrieval.indexing.changes import FEW
-from retrieval.records import LEAST, MOST, Found, found_at
+from retrieval.indexing.changes import FEW_RENUMBERED
+from retrieval.records import MAX_INTEGER, MIN_INTEGER, Found, found_at
 from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, paint_many, run_index
 
 # Further than any file system's: tmpfs has all of 64 bits of seconds, ext4 ends in 2446.
@@ -57,7 +57,9 @@ def bitmaps(folder: Path, count: int) -> list[Path]:
 
 # -- numbers of any size -------------------------------------------------------------------------
 
-wide = st.integers(-(1 << 96), 1 << 96) | st.sampled_from([MOST, MOST + 1, LEAST, LEAST - 1])
+wide = st.integers(-(1 << 96), 1 << 96) | st.sampled_from(
+    [MAX_INTEGER, MAX_INTEGER + 1, MIN_INTEGER, MIN_INTEGER - 1]
+)
 
 
 @given(mtime_ns=wide, ctime_ns=wide, inode=st.integers(0, (1 << 128) - 1))
@@ -68,9 +70,13 @@ def test_every_number_of_a_file_system_fits_into_a_catalog(
         st_size, st_mtime_ns, st_ctime_ns, st_ino = 5, mtime_ns, ctime_ns, inode
 
     found = found_at(b"a", Status())  # type: ignore[arg-type]
-    assert all(LEAST - 1 <= number <= MOST for number in found[1:])
-    assert found.mtime_ns >= LEAST  # the one below is no file's
-    if LEAST <= mtime_ns <= MOST and LEAST <= ctime_ns <= MOST and inode <= MOST:
+    assert all(MIN_INTEGER - 1 <= number <= MAX_INTEGER for number in found[1:])
+    assert found.mtime_ns >= MIN_INTEGER  # the one below is no file's
+    if (
+        MIN_INTEGER <= mtime_ns <= MAX_INTEGER
+        and MIN_INTEGER <= ctime_ns <= MAX_INTEGER
+        and inode <= MAX_INTEGER
+    ):
         assert found == Found(b"a", 5, mtime_ns, ctime_ns, inode)
     assert found.inode % (1 << 64) == inode % (1 << 64)
 
@@ -84,8 +90,8 @@ def test_a_file_of_any_time_is_indexed_and_then_unchanged(
     os.utime(photos / "001.png", ns=(seconds * 10**9, seconds * 10**9))
     assert as_counts(run_index(catalog, [photos])) == {"new": 3, "encoded": 3}
     assert as_counts(run_index(catalog, [])) == {"unchanged": 3}
-    assert catalog.image_of_path(photos / "001.png")
-    images = catalog.images([1, 2, 3]).values()
+    assert catalog.places.image_of_path(photos / "001.png")
+    images = catalog.images.by_id([1, 2, 3]).values()
     assert [type(image.date) for image in images] == [datetime] * 3
     assert min(images, key=lambda image: image.date).date.isoformat()
 
@@ -110,12 +116,12 @@ def test_a_file_whose_time_was_put_back_is_changed(catalog: Catalog, base: Path)
     paths = bitmaps(base / "photos", 4)
     run_index(catalog, [base / "photos"])
     write_secretly(paths[0], 50)
-    assert catalog.image_of_path(paths[0]) is None
+    assert catalog.places.image_of_path(paths[0]) is None
     assert as_counts(run_index(catalog, [])) == {"changed": 1, "unchanged": 3, "encoded": 1}
     assert as_counts(run_index(catalog, [])) == {"unchanged": 4}
 
 
-@pytest.mark.parametrize("count", [2, 2 * FEW + 10])
+@pytest.mark.parametrize("count", [2, 2 * FEW_RENUMBERED + 10])
 def test_files_that_swap_names_are_changed(catalog: Catalog, base: Path, count: int) -> None:
     first, second, *_ = bitmaps(base / "photos", count)
     run_index(catalog, [base / "photos"])
@@ -154,29 +160,29 @@ def test_what_only_looks_changed_is_hashed_once_and_not_encoded(
     encoder = SmallEncoder()
     assert as_counts(run_index(catalog, [], encoder=encoder)) == {"unchanged": 5}
     assert encoder.pictures == 0
-    known = {row[0]: row[1:5] for row in catalog.files(1)}
+    known = {row[0]: row[1:5] for row in catalog.files.within(1)}
     assert known == {
         os.fsencode(path.name): found_at(b"", path.stat())[1:] for path in paths
     }  # so that the next run need not look again
 
 
 def test_numbers_that_do_not_last_are_not_believed(catalog: Catalog, base: Path) -> None:
-    bitmaps(base / "photos", FEW + 2)
+    bitmaps(base / "photos", FEW_RENUMBERED + 2)
     run_index(catalog, [base / "photos"])
     forged(catalog, "inode = inode + 1000000")  # as if mounted again, from a disk without inodes
-    before = catalog.files(1)
-    assert as_counts(run_index(catalog, [])) == {"unchanged": FEW + 2}
-    assert catalog.files(1) == before  # nothing was read, or it would have been noted
+    before = catalog.files.within(1)
+    assert as_counts(run_index(catalog, [])) == {"unchanged": FEW_RENUMBERED + 2}
+    assert catalog.files.within(1) == before  # nothing was read, or it would have been noted
 
 
 def test_a_catalog_of_an_older_version_is_filled_in_at_once(catalog: Catalog, base: Path) -> None:
     paths = bitmaps(base / "photos", 4)
     run_index(catalog, [base / "photos"])
-    held = catalog.files(1)
+    held = catalog.files.within(1)
     forged(catalog, "ctime_ns = NULL, inode = NULL")
-    assert catalog.image_of_path(paths[2])
+    assert catalog.places.image_of_path(paths[2])
     assert as_counts(run_index(catalog, [])) == {"unchanged": 4}
-    assert catalog.files(1) == held
+    assert catalog.files.within(1) == held
     write_secretly(paths[0], 50)
     assert as_counts(run_index(catalog, []))["changed"] == 1
 

@@ -40,6 +40,9 @@ def test_a_pipe_gets_the_same_columns_between_tabs() -> None:
     )
 
 
+KEYS = "id path name score relevance strength width height format taken_at date copies".split()
+
+
 def test_text_holds_no_commands_for_a_terminal() -> None:
     line = text.as_columns([STRANGE])
     assert line == "0.312\t-\t640x480\t-\t/p/a\\nb\\t\\x1b[31m\\xffé.jpg\n"
@@ -58,16 +61,18 @@ def test_json_is_utf8_and_loses_nothing() -> None:
     assert first == {
         "id": 1,
         "path": "/p/b.jpg",
+        "name": "b.jpg",
         "score": -0.02,
         "relevance": 0.75,
+        "strength": "fair",
         "width": 640,
         "height": 480,
         "format": "JPEG",
         "taken_at": "2023-06-01T12:30:00+02:00",
+        "date": "2023-06-01T12:30:00",
         "copies": ["/p/c.jpg", str(ODD)],
     }
-    keys = "id path score relevance width height format taken_at copies".split()
-    assert list(first) == keys
+    assert list(first) == KEYS
     assert second["path"] == str(ODD) and second["taken_at"] is None and second["copies"] == []
     assert second["score"] == 0.312346
     assert json.loads(json_forms.as_json([])) == []

@@ -159,7 +159,7 @@ def test_similar_and_duplicates_write_sheets_too(indexed: Path, home: Path) -> N
     library = ("--library", indexed)
     ok("similar", indexed / "large/red.png", "--sheet", "like.html", "-n", 3, *library)
     text = (home / "like.html").read_text()
-    assert "<h1>like red.png</h1>" in text and text.count("<figure") == 3
+    assert "<h1>similar to red.png</h1>" in text and text.count("<figure") == 3
     listed = ok("duplicates", "--sheet", "twice.html", *library)
     text = (home / "twice.html").read_text()
     assert text.count("<figure") == listed.count("\t") // 2 > 2

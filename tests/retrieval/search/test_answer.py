@@ -130,7 +130,7 @@ def test_filters_find_what_the_exif_says() -> None:
 
 def test_each_question_has_its_own_filters() -> None:
     with Library.open("photos") as library:
-        pixel, all_of_them, small = library.search(["x camera:pixel", "x", "x in:small"], 100)
+        pixel, all_of_them, small = library.search_many(["x camera:pixel", "x", "x in:small"], 100)
     assert (len(pixel), len(all_of_them), len(small)) == (2, 15, 7)
 
 
@@ -183,7 +183,8 @@ def test_by_date_the_newest_of_the_best_come_first() -> None:
 def test_what_the_options_refuse() -> None:
     command = ["search", "x", "--near", "1,2", "--library", "photos"]
     result = CliRunner().invoke(cli, command)
-    assert result.exit_code == 1 and result.stderr.startswith("error: --near: '1,2' is no place")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: --near: '1,2' is not a valid place")
     command = ["search", "x in:small", "--in", "large", "--library", "photos"]
     assert "in is given twice" in CliRunner().invoke(cli, command).stderr
 
@@ -195,7 +196,7 @@ def test_an_address_is_fetched_when_it_may_be(monkeypatch: pytest.MonkeyPatch) -
     assert typed(address, "--allow-url")[0]["path"].endswith(BLUE)
     assert in_python(lambda it: it.search(address, allow_url=True))[0].path.name == "blue.png"
     result = CliRunner().invoke(cli, ["search", address, "--library", "photos"])
-    assert result.exit_code == 1 and "--allow-url" in result.stderr
+    assert result.exit_code == 2 and "--allow-url" in result.stderr
 
 
 def test_pictures_in_memory_can_be_parts_of_nothing_else() -> None:

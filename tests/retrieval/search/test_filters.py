@@ -47,9 +47,9 @@ class Album:
             writing.record(self.catalog, files, images, Vectors(self.model.id, of))
             if half.start == 0:
                 index_file.rebuild(self.catalog, self.model)
-        self.images = self.catalog.images(range(1, COUNT + 1))
+        self.images = self.catalog.images.by_id(range(1, COUNT + 1))
         self.vectors = {
-            id: self.catalog.vector(self.model.id, id) for id in range(1, COUNT + 1)
+            id: self.catalog.embeddings.vector(self.model.id, id) for id in range(1, COUNT + 1)
         }  # as rounded
         self.query = vectors[:1]
 
@@ -111,7 +111,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Album]:
     (folder / "pictures").mkdir()
     album = Album(folder)
     with closing(album.catalog), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_store, "SMALL", 0)  # bytes: no index file is too small to be used
+        patch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # no index file is too small to be used
         yield album
 
 

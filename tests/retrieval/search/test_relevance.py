@@ -88,11 +88,11 @@ def test_what_is_in_the_table() -> None:
 
 
 def test_hits_that_come_near_the_first_speak_for_it() -> None:
-    soft, pulls = CURVE._replace(sharpness=20.0), np.full(3, 0.2)
+    soft, hubness = CURVE._replace(sharpness=20.0), np.full(3, 0.2)
     for curve in (CURVE, soft):
-        alone = curve.evidence(np.array([0.4, -1.0, -1.0]), pulls)
+        alone = curve.evidence(np.array([0.4, -1.0, -1.0]), hubness)
         assert alone == pytest.approx(0.4 - 0.5 * 0.2, abs=1e-6)
-        assert alone < curve.evidence(np.array([0.4, 0.39, 0.1]), pulls)
+        assert alone < curve.evidence(np.array([0.4, 0.39, 0.1]), hubness)
     close = np.array([[0.4, 0.39, 0.38], [0.4, 0.3, 0.3]])
     assert np.diff(soft.evidence(close, np.zeros((2, 3)))) < -0.01
     assert CURVE.evidence(close, np.zeros((2, 3)))[1] == pytest.approx(0.4, abs=1e-4)
@@ -117,8 +117,8 @@ def test_the_measures() -> None:
 def test_a_curve_is_found_again() -> None:
     generator = np.random.default_rng(0)
     cosines = generator.normal(0.2, 0.05, (20_000, 1)).astype(np.float32)
-    pulls = generator.normal(0, 0.05, (20_000, 1)).astype(np.float32)
-    asked = measured.Asked(cosines[:, 0], cosines, pulls, np.ones(20_000, np.bool_), 50)
+    hubness = generator.normal(0, 0.05, (20_000, 1)).astype(np.float32)
+    asked = measured.Asked(cosines[:, 0], cosines, hubness, np.ones(20_000, np.bool_), 50)
     there = generator.random(20_000) < asked.chances(CURVE)
     curve = measured.fitted([replace(asked, is_there=there)])
     assert curve.slope == pytest.approx(70, rel=0.1) and curve.share == 0.5
@@ -149,7 +149,7 @@ def half(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         lefts = sorted(hit.score for hit in library.search("x", 100, rank="cosine"))
     curve = Calibration(0.0, 1e6, 40.0, 0.0, -40.0 * (lefts[5] + lefts[6]) / 2)
     monkeypatch.setattr("retrieval.search.answer.calibration_of", lambda model: curve)
-    monkeypatch.setattr("retrieval.search.answer.SHARE", 0.0)
+    monkeypatch.setattr("retrieval.search.answer.HUBNESS_WEIGHT", 0.0)
     with Library.open("photos") as library:
         return [match.relevance or 0.0 for match in library.search("x", 100)]
 
@@ -168,7 +168,7 @@ def test_a_model_that_was_not_measured_claims_nothing(indexed: Path) -> None:
     refused = CliRunner().invoke(
         cli, ["search", "x", "--min-relevance", "0.5", "--library", "photos"]
     )
-    assert refused.exit_code == 1 and "was not measured on short queries" in refused.stderr
+    assert refused.exit_code == 2 and "was not measured on short queries" in refused.stderr
     with Library.open("photos") as library:
         best = library.search("x", 4)
         by_date = library.search("x", 4, sort="date")  # the newest first of the same
@@ -183,9 +183,10 @@ def test_on_a_terminal_they_are_best_guesses(
 
     _say_that_they_are_guesses(parse("a dog"), record("tiny", resolve("tiny").digest))
     said = capsys.readouterr().err
-    assert said.startswith("best guesses; a better model: `retrieve index --model ViT-B/32`")
+    better = "for a better model run `retrieve index --model ViT-B/32`"
+    assert said.startswith(f"these are best guesses; {better}")
     _say_that_they_are_guesses(parse("a dog"), record("ViT-B/32"))
-    assert capsys.readouterr().err == "best guesses\n"
+    assert capsys.readouterr().err == "these are best guesses\n"
     _say_that_they_are_guesses(parse("a dog - a cat"), record("ViT-B/32"))
     assert capsys.readouterr().err == ""
 
@@ -206,10 +207,10 @@ def test_matches_in_words_bear_it_and_others_do_not(indexed: Path, calibrated: N
 
 def test_nothing_looks_like_it(indexed: Path, hopeless: None) -> None:
     result = typed("a red car", "--paths", "-n", 3)
-    assert result.stderr == "nothing in this library looks like “a red car”; the nearest:\n"
+    assert result.stderr == "nothing in this library looks like “a red car”; the closest:\n"
     assert len(result.stdout.splitlines()) == 3  # and are shown as such
     result = typed("a red car", "--min-relevance", 0.5)
-    assert result.stdout == "" and result.stderr.startswith("no match: the best has a score of")
+    assert result.stdout == "" and result.stderr.startswith("no match: the best score is")
     assert "a relevance of 0.00" in result.stderr
 
 

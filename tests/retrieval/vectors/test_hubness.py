@@ -1,4 +1,4 @@
-"""What a bank of sentences tells of pictures: measured once, exact in the scan, filled in later."""
+"""What a query bank tells of pictures: measured once, exact in the scan, filled in later."""
 
 import os
 import shutil
@@ -18,56 +18,106 @@ from indexes.recall import recall, text_like
 from retrieval.catalog import writing
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.run import index
-from retrieval.records import Summary
-from retrieval.vectors import file_store, hubness, index_file
-from retrieval.vectors.hubness import PADDING, SENTENCES, Bank, bank_digest, is_measured
-from retrieval.vectors.nearest import Searcher
+from retrieval.records import ModelRecord, Summary
+from retrieval.vectors import file_store, index_file
+from retrieval.vectors.file_store import FileStore
+from retrieval.vectors.hubness import (
+    HUBNESS_WEIGHT,
+    PADDING_COLUMNS,
+    QUERY_BANK_FILE,
+    QUERY_PADDING,
+    QueryBank,
+    is_measured,
+    query_bank_digest,
+    with_hubness,
+    with_weights,
+)
+from retrieval.vectors.nearest import OpenStore, Searcher
+from retrieval.vectors.store import Nearest
 from tests.retrieval import small
 from tests.retrieval.small import SmallEncoder, paint_many, small_model
 from tests.retrieval.vectors.test_nearest import DIM, Filled, unit
 
-BANK = Bank(unit(np.random.default_rng(7).standard_normal((30, DIM)) + 0.5))
+QUERY_BANK = QueryBank(unit(np.random.default_rng(7).standard_normal((30, DIM)) + 0.5))
 
 
 @pytest.fixture
 def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
-    monkeypatch.setattr(file_store, "SMALL", 0)  # bytes: no file is too small to be used
+    monkeypatch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # bytes: no file is too small to be used
     (tmp_path / "pictures").mkdir()
-    filled = Filled(Path(os.path.realpath(tmp_path)) / "library", bank=BANK)
+    filled = Filled(Path(os.path.realpath(tmp_path)) / "library", query_bank=QUERY_BANK)
     with closing(filled.catalog):
         yield filled
 
 
 def best(
-    filled: Filled, query: NDArray[np.float32], share: float, ids: NDArray[np.int64]
+    filled: Filled, query: NDArray[np.float32], weight: float, ids: NDArray[np.int64]
 ) -> list[int]:
-    """By brute force: cosines less a share of mean and deviation of those to the sentences."""
+    """By brute force: cosines less a weight of mean and deviation of those to the sentences."""
     left = {}
     for id in ids.tolist():
-        cosines = BANK.vectors @ filled.by_id[id]
-        left[id] = float(query @ filled.by_id[id]) - share * float(cosines.mean() + cosines.std())
+        cosines = QUERY_BANK.vectors @ filled.by_id[id]
+        left[id] = float(query @ filled.by_id[id]) - weight * float(cosines.mean() + cosines.std())
     return sorted(left, key=lambda id: -left[id])
 
 
+class CosinesOnly:
+    """A store as of another engine: it ranks by cosines, then again by what the catalog knows."""
+
+    is_exact = True
+
+    def __init__(self, catalog: Catalog, model: ModelRecord) -> None:
+        self._catalog, self._model = catalog, model
+
+    def prepare(self) -> None: ...
+
+    def refresh(self) -> None: ...
+
+    def distrust(self) -> None: ...
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+        weights: NDArray[np.float32],
+    ) -> Nearest:
+        [(ids, vectors)] = self._catalog.embeddings.vectors(self._model.id)
+        if allowed is not None:
+            ids, vectors = ids[np.isin(ids, allowed)], vectors[np.isin(ids, allowed)]
+        found = np.argsort(-(queries @ vectors.astype(np.float32).T), axis=1)[:, : 20 * limit]
+        known = self._catalog.embeddings.hubness(self._model.id, ids.tolist())
+        hubness = np.array([known[id] for id in ids.tolist()], np.float32)
+        scores = queries @ vectors.astype(np.float32).T - weights[:, np.newaxis] * hubness
+        scores = np.take_along_axis(scores, found, axis=1)
+        order = np.argsort(-scores, axis=1)[:, :limit]
+        return Nearest(
+            np.take_along_axis(scores, order, axis=1),
+            ids[np.take_along_axis(found, order, axis=1)],
+        )
+
+
+@pytest.mark.parametrize("store", [FileStore, CosinesOnly])
 @pytest.mark.parametrize("is_indexed", [False, True])
 @pytest.mark.parametrize("is_filtered", [False, True])
 def test_a_ranked_search_equals_brute_force(
-    filled: Filled, is_indexed: bool, is_filtered: bool
+    filled: Filled, is_indexed: bool, is_filtered: bool, store: OpenStore
 ) -> None:
     filled.add(300)
     if is_indexed:
         index_file.rebuild(filled.catalog, filled.model)
     filled.add(100)
     allowed = np.arange(3, 400, 3) if is_filtered else None
-    queries, shares = filled.queries(4), np.array([0, 0.5, 0.5, 1], np.float32)
-    answers = Searcher(filled.catalog).search(filled.model, queries, 12, allowed, shares)
+    queries, weights = filled.queries(4), np.array([0, 0.5, 0.5, 1], np.float32)
+    searcher = Searcher(filled.catalog, store)
+    answers = searcher.search(filled.model, queries, 12, allowed, weights)
     among = np.arange(1, 401) if allowed is None else allowed
-    for query, share, hits in zip(queries, shares, answers, strict=True):
-        assert [hit.image.id for hit in hits] == best(filled, query, float(share), among)[:12]
+    for query, weight, hits in zip(queries, weights, answers, strict=True):
+        assert [hit.image.id for hit in hits] == best(filled, query, float(weight), among)[:12]
         for hit in hits:
             cosine = float(query @ filled.by_id[hit.image.id])
             assert hit.score == pytest.approx(cosine, abs=1e-5)
-            assert hit.left == pytest.approx(hit.score - share * hit.pull, abs=1e-5)
+            assert hit.left == pytest.approx(hit.score - weight * hit.hubness, abs=1e-5)
     assert filled.path.exists() == is_indexed
 
 
@@ -76,63 +126,65 @@ def test_the_index_file_of_before_is_replaced(filled: Filled) -> None:
     index_file.rebuild(filled.catalog, filled.model)
     searcher = Searcher(filled.catalog)
     opened = searcher.store(filled.model).index()
-    assert opened is not None and opened.dim == DIM + PADDING
+    assert opened is not None and opened.dim == DIM + PADDING_COLUMNS
     writing.all_measured(filled.catalog, filled.model, "other sentences")
     other = filled.catalog.current_model()
     assert other and not is_measured(other) and index_file.dim_of(other) == DIM
     [hits] = Searcher(filled.catalog).search(other, filled.queries(1), 50)
-    assert len(hits) == 50 and all(hit.left == hit.score and hit.pull == 0 for hit in hits)
+    assert len(hits) == 50 and all(hit.left == hit.score and hit.hubness == 0 for hit in hits)
 
 
-def test_pulls_keep_their_precision_in_two_halves() -> None:
-    pulls = np.linspace(0.05, 0.9, 1000, dtype=np.float32)
-    longer = hubness.with_pulls(np.zeros((1000, 4), np.float16), pulls).astype(np.float32)
-    np.testing.assert_allclose(longer[:, 4] + longer[:, 5], pulls, atol=1e-6)
-    assert longer.shape == (1000, 4 + PADDING) and not longer[:, 6:].any()
+def test_hubness_keeps_its_precision_in_two_halves() -> None:
+    hubness = np.linspace(0.05, 0.9, 1000, dtype=np.float32)
+    longer = with_hubness(np.zeros((1000, 4), np.float16), hubness).astype(np.float32)
+    np.testing.assert_allclose(longer[:, 4] + longer[:, 5], hubness, atol=1e-6)
+    assert longer.shape == (1000, 4 + PADDING_COLUMNS) and not longer[:, 6:].any()
 
 
 def test_the_approximate_kind_reads_enough_lists_for_queries_in_words(tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     vectors = PictureLike(64).draw(8_000, seed=1)
-    pulls = generator.normal(0.215, 0.014, len(vectors)).astype(np.float32)
-    ids, longer = np.arange(1, 8_001), hubness.with_pulls(vectors.astype(np.float16), pulls)
-    spec = IndexSpec("ivf", lists=180, suffix=hubness.SUFFIX)
-    index = VectorIndex.build(tmp_path / "ivf", [(ids, longer)], spec, 64 + PADDING)
-    shares = np.full(100, hubness.SHARE, np.float32)
-    queries = hubness.with_shares(text_like(vectors[:4_000], 100, generator), shares)
+    hubness = generator.normal(0.215, 0.014, len(vectors)).astype(np.float32)
+    ids, longer = np.arange(1, 8_001), with_hubness(vectors.astype(np.float16), hubness)
+    spec = IndexSpec("ivf", lists=180, suffix=QUERY_PADDING)
+    index = VectorIndex.build(tmp_path / "ivf", [(ids, longer)], spec, 64 + PADDING_COLUMNS)
+    weights = np.full(100, HUBNESS_WEIGHT, np.float32)
+    queries = with_weights(text_like(vectors[:4_000], 100, generator), weights)
     exact = ids[np.argsort(-queries @ longer.astype(np.float32).T, axis=1)[:, :10]]
     assert recall(index.search(queries, 10)[1], exact) > 0.98 and index.probes < 180
 
 
 def test_the_sentences() -> None:
-    sentences = SENTENCES.read_text("utf-8").splitlines()
+    sentences = QUERY_BANK_FILE.read_text("utf-8").splitlines()
     assert len(sentences) == len(set(sentences)) >= 200
     assert all(line == line.strip().lower() and line for line in sentences)
-    assert len(bank_digest()) == 32
+    assert len(query_bank_digest()) == 32
 
 
 def test_the_bank_is_encoded_once_and_kept_beside_the_weights(tmp_path: Path) -> None:
     tiny = resolve("tiny")
-    first = Bank.of(tiny)
+    first = QueryBank.of(tiny)
     assert not list(tiny.path.glob("bank-*"))  # an installed package is left as it is
     model = replace(tiny, path=Path(shutil.copytree(tiny.path, tmp_path / "model")))
-    np.testing.assert_array_equal(Bank.of(model).vectors, first.vectors)
+    np.testing.assert_array_equal(QueryBank.of(model).vectors, first.vectors)
     [kept] = model.path.glob("bank-*.npy")
     model.text_file.unlink()  # it is not needed any more
-    np.testing.assert_array_equal(Bank.of(model).vectors, first.vectors)
+    np.testing.assert_array_equal(QueryBank.of(model).vectors, first.vectors)
     shutil.copy(tiny.text_file, model.text_file)
     kept.write_bytes(kept.read_bytes()[:1000])
-    np.testing.assert_array_equal(Bank.of(model).vectors, first.vectors)
+    np.testing.assert_array_equal(QueryBank.of(model).vectors, first.vectors)
 
 
 # -- in an index run -----------------------------------------------------------------------------
 
-SMALL_BANK = Bank(unit(np.random.default_rng(8).standard_normal((30, small.DIM))))
+SMALL_QUERY_BANK = QueryBank(unit(np.random.default_rng(8).standard_normal((30, small.DIM))))
 
 
-def run(catalog: Catalog, photos: Path, encoder: SmallEncoder, bank: Bank | None) -> Summary:
-    load = (lambda: bank) if bank else None
-    steps = index(catalog, [photos], small_model(), lambda: encoder, workers=0, bank=load)
+def run(
+    catalog: Catalog, photos: Path, encoder: SmallEncoder, query_bank: QueryBank | None
+) -> Summary:
+    load = (lambda: query_bank) if query_bank else None
+    steps = index(catalog, [photos], small_model(), lambda: encoder, workers=0, query_bank=load)
     *_, summary = steps
     assert isinstance(summary, Summary)
     return summary
@@ -141,11 +193,11 @@ def run(catalog: Catalog, photos: Path, encoder: SmallEncoder, bank: Bank | None
 def check(catalog: Catalog) -> None:
     model = catalog.current_model()
     assert model and is_measured(model)
-    for ids, vectors, pulls in catalog.measured(model.id):
+    for ids, vectors, hubness in catalog.embeddings.measured(model.id):
         np.testing.assert_allclose(
-            pulls, SMALL_BANK.measure(vectors).sum(axis=1), atol=1e-3, err_msg=str(ids)
+            hubness, SMALL_QUERY_BANK.measure(vectors).sum(axis=1), atol=1e-3, err_msg=str(ids)
         )
-        assert (pulls != 0).all()
+        assert (hubness != 0).all()
 
 
 @pytest.fixture
@@ -158,7 +210,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 def test_pictures_are_measured_when_they_are_indexed(catalog: Catalog) -> None:
     photos = catalog.folder.parent / "photos"
-    run(catalog, photos, SmallEncoder(), SMALL_BANK)
+    run(catalog, photos, SmallEncoder(), SMALL_QUERY_BANK)
     check(catalog)
 
 
@@ -170,13 +222,13 @@ def test_older_ones_are_measured_in_the_next_run_without_encoding(
     model = catalog.current_model()
     assert model and model.bank is None and encoder.pictures == 9
     paint_many(photos, 2, first=50)
-    assert run(catalog, photos, encoder, SMALL_BANK).encoded == 2
+    assert run(catalog, photos, encoder, SMALL_QUERY_BANK).encoded == 2
     assert encoder.pictures == 11
     check(catalog)
     measured = catalog.current_model()
     assert measured
-    monkeypatch.setattr(file_store, "SMALL", 0)  # bytes: no file is too small to be used
+    monkeypatch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # bytes: no file is too small to be used
     opened = Searcher(catalog).store(measured).index()
-    assert opened is not None and opened.dim == small.DIM + PADDING and opened.count == 11
-    monkeypatch.setattr(Bank, "measure", None)  # and never again
-    assert run(catalog, photos, encoder, SMALL_BANK).unchanged == 11
+    assert opened is not None and opened.dim == small.DIM + PADDING_COLUMNS and opened.count == 11
+    monkeypatch.setattr(QueryBank, "measure", None)  # and never again
+    assert run(catalog, photos, encoder, SMALL_QUERY_BANK).unchanged == 11

@@ -16,7 +16,7 @@ from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.records import FileState, NewImage, Vectors
 from retrieval.vectors import file_store, index_file
-from retrieval.vectors.hubness import Bank, bank_digest
+from retrieval.vectors.hubness import QueryBank, query_bank_digest
 from retrieval.vectors.nearest import Searcher
 
 DIM = 16
@@ -25,10 +25,10 @@ DIM = 16
 class Filled:
     """A catalog of random unit vectors; `by_id` is what is in it."""
 
-    def __init__(self, folder: Path, seed: int = 0, bank: Bank | None = None) -> None:
+    def __init__(self, folder: Path, seed: int = 0, query_bank: QueryBank | None = None) -> None:
         self.catalog = Catalog.open(folder, create=True)
-        self.bank = bank
-        names = ("random", "d" * 64, DIM, "fp32", bank_digest() if bank else None)
+        self.query_bank = query_bank
+        names = ("random", "d" * 64, DIM, "fp32", query_bank_digest() if query_bank else None)
         self.model = writing.adopt_model(self.catalog, *names)
         self.root = roots.place_root(self.catalog, folder.parent / "pictures", True)
         self.by_id: dict[int, NDArray[np.float32]] = {}
@@ -47,19 +47,19 @@ class Filled:
         ]
         images = [NewImage(digest, 4, 3, "JPEG", None) for digest in digests]
         of = dict(zip(digests, vectors, strict=True))
-        measured = self.bank.measure(vectors) if self.bank else None
-        standings = {} if measured is None else dict(zip(digests, measured, strict=True))
-        writing.record(self.catalog, files, images, Vectors(self.model.id, of, standings))
+        measured = self.query_bank.measure(vectors) if self.query_bank else None
+        hubness = {} if measured is None else dict(zip(digests, measured, strict=True))
+        writing.record(self.catalog, files, images, Vectors(self.model.id, of, hubness))
         for digest in digests:
-            id = self.catalog.image_of_digest(digest)
+            id = self.catalog.images.of_digest(digest)
             assert id is not None
-            vector = self.catalog.vector(self.model.id, id)
+            vector = self.catalog.embeddings.vector(self.model.id, id)
             assert vector is not None
             self.by_id[id] = vector
 
     def forget(self, place: str) -> None:
         path = self.root.path / place
-        for id in self.catalog.ids_under(path).tolist():
+        for id in self.catalog.places.ids_under(path).tolist():
             self.by_id[id] = np.full(DIM, np.nan, np.float32)
         roots.forget(self.catalog, path)
 
@@ -85,7 +85,7 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 @pytest.fixture
 def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
-    monkeypatch.setattr(file_store, "SMALL", 0)  # bytes: no file is too small to be used
+    monkeypatch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # bytes: no file is too small to be used
     (tmp_path / "pictures").mkdir()
     filled = Filled(Path(os.path.realpath(tmp_path)) / "library")
     with closing(filled.catalog):
@@ -150,7 +150,7 @@ def test_filters_are_exact(filled: Filled, limit: int) -> None:
     filled.add(30, "two/")
     index_file.rebuild(filled.catalog, filled.model)
     filled.add(30, "two/")
-    allowed = filled.catalog.ids_under(filled.root.path / "two")
+    allowed = filled.catalog.places.ids_under(filled.root.path / "two")
     assert len(allowed) == 60
     check(filled, limit, allowed)
     check(filled, limit, np.empty(0, np.int64))
@@ -174,7 +174,7 @@ def test_nothing_in_it(filled: Filled) -> None:
 def test_the_first_search_of_a_small_library_does_without(
     filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_store, "SMALL", 1 << 20)
+    monkeypatch.setattr(file_store, "SMALL_FILE_BYTES", 1 << 20)
     filled.add(50)
     index_file.rebuild(filled.catalog, filled.model)
     searcher = Searcher(filled.catalog)
@@ -212,7 +212,7 @@ def test_a_damaged_file_costs_nothing_but_time(filled: Filled, how: str) -> None
 
 
 def test_a_long_library_gets_its_file_back(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_file, "TAIL", 50)
+    monkeypatch.setattr(index_file, "MAX_TAIL", 50)
     filled.add(100)
     searcher = Searcher(filled.catalog)
     check(filled, searcher=searcher)
@@ -223,7 +223,7 @@ def test_a_long_library_gets_its_file_back(filled: Filled, monkeypatch: pytest.M
 def test_it_does_without_while_another_writes(
     filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_file, "TAIL", 50)
+    monkeypatch.setattr(index_file, "MAX_TAIL", 50)
     filled.add(100)
     with write_lock(filled.catalog.folder):
         check(filled)
@@ -288,7 +288,7 @@ def test_the_approximate_kind_is_topped_up(filled: Filled) -> None:
     filled.add(900, "many/")
     filled.add(20, "few/")
     spec = IndexSpec("ivf", lists=8, probes=1)
-    VectorIndex.build(filled.path, filled.catalog.vectors(filled.model.id), spec, DIM)
+    VectorIndex.build(filled.path, filled.catalog.embeddings.vectors(filled.model.id), spec, DIM)
     check(filled, limit=2000)
-    check(filled, limit=10, allowed=filled.catalog.ids_under(filled.root.path / "few"))
+    check(filled, limit=10, allowed=filled.catalog.places.ids_under(filled.root.path / "few"))
     assert VectorIndex.open(filled.path).kind == "ivf"  # it was not at fault

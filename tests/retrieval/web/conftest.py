@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from retrieval import Library
 from retrieval.locate import beside
 from retrieval.web.app import application
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 from tests.retrieval.conftest import _indexed, home, indexed, models
 
 __all__ = ["_indexed", "home", "indexed", "models"]  # fixtures, here as well
@@ -32,7 +32,7 @@ def client(site: Site) -> Iterator[TestClient]:
 @pytest.fixture
 def local(indexed: Path) -> Iterator[TestClient]:
     """One whose server may fetch pictures, from this machine too."""
-    settings = Settings(allow_url=True, private_addresses=True)
+    settings = ServerSettings(allow_url=True, private_addresses=True)
     yield from asked(Site(Library.open(beside(indexed)), settings))
 
 

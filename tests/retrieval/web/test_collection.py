@@ -23,7 +23,7 @@ def test_status_is_that_of_the_command_line(client: TestClient) -> None:
     expected, held = json.loads(shown.stdout), client.get("/api/status").json()
     for key in ("library", "model", "files", "images", "embedded", "failures", "bytes", "indexing"):
         assert held[key] == expected[key], key
-    assert [root["mounted"] for root in held["roots"]] == [True]
+    assert [root["present"] for root in held["roots"]] == [True]
     assert held["can_index"] and not held["allow_url"] and held["indexing"] is None
 
 
@@ -37,6 +37,7 @@ def test_folders_facets_and_failures(client: TestClient, indexed: Path) -> None:
     failures = client.get("/api/failures").json()
     assert failures["total"] == 1
     assert failures["failures"][0]["path"] == str(indexed / "notes.jpg")
+    assert failures["failures"][0]["code"] == "not_a_picture"
     assert client.get("/api/failures", params={"offset": 1}).json()["failures"] == []
 
 
@@ -61,7 +62,7 @@ def test_a_run_that_fails_says_why(home: Path, indexed: Path, models: Models) ->
     site = Site(library)
     for client in asked(site):
         client.post("/api/index", json={"paths": [str(indexed / "small")]})
-        eventually(lambda: "is damaged" in (site.runs.last or ""))
+        eventually(lambda: "is damaged" in (site.index_jobs.last or ""))
 
 
 def test_a_run_elsewhere_is_seen(client: TestClient, site: Site) -> None:

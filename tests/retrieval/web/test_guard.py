@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from retrieval import Library
 from retrieval.locate import beside
 from retrieval.web.app import application
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 
 OURS = {"X-Retrieve": "1"}
 TOKEN = "a secret"
@@ -20,7 +20,7 @@ OWNER = {"Authorization": f"Bearer {SECRET}"}
 GUEST = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def serving(indexed: Path, settings: Settings, **headers: str) -> Iterator[TestClient]:
+def serving(indexed: Path, settings: ServerSettings, **headers: str) -> Iterator[TestClient]:
     app = application(Site(Library.open(beside(indexed)), settings))
     client = TestClient(
         app, base_url="http://127.0.0.1:8000", follow_redirects=False, headers=headers
@@ -32,19 +32,21 @@ def serving(indexed: Path, settings: Settings, **headers: str) -> Iterator[TestC
 @pytest.fixture
 def plain(indexed: Path) -> Iterator[TestClient]:
     """A program of whoever started the server."""
-    yield from serving(indexed, Settings(names=("pictures.lan",), secret=SECRET), **OWNER)
+    yield from serving(indexed, ServerSettings(names=("pictures.lan",), secret=SECRET), **OWNER)
 
 
 @pytest.fixture
 def closed(indexed: Path) -> Iterator[TestClient]:
     """A server for a whole network, with a token."""
-    yield from serving(indexed, Settings(host="0.0.0.0", token=TOKEN, secret=SECRET))
+    yield from serving(indexed, ServerSettings(host="0.0.0.0", token=TOKEN, secret=SECRET))
 
 
 @pytest.fixture
 def proxied(indexed: Path) -> Iterator[TestClient]:
     """A server behind a proxy on its own machine, by the name that the proxy is called."""
-    yield from serving(indexed, Settings(names=("pictures.example",), token=TOKEN, secret=SECRET))
+    yield from serving(
+        indexed, ServerSettings(names=("pictures.example",), token=TOKEN, secret=SECRET)
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,13 +167,13 @@ def test_only_the_secret_of_the_run_is_good_for_what_concerns_this_machine(
 
 def test_without_a_token_nobody_else_sees_anything(indexed: Path) -> None:
     """Another user of this machine, say, who can reach the port as well."""
-    for client in serving(indexed, Settings()):
+    for client in serving(indexed, ServerSettings()):
         for at in ("/", "/api/status", "/api/search?q=a", "/api/pictures/1/original"):
             assert client.get(at).status_code == 401, at
 
 
 def test_an_open_server_shows_pictures_and_does_nothing_else(indexed: Path) -> None:
-    for client in serving(indexed, Settings(is_open=True, secret=SECRET)):
+    for client in serving(indexed, ServerSettings(is_open=True, secret=SECRET)):
         assert client.get("/api/search?q=a").status_code == 200
         for method, at, body in OWNERS_ALONE:
             assert client.request(method, at, json=body, headers=OURS).status_code == 403, at
@@ -179,6 +181,19 @@ def test_an_open_server_shows_pictures_and_does_nothing_else(indexed: Path) -> N
         visit = client.get("/", params={"token": SECRET})
         assert visit.status_code == 303 and "set-cookie" in visit.headers
         assert client.get("/api/status").json()["can_index"]
+
+
+def test_a_visitor_without_the_token_is_told_on_a_page(closed: TestClient) -> None:
+    visit = closed.get("/", headers={"accept": "text/html,*/*"})
+    assert visit.status_code == 401 and visit.headers["content-type"].startswith("text/html")
+    assert "retrieve serve" in visit.text and TOKEN not in visit.text
+    assert closed.get("/api/status", headers={"accept": "text/html"}).json()["error"]
+
+
+def test_a_guest_s_cookie_outlives_the_browser(closed: TestClient) -> None:
+    """The token stays the same, unlike the secret of a run."""
+    welcome = closed.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert "Max-Age=" in welcome.headers["set-cookie"]
 
 
 def test_cookies_are_told_apart_by_the_port(closed: TestClient) -> None:
@@ -220,7 +235,7 @@ def test_no_way_out(plain: TestClient, at: str) -> None:
 
 
 def test_private_addresses_are_not_asked(indexed: Path) -> None:
-    for client in serving(indexed, Settings(allow_url=True, is_open=True)):
+    for client in serving(indexed, ServerSettings(allow_url=True, is_open=True)):
         for host in ("127.0.0.1:1", "localhost", "[::1]", "10.0.0.1", "169.254.169.254", "0.0.0.0"):
             answer = client.get("/api/search", params={"q": f"http://{host}/a.png"})
             assert answer.status_code == 400, host

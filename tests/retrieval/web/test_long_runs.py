@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from retrieval import Library
 from retrieval.locate import FILE_NAME, beside
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 from tests.retrieval.web.conftest import asked
 from tests.retrieval.web.test_server import OPENER, serving
 from tests.torture.soak import Load, soak
@@ -49,7 +49,7 @@ def files(client: TestClient) -> int:
 
 def test_a_catalog_that_was_repaired_is_the_one_that_is_served(indexed: Path) -> None:
     own, more = beside(indexed), indexed / "more.png"
-    for client in asked(Site(Library.open(indexed), Settings())):
+    for client in asked(Site(Library.open(indexed), ServerSettings())):
         assert files(client) == 14
         with Library.open(indexed) as library:
             library.catalog.checkpoint()
@@ -71,7 +71,7 @@ def test_a_catalog_that_was_repaired_is_the_one_that_is_served(indexed: Path) ->
 
 
 def test_a_library_that_was_removed_is_gone_and_can_be_made_again(indexed: Path) -> None:
-    for client in asked(Site(Library.open(indexed), Settings())):
+    for client in asked(Site(Library.open(indexed), ServerSettings())):
         assert files(client) == 14
         shutil.rmtree(beside(indexed))
         assert files(client) == 0

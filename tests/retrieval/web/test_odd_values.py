@@ -14,7 +14,7 @@ from retrieval.errors import CannotServe
 from retrieval.locate import beside
 from retrieval.web.app import application
 from retrieval.web.server import serve
-from retrieval.web.state import Settings, Site
+from retrieval.web.state import ServerSettings, Site
 from tests.retrieval.web.conftest import ADDRESS, shown
 
 LONG = "a" * 5_000
@@ -52,7 +52,7 @@ def address(path: str, name: str, where: str, value: str) -> str:
 
 @pytest.fixture
 def site(indexed: Path) -> Site:
-    return Site(Library.open(beside(indexed)), Settings(allow_url=True))
+    return Site(Library.open(beside(indexed)), ServerSettings(allow_url=True))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_bodies(frank: TestClient, site: Site) -> None:
         for kind in ("application/json", "multipart/form-data", "x/y"):
             check(frank, "POST", "/api/index", content=body, headers={"Content-Type": kind})
     check(frank, "POST", "/api/index", content=b'{"paths": ["\xff"]}')
-    site.runs.close()
+    site.index_jobs.close()
 
 
 def test_headers(frank: TestClient) -> None:
@@ -114,4 +114,4 @@ def test_the_sentences_of_a_query_are_bounded(frank: TestClient, asked: dict[str
 
 def test_a_token_is_text(indexed: Path) -> None:
     with Library.open(beside(indexed)) as library, pytest.raises(CannotServe, match="UTF-8"):
-        serve(library, Settings(token="\udcff"), 0, lambda *_: None)
+        serve(library, ServerSettings(token="\udcff"), 0, lambda *_: None)

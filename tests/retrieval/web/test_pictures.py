@@ -271,7 +271,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def test_the_cache_is_bounded_and_keeps_what_came_last(tmp_path: Path) -> None:
-    cache = ThumbnailCache(tmp_path, most=500_000)
+    cache = ThumbnailCache(tmp_path, max_bytes=500_000)
     for number in range(100):
         cache.put(bytes([number]), bytes(20_000))
     assert cache.get(bytes([99])) == bytes(20_000) and cache.get(bytes([0])) is None

@@ -18,7 +18,7 @@ from retrieval import Library
 from retrieval.errors import CannotServe
 from retrieval.web.connections import MAX_CONNECTIONS, Sparsely
 from retrieval.web.server import PORT, listen, serve
-from retrieval.web.state import Settings
+from retrieval.web.state import ServerSettings
 from tests.retrieval.conftest import paint
 
 ROOT = Path(__file__).parents[3]
@@ -89,7 +89,7 @@ def test_a_port_that_is_in_use(home: Path) -> None:
             output, errors = process.communicate(timeout=30)
         assert process.returncode == 1 and output == ""
         [line] = errors.splitlines()
-        assert line.startswith(f"error: port {port} of 127.0.0.1 is in use")
+        assert line.startswith(f"error: port {port} on 127.0.0.1 is in use")
 
 
 def test_the_next_port_is_taken_where_none_is_named() -> None:
@@ -100,25 +100,26 @@ def test_the_next_port_is_taken_where_none_is_named() -> None:
 
 def test_where_nobody_can_listen() -> None:
     for host in ("192.0.2.1", "no.such.name.invalid"):
-        with pytest.raises(CannotServe, match=f"cannot listen at {host}"):
+        with pytest.raises(CannotServe, match=f"cannot listen on {host}"):
             listen(host, 0)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.example", "::"])
 def test_only_this_machine_goes_without_a_token(host: str) -> None:
-    assert not Settings(host).is_local
+    assert not ServerSettings(host).is_local
     with pytest.raises(CannotServe, match="--token"):
-        serve(Library(Path("none")), Settings(host), 0, print)
+        serve(Library(Path("none")), ServerSettings(host), 0, print)
 
 
 def test_who_is_this_machine() -> None:
-    assert all(Settings(host).is_local for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"))
+    for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
+        assert ServerSettings(host).is_local
 
 
 def test_a_network_is_served_with_a_token_only(home: Path) -> None:
     with started("--host", "0.0.0.0", "--port", 0) as process:
         output, errors = process.communicate(timeout=30)
-    assert process.returncode == 1 and output == "" and "--token" in errors
+    assert process.returncode == 2 and output == "" and "--token" in errors
 
 
 @POSIX

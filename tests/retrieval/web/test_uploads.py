@@ -20,7 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from retrieval import Library
+from retrieval.decoding.task import Answer
+from retrieval.errors import FailureCode
+from retrieval.records import Failure
 from retrieval.web import guard, upload_store
+from retrieval.web.routes.uploads import refused
 from retrieval.web.scratch import Scratch
 from retrieval.web.state import MAX_RECEIVING, Site
 from tests.retrieval.conftest import paint
@@ -73,10 +77,25 @@ def test_what_is_no_picture(client: TestClient, body: bytes, status: int, said: 
     assert answer.status_code == status and said in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (FailureCode.TOO_LARGE, 413),
+        (FailureCode.TOO_MANY_BYTES, 413),
+        (FailureCode.DAMAGED, 415),
+        (FailureCode.CRASHED, 415),
+    ],
+)
+def test_the_status_follows_the_code_and_no_sentence(code: FailureCode, status: int) -> None:
+    answer = Answer(0, failure=Failure(code, "whatever the sentence says"))
+    refusal = refused(answer)
+    assert refusal.status_code == status and "whatever the sentence says" in refusal.detail
+
+
 def test_what_is_too_large_is_not_read_to_its_end(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(guard.MOST_BYTES, "/api/uploads", 10_000)
+    monkeypatch.setitem(guard.MAX_BYTES, "/api/uploads", 10_000)
     sent = []
 
     def endless() -> Iterator[bytes]:  # without a length, in chunks
@@ -93,7 +112,7 @@ def test_what_is_too_large_is_not_read_to_its_end(
 
 
 def test_what_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SECONDS", 0.0)
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.0)
 
     async def never() -> Message:
         await asyncio.sleep(3600)
@@ -156,7 +175,7 @@ def test_what_a_killed_server_left_is_swept(
 def test_the_latest_are_kept(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setattr(upload_store, "MOST", 2)
+    monkeypatch.setattr(upload_store, "MAX_UPLOADS", 2)
     data = paint(home / "new.png", "red", 99).read_bytes()
     first, *last = (client.post("/api/uploads", content=data).json()["key"] for _ in range(3))
     assert client.get("/api/search", params={"q": f"upload:{first}"}).status_code == 400

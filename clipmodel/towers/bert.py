@@ -1,0 +1,89 @@
+"""BERT (Devlin et al. 2018), the mean over all tokens as embedding of a text: leaves to root.
+
+A sentence encoder such as all-MiniLM-L6-v2 is of this kind. Texts are of one segment, whose
+embedding is part of the positions'.
+"""
+
+from collections import OrderedDict
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipmodel.config import BertConfig
+from clipmodel.model import LayerNorm
+from clipmodel.towers.initial import draw, drawn
+
+EPSILON = 1e-12  # of all norms
+PADDING = 0  # the id after a text's end
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention of each token with all tokens of its text."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj = nn.Linear(width, 3 * width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, W). mask: (B, 1, 1, L), true for tokens of the text. Returns (B, L, W)."""
+        batch, length, width = x.shape
+        split = self.in_proj(x).reshape(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4)  # each (B, heads, L, W / heads)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each added to its input, which is then normalised."""
+
+    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+        super().__init__()
+        self.attn = Attention(width, heads)
+        self.ln_1 = LayerNorm(width, EPSILON)
+        layers: list[tuple[str, nn.Module]] = [
+            ("c_fc", nn.Linear(width, mlp_width)),
+            ("gelu", nn.GELU()),
+            ("c_proj", nn.Linear(mlp_width, width)),
+        ]
+        self.mlp = nn.Sequential(OrderedDict(layers))
+        self.ln_2 = LayerNorm(width, EPSILON)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, W). mask: as for Attention. Returns (B, L, W)."""
+        x = self.ln_1(x + self.attn(x, mask))
+        return self.ln_2(x + self.mlp(x))  # type: ignore[no-any-return]
+
+
+class Bert(nn.Module):
+    """Token ids -> embedding, not normalised."""
+
+    def __init__(self, config: BertConfig, embed_dim: int) -> None:
+        super().__init__()
+        config.check(embed_dim)
+        width = config.width
+        self.word_embedding = nn.Embedding(config.vocab_size, width)
+        self.positional_embedding = drawn(config.context_length, width, std=0.02)
+        self.ln_embedding = LayerNorm(width, EPSILON)
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads, config.mlp_width) for _ in range(config.layers)
+        )
+        self.text_projection = drawn(width, embed_dim, std=width**-0.5) if config.projects else None
+        draw(self.word_embedding.weight, 0.02)
+        for part in self.blocks.modules():
+            if isinstance(part, nn.Linear):
+                draw(part.weight, 0.02)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """text: (B, L) token ids, zeros after the end, L ≤ context_length. Returns (B, D)."""
+        held = text != PADDING  # (B, L)
+        x = self.word_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
+        x = self.ln_embedding(x)
+        mask = held[:, None, None]  # (B, 1, 1, L)
+        for block in self.blocks:
+            x = block(x, mask)
+        weights = held / held.sum(1, keepdim=True)  # (B, L)
+        x = (weights.to(x.dtype)[:, None] @ x)[:, 0]  # (B, 1, L) @ (B, L, W) -> (B, W)
+        projected: Tensor = x if self.text_projection is None else x @ self.text_projection
+        return projected

@@ -1,0 +1,151 @@
+"""Text -> token ids: the word pieces of uncased BERT, with equal ids for every text.
+
+A text is cleaned, lowered and stripped of its accents; words and single punctuation marks are cut
+into the longest pieces that the vocabulary holds. Plain ASCII needs no table of Unicode.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipmodel.config import BertConfig
+from clipmodel.errors import CheckpointError, cannot_read
+from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong
+
+if TYPE_CHECKING:
+    from clipmodel.families import Tokenize
+
+VOCABULARY = "vocab.txt"  # in a model folder: a piece a line, its id the number of the line
+MAX_WORD = 100  # characters; a longer word is unknown
+PADDING, START, END, UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
+
+_SPECIAL = re.compile(r"(\[(?:UNK|CLS|SEP|MASK)\])")  # [PAD] in a text would end it
+_ASCII_WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
+_ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_IDEOGRAPHS = (  # compiled where a text has more than ASCII
+    "([\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+    "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f])"
+)
+
+
+class WordPieces:
+    """A vocabulary of pieces; those inside a word begin with `##`."""
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._ids = {piece: number for number, piece in enumerate(pieces)}
+        self._start, self._end = self._ids[START], self._ids[END]
+        self._unknown = self._ids[UNKNOWN]
+        self._of_word = lru_cache(10_000)(self._cut)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, without start and end."""
+        return [*self._tokens(text)]
+
+    def token_ids(
+        self, texts: str | Sequence[str], context_length: int, truncate: bool = False
+    ) -> NDArray[np.int64]:
+        """Return (B, context_length): start, the text, end, zeros; one row for each text.
+
+        Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off
+        its end.
+        """
+        batch, room = [texts] if isinstance(texts, str) else texts, context_length - 2
+        rows = np.zeros((len(batch), context_length), np.int64)
+        for row, text in zip(rows, batch, strict=True):
+            tokens = self.encode(text[:MAX_CHARACTERS] if truncate else text)
+            if len(tokens) > room and not truncate:
+                raise TextTooLong.of(text, len(tokens), context_length)
+            tokens = tokens[:room]
+            row[: len(tokens) + 2] = [self._start, *tokens, self._end]
+        return rows
+
+    def _tokens(self, text: str) -> Iterator[int]:
+        for number, part in enumerate(_SPECIAL.split(text)):
+            if number % 2:
+                yield self._ids[part]
+            else:
+                for word in _words(part):
+                    yield from self._of_word(word)
+
+    def _cut(self, word: str) -> tuple[int, ...]:
+        """Take the longest piece from the front until nothing is left."""
+        if len(word) > MAX_WORD:
+            return (self._unknown,)
+        ids, start = list[int](), 0
+        while start < len(word):
+            prefix = "##" if start else ""
+            for end in range(len(word), start, -1):
+                found = self._ids.get(prefix + word[start:end])
+                if found is not None:
+                    break
+            else:
+                return (self._unknown,)
+            ids.append(found)
+            start = end
+        return tuple(ids)
+
+
+def of_folder(folder: Path) -> "Tokenize":
+    """Return `token_ids` of the vocabulary in a model folder. Raises CheckpointError."""
+    return WordPieces(read_pieces(folder / VOCABULARY)).token_ids
+
+
+def check_vocabulary(config: BertConfig, beside: Mapping[str, Path]) -> None:
+    """Check the vocabulary beside a model's weights. Raises CheckpointError."""
+    file = beside["pieces"]
+    if not file.is_file():
+        raise CheckpointError(f"its word pieces are missing: put its {VOCABULARY} beside it")
+    if (found := len(read_pieces(file))) != config.vocab_size:
+        raise CheckpointError(
+            f"{file} has {found:,} pieces, and the weights are for {config.vocab_size:,}"
+        )
+
+
+def read_pieces(file: Path) -> list[str]:
+    """Return the pieces of a vocabulary in the order of their ids. Raises CheckpointError."""
+    try:
+        pieces = file.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except OSError as error:
+        raise cannot_read(file, error) from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{file} is damaged: {error}") from error
+    if pieces[0] != PADDING or not all(piece in pieces for piece in (UNKNOWN, START, END)):
+        raise CheckpointError(
+            f"{file} is not a vocabulary of BERT's: {PADDING} must be its first line, and "
+            f"{START}, {END} and {UNKNOWN} among the others"
+        )
+    return pieces
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORDS.findall(_ASCII_CONTROLS.sub("", text).lower())
+    return _of_any_script(text)
+
+
+def _of_any_script(text: str) -> list[str]:
+    kept = "".join(_cleaned(text))
+    spaced = re.sub(_IDEOGRAPHS, r" \1 ", kept)
+    bare = (c for c in unicodedata.normalize("NFD", spaced) if unicodedata.category(c) != "Mn")
+    lowered = "".join(c.lower() for c in bare)  # one by one: σ at the end of a word stays σ
+    return "".join(f" {c} " if _is_punctuation(c) else c for c in lowered).split()
+
+
+def _cleaned(text: str) -> Iterator[str]:
+    """Yield the characters of a text: spaces for white space, without controls."""
+    for c in text:
+        if c in "\t\n\r" or (c.isspace() and unicodedata.category(c) != "Cc"):
+            yield " "
+        elif c != "\ufffd" and unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"):
+            yield c
+
+
+def _is_punctuation(c: str) -> bool:
+    """Return whether a character is a word of its own: all signs of ASCII are."""
+    return c in "$+<=>^`|~" or unicodedata.category(c).startswith("P")

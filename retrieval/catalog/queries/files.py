@@ -1,0 +1,94 @@
+"""Queries about files: what is known of each, and which of them failed."""
+
+from collections.abc import Iterator, Sequence
+
+from retrieval.catalog.conditions import under
+from retrieval.catalog.queries.reader import Reader
+from retrieval.catalog.sqlite.connection import chunks, marks
+from retrieval.errors import FailureCode
+from retrieval.paths import place
+from retrieval.records import Failed, Failure, FileState, KnownFile
+
+# A file: the fields of a `Found`, and its image's id. The two before it are None where an older
+# version wrote them.
+Known = tuple[bytes, int, int, int | None, int | None, int | None]
+
+
+class Files:
+    """The files of a catalog: each holds an image, or failed."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def within(self, root_id: int, inside: bytes = b"") -> list[Known]:
+        """The files at or under a path in that root."""
+        condition, values = under(inside)
+        columns = "path, size, mtime_ns, ctime_ns, inode, image_id"
+        found = f"SELECT {columns} FROM files WHERE root_id = ? AND {condition}"
+        return self._reader.rows(found, (root_id, *values))
+
+    def has_any(self, root_id: int, inside: bytes) -> bool:
+        """Whether any file is known at or under a path relative to that root."""
+        condition, values = under(inside)
+        found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
+        return bool(self._reader.number(found, (root_id, *values)))
+
+    def sizes(self) -> set[int]:
+        """Of all files that hold an image, in bytes: a file of another size is no copy."""
+        return {
+            size
+            for (size,) in self._reader.rows("SELECT size FROM files WHERE image_id IS NOT NULL")
+        }
+
+    def of_images(self, ids: Sequence[int]) -> dict[int, list[KnownFile]]:
+        """The files of each of these images, as they were when they were indexed."""
+        roots = {root.id: root.path for root in self._reader.roots()}
+        columns = "image_id, root_id, path, size, mtime_ns, ctime_ns, inode"
+        files: dict[int, list[KnownFile]] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(chunk)})"
+            for image_id, root_id, path, *status in self._reader.rows(found, chunk):
+                file = KnownFile(place(roots[root_id], path), *status)
+                files.setdefault(image_id, []).append(file)
+        return files
+
+    def bytes_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """The length of the files of each of these images; copies are of one length."""
+        sizes: dict[int, int] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT image_id, size FROM files WHERE image_id IN ({marks(chunk)})"
+            sizes.update(self._reader.rows(found, chunk))
+        return sizes
+
+    def failure_count(self) -> int:
+        return self._reader.number("SELECT count(*) FROM files WHERE failure_code IS NOT NULL")
+
+    def failures(self) -> Iterator[Failed]:
+        """Sorted by path within each root."""
+        columns = "root_id, path, failure, failure_code"
+        # Sorted here: for the order, SQLite would go through all files, and not their index.
+        rows = self._reader.rows(f"SELECT {columns} FROM files WHERE failure_code IS NOT NULL")
+        of_root: dict[int, list[tuple[bytes, str, str]]] = {}
+        for root_id, *failed in rows:
+            of_root.setdefault(root_id, []).append((failed[0], failed[1], failed[2]))
+        for root in self._reader.roots():
+            for path, reason, code in sorted(of_root.get(root.id, ())):
+                yield Failed(place(root.path, path), reason, FailureCode(code))
+
+    def failure_at(self, root_id: int, path: bytes) -> FailureCode | None:
+        """Why a file has no image; None for one that has, or that is not known."""
+        found = "SELECT failure_code FROM files WHERE root_id = ? AND path = ?"
+        rows = self._reader.rows(found, (root_id, path))
+        return FailureCode(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def too_large(self, max_pixels: int) -> list[FileState]:
+        """The files that had too many pixels for a run that allowed fewer than `max_pixels`."""
+        columns = "root_id, path, size, mtime_ns, failure, failure_limit"
+        failed = f"SELECT {columns} FROM files WHERE failure_code = ? AND failure_limit < ?"
+        code = FailureCode.TOO_LARGE
+        return [
+            FileState(root_id, path, size, mtime_ns, None, Failure(code, reason, limit))
+            for root_id, path, size, mtime_ns, reason, limit in self._reader.rows(
+                failed, (code.value, max_pixels)
+            )
+        ]

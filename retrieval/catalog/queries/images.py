@@ -1,0 +1,107 @@
+"""Queries about images: what they are, and where all of their copies lie."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.queries.reader import Reader
+from retrieval.catalog.sqlite.connection import chunks, marks
+from retrieval.paths import place
+from retrieval.records import Image, Shot
+
+SHOT = tuple(field.name for field in fields(Shot))  # columns of the table `shots`
+
+
+class Images:
+    """The images of a catalog: one for each distinct content."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def by_id(self, ids: Sequence[int]) -> dict[int, Image]:
+        """The known ones among `ids`, each with the absolute paths of all its copies."""
+        images: dict[int, Image] = {}
+        for chunk in chunks([int(id) for id in ids]):
+            paths, times = self._places(chunk)
+            columns = "id, width, height, format, taken_at, image_id, " + ", ".join(SHOT)
+            found = f"SELECT {columns} FROM images LEFT JOIN shots ON image_id = id"
+            for id, width, height, format, taken_at, described, *shot in self._reader.rows(
+                f"{found} WHERE id IN ({marks(chunk)})", chunk
+            ):
+                images[id] = Image(
+                    id,
+                    width,
+                    height,
+                    format,
+                    datetime.fromisoformat(taken_at) if taken_at else None,
+                    tuple(sorted(paths.get(id, ()))),
+                    times.get(id),
+                    Shot(*shot) if described else None,
+                )
+        return images
+
+    def count(self) -> int:
+        return self._reader.number("SELECT count(*) FROM images")
+
+    def of_digest(self, digest: bytes) -> int | None:
+        rows = self._reader.rows("SELECT id FROM images WHERE digest = ?", (digest,))
+        return rows[0][0] if rows else None
+
+    def digest_of(self, image_id: int) -> bytes | None:
+        rows = self._reader.rows("SELECT digest FROM images WHERE id = ?", (image_id,))
+        return rows[0][0] if rows else None
+
+    def copied(self) -> NDArray[np.int64]:
+        """The images that several files hold, sorted."""
+        return self._reader.ids(
+            "SELECT image_id FROM files WHERE image_id IS NOT NULL "
+            "GROUP BY image_id HAVING count(*) > 1 ORDER BY image_id"
+        )
+
+    def difference_hashes(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Of those among these images of which it is known."""
+        hashes: dict[int, bytes] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT id, difference_hash FROM images WHERE id IN ({marks(chunk)})"
+            hashes.update(self._reader.rows(found + " AND difference_hash IS NOT NULL", chunk))
+        return hashes
+
+    def has_orphans(self) -> bool:
+        """Whether there are images without a file. Two counts: five times as fast as a join."""
+        held = self._reader.number("SELECT count(DISTINCT image_id) FROM files")
+        return held < self.count()
+
+    def undescribed(self) -> list[tuple[int, bytes]]:
+        """(id, digest) of the images whose EXIF was not read, or that have no difference hash:
+        those of an older catalog.
+        """
+        unhashed = "SELECT EXISTS (SELECT 1 FROM images WHERE difference_hash IS NULL)"
+        described = self._reader.number("SELECT count(*) FROM shots")
+        if described == self.count() and not self._reader.number(unhashed):
+            return []  # as nearly always; two counts, not a comparison of two lists
+        missing = "id NOT IN (SELECT image_id FROM shots) OR difference_hash IS NULL"
+        return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
+
+    def _places(self, ids: Sequence[int]) -> tuple[dict[int, list[Path]], dict[int, datetime]]:
+        """The paths of each image's files, and the time of the oldest of them."""
+        roots = {root.id: root.path for root in self._reader.roots()}
+        columns = "image_id, root_id, path, mtime_ns"
+        found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(ids)})"
+        paths: dict[int, list[Path]] = {}
+        times: dict[int, int] = {}
+        for image_id, root_id, path, mtime_ns in self._reader.rows(found, ids):
+            paths.setdefault(image_id, []).append(place(roots[root_id], path))
+            times[image_id] = min(mtime_ns, times.get(image_id, mtime_ns))
+        return paths, {id: moment(mtime_ns) for id, mtime_ns in times.items()}
+
+
+def moment(mtime_ns: int) -> datetime:
+    """A file's time on this machine's clock, as far as the calendar goes."""
+    try:
+        return datetime.fromtimestamp(mtime_ns // 1_000_000_000)
+    except (ValueError, OverflowError, OSError):
+        return datetime.min

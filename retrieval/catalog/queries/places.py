@@ -1,0 +1,110 @@
+"""Queries about paths: which roots, files and images they mean, however they are spelled."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.conditions import under
+from retrieval.catalog.queries.files import Files
+from retrieval.catalog.queries.reader import Reader
+from retrieval.paths import composed, relative, spellings
+from retrieval.records import Root, found_at
+
+PLAIN = bytes(range(128))  # ASCII
+
+
+class Places:
+    """Where in its roots a catalog knows what lies at a path."""
+
+    def __init__(self, reader: Reader, files: Files) -> None:
+        self._reader = reader
+        self._files = files
+
+    def around(self, path: Path) -> list[Root]:
+        """The roots that hold an absolute path, or lie in it, the deepest first. Those that do so
+        only by another form of a name are meant where no other is.
+        """
+        roots = sorted(self._reader.roots(), key=lambda root: len(root.path.parts), reverse=True)
+        near = [
+            root
+            for root in roots
+            if relative(root.path, path) is not None or relative(path, root.path) is not None
+        ]
+        exact = [r for r in near if path.is_relative_to(r.path) or r.path.is_relative_to(path)]
+        return exact or near
+
+    def of(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Where `path` may lie: (root id, path relative to it), the deepest root first."""
+        for spelling in spellings(path):
+            yield from self._places_of(spelling)
+
+    def known_as(self, root_id: int, inside: bytes) -> list[bytes]:
+        """How a path relative to a root is written here: in the same form if a file is known so,
+        else in the other; as it is where none is known.
+        """
+        if inside.isascii() or self._files.has_any(root_id, inside):
+            return [inside]
+        same, depth = composed(os.fsdecode(inside)), inside.count(b"/") + 1
+        plain = inside[: len(inside) - len(inside.lstrip(PLAIN))][:-1]  # alike in both forms
+        begins = "SELECT path FROM files WHERE root_id = ? AND path >= ? AND path < ?"
+        end = plain[:-1] + bytes([plain[-1] + 1]) if plain else b"\xff" * 256
+        rows = self._reader.rows(begins, (root_id, plain, end))
+        names = {b"/".join(path.split(b"/")[:depth]) for (path,) in rows}
+        return sorted(n for n in names if composed(os.fsdecode(n)) == same) or [inside]
+
+    def image_of_path(self, path: Path) -> int | None:
+        """The image in a known file that has not changed since; else None."""
+        try:
+            found = found_at(b"", path.stat())
+        except (OSError, ValueError):
+            return None
+        same = (
+            "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND image_id IS NOT NULL "
+            "AND coalesce(ctime_ns, ?) = ? AND coalesce(inode, ?) = ?"
+        )
+        _, size, mtime_ns, ctime_ns, inode = found
+        status = (size, mtime_ns, ctime_ns, ctime_ns, inode, inode)
+        for root_id, inside in self.of(path):
+            at = (root_id, inside, *status)
+            if rows := self._reader.rows(f"SELECT image_id FROM files WHERE {same}", at):
+                return int(rows[0][0])
+        return None
+
+    def image_at(self, path: Path) -> int | None:
+        """The image known at an absolute place, whatever is there now: no file is looked at."""
+        at = "SELECT image_id FROM files WHERE root_id = ? AND path = ?"
+        for known in self._places_of(Path(os.path.normpath(path))):
+            if (rows := self._reader.rows(at, known)) and rows[0][0] is not None:
+                return int(rows[0][0])
+        return None
+
+    def is_as_indexed(self, path: Path, status: os.stat_result) -> bool:
+        """Whether a file, by its size and times, is the one that was read there."""
+        same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
+        found = f"SELECT EXISTS (SELECT 1 FROM files WHERE {same})"
+        return any(
+            self._reader.number(found, (root_id, *found_at(inside, status)[:4]))
+            for root_id, inside in self.of(path)
+        )
+
+    def ids_under(self, folder: Path) -> NDArray[np.int64]:
+        """The images with a file in or under `folder` (or that are the file `folder`), sorted."""
+        parts = [np.empty(0, np.int64)]
+        for spelling in spellings(folder):
+            for root in self.around(spelling):
+                inside = relative(root.path, spelling) or b""
+                parts += [self._ids(root.id, known) for known in self.known_as(root.id, inside)]
+        return np.unique(np.concatenate(parts))
+
+    def _places_of(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        for root in self.around(path):
+            if inside := relative(root.path, path):
+                yield from ((root.id, known) for known in self.known_as(root.id, inside))
+
+    def _ids(self, root_id: int, inside: bytes) -> NDArray[np.int64]:
+        condition, values = under(inside)
+        found = f"SELECT image_id FROM files WHERE root_id = ? AND {condition}"
+        return self._reader.ids(found + " AND image_id IS NOT NULL", (root_id, *values))

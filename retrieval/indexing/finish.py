@@ -1,0 +1,57 @@
+"""The end of an index run: what vanished leaves, and what was encoded becomes what searches use."""
+
+from typing import TYPE_CHECKING
+
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.changes import Changes
+from retrieval.vectors import index_file
+
+if TYPE_CHECKING:
+    from clipmodel.pretrained import ModelFolder
+
+
+def prune(catalog: Catalog, changes: Changes) -> None:
+    """Drop what vanished; only when all was seen, so that no image is lost by a move."""
+    if changes.unidentified:  # an older version indexed them
+        from retrieval.catalog import writing
+
+        writing.identify(catalog, changes.unidentified)
+    vanished = [(file.root.id, file.path) for file in changes.vanished]
+    if vanished or catalog.images.has_orphans():
+        from retrieval.catalog import writing  # SQLAlchemy, which a run without news spares
+
+        writing.remove_files(catalog, vanished)
+        writing.sweep(catalog)
+
+
+def switch_model(catalog: Catalog, folder: "ModelFolder") -> None:
+    """Make the model, which has encoded all there is, the one that searches use."""
+    current, model = catalog.current_model(), catalog.model(folder.digest)
+    if current and model and model != current:
+        from retrieval.catalog import writing
+
+        writing.switch_model(catalog, model)
+        index_file.path_of(catalog.folder, current.digest).unlink(missing_ok=True)
+
+
+def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> None:
+    """Bring the vector index up to date, and drop what a run that was killed left of one."""
+    if current := catalog.current_model():
+        missing = not index_file.path_of(catalog.folder, current.digest).exists()
+        if is_measured_anew:
+            index_file.rebuild(catalog, current)
+        elif missing or has_news:
+            index_file.refresh(catalog, current)
+    for left in index_file.leftovers(catalog):
+        left.unlink(missing_ok=True)
+
+
+def unread_note(catalog: Catalog, folder: "ModelFolder", unread: list[int]) -> str:
+    """Return what is said of known images that a model cannot encode, as they cannot be read."""
+    image = catalog.images.by_id(unread[:1]).get(unread[0])
+    first = str(image.paths[0]) if image and image.paths else f"image {unread[0]}"
+    return (
+        f"{len(unread):,} known pictures cannot be read now to be encoded by "
+        f"{folder.name}, the first is {first}; until they can, "
+        "or `retrieve forget` drops them, the library stays as it is"
+    )

@@ -1,0 +1,73 @@
+"""`IndexOptions`: how an index run works, said once for Python and the command line."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.errors import InvalidValue
+from retrieval.exclusions import check_patterns
+from retrieval.paths import StrPath
+
+if TYPE_CHECKING:
+    from clipmodel.torch_backend.image_encoder import Precision
+
+DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+class IndexKeywords(TypedDict, total=False):
+    """The fields of `IndexOptions`, as keywords of `Library.index`."""
+
+    model: StrPath | None
+    exclude: str | Sequence[str]
+    again: bool
+    workers: int | None
+    batch_size: int | None
+    max_pixels: int
+    device: str | None
+    precision: "Precision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexOptions:
+    """How an index run works. Raises InvalidValue for a value that makes no sense.
+
+    `exclude` is remembered for each folder and holds in later runs; "none" drops the patterns that
+    a folder had. A `model` other than the library's encodes everything again, and takes over when
+    that is done. Without `device` and `precision` the machine decides, and a few pictures are
+    encoded in NumPy.
+    """
+
+    model: StrPath | None = None  # a name or a path; None: the library's, or the default
+    exclude: str | Sequence[str] = ()  # globs for names, and for paths below the folder
+    again: bool = False  # read files even if their size and time are unchanged
+    workers: int | None = None  # processes that decode; 0: decode here; None: one for each core
+    batch_size: int | None = None  # pictures that are encoded together
+    max_pixels: int = MAX_PIXELS  # larger pictures are failures; bounds a worker's memory as well
+    device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
+    precision: "Precision" = "auto"  # of the encoder
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 0), ("batch_size", 1), ("max_pixels", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InvalidValue(f"{name} must be at least {least}, not {value}")
+        if self.precision not in PRECISIONS:
+            raise InvalidValue(
+                f"the precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+            )
+        if self.device is not None and not re.fullmatch(DEVICE, self.device):
+            raise InvalidValue(
+                f"the device {self.device!r} is unknown; give cpu, cuda, cuda:1, mps or xpu"
+            )
+        exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
+        check_patterns(exclude)
+        # Frozen: once validated, it is in one form.
+        object.__setattr__(self, "exclude", exclude)
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether the encoder must be torch's, even for a few pictures."""
+        return self.device is not None or self.precision != "auto"

@@ -1,0 +1,71 @@
+"""An index run from its options: which encoder, which query bank, and how it is gone through."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.encoding import QuickStart
+from retrieval.indexing.options import IndexOptions
+from retrieval.indexing.run import index
+from retrieval.interrupted import Interrupted
+from retrieval.models import in_numpy, in_torch, most_in_numpy
+from retrieval.records import Progress, Summary
+
+if TYPE_CHECKING:
+    from clipmodel.pretrained import ModelFolder
+    from retrieval.vectors.hubness import QueryBank
+
+Steps = Generator[Progress | Summary, None, None]
+
+
+def run(
+    catalog: Catalog,
+    paths: Sequence[Path],
+    model: "ModelFolder",
+    options: IndexOptions,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Bring the catalog up to date with `paths`, to the end. Raises Interrupted on Ctrl-C."""
+
+    def query_bank() -> "QueryBank":
+        from retrieval.vectors.hubness import QueryBank
+
+        return QueryBank.of(model)
+
+    quick = QuickStart(most_in_numpy(model), partial(in_numpy, model))
+    steps = index(
+        catalog,
+        paths,
+        model,
+        partial(in_torch, model, options.device, options.precision),
+        quick=None if options.needs_torch else quick,
+        exclude=options.exclude,
+        again=options.again,
+        workers=options.workers,
+        batch_size=options.batch_size,
+        max_pixels=options.max_pixels,
+        query_bank=query_bank,
+    )
+    summary = _finished(steps, progress)
+    if summary.interrupted:
+        raise Interrupted(summary)
+    return summary
+
+
+def _finished(steps: Steps, progress: Callable[[Progress], None] | None) -> Summary:
+    """Go through an index run; a Ctrl-C between two steps ends it as well as one inside."""
+    with closing(steps):
+        try:
+            for step in steps:
+                if isinstance(step, Summary):
+                    return step
+                if progress:
+                    progress(step)
+        except KeyboardInterrupt as interrupt:
+            ended = steps.throw(interrupt)
+            assert isinstance(ended, Summary)
+            return ended
+    raise AssertionError("an index run ends with its summary")

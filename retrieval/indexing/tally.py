@@ -1,0 +1,159 @@
+"""What an index run counts: each file once, as new, changed, moved, copied, failed or unchanged."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.changes import Changes, Vanished
+from retrieval.indexing.intake import IntakeResult
+from retrieval.indexing.recorder import Recorder
+from retrieval.indexing.whereabouts import Moved, likely_place, missing_note, moved
+from retrieval.records import NO_MTIME, Decoded, Failure, FileState, NewImage, Progress, Summary
+
+
+class NewPicture(NamedTuple):
+    """A picture for the encoder."""
+
+    image: NewImage
+    pixels: NDArray[np.uint8]  # (S, S, 3) RGB
+    file: FileState | None = None  # None: the image is known, its vector is missing
+
+    @classmethod
+    def of(cls, digest: bytes, decoded: Decoded, file: FileState | None = None) -> "NewPicture":
+        taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
+        size = decoded.width, decoded.height
+        shot, hash = decoded.shot, decoded.difference_hash
+        image = NewImage(digest, *size, decoded.format, taken_at, shot, hash)
+        return cls(image, decoded.pixels, file)
+
+
+class Tally:
+    """The counts of one run, from the files that are found to the summary."""
+
+    def __init__(self, catalog: Catalog, recorder: Recorder) -> None:
+        self.interrupted = False
+        self.problems: list[str] = []
+        self.backfilled = 0  # images whose vector is missing
+        self.unread: list[int] = []  # ids of those that cannot be read to be encoded
+        self._began = time.monotonic()
+        self._catalog = catalog
+        self._recorder = recorder
+        self._changes = Changes(catalog, ())
+        self._counts: Counter[str] = Counter()
+        self._linked: Counter[bytes] = Counter()  # digest -> new places of it
+        self._arrived: list[tuple[int, bytes, bytes]] = []  # those: root id, path, digest
+        self._moved: list[Moved] = []  # folders that the user has to tell of
+        self._dropped = 0  # files
+
+    def begin(self, changes: Changes) -> None:
+        """Count these changes from now on."""
+        self._changes = changes
+
+    def pictures(self, results: Iterable[IntakeResult | None]) -> Iterator[NewPicture | None]:
+        """Count what became of each file; give out what has to be encoded, and hand the recorder
+        the rest. None: nothing to encode came of it.
+        """
+        for result in results:
+            yield self._settle(result) if result else None
+
+    def _settle(self, result: IntakeResult) -> NewPicture | None:
+        file, digest, failure = result.file, result.digest, result.failure
+        if result.gone:
+            self._counts["gone"] += 1
+            if file.known:
+                self._changes.vanished.append(Vanished(file.root, file.found.path, file.image_id))
+        elif failure:
+            as_it_was = file.is_alike and failure.code == self._catalog.files.failure_at(
+                file.root.id, file.found.path
+            )
+            self._counts["unchanged" if as_it_was else "failed"] += 1
+            self._recorder.add_file(_state(result, None, failure))
+        elif result.decoded and digest:
+            self._counts["changed" if file.known else "new"] += 1
+            return NewPicture.of(digest, result.decoded, _state(result, digest))
+        elif digest:
+            self._count_known(result, digest)
+            self._recorder.add_file(_state(result, digest))
+        return None
+
+    def _count_known(self, result: IntakeResult, digest: bytes) -> None:
+        """Count a file whose content is known."""
+        file = result.file
+        if not file.known:
+            self._linked[digest] += 1
+            self._arrived.append((file.root.id, file.found.path, digest))
+        else:
+            image_id = self._catalog.images.of_digest(digest)
+            same = image_id is not None and image_id == file.image_id
+            self._counts["unchanged" if same else "changed"] += 1
+
+    def count_moves(self) -> None:
+        """Tell moves from copies: a new place of a known content is a move if an old one vanished.
+        To be called before what vanished leaves the catalog.
+        """
+        vanished = Counter(file.image_id for file in self._changes.vanished)
+        for digest, places in self._linked.items():
+            image_id = self._catalog.images.of_digest(digest)
+            self._counts["moved"] += min(places, vanished[image_id])
+        self._counts["removed"] = len(self._changes.vanished) - self._counts["moved"]
+
+    def find_moved_folders(self) -> None:
+        """Look for folders that are gone and whose pictures arrived elsewhere."""
+        self._moved = moved(self._catalog, self._arrived) if self._arrived else []
+
+    def take_back_dropped(self) -> None:
+        """Uncount files that were read and are not kept, as their pictures were not encoded."""
+        for files in self._recorder.dropped():
+            for number, file in enumerate(files):
+                self._dropped += 1
+                if self._catalog.files.has_any(file.root_id, file.path):
+                    self._counts["changed"] -= 1
+                elif number == 0:
+                    self._counts["new"] -= 1
+                elif file.digest:
+                    self._linked[file.digest] -= 1
+
+    def progress(self) -> Progress:
+        done = self._changes.unchanged + self._counts["gone"] + self._recorder.recorded
+        total = self._changes.seen + self.backfilled
+        return Progress(done + len(self.unread), total, self._recorder.encoded)
+
+    def summary(self) -> Summary:
+        counts = self._counts
+        return Summary(
+            new=counts["new"],
+            changed=counts["changed"],
+            moved=counts["moved"],
+            copied=self._linked.total() - counts["moved"],
+            removed=counts["removed"],
+            failed=counts["failed"],
+            unchanged=counts["unchanged"] + self._changes.unchanged,
+            encoded=self._recorder.encoded,
+            seconds=time.monotonic() - self._began,
+            interrupted=self.interrupted,
+            dropped=self._dropped,
+            problems=(*self._changes.problems, *self._notes_of_missing(), *self.problems),
+        )
+
+    def _notes_of_missing(self) -> Iterator[str]:
+        known = {each.old for each in self._moved}
+        for target, files in self._changes.missing.items():
+            if target.path not in known:
+                likely = likely_place(self._catalog, target.root, target.inside)
+                yield missing_note(target.path, files, likely)
+        yield from map(str, self._moved)
+
+
+def _state(result: IntakeResult, digest: bytes | None, failure: Failure | None = None) -> FileState:
+    """Return the file's row, with size and time as scanned: if it grew since, it is changed."""
+    root, found = result.file.root, result.file.found
+    is_lasting = failure is None or failure.code.is_lasting
+    mtime_ns = found.mtime_ns if is_lasting else NO_MTIME  # it was the disk that failed
+    state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
+    return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)

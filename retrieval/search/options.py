@@ -1,0 +1,89 @@
+"""`SearchOptions`: how a query is answered, for Python, the command line and the server alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
+
+from retrieval.errors import InvalidQuery
+from retrieval.filters import Filters
+from retrieval.paths import StrPath
+from retrieval.search.templates import expanded
+
+Rank = Literal["relevance", "cosine"]
+Sort = Literal["score", "date"]
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The fields of `SearchOptions` but the limit, as keywords of `Library.search`."""
+
+    offset: int
+    folder: StrPath | None
+    filters: Filters | None
+    without: str | Sequence[str]
+    templates: str | Sequence[str]
+    min_score: float | None
+    min_relevance: float | None
+    rank: Rank
+    sort: Sort
+    allow_url: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """How queries are answered. Raises InvalidQuery for a value that makes no sense.
+
+    A `str` in `without` or `templates` counts as a sequence of one. `min_relevance` needs a model
+    that was measured, and a query of plain words. `sort="date"` orders the best matches: those
+    that are relevant if any are, else the first `limit`.
+    """
+
+    limit: int = 10  # matches at most, from 1
+    offset: int = 0  # better matches that are skipped, for the next page
+    folder: StrPath | None = None  # search in or below it alone; a path, or the end of one
+    filters: Filters | None = None  # what every match must fulfil
+    without: str | Sequence[str] = ()  # words that are subtracted from the query
+    templates: str | Sequence[str] = ()  # sentences with {} for the words, or "photo", a set
+    min_score: float | None = None  # cosine, -1 to 1
+    min_relevance: float | None = None  # probability, 0 to 1
+    rank: Rank = "relevance"  # "cosine": without the correction for hubness (hubness.py)
+    sort: Sort = "score"  # "date": the newest first
+    allow_url: bool = False  # fetch pictures that a query names by their http(s) address
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise InvalidQuery(f"the limit must be at least 1, not {self.limit}")
+        if self.offset < 0:
+            raise InvalidQuery(f"the offset must be at least 0, not {self.offset}")
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
+            raise InvalidQuery(
+                f"the minimum score must be a number between -1 and 1, not {self.min_score:g}"
+            )
+        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
+            raise InvalidQuery(
+                f"the minimum relevance must be between 0 and 1, not {self.min_relevance:g}"
+            )
+        if self.rank not in ("relevance", "cosine"):
+            raise InvalidQuery(f"matches are ranked by relevance or by cosine, not by {self.rank}")
+        if self.sort not in ("score", "date"):
+            raise InvalidQuery(f"matches are sorted by score or by date, not by {self.sort!r}")
+        # Frozen: once validated, it is in one form, and two that ask the same are equal.
+        object.__setattr__(self, "without", several(self.without))
+        object.__setattr__(self, "templates", expanded(several(self.templates)))
+
+    @property
+    def where(self) -> Filters:
+        """The filters and the folder together. Raises InvalidQuery where they disagree."""
+        return (self.filters or Filters()).with_(Filters(folder=self.folder))
+
+    @property
+    def has_minimum(self) -> bool:
+        """Whether good matches may be refused, so that more have to be considered."""
+        return self.min_score is not None or self.min_relevance is not None
+
+    def with_limit(self, limit: int | None) -> "SearchOptions":
+        return self if limit is None else replace(self, limit=limit)
+
+
+def several(one_or_more: str | Sequence[str]) -> tuple[str, ...]:
+    """A sequence of strings, of which a lone one counts as one."""
+    return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)

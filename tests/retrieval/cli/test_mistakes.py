@@ -1,0 +1,234 @@
+"""What a new user gets wrong: each mistake ends with the remedy, and with the right exit status.
+
+2 is for a call that makes no sense (an unknown option, a value that none can have), 1 for one that
+made sense and failed (a file that is not there, a library without pictures).
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from retrieval import InvalidQuery, InvalidValue, Library, PathNotFound
+from retrieval.cli.main import cli
+from retrieval.search.parse import parse, typed
+from retrieval.search.question import Words
+from tests.retrieval.cli.test_cli import ROOT, ok, refused, retrieve
+
+LIBRARY = ("--library", "photos")
+
+
+# -- words that look like options or filters -----------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["leash", "night", "house", "x-ray", "n5x", "été"])
+def test_a_word_with_a_hyphen_is_no_option(indexed: Path, word: str) -> None:
+    said = refused("search", "dog", f"-{word}", *LIBRARY, code=2)
+    if word[1].isdigit():  # an option with its value
+        assert "not a valid integer" in said
+    else:
+        assert f"`- {word}` or `--not {shlex.quote(word)}`" in said
+
+
+def test_an_unknown_option_is_still_one(indexed: Path) -> None:
+    for option in ("--leash", "-x"):
+        assert f"No such option '{option}'" in refused("search", "dog", option, *LIBRARY, code=2)
+    said = refused("search", "dog", "--not", "-leash", "--nope", *LIBRARY, code=2)
+    assert "--nope" in said
+
+
+def test_a_hyphen_in_a_line_is_noted_and_stays_a_word(indexed: Path) -> None:
+    result = retrieve("search", "a dog -leash", "--paths", *LIBRARY)
+    assert result.exit_code == 0 and "“- leash” would subtract it" in result.stderr
+    assert parse("a dog -leash").query == Words("a dog -leash")
+    assert parse('a well-known dog "-leash" -1').notes == ()
+
+
+def test_words_are_quoted_as_a_shell_needs_it(indexed: Path) -> None:
+    said = refused("search", "year:2023", *LIBRARY, code=2)
+    assert """write '"year:2023"' (at""" in said
+    assert ok("search", '"year:2023"', *LIBRARY)
+    with pytest.raises(InvalidQuery, match='write "year:2023" '):
+        parse("year:2023")
+
+
+def test_each_interface_names_its_own_way_to_allow_addresses() -> None:
+    with pytest.raises(InvalidQuery, match="only with --allow-url ") as caught:
+        typed(["https://example.org/a.jpg"])
+    assert "allow_url" not in str(caught.value)
+    with pytest.raises(InvalidQuery, match="only with allow_url=True ") as caught:
+        parse("https://example.org/a.jpg")
+    assert "--allow-url" not in str(caught.value)
+
+
+@pytest.mark.parametrize("filter", ["in: pics", "after: 2023", "camera: pixel", "Format: png"])
+def test_a_space_after_the_colon(filter: str) -> None:
+    name, value = filter.lower().split()
+    for read in (lambda: parse(f"a dog {filter}"), lambda: typed(["a", "dog", *filter.split()])):
+        with pytest.raises(InvalidQuery, match=f"no space after “{name}”; write “{name}{value}”"):
+            read()
+
+
+@pytest.mark.parametrize("name", ["nope", "./nope", "small/nope"])
+def test_an_unknown_folder_is_told_alike_wherever_one_is(
+    indexed: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRIEVE_LIBRARY", str(indexed))
+    for here in (indexed.parent, indexed):
+        monkeypatch.chdir(here)
+        said = f"the folder {name} is not in the library"
+        assert said in refused("search", f"dog in:{name}")
+        assert said in refused("search", "dog", "--in", name)
+        assert said in refused("duplicates", "--in", name)
+    assert "did you mean “small”?" in refused("search", "dog in:smal")
+    with Library.open(indexed) as library, pytest.raises(PathNotFound, match="is not in the lib"):
+        library.search("dog", folder=name)
+
+
+def test_an_unknown_format_is_answered_with_the_known_ones(indexed: Path) -> None:
+    for call in (["dog format:nope"], ["dog", "--format", "nope"]):
+        said = refused("search", *call, *LIBRARY, code=2)
+        assert "'nope' is not a known format" in said and "jpeg" in said and "heif" in said
+    assert "did you mean jpg? " in refused("search", "format:jpgg dog", *LIBRARY, code=2)
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["find", "a", "dog"], "search a dog"),
+        (["serach", "a cat", "-n", "3"], "search 'a cat' -n 3"),
+        (["a", "red", "car"], "search a red car"),
+        (["add", "photos"], "index photos"),
+        (["dupes", "--json"], "duplicates --json"),
+    ],
+)
+def test_what_is_no_command_is_answered_with_the_whole_line(
+    arguments: list[str], meant: str
+) -> None:
+    said = refused(*arguments, code=2)
+    assert f"did you mean `retrieve {meant}`? See `" in said
+
+
+def test_a_question_is_not_followed_by_a_semicolon(home: Path) -> None:
+    for call in (["serach"], ["search", "dog", "--lmit", "3"], ["search", "--josn", "dog"]):
+        said = refused(*call, code=2)
+        assert "?;" not in said and "?);" not in said and " See `" in said
+
+
+# -- patterns to exclude -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("None", "did you mean “none”?"),
+        (" NONE", "did you mean “none”?"),
+        ("[", "[[] stands for the bracket itself"),
+        ("IMG[0-9", "a bracket is not closed"),
+        ("[]", "a bracket is not closed"),
+        ("[z-a].png", "the range in its brackets is empty"),
+        ("/home/me/tmp", "relative to the folder"),
+        ("./tmp", "without ./ and ../"),
+        ("a//b", "without ./ and ../"),
+        ("*.{png,gif}", "a pattern for each"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_pattern_that_cannot_match(photos: Path, pattern: str, remedy: str) -> None:
+    for command in ("index", "watch"):
+        said = refused(command, photos, "--exclude", pattern, code=2)
+        assert repr(pattern) in said and remedy in said
+    with Library.open("library") as library, pytest.raises(InvalidValue, match="the pattern"):
+        library.index(photos, exclude=[pattern])
+    assert not Path("library").exists()
+
+
+@pytest.mark.parametrize(
+    "pattern", ["none", "*.png", "[N]one", "[[]1]", "[]x]*", "[!a]*", "tmp/", "**/x", "small/r*"]
+)
+def test_a_pattern_that_can(photos: Path, pattern: str) -> None:
+    assert "done in" in ok("index", photos, "--exclude", pattern, "--workers", 0)
+
+
+# -- dates, streams, and how it ends -------------------------------------------------------------
+
+
+def test_a_date_of_the_file_is_told_as_such_where_it_is_sorted_by(indexed: Path) -> None:
+    [line] = ok("search", "a dog", "--sort", "date", "-n", 1, *LIBRARY).splitlines()
+    assert line.split("\t")[3].endswith(" (file)")
+    [line] = ok("search", "a dog", "-n", 1, *LIBRARY).splitlines()
+    assert line.split("\t")[3] == "-"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "ends"),
+    [
+        ("search dog", 1),
+        ("search dog --json", 1),
+        ("status", 1),
+        ("similar photos/large/red.png", 1),
+        ("index", 0),  # what it was to do is done
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_an_error(
+    indexed: Path, command: str, ends: int
+) -> None:
+    program = f"{sys.executable} -m retrieval.cli.main {command} --library photos >&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(["sh", "-c", program], env=environment, capture_output=True, text=True)
+    assert run.returncode == ends
+    assert ("standard output is closed" in run.stderr) == bool(ends)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "dog", "--min-score", "7"],
+        ["search", "dog", "--min-relevance", "-1"],
+        ["search", "dog", "--near", "1,2"],
+        ["search", "dog", "--after", "soon"],
+        ["search", "dog", "--in", ""],
+        ["search", "dog", "--sort", "name"],
+        ["search", "dog", "--template", "no hole"],
+        ["search", "dog near:1,2"],
+        ["search", "dog", "-"],
+        ["search", "id:999"],
+        ["search", " "],
+        ["duplicates", "--threshold", "5"],
+        ["index", "photos", "--device", "gpu"],
+        ["index", "photos", "--exclude", "["],
+        ["serve", "--host", "0.0.0.0"],
+        ["serve", "--token", ""],
+    ],
+)
+def test_a_bad_value_ends_with_2(indexed: Path, arguments: list[str]) -> None:
+    assert refused(*arguments, *LIBRARY, code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "missing.jpg"],
+        ["search", "dog", "--in", "nowhere"],
+        ["similar", "missing.jpg"],
+        ["index", "nowhere"],
+        ["index", "photos", "--model", "nowhere"],
+        ["forget", "nowhere"],
+        ["tag", "photos", "--labels", "missing.txt"],
+    ],
+)
+def test_a_failure_ends_with_1(indexed: Path, arguments: list[str]) -> None:
+    assert refused(*arguments, *LIBRARY)
+
+
+def test_the_exit_status_is_documented() -> None:
+    said = " ".join(CliRunner().invoke(cli, ["--help"]).output.split())
+    assert "1 for a failure, 2 for a call that makes no sense" in said

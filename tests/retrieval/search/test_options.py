@@ -1,0 +1,127 @@
+"""Options of a search and of an index run: one list of them, however they are given."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from retrieval import (
+    Filters,
+    IndexOptions,
+    InvalidQuery,
+    InvalidValue,
+    Library,
+    Match,
+    SearchOptions,
+)
+from retrieval.indexing.options import PRECISIONS
+from retrieval.search.options import SearchKeywords
+
+
+def paths(matches: list[Match]) -> list[Path]:
+    """Scores differ in the last digit, by what is searched for at the same time."""
+    return [match.path for match in matches]
+
+
+def test_keywords_are_the_fields_of_the_options() -> None:
+    hints = get_type_hints(SearchOptions)
+    assert {"limit": int, **get_type_hints(SearchKeywords)} == hints
+    from retrieval.indexing import options
+
+    assert list(options.IndexKeywords.__annotations__) == [
+        field.name for field in fields(IndexOptions)
+    ]
+
+
+def test_the_precisions_are_those_of_the_encoder() -> None:
+    from typing import get_args
+
+    from clipmodel.torch_backend.image_encoder import Precision
+
+    assert get_args(Precision) == PRECISIONS
+
+
+def test_options_and_keywords_say_the_same(indexed: Path) -> None:
+    options = SearchOptions(limit=3, offset=1, folder="small", without="a dog", rank="cosine")
+    with Library.open(indexed) as library:
+        said: Any = {"folder": "small", "without": ["a dog"], "rank": "cosine"}
+        expected = paths(library.search("a cat", 3, offset=1, **said))
+        assert len(expected) == 3
+        assert paths(library.search("a cat", options=options)) == expected
+        assert paths(library.search("a cat", 2, options=options)) == expected[:2]  # keywords win
+        next_one = library.search("a cat", options=options, offset=2)
+        assert paths(next_one) == paths(library.search("a cat", 3, offset=2, **said))
+
+
+def test_an_unknown_keyword_is_named(indexed: Path) -> None:
+    unknown: dict[str, Any] = {"foldre": "small"}
+    with Library.open(indexed) as library:
+        for ask in (library.search, library.search_many, library.index):
+            with pytest.raises(TypeError, match="foldre"):
+                ask("a cat", **unknown)
+
+
+def test_many_queries_share_the_options(indexed: Path) -> None:
+    with Library.open(indexed) as library:
+        queries = ["a cat", "a dog in:large"]
+        found = library.search_many(iter(queries), 4, offset=1)
+        alone = [library.search(query, 4, offset=1) for query in queries]
+        assert [paths(matches) for matches in found] == [paths(matches) for matches in alone]
+        assert library.search_many([]) == []
+        with pytest.raises(InvalidQuery, match="empty"):
+            library.search_many(["a dog", " "])
+
+
+def test_a_list_in_search_still_works_and_names_search_many(indexed: Path) -> None:
+    queries: Any = ["a cat", "a dog"]
+    with Library.open(indexed) as library:
+        with pytest.warns(DeprecationWarning, match="search_many") as told:
+            found: Any = library.search(queries, limit=2)
+        assert told[0].filename == __file__
+        expected = library.search_many(queries, 2)
+        assert [paths(matches) for matches in found] == [paths(matches) for matches in expected]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"limit": 0}, "at least 1"),
+        ({"offset": -1}, "at least 0"),
+        ({"min_score": float("nan")}, "nan"),
+        ({"min_relevance": 1.5}, "between 0 and 1"),
+        ({"rank": "beauty"}, "beauty"),
+        ({"sort": "name"}, "name"),
+        ({"templates": "no hole"}, "no hole"),
+    ],
+)
+def test_search_options_that_make_no_sense(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidQuery, match=said):
+        SearchOptions(**wrong)
+
+
+def test_a_folder_goes_with_filters_unless_they_name_another() -> None:
+    both = SearchOptions(folder="a", filters=Filters(after="2023"))
+    assert both.where == Filters("a", after="2023")
+    with pytest.raises(InvalidQuery, match="given twice"):
+        _ = SearchOptions(folder="a", filters=Filters("b")).where
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"workers": -1}, "workers must be at least 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"max_pixels": 0}, "max_pixels"),
+        ({"precision": "int8"}, "int8"),
+        ({"exclude": "["}, "not closed"),
+    ],
+)
+def test_index_options_that_make_no_sense(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidValue, match=said):
+        IndexOptions(**wrong)
+
+
+def test_one_pattern_may_be_a_plain_str(photos: Path) -> None:
+    with Library.open("library") as library:
+        assert library.index(photos, exclude="small", workers=0).new == 6
