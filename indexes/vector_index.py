@@ -16,7 +16,7 @@ from indexes.exact import best
 from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
-from indexes.threads import MAX_SCANNERS, scanners
+from indexes.threads import scanners
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
@@ -101,7 +101,7 @@ class VectorIndex:
         if self.kind == "ivf":
             return [self._probing(allowed)]
         size = 2 * self.dim * (self.count if allowed is None else len(allowed))  # bytes
-        threads = min(1 + size // BYTES_PER_THREAD, MAX_SCANNERS) if queries == 1 else 1
+        threads = min(1 + size // BYTES_PER_THREAD, SCANNERS) if queries == 1 else 1
         if allowed is not None:
             groups = np.array_split(allowed, threads)
             return [faiss.SearchParameters(sel=among(group)) for group in groups]  # type: ignore[call-arg]

@@ -68,6 +68,7 @@ def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
 
 
 def dim_of_text_transformer(weights: Weights) -> int:
+    """Return the dimension that CLIP's text transformer projects to."""
     return shape(weights, "text.text_projection", 2)[1]
 
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clipmodel import families
 from clipmodel.checkpoints.read import read_checkpoint
-from clipmodel.config import ImageTowerConfig
+from clipmodel.config import ImageTowerConfig, TextTowerConfig
 from clipmodel.errors import CheckpointError
 from clipmodel.families import (
     IMAGE_FAMILIES,
     TEXT_FAMILIES,
     ImageFamily,
     Later,
+    TextFamily,
     as_json,
     from_json,
 )
@@ -30,7 +32,9 @@ from clipmodel.hub.registry import REGISTRY
 from clipmodel.model import CLIP
 from clipmodel.model_folder import CONFIG, ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
+from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.preprocess import to_pixels, transform
+from clipmodel.pretrained import resolve
 from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.torch_backend.inference import Normalised
 from clipmodel.torch_backend.loading import load_model
@@ -93,6 +97,87 @@ POOLING = ImageFamily(
     to_pixels=to_pixels,
     transform=transform,
 )
+
+
+@dataclass(frozen=True)
+class LettersConfig(TextTowerConfig):
+    """The sum of a vector for each letter."""
+
+
+class Letters(nn.Module):
+    """The tower in torch."""
+
+    def __init__(self, config: LettersConfig, dim: int) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(config.vocab_size, dim)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return (self.letters(ids) * (ids > 0)[:, :, None]).sum(1)  # type: ignore[no-any-return]
+
+
+def letters_in_numpy(weights: Any, config: LettersConfig) -> Callable[[Any], Any]:
+    return lambda ids: weights["letters.weight"][ids].sum(1)
+
+
+def letters_of(texts: Sequence[str], length: int, truncate: bool) -> NDArray[np.int64]:
+    """Return a number for each letter, zeros after the end."""
+    rows = np.zeros((len(texts), length), np.int64)
+    for row, text in zip(rows, texts, strict=True):
+        assert truncate or len(text) <= length
+        row[: len(text)] = [1 + ord(letter) % 30 for letter in text[:length]]
+    return rows
+
+
+LETTERS = TextFamily(
+    name="letters",
+    config=LettersConfig,
+    sign="text.letters.weight",
+    needed=(),
+    read_config=lambda weights, settings: LettersConfig(20, len(weights["text.letters.weight"])),
+    shapes=lambda config, dim: {"letters.weight": (config.vocab_size, dim)},
+    module=Letters,  # type: ignore[arg-type]
+    numpy=letters_in_numpy,
+    tokenizer=lambda folder: letters_of,
+    check_vocabulary=lambda config, beside: None,
+    embed_dim=lambda weights: weights["text.letters.weight"].shape[1],
+)
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModelFolder:
+    """A model whose towers are both of new families."""
+    for name, entries in (
+        ("IMAGE_FAMILIES", (*IMAGE_FAMILIES, POOLING)),
+        ("TEXT_FAMILIES", (*TEXT_FAMILIES, LETTERS)),
+    ):
+        monkeypatch.setattr(families, name, entries)
+        monkeypatch.setattr(f"clipmodel.checkpoints.read.{name}", entries)
+    config = replace(VIT_CONFIG, vision=PoolingConfig(32, (2, 4)), text=LettersConfig(20, 31))
+    return save_folder(tmp_path / "m", "m", config, model_of(config).state_dict())
+
+
+def test_a_text_family_is_encoded_by_torch_and_numpy(both: ModelFolder) -> None:
+    folder = ModelFolder.open(both.path)
+    assert folder.config.text == LettersConfig(20, 31)
+    texts = ["a dog", "a red car", "dog", "a text that is longer than its context"]
+    with torch.inference_mode():
+        ids = torch.from_numpy(letters_of(texts, 20, True))
+        theirs = nn.functional.normalize(load_model(folder, "cpu").encode_text(ids), dim=1)
+    np.testing.assert_allclose(TextEncoder(folder).encode(texts), theirs.numpy(), atol=1e-5)
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
+    quick = ImageEncoder(folder, device="cpu", precision="fp32").encode(pixels)
+    np.testing.assert_allclose(quick, NumpyImageEncoder(folder).encode(pixels), atol=1e-5)
+
+
+def test_a_model_of_two_new_families_is_converted(both: ModelFolder, tmp_path: Path) -> None:
+    state = load_model(both, "cpu").state_dict()
+    torch.save(state, tmp_path / "b.pt")
+    (tmp_path / "b.pt.json").write_text(json.dumps({"mean": [0.5] * 3, "std": [0.5] * 3}))
+    folder = resolve(tmp_path / "b.pt", download_root=tmp_path / "models")
+    assert folder.config.embed_dim == both.config.embed_dim
+    np.testing.assert_array_equal(
+        TextEncoder(folder).encode(["a dog"]), TextEncoder(both).encode(["a dog"])
+    )
 
 
 @pytest.fixture
