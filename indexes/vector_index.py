@@ -101,7 +101,7 @@ class VectorIndex:
         if self.kind == "ivf":
             return [self._probing(allowed)]
         size = 2 * self.dim * (self.count if allowed is None else len(allowed))  # bytes
-        threads = min(1 + size // BYTES_PER_THREAD, SCANNERS) if queries == 1 else 1
+        threads = min(1 + size // BYTES_PER_THREAD, MAX_SCANNERS) if queries == 1 else 1
         if allowed is not None:
             groups = np.array_split(allowed, threads)
             return [faiss.SearchParameters(sel=among(group)) for group in groups]  # type: ignore[call-arg]
