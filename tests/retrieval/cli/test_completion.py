@@ -144,7 +144,7 @@ def test_keys_typed_into_a_shell(program: Path, shell: str) -> None:
 def test_fish(program: Path) -> None:
     if not shutil.which("fish"):
         pytest.skip("fish is not here")
-    asked = "; ".join(f"complete -C 'retrieve {line}'; echo ." for line in (
+    asked = "; ".join(f"complete -C 'retrieve {line}'; echo @@" for line in (
         "sea", "search x --orientation lan", "search x --preview=kit", "search x --camera pix",
         "search x --in hol", "index --model RN50x6", "similar my",
     ))  # fmt: skip
@@ -154,7 +154,7 @@ def test_fish(program: Path) -> None:
         check=True,
         text=True,
     ).stdout
-    offered = [answer.split("\t")[0].split("\n")[0] for answer in said.split(".\n")[:-1]]
+    offered = [answer.split("\t")[0].split("\n")[0] for answer in said.split("@@\n")[:-1]]
     assert offered == [
         "search", "landscape", "--preview=kitty", "Google Pixel 8 (main)",
         "holiday in Rome", "RN50x64", "my photos/",
