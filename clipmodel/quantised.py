@@ -1,13 +1,8 @@
 """Matrices as 8-bit integers with a scale for each part of a row: a quarter of float32 on disk.
 
 In a safetensors file the integers (R, C) have the weight's name, and the scales the same name with
-<<<<<<< HEAD
-`_scale` at its end: (R, G) float32, for G parts of a row of equal length. Their product differs
-from the weight by half a step at most.
-=======
 `_scale` at its end: (R, G) float32, for G parts of a row of equal length. Their product is within
 half a step of the weight.
->>>>>>> towers
 """
 
 from collections.abc import Mapping

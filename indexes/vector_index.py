@@ -16,7 +16,7 @@ from indexes.exact import best
 from indexes.layout import Footer, map_index, opened, read_footer
 from indexes.read_ahead import read_ahead
 from indexes.spec import IndexSpec, Kind
-from indexes.threads import scanners
+from indexes.threads import MAX_SCANNERS, scanners
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
