@@ -1,5 +1,6 @@
 """`IndexOptions`: how an index run works, said once for Python and the command line."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class IndexOptions:
             raise InvalidValue(
                 f"the precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
+        if self.model is not None and not os.fspath(self.model):
+            raise InvalidValue("the model's name is empty; see `retrieve models`")
         if self.device is not None and not re.fullmatch(DEVICE, self.device):
             raise InvalidValue(
                 f"the device {self.device!r} is unknown; give cpu, cuda, cuda:1, mps or xpu"

@@ -12,6 +12,7 @@ import pytest
 from retrieval.catalog import roots
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
+from retrieval.indexing.targets import named
 from retrieval.library import Library
 from retrieval.records import Summary
 from tests.retrieval.cli.test_cli import ok
@@ -122,7 +123,7 @@ def test_a_missing_folder_is_to_be_relocated_rather_than_forgotten(
         ["retrieve", "forget", str(old)],
     ]
     with Library.open(catalog.folder) as library:
-        assert library._knew(old) and library._knew(old / "2023") and library._knew(base)
+        assert named(library.catalog, [old, old / "2023", base])
         with pytest.raises(PathNotFound):
             library.index(base / "never")
 
