@@ -466,7 +466,7 @@ def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
     with catalog.engine().begin() as connection:
         connection.execute(text("DELETE FROM moments WHERE moment = 2"))
     [problem] = [p for p in check(catalog.folder, repair=True) if "moment" in p.what]
-    assert "1 embeddings are of no moment" in problem.what and problem.mended
+    assert "1 row in embeddings: missing moment" in problem.what and problem.mended
     writing.remove_files(catalog, [(1, path) for path, *_ in catalog.files.within(1)])
     writing.sweep(catalog)
     for table in ("moments", "texts", "embeddings"):

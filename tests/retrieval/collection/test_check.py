@@ -72,19 +72,19 @@ def mended_by(folder: Path, photos: Path) -> list[Problem]:
 # -- rows ----------------------------------------------------------------------------------------
 
 ROWS = {
-    "DELETE FROM images WHERE id = 3": "1 files refer to an image that is not there",
-    "DELETE FROM roots": "20 files lie in a folder that is not known",
-    "UPDATE files SET image_id = NULL WHERE image_id = 4": "neither an image nor a reason",
+    "DELETE FROM images WHERE id = 3": "1 row in files: missing image",
+    "DELETE FROM roots": "20 rows in files: unknown folder",
+    "UPDATE files SET image_id = NULL WHERE image_id = 4": "neither an image nor a failure",
     "UPDATE files SET failure = 'why' WHERE image_id = 4": "or both",
-    "UPDATE images SET digest = X'00' WHERE id = 5": "1 images have no proper digest",
-    "UPDATE images SET width = -1 WHERE id = 5": "1 images have no proper digest or size",
-    "UPDATE embeddings SET image_id = 99 WHERE image_id = 6": "1 embeddings are of no image",
-    "UPDATE embeddings SET model_id = 7 WHERE image_id = 6": "1 embeddings are of no model",
-    "UPDATE embeddings SET vector = X'003C' WHERE image_id = 7": "not as long as their model",
-    "UPDATE embeddings SET vector = zeroblob(24) WHERE image_id = 8": "not numbers of unit length",
-    "UPDATE files SET size = 'large' WHERE image_id = 2": "1 files are no rows of ours",
-    "UPDATE roots SET path = 7": "1 roots are no rows of ours",
-    "UPDATE models SET is_current = 0": "0 models are current, not one of 1",
+    "UPDATE images SET digest = X'00' WHERE id = 5": "1 row in images: invalid digest",
+    "UPDATE images SET width = -1 WHERE id = 5": "1 row in images: invalid digest or size",
+    "UPDATE embeddings SET image_id = 99 WHERE image_id = 6": "1 row in embeddings: missing image",
+    "UPDATE embeddings SET model_id = 7 WHERE image_id = 6": "1 row in embeddings: missing model",
+    "UPDATE embeddings SET vector = X'003C' WHERE image_id = 7": "wrong length for the model",
+    "UPDATE embeddings SET vector = zeroblob(24) WHERE image_id = 8": "1 vector of small without",
+    "UPDATE files SET size = 'large' WHERE image_id = 2": "1 row in files: wrong type of value",
+    "UPDATE roots SET path = 7": "1 row in roots: wrong type of value",
+    "UPDATE models SET is_current = 0": "0 of 1 models are current",
     "DROP INDEX files_of_image": "lacks files_of_image",
 }
 
@@ -107,7 +107,7 @@ def test_vectors_that_are_not_numbers(folder: Path, photos: Path, number: str) -
         "UPDATE embeddings SET vector = CAST(vector AS BLOB)",
     )
     [problem, *_] = mended_by(folder, photos)
-    assert problem.what == "3 vectors of small are not numbers of unit length"
+    assert problem.what == "3 vectors of small without unit length"
 
 
 def test_vectors_that_were_altered_are_told_by_the_index_file(folder: Path, photos: Path) -> None:
