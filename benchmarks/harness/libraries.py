@@ -109,7 +109,7 @@ def _insert(
         (place for *place, _ in some),
     )
     database.executemany(
-        "INSERT INTO embeddings (model_id, image_id, vector, bank_mean, bank_deviation) "
-        f"VALUES ({record.id}, ?, ?, ?, ?)",
+        "INSERT INTO embeddings (model_id, image_id, moment, vector, bank_mean, bank_deviation) "
+        f"VALUES ({record.id}, ?, 0, ?, ?, ?)",
         embeddings,
     )
