@@ -52,9 +52,7 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
     return (
-        _with_home(chosen)
-        if chosen
-        else Path(platformdirs.user_cache_dir("retrieve")) / "models"
+        _with_home(chosen) if chosen else Path(platformdirs.user_cache_dir("retrieve")) / "models"
     )
 
 
