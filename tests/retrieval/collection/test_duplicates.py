@@ -26,7 +26,7 @@ from retrieval.cli.main import cli
 from retrieval.collection import nearness
 from retrieval.collection.nearness import ALIKE, SAME, Nearness, Twins, distances, mirrored, packed
 from retrieval.decoding.decode import SMALL_SIDE, decode
-from retrieval.decoding.difference_hash import NOTHING, difference_hash
+from retrieval.decoding.difference_hash import EMPTY_HASH, difference_hash
 from tests.retrieval.catalog.test_migration import as_of_version_1
 from tests.retrieval.small import as_counts, contents, paint, run_index
 
@@ -475,8 +475,8 @@ def test_what_has_no_pattern_is_like_nothing() -> None:
     middle = np.minimum(across, across[:, ::-1])
     plain = [Image.new("RGB", (50, 40), colour) for colour in ("white", "black", "red")]
     drawn = [Image.fromarray(each) for each in (across, down, middle, grainy)]
-    assert {difference_hash(each.convert("RGB")) for each in plain + drawn} == {NOTHING}
-    nothing = packed([NOTHING, NOTHING])
+    assert {difference_hash(each.convert("RGB")) for each in plain + drawn} == {EMPTY_HASH}
+    nothing = packed([EMPTY_HASH, EMPTY_HASH])
     assert (distances(nothing, nothing) == 64).all()
     assert not len(Twins(nothing).of(0))
 
@@ -538,14 +538,14 @@ def test_older_libraries_get_their_hashes_without_encoding(tmp_path: Path) -> No
     with closing(Catalog.open(base / "library", create=True)) as catalog:
         run_index(catalog, [base / "photos"])
         fresh = catalog.images.difference_hashes([1, 2, 3])
-    assert len(fresh) == 3 and NOTHING not in fresh.values()
+    assert len(fresh) == 3 and EMPTY_HASH not in fresh.values()
     as_of_version_1(base / "library/catalog.sqlite")
     with closing(Catalog.open(base / "library")) as catalog:
         assert catalog.images.difference_hashes([1, 2, 3]) == {}
         assert as_counts(run_index(catalog, [], workers=1)) == {"unchanged": 3}
         again = catalog.images.difference_hashes([1, 2, 3])
         assert catalog.images.undescribed() == []
-    assert NOTHING not in again.values()
+    assert EMPTY_HASH not in again.values()
     photos = [(base / f"photos/{seed}.png").read_bytes() for seed in range(3)]
     assert set(again.values()) == {decode(photo, SMALL_SIDE).difference_hash for photo in photos}
 
