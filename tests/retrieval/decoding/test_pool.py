@@ -108,7 +108,7 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -
         assert children() - before != {worker}
     assert first and first.decoded
     assert second.failure == Failure(
-        FailureCode.CRASHED, "decoding it ended the worker process (SIGKILL)"
+        FailureCode.CRASHED, "decoding it crashed the worker process (SIGKILL)"
     )
     assert all(result.decoded for result in rest) and len(rest) == 3
     assert children() == before
@@ -126,7 +126,7 @@ def test_threads_that_ask_for_one_task_each_share_a_few_workers(tmp_path: Path, 
         late, *results = threads.map(do, [slow, *paths])
         assert len(children() - before) <= 2
         assert pool.pending == 0  # of the stream, which nobody uses here
-    assert late.failure == "decoding it took more than 0.5 s"
+    assert late.failure and late.failure.code is FailureCode.TIMED_OUT
     assert [result.digest for result in results] == [digest_of(p.read_bytes()) for p in paths]
     assert children() == before
 
