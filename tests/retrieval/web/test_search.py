@@ -232,7 +232,7 @@ def test_new_pictures_are_found_without_a_new_start(client: TestClient, indexed:
     new.unlink()
     with Library.open(indexed) as library:
         library.index(workers=0)
-    assert client.get("/api/status").json()["version"] not in (before["version"], after["version"])
+    assert client.get("/api/status").json()["version"] != after["version"]
     assert len(answered(client)["matches"]) == 12
 
 

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from retrieval import Library
-from retrieval.decoding.task import Answer
+from retrieval.decoding.task import TaskResult
 from retrieval.errors import FailureCode
 from retrieval.records import Failure
 from retrieval.web import guard, upload_store
@@ -87,7 +87,7 @@ def test_what_is_no_picture(client: TestClient, body: bytes, status: int, said: 
     ],
 )
 def test_the_status_follows_the_code_and_no_sentence(code: FailureCode, status: int) -> None:
-    answer = Answer(0, failure=Failure(code, "whatever the sentence says"))
+    answer = TaskResult(0, failure=Failure(code, "whatever the sentence says"))
     refusal = refused(answer)
     assert refusal.status_code == status and "whatever the sentence says" in refusal.detail
 
