@@ -150,10 +150,9 @@ def of_models(catalog: Catalog) -> Iterator[Fault]:
     for model in catalog.models():
         wrong = list(_of_wrong_length(catalog, model))
         if wrong:
-            drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
             yield Fault(
                 f"{_counted(len(wrong), 'vector')} of {model.name} without unit length",
-                partial(drop_vectors, drop=drop, ids=wrong),
+                partial(drop_vectors, model_id=model.id, image_ids=wrong),
             )
 
 
@@ -183,9 +182,11 @@ def _of_wrong_length(catalog: Catalog, model: ModelRecord) -> Iterator[int]:
         after = rows[-1][0]
 
 
-def drop_vectors(folder: Path, drop: str, ids: list[int]) -> str:
-    for chunk in chunks(ids):
-        _run(folder, f"{drop} ({marks(chunk)})", tuple(chunk))
+def drop_vectors(folder: Path, model_id: int, image_ids: list[int]) -> str:
+    """Drop a model's vectors of these images. Return what was done, for the user."""
+    for chunk in chunks(image_ids):
+        drop = f"DELETE FROM embeddings WHERE model_id = ? AND image_id IN ({marks(chunk)})"
+        _run(folder, drop, (model_id, *chunk))
     return "removed; the next `retrieve index` encodes these pictures again"
 
 

@@ -124,8 +124,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
         yield Fault(said, _rebuild)
     elif other:
         said = f"{len(other):,} vectors of {model.name} were altered"
-        drop = f"DELETE FROM embeddings WHERE model_id = {model.id} AND image_id IN "
-        yield Fault(said, partial(drop_vectors, drop=drop, ids=other))
+        yield Fault(said, partial(drop_vectors, model_id=model.id, image_ids=other))
     elif lacks := catalog.embeddings.count(model.id, up_to=last) - shared:
         yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
 

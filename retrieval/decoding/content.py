@@ -11,7 +11,7 @@ from retrieval.decoding.limits import MAX_BYTES
 from retrieval.errors import FailureCode, UnreadablePicture, reason
 
 DIGEST_BYTES = 16
-NO_MEMORY = "it takes more memory than there is"
+NO_MEMORY = "it needs more memory than is available"
 _blake2b = partial(hashlib.blake2b, digest_size=DIGEST_BYTES)
 
 
@@ -29,7 +29,7 @@ def read(path: Path | bytes) -> bytes:
     """Return the bytes of a regular file. Raises UnreadablePicture, and FileNotFoundError if it is
     gone.
     """
-    # Non-blocking, so that a pipe that has replaced the file since the scan cannot hold us up.
+    # Non-blocking: a pipe may have replaced the file since the scan.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with open(os.open(path, flags), "rb") as file:

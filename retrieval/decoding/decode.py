@@ -1,6 +1,6 @@
-"""From the bytes of a file to what the encoder wants: upright, RGB, cropped, uint8.
+"""Decoding of a file's bytes for the encoder: upright, RGB, cropped, uint8.
 
-Runs in worker processes and never imports torch. Whatever is wrong with a file becomes an
+Runs in worker processes and never imports torch. Any problem with a file becomes an
 `UnreadablePicture` whose message is one sentence about it.
 """
 
@@ -23,12 +23,11 @@ from retrieval.decoding.pillow_errors import explained, too_large
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.records import Decoded, Shot
 
-# A JPEG is decoded at 1/2, 1/4 or 1/8 as long as this many times the model's side is left, so that
-# 12 megapixels are decoded at an eighth. The cosine to the vector of a full decode, of eight photos
-# enlarged to three sizes and the bundled model: 0.9978 at least, 0.9994 on average; with 2, which
-# is slower, 0.9995 and 0.9999.
+# A JPEG is decoded at 1/2, 1/4 or 1/8 if at least this many times the model's side remains; so 12
+# megapixels are decoded at an eighth. The cosine to the vector of a full decode, over eight photos
+# enlarged to three sizes, with the bundled model: at least 0.9978, on average 0.9994. A factor of 2
+# is slower and gives 0.9995 and 0.9999.
 DRAFT_FACTOR = 1.5
-
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,26 +41,27 @@ UPRIGHT = {
 QUARTER_TURNS = (5, 6, 7, 8)
 
 WEBP_QUALITY = 80
-SMALL_SIDE = 96  # pixels that a difference hash is taken from, where no model asks for more
+SMALL_SIDE = 96  # pixels that a difference hash is taken from if no model needs more
 
 
 def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode a picture's first frame for a model of `size` pixels a side.
 
-    Beyond `max_pixels`, or Pillow's own bound for this process (see `allowing`), it is not decoded.
-    Raises UnreadablePicture.
+    Raises UnreadablePicture, also for more than `max_pixels` or than Pillow's own limit in this
+    process (see `allowing`).
     """
     with explained():
         return _decode(data, size, max_pixels)
 
 
 def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """A picture's first frame for people: RGB, upright, no larger than width × height, nothing of
-    its EXIF with it. Bounds and errors as of `decode`.
+    """Return a picture's first frame to show: RGB, upright, at most width × height, without EXIF.
+
+    Limits and errors are those of `decode`.
     """
     with explained(), _open(data) as image:
         _bound(image, max_pixels)
-        # Which way up is known for sure only when it is loaded.
+        # The orientation is certain only once the picture is loaded.
         either = [_within(image.size, box) for box in ((width, height), (height, width))]
         least = tuple(int(DRAFT_FACTOR * max(sides)) for sides in zip(*either, strict=True))
         drafted = image.draft(None, (least[0], least[1]))
@@ -69,7 +69,7 @@ def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS
         orientation = orientation_of(image)
         size = either[orientation in QUARTER_TURNS]
         small = rgb(image).resize(size, Image.Resampling.LANCZOS, drafted and drafted[1], 2.0)
-        small.info.clear()  # a copy of it says neither where it was taken nor how to turn it
+        small.info.clear()  # no place, and no orientation to apply twice
         return _upright(small, orientation)
 
 
@@ -80,7 +80,7 @@ def webp(image: Image.Image) -> bytes:
 
 
 def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """(size, size, 3) of a picture that Pillow has open. Raises UnreadablePicture."""
+    """Return a picture that Pillow has open as (size, size, 3). Raises UnreadablePicture."""
     with explained():
         image.load()
         small = _small(image, orientation_of(image), size)
@@ -88,13 +88,13 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def describe(data: bytes) -> Shot:
-    """What a picture's EXIF says; its pixels are not decoded. Raises UnreadablePicture."""
+    """Return a picture's EXIF without decoding its pixels. Raises UnreadablePicture."""
     with explained(), _open(data) as image:
         return shot_of(image)
 
 
 def hashed(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
-    """A picture's difference hash; None where its pixels cannot be decoded."""
+    """Return a picture's difference hash; None if its pixels cannot be decoded."""
     try:
         return decode(data, SMALL_SIDE, max_pixels).difference_hash
     except UnreadablePicture:
@@ -103,9 +103,9 @@ def hashed(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
 
 @contextmanager
 def allowing(max_pixels: int) -> Iterator[None]:
-    """Set Pillow's own bound for this process to ours; it guards pictures inside pictures, too."""
+    """Set Pillow's own limit for this process to ours; it also covers pictures inside pictures."""
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # it warns beyond it, and raises beyond twice it
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # above it, a warning; above twice, an error
     try:
         yield
     finally:
@@ -128,7 +128,7 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
 
 
 def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
-    """The size of what is about to be decoded."""
+    """Return the size of a picture before it is decoded. Raises UnreadablePicture."""
     width, height = image.size
     if width * height > max_pixels:
         raise too_large(f"{width} × {height}", max_pixels)
@@ -136,14 +136,14 @@ def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
 
 
 def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """`size` made so small that it fits into `box`."""
+    """Return `size` reduced to fit into `box`."""
     scale = min(1.0, *(most / side for side, most in zip(size, box, strict=True)))
     width, height = (max(1, round(scale * side)) for side in size)
     return width, height
 
 
 def _small(image: Image.Image, orientation: int, size: int, box: Box | None = None) -> Image.Image:
-    """RGB, upright, `size` on the shorter side; turned when small. `box`: `preprocess.resize`."""
+    """Return it in RGB, upright, `size` on the shorter side. box: as in `preprocess.resize`."""
     return _upright(resize(rgb(image), size, box, quick=True), orientation)
 
 
@@ -154,9 +154,6 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=COMMON)
     except UnidentifiedImageError:
         return Image.open(io.BytesIO(data), formats=pillow_formats())
-
-
-# -- colours -------------------------------------------------------------------------------------
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What a camera recorded about its picture, as far as it is plausible.
+"""EXIF: the plausible facts that a camera recorded about a picture.
 
 Anyone can write EXIF, programs copy it without understanding it, and Pillow may raise anything. So
 each fact is read by itself, an implausible one counts as missing, and no picture fails because of

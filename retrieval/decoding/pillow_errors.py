@@ -1,4 +1,4 @@
-"""What Pillow complains of, in one sentence about the file."""
+"""Pillow's errors, as one sentence about the file."""
 
 import re
 import threading
@@ -14,7 +14,7 @@ from retrieval.errors import FailureCode, UnreadablePicture
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn whatever Pillow raises into an UnreadablePicture, and keep its warnings to ourselves."""
+    """Turn any error from Pillow into an UnreadablePicture, and suppress its warnings."""
     try:
         with QUIET:
             yield
@@ -27,12 +27,12 @@ def explained() -> Iterator[None]:
         raise _too_large(str(error)) from error
     except MemoryError as error:
         raise UnreadablePicture(NO_MEMORY, FailureCode.OUT_OF_MEMORY) from error
-    except Exception as error:  # a decoder fed with garbage raises anything
+    except Exception as error:  # decoders may raise anything for invalid data
         raise UnreadablePicture(_one_line(error)) from error
 
 
 class Quiet:
-    """No warnings while any thread is in here; `catch_warnings` alone is for one thread only."""
+    """Suppresses warnings while any thread is inside; `catch_warnings` serves one thread only."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,13 +58,13 @@ QUIET = Quiet()
 
 
 def too_large(size: str, max_pixels: int) -> UnreadablePicture:
-    """Return the error for a picture of this size, which is more than was allowed."""
+    """Return the error for a picture larger than `max_pixels`."""
     said = f"it has {size} pixels, more than {max_pixels:,}"
     return UnreadablePicture(said, FailureCode.TOO_LARGE, max_pixels)
 
 
 def _too_large(said: str) -> UnreadablePicture:
-    """Pillow's complaint about a picture's size as ours: it gives two numbers in a sentence."""
+    """Turn Pillow's sentence about a picture's size, which has two numbers, into our error."""
     numbers = re.findall(r"\d+", said)
     if len(numbers) != 2:
         said = "it has more pixels than a picture may have"

@@ -1,8 +1,8 @@
-"""Processes that read, hash and decode files, of which any may die or hang at the cost of one file.
+"""A pool of processes that read, hash and decode files. One that dies or hangs costs one file.
 
-A thread here waits for each worker. One that ends without a result takes its file with it (the
-file is a failure) and is replaced. Workers are started as work comes. An index run submits a stream
-of tasks and collects their results in any order; a server asks for one and waits for that.
+A thread waits for each worker. If the worker ends without a result, its file counts as a failure
+and the worker is replaced. Workers are started when there is work. An index run submits a stream of
+tasks and collects their results in any order; a server submits one task and waits for it.
 """
 
 import queue
@@ -21,23 +21,23 @@ class Pool(Protocol):
 
     @property
     def pending(self) -> int:
-        """Tasks whose result was not collected yet."""
+        """The number of tasks whose results have not been collected."""
 
     def submit(self, task: Task) -> None:
-        """Take a task, and return at once."""
+        """Accept a task and return at once."""
 
     def collect(self) -> TaskResult | None:
-        """Wait for the next result. None: somebody called `wake`."""
+        """Wait for the next result, or return None after a call to `wake`."""
 
     def wake(self) -> None:
-        """Let `collect` return, as there is something else to do. For any thread."""
+        """Make `collect` return so that its caller can do other work. Callable from any thread."""
 
     def close(self) -> None:
-        """Drop what is pending."""
+        """Drop all pending tasks."""
 
 
 class InProcess:
-    """A pool without processes: for tests, and where none can be started. A crash is a crash."""
+    """A pool without processes, for tests and `--workers 0`. A crash ends the program."""
 
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -60,14 +60,14 @@ class InProcess:
 
 
 class WorkerPool(Renewed):
-    """Up to `count` processes, started when there is a task that no idle one takes.
+    """A pool of up to `count` processes, started when there is a task and no idle process.
 
-    `do` serves any number of threads; `submit` and `collect` one. A forked child has a pool of its
-    own, with no workers yet and nothing pending.
+    Any number of threads may call `do`, but only one `submit` and `collect`. After a fork, the
+    child's pool starts empty: no workers, nothing pending.
     """
 
     def __init__(self, count: int, seconds: float = MAX_SECONDS) -> None:
-        """seconds: what a task may take."""
+        """seconds: time limit for a task."""
         self._threads = Threads(count, "decoder")
         self._processes = Processes(seconds)
         super().__init__()
@@ -79,8 +79,9 @@ class WorkerPool(Renewed):
         self._workers: set[Worker] = set()
 
     def do(self, task: Task) -> "Future[TaskResult]":
-        """Start one task. Its result may be a failure; the future raises WorkersFailed if no worker
-        can be started at all.
+        """Start one task. Its result may be a failure.
+
+        The future raises WorkersFailed if no worker can be started.
         """
         return self._threads.submit(self._do, task)
 
@@ -109,7 +110,7 @@ class WorkerPool(Renewed):
             worker.end()
 
     def _do(self, task: Task) -> TaskResult:
-        """Give a task to the worker of this thread; start one if there is none."""
+        """Give a task to this thread's worker, which is started if necessary."""
         worker: Worker | None = getattr(self._local, "worker", None)
         if worker is None:
             worker = self._local.worker = Worker(self._processes)

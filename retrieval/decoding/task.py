@@ -1,4 +1,4 @@
-"""What is done for one file in one go, wherever that is."""
+"""The task of reading one file, in this process or another."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,13 @@ from retrieval.records import Decoded, Failure, Shot
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Read a file and hash it; then decode it where `size` is given, draw it small where `box` is,
-    or only describe it: its EXIF and its difference hash.
+    """A file to read and hash, and what else to do with it.
+
+    With `describe`, its EXIF and difference hash are read. Otherwise it is decoded if there is a
+    `size`, and a thumbnail is made if there is a `box`.
     """
 
-    key: int  # the caller's, returned with the result
+    key: int  # chosen by the caller, returned with the result
     path: bytes  # absolute
     size: int | None  # pixels a side
     max_pixels: int
@@ -22,7 +24,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What became of a task: digest and what else was asked for, or why not."""
+    """The result of a task: the digest and the other requested parts, or the failure."""
 
     key: int
     digest: bytes | None = None
@@ -31,15 +33,12 @@ class TaskResult:
     difference_hash: bytes | None = None
     thumbnail: bytes | None = None  # WebP
     failure: Failure | None = None
-    gone: bool = False  # there is no such file any more
+    gone: bool = False  # the file no longer exists
 
 
 def work(task: Task) -> TaskResult:
-    """One task, in this process."""
-    from retrieval.decoding import (
-        content,
-        decode,  # Pillow, which a run that finds nothing new does without
-    )
+    """Do a task in this process."""
+    from retrieval.decoding import content, decode  # Pillow, not needed if nothing is new
 
     digest = None
     try:

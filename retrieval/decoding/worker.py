@@ -1,4 +1,4 @@
-"""A worker process, from outside: it holds one file at a time, and may die or hang over it."""
+"""A worker process, from outside: it works on one file at a time, and may die or hang."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, RetrieveError, reason
 from retrieval.records import Failure
 
-PIPE_BYTES = 1 << 18  # a result of 224 × 224 pixels fits, so that a worker goes on at once
-GRACE_SECONDS = 2.0  # in which a worker whose time is over ends by itself
-PIPE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # what is seen of a process that ended
+PIPE_BYTES = 1 << 18  # fits 224 × 224 pixels, so that a worker need not wait for us
+GRACE_SECONDS = 2.0  # for a worker to end by itself after its time limit
+PIPE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # seen after a process has ended
 
 
 class WorkersFailed(RetrieveError):
-    """No worker process can be started at all."""
+    """Worker processes cannot be started."""
 
 
 class WorkerDied(Exception):
@@ -32,16 +32,16 @@ class WorkerDied(Exception):
         self.failure = Failure(code, said)  # of the file
 
 
-# Those of the process that this one was forked from. They are kept, as the garbage collector would
-# flush their pipes, under a lock that a thread of that process may have held.
+# Workers of the process that this one was forked from. They are never garbage-collected: that would
+# flush their pipes under a lock that a thread of the parent may have held.
 _inherited: list[subprocess.Popen[bytes]] = []
 
 
 class Processes(Renewed):
-    """Those that live, so that all can be killed, and none be started after that."""
+    """The live worker processes. All can be killed at once, and none is started after that."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds  # what a task may take
+        self.seconds = seconds  # time limit for a task
         self._living: set[subprocess.Popen[bytes]] = set()
         super().__init__()
 
@@ -73,20 +73,20 @@ class Processes(Renewed):
 
 
 class Worker:
-    """One process, seen from here."""
+    """A handle on one worker process."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
         try:
             self._process = processes.start()
         except OSError as error:
-            raise WorkersFailed(f"no worker process can be started: {reason(error)}") from error
+            raise WorkersFailed(f"cannot start a worker process: {reason(error)}") from error
         try:
             self._send((sys.path, processes.seconds))
             self._receive()
         except PIPE_ERRORS as error:
             raise WorkersFailed(
-                f"a worker process ended before it began ({self.end()}); try --workers 0"
+                f"a worker process ended at its start ({self.end()}); try --workers 0"
             ) from error
 
     def do(self, task: Task) -> TaskResult:
@@ -100,20 +100,20 @@ class Worker:
             if time.monotonic() - began >= seconds:
                 said = f"decoding it took more than {seconds:g} s"
                 raise WorkerDied(FailureCode.TIMED_OUT, said) from error
-            said = f"decoding it ended the worker process ({end})"
+            said = f"decoding it crashed the worker process ({end})"
             raise WorkerDied(FailureCode.CRASHED, said) from error
         assert isinstance(result, TaskResult)
         return result
 
     def end(self) -> str:
-        """Make sure that the process is gone; returns how it ended."""
+        """End the process if it still runs, and return how it ended."""
         process = self._process
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):
                 pipe.close()
         try:
-            code = process.wait(timeout=1)  # it ends by itself when its pipe closes
+            code = process.wait(timeout=1)  # it ends by itself once its pipe is closed
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
@@ -124,8 +124,8 @@ class Worker:
         return f"exit code {code}"
 
     def _wait(self) -> None:
-        """For the result; a worker that cannot even end itself, as it was stopped, is killed."""
-        if os.name == "posix":  # elsewhere a pipe cannot be waited for
+        """Wait for the result; kill a worker that cannot end itself, such as a stopped process."""
+        if os.name == "posix":  # other systems cannot poll a pipe
             waiting = select.poll()
             waiting.register(self._process.stdout or -1, select.POLLIN)
             if not waiting.poll((self._processes.seconds + GRACE_SECONDS) * 1000):
@@ -142,23 +142,25 @@ class Worker:
 
 
 def _let_go(process: subprocess.Popen[bytes]) -> None:
-    """Keep a forked child from holding the pipes of a worker of its parent, which ends when the
-    parent has closed them.
+    """Release a forked child's copies of the pipes of its parent's worker.
+
+    The worker ends when the parent closes the pipes, unless a child still holds them.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None and not pipe.closed:
             os.dup2(nowhere, pipe.fileno(), inheritable=False)
     os.close(nowhere)
-    process.returncode = 0  # it is not ours to wait for
+    process.returncode = 0  # only the parent may wait for it
 
 
-# -P: a pickle.py in the current folder is not ours. The path comes first, then our modules.
+# Started with -P, so that a pickle.py in the current folder is ignored. Receives sys.path, then
+# imports our modules.
 BOOTSTRAP = """
 import pickle, sys
 try:
     sys.path[:], seconds = pickle.load(sys.stdin.buffer)
-except EOFError:  # the run was over before this process had begun
+except EOFError:  # the run ended before this process started
     sys.exit()
 from retrieval.decoding.worker_process import serve
 serve(seconds)
@@ -166,7 +168,7 @@ serve(seconds)
 
 
 def start_process() -> subprocess.Popen[bytes]:
-    """A process that serves; in a session of its own, so that Ctrl-C is for us alone."""
+    """Start a worker process in its own session, so that Ctrl-C reaches only this process."""
     return subprocess.Popen(
         [sys.executable, "-P", "-c", BOOTSTRAP],
         stdin=subprocess.PIPE,

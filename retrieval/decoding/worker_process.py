@@ -1,4 +1,4 @@
-"""A worker process, from inside: tasks come on its standard input, results go to its output.
+"""A worker process, from inside: it reads tasks from standard input and writes results.
 
 Imports neither torch nor the caller's `__main__`, and ends when its pipe closes.
 """
@@ -16,14 +16,14 @@ from retrieval.decoding import malloc
 from retrieval.decoding.limits import memory_for
 from retrieval.decoding.task import work
 
-STANDARD_ERROR = 2  # by number: a process that was started without has no sys.stderr
+STANDARD_ERROR = 2  # a number, as sys.stderr may be None
 
 
 def serve(seconds: float) -> None:
-    """Work on tasks from standard input on standard output, until there are no more."""
+    """Do tasks from standard input until it ends; write results to standard output."""
     malloc.keep(malloc.WORKER_KEEPS_BYTES)
     tasks, results = sys.stdin.buffer, _claim_output()
-    importlib.import_module("retrieval.decoding.decode")  # so that it is no part of the first task
+    importlib.import_module("retrieval.decoding.decode")  # not timed with the first task
     memory = Memory()
     _reply(results, None)
     while True:
@@ -32,7 +32,7 @@ def serve(seconds: float) -> None:
         except EOFError:
             return
         memory.allow(memory_for(task.max_pixels))
-        # Ends the process from outside the interpreter, so that a loop in C ends as well.
+        # Its own C thread ends the process, so that a loop in C ends as well.
         faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
         result = work(task)
         faulthandler.cancel_dump_traceback_later()
@@ -40,10 +40,10 @@ def serve(seconds: float) -> None:
 
 
 class Memory:
-    """The bound of this process, beyond what it holds now; Linux alone can count it.
+    """A limit on the memory of this process, beyond what it uses now. Only for Linux.
 
-    What is asked for beyond it is refused, which decoders bear: a MemoryError, or the end of the
-    process. Without a bound the system would look for a victim among all processes.
+    An allocation beyond the limit fails: the decoder raises MemoryError, or the process ends.
+    Without a limit, the system would pick any process to kill.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Memory:
 
 
 def _private_bytes() -> int | None:
-    """What RLIMIT_DATA counts: memory of this process alone, used or only reserved."""
+    """Return what RLIMIT_DATA counts: this process's private memory, used or only reserved."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -74,7 +74,7 @@ def _private_bytes() -> int | None:
 
 
 def _claim_output() -> IO[bytes]:
-    """The pipe for the results; what C libraries print goes nowhere from here on."""
+    """Return the pipe for results, and discard everything that C libraries print."""
     results = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

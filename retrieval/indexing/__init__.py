@@ -1,14 +1,16 @@
 """The write path: from folders to rows.
 
-options    how a run works; start, a run from its options
-run        composes the stages
-targets    what the user named, as parts of roots; whereabouts, where they went
-scan       which files there are
-changes    which of them are new, changed or gone
-intake     what is in them; nothing known is decoded again
-encoding   pictures at the encoder, in batches
-recorder   what came out, committed
-tally      what became of each file, counted
-backfill   what an older version, or another model, left to do
-finish     what vanished leaves; the model and the index file that searches use
+options      the options of a run
+start        starts a run from its options
+run          composes the stages
+targets      turns the paths that the user named into parts of roots
+whereabouts  finds folders that moved
+scan         lists files
+changes      compares them with the catalog: new, changed or gone
+intake       reads them; known content is not decoded again
+encoding     encodes pictures in batches
+recorder     commits the results
+tally        counts the outcomes
+backfill     adds what an older version or another model left out
+finish       drops vanished files; renews the current model and the index file
 """

@@ -1,5 +1,6 @@
-"""What is missing of known images, read from any of their files: the vector of a model, or what the
-EXIF and the pixels say whatever the model.
+"""Backfill: known images are read again for what the catalog lacks.
+
+That is a model's vector, or the facts from the EXIF and the pixels that depend on no model.
 """
 
 import os
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """An image, read again; neither of the two where no file holds it now that can be read."""
+    """An image that was read again. Without `decoded` and `shot`, none of its files is readable."""
 
     image_id: int
     digest: bytes
@@ -33,7 +34,7 @@ class Reread:
 
 
 class Backfill:
-    """Brings images that an older version indexed, or another model, up to what is kept now."""
+    """Completes images that an older version or another model indexed."""
 
     def __init__(
         self,
@@ -44,8 +45,8 @@ class Backfill:
         window: int,
         tally: Tally,
     ) -> None:
-        """window: files that are under way at a time."""
-        self.has_measured = False  # any vector
+        """window: files in progress at a time."""
+        self.has_measured = False  # whether any vector was measured
         self._tally = tally
         self._catalog = catalog
         self._model = model
@@ -54,18 +55,19 @@ class Backfill:
         self._window = window
 
     def _without_vector(self) -> list[tuple[int, bytes]]:
-        """Return (image id, digest) of what this model has not encoded: all, when it is to take the
-        place of another.
+        """Return (image id, digest) of the images that this model has not encoded.
+
+        If it is going to replace another model, those are all images.
         """
         model = self._catalog.model(self._model.digest)
         if model and self._catalog.embeddings.count(model.id) == self._catalog.images.count():
-            return []  # as nearly always; two counts, not a comparison of two lists
+            return []  # the usual case, found with two counts instead of comparing two lists
         return self._catalog.embeddings.missing(model.id if model else None)
 
     def pictures(self, expect: Callable[[int], None]) -> Iterator[NewPicture | None]:
-        """Decode again what this model has not encoded. None: that one cannot be read now.
+        """Decode the images that this model has not encoded; yield None for an unreadable one.
 
-        expect: told how many there are before the first of them is decoded.
+        expect: called with their number before the first is decoded.
         """
         missing = self._without_vector()
         self._tally.backfilled = len(missing)
@@ -79,8 +81,9 @@ class Backfill:
                 yield None
 
     def described(self) -> Iterator[None]:
-        """Read the EXIF, and take the difference hash, of images that were indexed when these were
-        not kept; encode nothing.
+        """Read EXIF and difference hash of images indexed by a version that kept neither.
+
+        Nothing is encoded.
         """
         if not (missing := self._catalog.images.undescribed()):
             return
@@ -100,9 +103,7 @@ class Backfill:
         writing.describe(self._catalog, shots, hashes)
 
     def measured(self, load: Callable[[], QueryBank] | None) -> Iterator[None]:
-        """Measure the hubness of vectors that no query bank, or another one, has measured: all of
-        the model's, once.
-        """
+        """Measure the hubness of all the model's vectors, unless this query bank already did."""
         model = self._catalog.model(self._model.digest)
         if load is None or model is None or is_measured(model):
             return
@@ -128,8 +129,9 @@ def reread(
     max_pixels: int,
     window: int,
 ) -> Iterator[Reread]:
-    """Decode each of these (image id, digest) for a model of `side` pixels (None: describe it),
-    in any order.
+    """Decode these images, given as (image id, digest), and yield them in any order.
+
+    side: pixels that the model takes; None to describe the images instead.
     """
     waiting = _places(catalog, missing)
     flights: dict[int, tuple[bytes, list[bytes]]] = {}  # image id -> digest, paths not yet tried
@@ -155,7 +157,7 @@ def reread(
                 yield Reread(
                     result.key, digest, result.decoded, result.shot, result.difference_hash
                 )
-            elif paths:  # this file changed, or cannot be read: there are copies
+            elif paths:  # this file changed or is unreadable, but there are copies
                 flights[result.key] = (digest, paths)
                 submit(result.key, paths)
             else:
@@ -165,7 +167,7 @@ def reread(
 def _places(
     catalog: Catalog, missing: Sequence[tuple[int, bytes]]
 ) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """(image id, digest, absolute paths) of these images."""
+    """Yield (image id, digest, absolute paths) for these images."""
     for start in range(0, len(missing), LIST_LENGTH):
         some = missing[start : start + LIST_LENGTH]
         images = catalog.images.by_id([image_id for image_id, _ in some])

@@ -1,4 +1,4 @@
-"""What a scan finds, held against what the catalog knows: what is new, changed, or vanished."""
+"""The differences between a scan and the catalog: new, changed and vanished files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,40 +7,38 @@ from dataclasses import dataclass, replace
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import is_excluded
-from retrieval.indexing.scan import DANGLING_LINK, Unlisted, look_at, scan
+from retrieval.indexing.scan import Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
 from retrieval.records import NO_MTIME, Found, Root
 from retrieval.spelling import Listings
 
-FILES_PER_TICK = (
-    1_000  # files; so often a scan that finds nothing new lets its caller show progress
-)
+FILES_PER_TICK = 1_000  # unchanged files after which a scan lets its caller show progress
 
-FEW_RENUMBERED = 32  # files whose inodes alone differ: so many are read in any case
+FEW_RENUMBERED = 32  # up to this many files are read again if only their inodes differ
 
 ByPath = dict[bytes, Known]
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
-    """A file that is new, or not as it was."""
+    """A new or changed file."""
 
     root: Root
     found: Found
-    known: bool  # the catalog has it, with another size, time or inode
-    image_id: int | None  # what was in it
-    is_alike: bool = False  # its size and time are as they were
+    known: bool  # in the catalog, with another size, time or inode
+    image_id: int | None  # its image, according to the catalog
+    is_alike: bool = False  # size and time are unchanged
 
     @property
     def path(self) -> bytes:
-        """Absolute."""
+        """The absolute path."""
         return os.path.join(os.fsencode(self.root.path), self.found.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """A file of the catalog that is no more."""
+    """A file of the catalog that no longer exists."""
 
     root: Root
     path: bytes
@@ -48,7 +46,10 @@ class Vanished:
 
 
 class Changes:
-    """Iterate over `files` to the end; then the other attributes say what else there was."""
+    """A comparison of targets with the catalog.
+
+    Iterate over `files` to the end; then the other attributes are complete.
+    """
 
     def __init__(
         self,
@@ -56,21 +57,21 @@ class Changes:
         targets: Sequence[Target],
         again: bool = False,
     ) -> None:
-        """again: every file is to be looked into, whatever its size and time."""
+        """again: read every file, even if its size and time are unchanged."""
         self.seen = 0  # files, so far
         self.unchanged = 0
-        self.unidentified: list[tuple[int, Found]] = []  # root id; unchanged, of no known inode
+        self.unidentified: list[tuple[int, Found]] = []  # root id; unchanged, inode unknown
         self.vanished: list[Vanished] = []
-        self.missing: dict[Target, int] = {}  # folders that are not there: files known there
+        self.missing: dict[Target, int] = {}  # missing folders -> number of files known there
         self.problems: list[str] = []
         self._catalog = catalog
         self._targets = targets
         self._again = again
-        self._renumbered: list[ChangedFile] = []  # of one target: only the inode is another
+        self._renumbered: list[ChangedFile] = []  # in one target; only the inode differs
         self._listings = Listings()
 
     def files(self) -> Iterator[ChangedFile | None]:
-        """The new and changed files; None now and then, where there were others only."""
+        """Yield the new and changed files, and None now and then while there are only others."""
         for target in self._targets:
             known = self._known(target)
             unlisted = list[Unlisted]()
@@ -99,7 +100,10 @@ class Changes:
     def _walk(
         self, target: Target, known: ByPath, unlisted: list[Unlisted]
     ) -> Iterator[ChangedFile | None]:
-        """The heart of a rescan: one file into a dictionary, and no more for a file as it was."""
+        """Compare the files of a scan with the catalog.
+
+        This is the hot loop of a rescan: an unchanged file costs one dictionary lookup.
+        """
         take, reads_all = known.pop, self._again
         for found in self._find(target, known):
             if isinstance(found, Unlisted):
@@ -124,7 +128,10 @@ class Changes:
         return self._look_closer(ChangedFile(target.root, found, True, before[5]), before)
 
     def _look_closer(self, file: ChangedFile, before: Known) -> ChangedFile | None:
-        """Same size and time say little: programs put times back, and files swap names."""
+        """Return a file of another size, time or inode, or None to count it as unchanged.
+
+        Equal size and time prove little: programs restore times, and files swap names.
+        """
         found = file.found
         if before[1:3] != found[1:3]:
             return file
@@ -141,9 +148,10 @@ class Changes:
         return None
 
     def _of_other_inodes(self, files: int) -> Iterator[ChangedFile]:
-        """Files of the same size and times in other inodes. If most of the target's are, its file
-        system numbers them anew each time that it is mounted (exFAT, many network disks): reading
-        all of it each time would find nothing.
+        """Yield the files of the same size and times in other inodes, if they are few.
+
+        If most files of a target are such, its file system renumbers them at each mount (exFAT,
+        many network disks), and reading all of them again would find nothing.
         """
         if len(self._renumbered) > max(FEW_RENUMBERED, files // 2):
             self.unchanged += len(self._renumbered)
@@ -153,11 +161,11 @@ class Changes:
     def _left_over(
         self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]
     ) -> Iterator[ChangedFile]:
-        """What the scan did not come across: vanished, unless it is there, or may be."""
+        """Record known files that the scan did not list as vanished; yield those that do exist."""
         self._keep(target, known, unlisted)
         root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
         for path, *_, image_id in list(known.values()):
-            # What was named is looked at although no scan lists it: in a hidden folder, say.
+            # The user may have named a file that no scan lists, for example in a hidden folder.
             found = None if is_excluded(path, excluded) else self._look_at(root, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
@@ -165,26 +173,25 @@ class Changes:
                 yield file
 
     def _look_at(self, root: bytes, path: bytes) -> Found | None:
-        """A file by its name; None where a case-blind file system finds it by an old spelling."""
+        """Return a file by its name; None if only the case of an old name still finds it."""
         found = look_at(root, path)
         return None if found and self._listings.is_alias(root, path) else found
 
     def _keep(self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]) -> None:
-        """Take out of `known` what lies in folders that could not be looked into, and say so."""
+        """Remove files in unreadable folders from `known`, so that they are kept; report them."""
         for folder in unlisted:
             prefix = folder.path + b"/" if folder.path else b""
             kept = [path for path in known if path.startswith(prefix) or path == folder.path]
             for path in kept:
                 del known[path]
-            if kept or folder.reason != DANGLING_LINK:
+            if kept or not folder.is_broken_link:
                 place = os.fsdecode(os.path.join(os.fsencode(target.root.path), folder.path))
-                self.problems.append(
-                    f"{place}: {folder.reason}; the {len(kept):,} files known there are kept"
-                )
+                note = f"; its {len(kept):,} known files are kept" if kept else ""
+                self.problems.append(f"{place}: {folder.reason}{note}")
 
 
 def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
-    """Make pictures that had too many pixels for a run that allowed fewer new to this one."""
+    """Have this run read the pictures that exceeded the lower pixel limit of an earlier one."""
     again = [replace(file, mtime_ns=NO_MTIME) for file in catalog.files.too_large(max_pixels)]
     if again:
         from retrieval.catalog import writing
@@ -193,5 +200,5 @@ def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
 
 
 def _is_deleted(target: Target, known: ByPath) -> bool:
-    """Whether it is a file that was named and is no more, while its root is there."""
+    """Return whether the target is a known file that was deleted while its root still exists."""
     return target.inside in known and not is_missing_or_empty(target.root.path)

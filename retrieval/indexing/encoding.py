@@ -1,7 +1,7 @@
-"""Pictures on their way through the encoder: micro-batches in as many threads as it has slots.
+"""A queue of pictures for the encoder, which works on micro-batches in a thread for each slot.
 
-No micro-batch waits for another: each is given out when it is encoded, and the next takes its
-place. So no slot is ever long without work, and a crash costs no more than a batch.
+Micro-batches do not wait for each other: each is yielded once it is encoded, and the next takes its
+slot. So no slot is idle for long, and a crash loses at most one batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,55 +16,55 @@ from clipmodel.pools import Threads
 from retrieval.records import NewImage
 from retrieval.vectors.hubness import QueryBank
 
-MAX_SLOTS = 256  # threads, started as they are needed
-MAX_WAITING = 512  # pictures that may wait until the encoder is loaded
+MAX_SLOTS = 256  # threads, started when needed
+MAX_WAITING = 512  # pictures that wait for the encoder to load
 
 
 class Encoder(Protocol):
-    """The image tower of a model. `ImageEncoder` of clipmodel is one."""
+    """The image tower of a model, such as clipmodel's `ImageEncoder`."""
 
     @property
     def precision(self) -> str:
-        """Of its arithmetic, as the catalog records it: "fp32", "bf16", ..."""
+        """The precision of its arithmetic, as recorded in the catalog: "fp32", "bf16", ..."""
 
     @property
     def batch_size(self) -> int:
-        """How many pictures it likes to have at a time, in all slots together."""
+        """The best number of pictures at a time, over all slots."""
 
     @property
     def slots(self) -> int:
-        """How many threads may call `encode` at once, and should, to keep it busy."""
+        """The number of threads that should call `encode` at once to keep it busy."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, S, S, 3) RGB -> (B, D), unit L2 norm."""
+        """Encode pictures: (B, S, S, 3) RGB -> (B, D), unit L2 norm."""
 
 
 class QuickStart(NamedTuple):
-    """An encoder that is loaded at once, but slower: the better one for up to `most` pictures."""
+    """An encoder that loads at once but is slower: the better choice for up to `most` pictures."""
 
     most: int
     encoder: Callable[[], Encoder]
 
 
 class EncodedBatch(NamedTuple):
-    """Pictures, and what an encoder made of them: what any encoder hands to the recorder."""
+    """Encoded pictures, for the recorder."""
 
     images: list[NewImage]
     vectors: NDArray[np.float32]  # (B, D), unit L2 norm
-    hubness: NDArray[np.float32] | None  # (B, 2), mean and deviation over the query bank
+    hubness: NDArray[np.float32] | None  # (B, 2): mean and deviation over the query bank
     precision: str
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Pictures at the encoder, and what it will make of them."""
+    """Pictures that are being encoded, and the result to come."""
 
     images: list[NewImage]
     result: Future[EncodedBatch]
 
 
 class EncodingQueue:
-    """Takes pictures, and gives them out encoded, in any order. Call `close` in the end."""
+    """Takes pictures and yields them encoded, in any order. Call `close` at the end."""
 
     def __init__(
         self,
@@ -73,31 +73,30 @@ class EncodingQueue:
         wake: Callable[[], None],
         query_bank: Callable[[], QueryBank] | None = None,
         quick: QuickStart | None = None,
-        meanwhile: Callable[[], object] = lambda: None,
+        idle: Callable[[], object] = lambda: None,
     ) -> None:
-        """Prepare a queue; nothing is loaded before pictures are expected.
+        """Prepare a queue; nothing is loaded until pictures are expected.
 
-        wake: called, in another thread, when `ready` has something to give. query_bank: what
-        pictures are measured with; called once, as `encoder` is. quick: used until more pictures
-        are expected than it is meant for. meanwhile: called whenever this has to wait for the
-        encoder.
+        encoder, query_bank: loaders, each called at most once. wake: called in another thread
+        when `ready` has something to yield. quick: used until more pictures are expected than it
+        is meant for. idle: called before each wait for the encoder.
         """
         self._load = encoder
         self._load_query_bank = query_bank
         self._quick = quick or QuickStart(0, encoder)
         self._batch_size = batch_size
         self._wake = wake
-        self._meanwhile = meanwhile
+        self._idle = idle
         self._expected = 0  # pictures
-        self._chosen: Callable[[], Encoder] | None = None  # one of the two
+        self._chosen: Callable[[], Encoder] | None = None  # the loader of one of the two
         self._encoder: Future[Encoder] | None = None
         self._query_bank: Future[QueryBank] | None = None
         self._threads = Threads(MAX_SLOTS, "encoder")
-        self._waiting: list[tuple[NewImage, NDArray[np.uint8]]] = []  # for a slot
+        self._waiting: list[tuple[NewImage, NDArray[np.uint8]]] = []  # without a slot yet
         self._under_way: list[MicroBatch] = []
 
     def expect(self, pictures: int = 1) -> None:
-        """Begin to load the encoder, if with so many more the pictures are not few."""
+        """Announce pictures; start loading the encoder once they are too many for `quick`."""
         self._expected += pictures
         if self._expected > self._quick.most:
             self._choose(self._load)
@@ -109,14 +108,14 @@ class EncodingQueue:
         self._waiting.append((image, pixels))
 
     def ready(self) -> Iterator[EncodedBatch]:
-        """Give out what is encoded; wait only while more pictures are here than may be."""
+        """Yield what is encoded; wait only while too many pictures are queued."""
         yield from self._finished()
         while self._may_send() and len(self._waiting) >= self._batch():
             self._wait()
             yield from self._finished()
 
     def drain(self) -> Iterator[EncodedBatch]:
-        """Give out everything that was added."""
+        """Encode and yield everything that was added."""
         while self._waiting or self._under_way:
             if self._waiting:
                 even = -(-len(self._waiting) // self._loaded().slots)
@@ -125,7 +124,7 @@ class EncodingQueue:
             yield from self._finished()
 
     def rescue(self) -> Iterator[EncodedBatch]:
-        """Give out what is encoded, or being encoded; drop the rest."""
+        """Yield what is encoded or being encoded; drop the rest."""
         self._waiting.clear()
         self._under_way = [batch for batch in self._under_way if not batch.result.cancel()]
         while self._under_way:
@@ -136,7 +135,7 @@ class EncodingQueue:
         self._threads.shutdown(wait=False)
 
     def _finished(self) -> Iterator[EncodedBatch]:
-        """Give out what is encoded, and give the encoder what there is for it."""
+        """Yield what is encoded, and send the encoder its next pictures."""
         for batch in [batch for batch in self._under_way if batch.result.done()]:
             yield batch.result.result()
             self._under_way.remove(batch)
@@ -144,14 +143,14 @@ class EncodingQueue:
             self._send(self._micro_batch())
 
     def _choose(self, load: Callable[[], Encoder]) -> None:
-        """Begin to load it, if it is not the one that is there."""
+        """Start loading an encoder unless it is the current one."""
         if self._chosen is not load:
             self._chosen, self._encoder = load, self._threads.submit(load)
         if self._load_query_bank and self._query_bank is None:
             self._query_bank = self._threads.submit(self._load_query_bank)
 
     def _may_send(self) -> bool:
-        """Whether the encoder is loaded, or has to be waited for as too many pictures are."""
+        """Return whether to send: the encoder is loaded, or too many pictures wait for it."""
         if self._encoder is None:
             return False
         return self._encoder.done() or len(self._waiting) >= (self._batch_size or MAX_WAITING)
@@ -161,14 +160,14 @@ class EncodingQueue:
         return self._encoder.result()
 
     def _batch(self) -> int:
-        """Pictures that may be at the encoder at a time, and as many that may wait for it."""
+        """Return how many pictures may be encoded at a time, and how many more may wait."""
         return self._batch_size or self._loaded().batch_size
 
     def _micro_batch(self) -> int:
         return -(-self._batch() // self._loaded().slots)
 
     def _send(self, size: int) -> None:
-        """Send micro-batches of `size`, while there are, and the encoder has room for them."""
+        """Send micro-batches of `size` while there are any and the encoder has room for them."""
         room = self._batch() - sum(len(batch.images) for batch in self._under_way)
         while len(self._waiting) >= size and room > 0:
             size = min(size, room)
@@ -186,6 +185,6 @@ class EncodingQueue:
         return EncodedBatch(images, vectors, hubness, encoder.precision)
 
     def _wait(self) -> None:
-        """Return when something is encoded."""
-        self._meanwhile()
+        """Wait until something is encoded."""
+        self._idle()
         wait([batch.result for batch in self._under_way], return_when=FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The end of an index run: what vanished leaves, and what was encoded becomes what searches use."""
+"""The end of an index run: drop vanished files, and let searches use what was encoded."""
 
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 def prune(catalog: Catalog, changes: Changes) -> None:
-    """Drop what vanished; only when all was seen, so that no image is lost by a move."""
-    if changes.unidentified:  # an older version indexed them
+    """Drop vanished files. Called after the whole scan, so that a move loses no image."""
+    if changes.unidentified:  # indexed by an older version
         from retrieval.catalog import writing
 
         writing.identify(catalog, changes.unidentified)
     vanished = [(file.root.id, file.path) for file in changes.vanished]
     if vanished or catalog.images.has_orphans():
-        from retrieval.catalog import writing  # SQLAlchemy, which a run without news spares
+        from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
 
         writing.remove_files(catalog, vanished)
         writing.sweep(catalog)
 
 
 def switch_model(catalog: Catalog, folder: "ModelFolder") -> None:
-    """Make the model, which has encoded all there is, the one that searches use."""
+    """Make the model, which has encoded every image, the one that searches use."""
     current, model = catalog.current_model(), catalog.model(folder.digest)
     if current and model and model != current:
         from retrieval.catalog import writing
@@ -35,7 +35,7 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> None:
 
 
 def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> None:
-    """Bring the vector index up to date, and drop what a run that was killed left of one."""
+    """Bring the vector index up to date, and remove leftovers of killed runs."""
     if current := catalog.current_model():
         missing = not index_file.path_of(catalog.folder, current.digest).exists()
         if is_measured_anew:
@@ -47,11 +47,11 @@ def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> 
 
 
 def unread_note(catalog: Catalog, folder: "ModelFolder", unread: list[int]) -> str:
-    """Return what is said of known images that a model cannot encode, as they cannot be read."""
+    """Return the note about known images that a model cannot encode because they are unreadable."""
     image = catalog.images.by_id(unread[:1]).get(unread[0])
     first = str(image.paths[0]) if image and image.paths else f"image {unread[0]}"
     return (
-        f"{len(unread):,} known pictures cannot be read now to be encoded by "
-        f"{folder.name}, the first is {first}; until they can, "
-        "or `retrieve forget` drops them, the library stays as it is"
+        f"{len(unread):,} known pictures cannot be read to encode them with {folder.name} "
+        f"(the first: {first}); the library keeps its model until they are readable again "
+        "or `retrieve forget` removes them"
     )

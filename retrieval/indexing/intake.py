@@ -1,7 +1,8 @@
-"""From files to file into to what is in them, with no content decoded that is known.
+"""Intake: files are read, and new content is decoded.
 
-A file whose size no known file has cannot be a copy: it is read, hashed and decoded in one go. Any
-other is hashed first, and decoded only if its digest is known neither to the catalog nor in flight.
+A file of a size that no known file has cannot be a copy: it is read, hashed and decoded in one
+task. Any other file is hashed first, and decoded only if its digest is neither in the catalog nor
+in progress.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from retrieval.records import Decoded, Failure
 
 @dataclass(frozen=True, slots=True)
 class IntakeResult:
-    """What is in a file: a known content (a digest alone), a new one, a failure, or nothing."""
+    """The result for a file: known content (only a digest), new content, a failure, or `gone`."""
 
     file: ChangedFile
     digest: bytes | None = None
@@ -27,7 +28,7 @@ class IntakeResult:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A task under way: all in one go, or hashing and then, where need be, decoding."""
+    """A task in progress: everything at once, or first hashing and then, if needed, decoding."""
 
     file: ChangedFile
     stage: Literal["whole", "hash", "decode"]
@@ -35,9 +36,9 @@ class Flight:
 
 
 class Intake:
-    """Iterate over `results`, which come in any order.
+    """The intake of one run. `results` come in any order.
 
-    `knows(digest)` must be true as soon as the result with that content was yielded.
+    `knows(digest)` must be true as soon as the result with that content has been yielded.
     """
 
     def __init__(
@@ -49,28 +50,27 @@ class Intake:
         max_pixels: int,
         expect: Callable[[], None],
     ) -> None:
-        """expect: called for each file that is going to be decoded."""
+        """expect: called for each file before it is decoded."""
         self._pool = pool
         self._expect = expect
         self._knows = knows
         self._read_sizes = sizes
-        self._sizes: set[int] | None = None  # of known files and of all seen in this run
+        self._sizes: set[int] | None = None  # of known files and of those seen in this run
         self._side = side  # pixels, of the model
         self._max_pixels = max_pixels
         self._flights: dict[int, Flight] = {}
         self._next_key = 0
-        # Files that were hashed and wait for another that may have the same content:
-        self._unhashed: dict[
-            int, list[tuple[ChangedFile, bytes]]
-        ] = {}  # by the size of one read whole
-        self._decoding: dict[bytes, list[ChangedFile]] = {}  # by the digest of one that is decoded
+        # Hashed files that wait for another with perhaps the same content: by the size of one that
+        # is being read whole, and by the digest of one that is being decoded.
+        self._unhashed: dict[int, list[tuple[ChangedFile, bytes]]] = {}
+        self._decoding: dict[bytes, list[ChangedFile]] = {}
 
     def results(
         self, files: Iterator[ChangedFile | None], window: int
     ) -> Iterator[IntakeResult | None]:
-        """One for each file, `window` of which are under way at a time.
+        """Yield a result for each file, with up to `window` files in progress.
 
-        None now and then: nothing came of it, but the caller may have other things to do.
+        Yields None now and then, so that the caller can do other work.
         """
         more = True
         while True:
@@ -119,10 +119,10 @@ class Intake:
             for file, digest in self._unhashed.pop(flight.file.found.size):
                 yield from self._settle(file, digest)
         elif flight.digest:
-            yield from self._share(flight.digest, result)
+            yield from self._settle_copies(flight.digest, result)
 
     def _settle(self, file: ChangedFile, digest: bytes) -> Iterator[IntakeResult]:
-        """Decide on a file that was hashed."""
+        """Decide what to do with a hashed file."""
         if self._knows(digest):
             yield IntakeResult(file, digest)
         elif digest in self._decoding:
@@ -133,8 +133,8 @@ class Intake:
             self._decoding[digest] = []
             self._submit(Flight(file, "decode", digest))
 
-    def _share(self, digest: bytes, result: TaskResult) -> Iterator[IntakeResult]:
-        """Give the copies of a file what became of it, unless it changed since it was hashed."""
+    def _settle_copies(self, digest: bytes, result: TaskResult) -> Iterator[IntakeResult]:
+        """Apply a file's result to its copies, unless it changed after it was hashed."""
         for file in self._decoding.pop(digest):
             if result.digest == digest and result.failure:
                 yield self._result(file, result)

@@ -1,4 +1,4 @@
-"""`IndexOptions`: how an index run works, said once for Python and the command line."""
+"""`IndexOptions`: the options of an index run, for Python and the command line."""
 
 import os
 import re
@@ -33,19 +33,19 @@ class IndexKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOptions:
-    """How an index run works. Raises InvalidValue for a value that makes no sense.
+    """The options of an index run. Raises InvalidValue for an invalid value.
 
-    `exclude` is remembered for each folder and holds in later runs; "none" drops the patterns that
-    a folder had. A `model` other than the library's encodes everything again, and takes over when
-    that is done. Without `device` and `precision` the machine decides, and a few pictures are
-    encoded in NumPy.
+    `exclude` is remembered for each folder and applies to later runs; "none" drops a folder's
+    patterns. A `model` other than the library's encodes everything again, and takes over once that
+    is done. Without `device` and `precision` the machine decides, and a few pictures are encoded in
+    NumPy.
     """
 
     model: StrPath | None = None  # a name or a path; None: the library's, or the default
     exclude: str | Sequence[str] = ()  # globs for names, and for paths below the folder
     again: bool = False  # read files even if their size and time are unchanged
-    workers: int | None = None  # processes that decode; 0: decode here; None: one for each core
-    batch_size: int | None = None  # pictures that are encoded together
+    workers: int | None = None  # processes that decode; 0: decode in this one; None: one per core
+    batch_size: int | None = None  # pictures encoded together
     max_pixels: int = MAX_PIXELS  # larger pictures are failures; bounds a worker's memory as well
     device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
     precision: "Precision" = "auto"  # of the encoder
@@ -57,20 +57,20 @@ class IndexOptions:
                 raise InvalidValue(f"{name} must be at least {least}, not {value}")
         if self.precision not in PRECISIONS:
             raise InvalidValue(
-                f"the precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+                f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
         if self.model is not None and not os.fspath(self.model):
             raise InvalidValue("the model's name is empty; see `retrieve models`")
         if self.device is not None and not re.fullmatch(DEVICE, self.device):
             raise InvalidValue(
-                f"the device {self.device!r} is unknown; give cpu, cuda, cuda:1, mps or xpu"
+                f"{self.device!r} is not a valid device; use cpu, cuda, cuda:1, mps or xpu"
             )
         exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
         check_patterns(exclude)
-        # Frozen: once validated, it is in one form.
+        # The class is frozen; the validated value is always a tuple.
         object.__setattr__(self, "exclude", exclude)
 
     @property
     def needs_torch(self) -> bool:
-        """Whether the encoder must be torch's, even for a few pictures."""
+        """Return whether the encoder must be torch's, even for a few pictures."""
         return self.device is not None or self.precision != "auto"

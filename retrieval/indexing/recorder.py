@@ -1,6 +1,6 @@
-"""From encoded pictures to rows: each batch is committed with the files that hold its pictures.
+"""The recorder commits each encoded batch together with the files that hold its pictures.
 
-Who encoded a batch does not matter here: the queue of this process, or another machine.
+A batch may come from the queue of this process or from another machine.
 """
 
 from typing import TYPE_CHECKING
@@ -13,23 +13,23 @@ from retrieval.vectors.hubness import query_bank_digest
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-ROWS_PER_COMMIT = 1_000  # files without a picture to encode that are committed together
+ROWS_PER_COMMIT = 1_000  # files that need no encoding, committed together
 
 
 class Recorder:
     """Takes files and encoded pictures, and commits them."""
 
     def __init__(self, catalog: Catalog, model: "ModelFolder") -> None:
-        self.encoded = 0  # pictures that were, and are committed
-        self.recorded = 0  # files that were, and pictures without one
+        self.encoded = 0  # pictures committed with a vector
+        self.recorded = 0  # files committed, and pictures without a file
         self._catalog = catalog
         self._model = model
-        self._adopted: dict[str, ModelRecord] = {}  # by the precision of an encoder
+        self._adopted: dict[str, ModelRecord] = {}  # encoder's precision -> model
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
-        self._rows: list[FileState] = []  # that need no encoding
+        self._rows: list[FileState] = []  # files that need no encoding
 
     def knows(self, digest: bytes) -> bool:
-        """Whether a content is in the catalog, or on its way there."""
+        """Return whether a content is in the catalog or on its way there."""
         return digest in self._in_flight or self._catalog.images.of_digest(digest) is not None
 
     def await_picture(self, digest: bytes, file: FileState | None) -> None:
@@ -46,7 +46,7 @@ class Recorder:
                 self.flush()
 
     def record(self, batch: EncodedBatch) -> None:
-        """Commit encoded pictures, with their files and all that needed no encoding."""
+        """Commit encoded pictures with their files, and all files that needed no encoding."""
         digests = [image.digest for image in batch.images]
         vectors = Vectors(
             self._adopt(batch).id,
@@ -61,7 +61,7 @@ class Recorder:
         self._commit([], None)
 
     def dropped(self) -> list[list[FileState]]:
-        """Return the files of each content that nobody encoded any more, the one read first."""
+        """Return the files of each content that was not encoded, the first one read first."""
         return list(self._in_flight.values())
 
     def _commit(self, images: list[NewImage], vectors: Vectors | None) -> None:
@@ -69,7 +69,7 @@ class Recorder:
         files += self._rows
         if not files and not images:
             return
-        from retrieval.catalog import writing  # SQLAlchemy, which a run without news spares
+        from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
 
         writing.record(self._catalog, files, images, vectors)
         self.recorded += len(self._rows)

@@ -1,7 +1,7 @@
-"""An index run: the way of a picture, from a folder that was named to a vector that is searched.
+"""An index run: the path of a picture from a named folder to a searchable vector.
 
-`IndexRun.stages` is that way, on one screen. The stages overlap: a bounded number of files is in
-worker processes while pictures are encoded, and what is encoded is committed at once.
+`IndexRun.stages` shows that path on one screen. The stages overlap: a bounded number of files is in
+worker processes while pictures are encoded, and encoded pictures are committed at once.
 """
 
 import importlib
@@ -29,7 +29,7 @@ from retrieval.vectors.hubness import QueryBank
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
 
-FILES_AHEAD = 64  # that are decoded while a batch is encoded, beside two for each worker
+FILES_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
 MAX_WORKERS = 16
 
 
@@ -50,10 +50,10 @@ def index(
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` takes the encoder's place while that is little. The others are as in `IndexOptions`.
+    `quick` replaces the encoder while there are few pictures. The others are as in `IndexOptions`.
 
-    Yields Progress, and one Summary in the end; also after a KeyboardInterrupt, when what was
-    encoded is committed. One that comes between two values can be passed in with the generator's
+    Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
+    committed and the Summary follows; if it occurs between two values, pass it to the generator's
     `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, and what
     `encoder` raises.
     """
@@ -61,7 +61,7 @@ def index(
     pool = WorkerPool(count) if count else InProcess()
     encoding = EncodingQueue(
         *(encoder, batch_size, pool.wake, query_bank, quick),
-        meanwhile=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
+        idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
     with write_lock(catalog.folder) as tell:
         run = IndexRun(catalog, model, pool, encoding, max_pixels, FILES_AHEAD + 2 * count, tell)
@@ -70,7 +70,7 @@ def index(
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
-        except GeneratorExit:  # the caller stopped listening; there is no summary then
+        except GeneratorExit:  # the caller stopped listening, so there is no summary
             run.rescue()
             raise
         finally:
@@ -81,13 +81,13 @@ def index(
 
 
 def default_workers() -> int:
-    """Return how many processes decode, when nobody says how many."""
+    """Return the default number of processes that decode."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(usable or 1, MAX_WORKERS)
 
 
 class IndexRun:
-    """One run: its stages, in their order, and what they share."""
+    """An index run: its stages in order, and their common state."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class IndexRun:
         window: int,
         tell: Tell,
     ) -> None:
-        """window: files that are under way at a time. tell: reports progress to other processes."""
+        """window: files in progress at a time. tell: reports progress to other processes."""
         self._catalog = catalog
         self._model = model
         self._pool = pool
@@ -117,31 +117,31 @@ class IndexRun:
         again: bool,
         query_bank: Callable[[], QueryBank] | None,
     ) -> Iterator[Progress]:
-        """The way of a picture. Each stage is an iterator that draws on the one before it."""
+        """Run all stages. Each is an iterator that draws on the one before it."""
         self._tell(Progress(0, 0, 0))
-        targets = self._targets(paths, exclude)  # what was named, as parts of roots
+        targets = self._targets(paths, exclude)  # the named paths as parts of roots
         changes = Changes(self._catalog, targets, again)
         self.tally.begin(changes)
 
-        files = changes.files()  # that are new, or not as they were
+        files = changes.files()  # new and changed ones
         results = self._intake().results(files, self._window)  # known contents, pixels, failures
-        pictures = self.tally.pictures(results)  # to be encoded; all else is for the recorder
+        pictures = self.tally.pictures(results)  # to encode; the recorder gets all else
         yield from self._encoded(pictures)  # in micro-batches, each committed with its files
 
         self.tally.count_moves()
-        finish.prune(self._catalog, changes)  # what vanished
+        finish.prune(self._catalog, changes)  # vanished files
         self.tally.find_moved_folders()
 
         backfill = Backfill(
             self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
         )
-        yield from self._encoded(backfill.pictures(self._encoding.expect))  # by another model
-        yield from self._reported(backfill.described())  # what an older version did not keep
+        yield from self._encoded(backfill.pictures(self._encoding.expect))  # that this model lacks
+        yield from self._reported(backfill.described())  # facts that an older version did not keep
         yield from self._reported(backfill.measured(query_bank))
         self._finish(has_news=bool(changes.vanished), is_measured_anew=backfill.has_measured)
 
     def rescue(self) -> None:
-        """Commit what is encoded, or being encoded, and uncount the rest."""
+        """Commit what is encoded or being encoded, and uncount the rest."""
         self._commit(self._encoding.rescue())
         self._recorder.flush()
         self.tally.take_back_dropped()
@@ -151,7 +151,7 @@ class IndexRun:
         targets = resolve(self._catalog, paths, exclude)
         current = self._catalog.current_model()
         if current and current.digest != self._model.digest:
-            targets = resolve(self._catalog, ())  # what vanished anywhere cannot be encoded again
+            targets = resolve(self._catalog, ())  # all: vanished files cannot be encoded
         retry_too_large(self._catalog, self._max_pixels)
         return targets
 
@@ -164,7 +164,7 @@ class IndexRun:
         return self._model.config.vision.image_size
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:
-        """Pass pictures through the encoder into the catalog, as fast as it takes them."""
+        """Encode pictures and commit them, reporting progress."""
         for picture in pictures:
             if picture:
                 self._recorder.await_picture(picture.image.digest, picture.file)

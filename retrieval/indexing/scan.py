@@ -1,4 +1,4 @@
-"""Which files there are: a walk over a root that stats each picture once and opens none."""
+"""A walk over a root that stats each picture once and opens none."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from retrieval.exclusions import Excluded, is_excluded
 from retrieval.paths import identity
 from retrieval.records import Found, found_at
 
-# Folders with pictures that are nobody's: caches, bins, code. Hidden ones are skipped as well.
+# Folders without the user's own pictures: caches, bins, code. Hidden ones are skipped as well.
 SKIPPED_FOLDERS = frozenset(
     (
         *b"@eaDir #recycle #snapshot $RECYCLE.BIN node_modules __pycache__ lost+found".split(),
@@ -19,15 +19,14 @@ SKIPPED_FOLDERS = frozenset(
     )
 )
 
-DANGLING_LINK = "the link leads nowhere"
-
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """A folder (or a link) that could not be looked into: what is known below it must be kept."""
+    """A folder or link that could not be read: the files known below it must be kept."""
 
     path: bytes  # relative to the root
-    reason: str
+    reason: str  # for people
+    is_broken_link: bool = False
 
 
 def scan(
@@ -36,10 +35,11 @@ def scan(
     excluded: Excluded | None = None,
     library: bytes | None = None,
 ) -> Iterator[Found | Unlisted]:
-    """Every picture under `root`/`inside`, its path relative to `root`; skips the library's folder.
+    """Yield every picture under `root`/`inside`, except in the library's folder.
 
-    Links are followed, but no folder is entered twice, so that cycles end; real folders go first,
-    so that a link never takes the place of what it points to. Never recurses: depth costs nothing.
+    Paths are relative to `root`. Links are followed, but no folder is entered twice, so cycles end;
+    real folders go first, so that a link never replaces its target. There is no recursion, so any
+    depth is fine.
     """
     extensions = picture_extensions()
     seen = {identity(os.stat(library))} if library and os.path.isdir(library) else set()
@@ -67,9 +67,9 @@ def scan(
                         elif entry.is_dir():
                             (links if entry.is_symlink() else folders).append(prefix + name)
                         elif entry.is_symlink() and not os.path.exists(entry.path):
-                            yield Unlisted(prefix + name, DANGLING_LINK)
+                            yield Unlisted(prefix + name, "the link is broken", is_broken_link=True)
                     except FileNotFoundError:
-                        continue  # it vanished meanwhile
+                        continue  # it has just vanished
                     except OSError as error:
                         yield Unlisted(prefix + name, reason(error))
         except OSError as error:
@@ -77,13 +77,13 @@ def scan(
 
 
 def lists(path: bytes, excluded: Excluded) -> bool:
-    """Whether a scan looks at what is at this place below a root, as far as names tell."""
+    """Return whether a scan would list this path below a root, judging by names alone."""
     hidden = any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))
     return not hidden and not is_excluded(path, excluded)
 
 
 def look_at(root: bytes, path: bytes) -> Found | None:
-    """One file that was named: tried whatever its name is; None unless it is a regular file."""
+    """Return a named file, whatever its extension; None unless it is a regular file."""
     try:
         status = os.stat(os.path.join(root, path))
     except OSError:

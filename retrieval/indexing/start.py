@@ -1,4 +1,4 @@
-"""An index run from its options: which encoder, which query bank, and how it is gone through."""
+"""The start of an index run from its options: choose encoder and query bank, and run to the end."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -28,7 +28,7 @@ def run(
     options: IndexOptions,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
-    """Bring the catalog up to date with `paths`, to the end. Raises Interrupted on Ctrl-C."""
+    """Bring the catalog up to date with `paths`. Raises Interrupted on Ctrl-C."""
 
     def query_bank() -> "QueryBank":
         from retrieval.vectors.hubness import QueryBank
@@ -56,7 +56,7 @@ def run(
 
 
 def _finished(steps: Steps, progress: Callable[[Progress], None] | None) -> Summary:
-    """Go through an index run; a Ctrl-C between two steps ends it as well as one inside."""
+    """Run all steps and return the summary. Ctrl-C between two steps works like one inside."""
     with closing(steps):
         try:
             for step in steps:

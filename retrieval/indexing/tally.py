@@ -1,4 +1,4 @@
-"""What an index run counts: each file once, as new, changed, moved, copied, failed or unchanged."""
+"""The tally of an index run: each file counts once, e.g. as new, changed, moved or failed."""
 
 import time
 from collections import Counter
@@ -22,7 +22,7 @@ class NewPicture(NamedTuple):
 
     image: NewImage
     pixels: NDArray[np.uint8]  # (S, S, 3) RGB
-    file: FileState | None = None  # None: the image is known, its vector is missing
+    file: FileState | None = None  # None: a known image that lacks a vector
 
     @classmethod
     def of(cls, digest: bytes, decoded: Decoded, file: FileState | None = None) -> "NewPicture":
@@ -34,30 +34,31 @@ class NewPicture(NamedTuple):
 
 
 class Tally:
-    """The counts of one run, from the files that are found to the summary."""
+    """The counts of one run, from the first file to the summary."""
 
     def __init__(self, catalog: Catalog, recorder: Recorder) -> None:
         self.interrupted = False
         self.problems: list[str] = []
-        self.backfilled = 0  # images whose vector is missing
-        self.unread: list[int] = []  # ids of those that cannot be read to be encoded
+        self.backfilled = 0  # known images that lack a vector
+        self.unread: list[int] = []  # ids of the unreadable ones among them
         self._began = time.monotonic()
         self._catalog = catalog
         self._recorder = recorder
         self._changes = Changes(catalog, ())
         self._counts: Counter[str] = Counter()
-        self._linked: Counter[bytes] = Counter()  # digest -> new places of it
-        self._arrived: list[tuple[int, bytes, bytes]] = []  # those: root id, path, digest
-        self._moved: list[Moved] = []  # folders that the user has to tell of
+        self._linked: Counter[bytes] = Counter()  # digest -> number of new places
+        self._arrived: list[tuple[int, bytes, bytes]] = []  # those places: root id, path, digest
+        self._moved: list[Moved] = []  # folders that the user should relocate
         self._dropped = 0  # files
 
     def begin(self, changes: Changes) -> None:
-        """Count these changes from now on."""
+        """Start to count these changes."""
         self._changes = changes
 
     def pictures(self, results: Iterable[IntakeResult | None]) -> Iterator[NewPicture | None]:
-        """Count what became of each file; give out what has to be encoded, and hand the recorder
-        the rest. None: nothing to encode came of it.
+        """Count each result; yield pictures to encode, and hand other files to the recorder.
+
+        Yields None for a result without a picture to encode.
         """
         for result in results:
             yield self._settle(result) if result else None
@@ -83,7 +84,7 @@ class Tally:
         return None
 
     def _count_known(self, result: IntakeResult, digest: bytes) -> None:
-        """Count a file whose content is known."""
+        """Count a file with known content."""
         file = result.file
         if not file.known:
             self._linked[digest] += 1
@@ -94,8 +95,9 @@ class Tally:
             self._counts["unchanged" if same else "changed"] += 1
 
     def count_moves(self) -> None:
-        """Tell moves from copies: a new place of a known content is a move if an old one vanished.
-        To be called before what vanished leaves the catalog.
+        """Tell moves from copies: a new place of known content is a move if an old one vanished.
+
+        Call it before vanished files leave the catalog.
         """
         vanished = Counter(file.image_id for file in self._changes.vanished)
         for digest, places in self._linked.items():
@@ -104,11 +106,11 @@ class Tally:
         self._counts["removed"] = len(self._changes.vanished) - self._counts["moved"]
 
     def find_moved_folders(self) -> None:
-        """Look for folders that are gone and whose pictures arrived elsewhere."""
+        """Find missing folders whose pictures arrived elsewhere."""
         self._moved = moved(self._catalog, self._arrived) if self._arrived else []
 
     def take_back_dropped(self) -> None:
-        """Uncount files that were read and are not kept, as their pictures were not encoded."""
+        """Uncount files that were read but whose pictures were not encoded."""
         for files in self._recorder.dropped():
             for number, file in enumerate(files):
                 self._dropped += 1
@@ -151,9 +153,9 @@ class Tally:
 
 
 def _state(result: IntakeResult, digest: bytes | None, failure: Failure | None = None) -> FileState:
-    """Return the file's row, with size and time as scanned: if it grew since, it is changed."""
+    """Return a file's row, with size and time as scanned: if it has grown, the next run sees it."""
     root, found = result.file.root, result.file.found
     is_lasting = failure is None or failure.code.is_lasting
-    mtime_ns = found.mtime_ns if is_lasting else NO_MTIME  # it was the disk that failed
+    mtime_ns = found.mtime_ns if is_lasting else NO_MTIME  # the disk failed: read it again
     state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
     return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)

@@ -1,8 +1,8 @@
-"""What the user named, as parts of roots.
+"""Targets: the paths that the user named, as parts of roots.
 
-A folder becomes a root, unless it lies in one: then that part of the root is looked at. A root
-takes in the roots below it. A file that lies in no root makes its folder a root that is not
-`entire`: of it, only the files that were named are looked at, now and later.
+A folder becomes a root unless it lies in one; then only that part of the root is scanned. A root
+absorbs the roots below it. A file outside all roots makes its folder a root that is not `entire`:
+only the named files of that root are indexed, now and later.
 """
 
 import os
@@ -20,7 +20,7 @@ from retrieval.spelling import respelled
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A root, or the part of it at `inside` (b"": all of it)."""
+    """A root, or its part at `inside` (b"" for all of it)."""
 
     root: Root
     inside: bytes
@@ -31,8 +31,10 @@ class Target:
 
 
 def named(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[Path]:
-    """What the user named: each is there, or the catalog (None: there is none yet) has files of it,
-    whose end is news. Raises PathNotFound, also for nothing where the catalog has no roots.
+    """Return the paths that the user named. Each exists, or the catalog knows files at it.
+
+    catalog: None if there is none yet. Raises PathNotFound, also if no path is named and the
+    catalog has no roots.
     """
     several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     found = [given(path) for path in several]
@@ -40,7 +42,7 @@ def named(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[P
         if not os.path.exists(path) and not (catalog and _is_known(catalog, path)):
             raise PathNotFound(f"no such file or folder: {path}")
     if not found and not (catalog and catalog.roots()):
-        raise PathNotFound("nothing to index yet: name a folder of pictures")
+        raise PathNotFound("nothing to index yet; name a folder of pictures")
     return found
 
 
@@ -54,10 +56,10 @@ def _is_known(catalog: Catalog, path: Path) -> bool:
 
 
 def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()) -> list[Target]:
-    """The targets for `paths`, or all roots where there are none. Makes roots as needed, and
-    remembers what is excluded from the targets; what was excluded and is named comes in again.
+    """Return the targets for `paths`, or for all roots if there are none.
 
-    Raises PathNotFound for what neither exists nor is known.
+    Makes roots as needed, and remembers the exclusions of the targets; an excluded path that is
+    named is included again. Raises PathNotFound for a path that neither exists nor is known.
     """
     for path in paths:
         _place(catalog, path)
@@ -71,8 +73,10 @@ def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()
 
 
 def follow_links(catalog: Catalog) -> list[str]:
-    """Roots in whose place there is a link now, as after `mv old new; ln -s new old`: where it
-    leads are the same files, so they are known there from now on. Says what was done.
+    """Move roots that have been replaced by a link, as after `mv old new; ln -s new old`.
+
+    The link leads to the same files, so they are known at its target from now on. Returns a note
+    for each of these roots.
     """
     said = []
     for path in [root.path for root in catalog.roots()]:
@@ -81,7 +85,7 @@ def follow_links(catalog: Catalog) -> list[str]:
             from retrieval.catalog import roots
 
             files = roots.follow(catalog, path, place)
-            said.append(f"{path} leads to {place} now; the {files:,} files known there moved along")
+            said.append(f"{path} is now a link to {place}; its {files:,} known files moved along")
     return said
 
 
@@ -94,7 +98,7 @@ def _all_targets(catalog: Catalog, paths: Sequence[Path]) -> set[Target]:
 def _exclusions(
     targets: set[Target], exclude: Sequence[str], is_named: bool
 ) -> dict[int, Exclusions]:
-    """Those that become others, by the id of their root."""
+    """Return the exclusions that change, by the id of their root."""
     before = {target.root.id: target.root.exclusions for target in targets}
     after = dict(before)
     for root, inside in sorted((t.root.id, t.inside) for t in targets if is_named):
@@ -118,13 +122,13 @@ def _place(catalog: Catalog, path: Path) -> None:
         return
     held = any(root.entire and place.is_relative_to(root.path) for root in roots)
     if not held:
-        from retrieval.catalog.roots import place_root  # SQLAlchemy, which a rescan does without
+        from retrieval.catalog.roots import place_root  # SQLAlchemy, not needed for a rescan
 
         place_root(catalog, place, entire)
 
 
 def _targets(catalog: Catalog, path: Path) -> list[Target]:
-    """Where `path` is (or, for one that is missing, was): one target, or roots below it."""
+    """Return the target at which `path` is, or was if it is missing; else the roots below it."""
     exists = os.path.exists(path)
     spelled = [_real(catalog.roots(), path)] if os.path.isdir(path) else spellings(path)
     for spelling in spelled:
@@ -143,13 +147,14 @@ def _targets(catalog: Catalog, path: Path) -> list[Target]:
         if relative(spelled[0], root.path) is not None
     ]
     if not below:
-        raise PathNotFound(f"there is no file or folder {path}")
+        raise PathNotFound(f"no such file or folder: {path}")
     return below
 
 
 def _real(roots: Sequence[Root], path: Path) -> Path:
-    """With its links followed, and spelled as the root that it is, or lies in, where case is all
-    one to the file system.
+    """Resolve the links of a path.
+
+    On a file system that ignores case, spell the path like the root that contains it.
     """
     real = Path(os.path.realpath(path))
     for root in roots:
@@ -158,7 +163,7 @@ def _real(roots: Sequence[Root], path: Path) -> Path:
 
 
 def _outermost(targets: set[Target]) -> list[Target]:
-    """Without those that lie in another one."""
+    """Return the targets that lie in no other one."""
     return [
         target
         for target in targets

@@ -1,4 +1,4 @@
-"""Folders that are gone, and where their pictures are now: what `retrieve relocate` is for."""
+"""The whereabouts of missing folders, for `retrieve relocate`: their pictures may be elsewhere."""
 
 import os
 import shlex
@@ -8,65 +8,62 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from retrieval.catalog.conditions import under
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.connection import chunks, marks
 from retrieval.exclusions import is_within
 from retrieval.paths import place
 from retrieval.records import Root
 
-SAMPLED_PICTURES = (
-    100  # pictures of a folder that is missing, whose whereabouts are looked for each time
-)
-MIN_SHARE_FOUND = 0.5  # of a folder's pictures that have to be in another, so that it is said
+SAMPLED_PICTURES = 100  # of a missing folder, looked up in each run
+MIN_FRACTION_FOUND = 0.5  # of a folder's pictures, in another folder that is then suggested
 
 Place = tuple[int, bytes]  # root id, path relative to it
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A folder that is gone, or empty, and another that has pictures of it at the same names."""
+    """A missing or empty folder, and another with its pictures under the same names."""
 
     old: Path
     new: Path
-    found: int  # pictures of the old one that are in the new one
-    known: int  # pictures of the old one
+    found: int  # pictures of the old folder that are in the new one
+    known: int  # pictures of the old folder
 
     def __str__(self) -> str:
-        is_there = "empty" if self.old.is_dir() else "missing"
+        state = "empty" if self.old.is_dir() else "missing"
         return (
-            f"{self.found:,} of the {self.known:,} pictures of {self.old} (which is {is_there}) "
-            f"are in {self.new} now; run `retrieve relocate {quoted(self.old)} {quoted(self.new)}`"
+            f"{self.found:,} of the {self.known:,} pictures of {self.old} (now {state}) "
+            f"are in {self.new}; run `retrieve relocate {quoted(self.old)} {quoted(self.new)}`"
         )
 
 
 def missing_note(folder: Path, files: int, likely: Path | None) -> str:
-    """What is said of a folder that is not there. likely: where it may be now."""
-    where = f" to {likely}, where its pictures are as well" if likely else ""
+    """Return the note about a missing folder. likely: where it may be now."""
+    where = f" to {likely}, which has the same pictures" if likely else ""
     new = quoted(likely) if likely else "NEW"
     return (
-        f"{folder} is missing or empty; the {files:,} files known there are kept: if it moved"
-        f"{where}, run `retrieve relocate {quoted(folder)} {new}`; "
-        f"`retrieve forget {quoted(folder)}` drops them"
+        f"{folder} is missing or empty; its {files:,} known files are kept. If it moved"
+        f"{where}, run `retrieve relocate {quoted(folder)} {new}`; to remove it from the library, "
+        f"run `retrieve forget {quoted(folder)}`"
     )
 
 
 def quoted(path: Path) -> str:
-    """For a shell."""
+    """Quote a path for a shell."""
     return shlex.quote(os.fspath(path))
 
 
 def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list[Moved]:
-    """Of new places (root id, path, digest) of known contents: the folders that they came from, as
-    far as those are gone.
+    """Return the missing folders whose pictures arrived elsewhere, and where.
+
+    arrived: new places of known content, as (root id, path, digest).
     """
     new = {(root_id, path) for root_id, path, _ in arrived}
     roots = {root.id: root for root in catalog.roots()}
-    votes: dict[Place, Counter[bytes]] = defaultdict(Counter)  # what is gone -> where it may be
+    votes: dict[Place, Counter[bytes]] = defaultdict(Counter)  # missing folder -> where it may be
     first_gone = _Gone(roots)
     digests = dict.fromkeys(digest for _, _, digest in arrived)
     ids = [id for id in map(catalog.images.of_digest, digests) if id is not None]
-    for places in _places(catalog, ids):
+    for places in catalog.files.places_of(ids):
         old = [(at, gone) for at in places if at not in new and (gone := first_gone(at))]
         here = [_absolute(roots, at) for at in places if at in new]
         pairs = {
@@ -81,21 +78,22 @@ def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list
 
 
 def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
-    """Where most of some pictures of a folder that is gone are as well, at the same names."""
-    condition, values = under(inside)
-    some = f"SELECT DISTINCT image_id FROM files WHERE root_id = ? AND {condition} LIMIT ?"
-    ids = [
-        id for (id,) in catalog.rows(some, (root.id, *values, SAMPLED_PICTURES)) if id is not None
-    ]
+    """Return the folder with most of a missing folder's pictures under the same names, if any.
+
+    Only a sample of the pictures is looked up.
+    """
+    ids = catalog.files.some_images(root.id, inside, SAMPLED_PICTURES)
     roots = {each.id: each for each in catalog.roots()}
     first_gone, gone = _Gone(roots), (root.id, inside)
     goals = Counter[bytes]()
-    for places in _places(catalog, ids):
+    for places in catalog.files.places_of(ids):
         rests = {_rest(at, gone) for at in places if at[0] == root.id and is_within(at[1], inside)}
         here = [_absolute(roots, at) for at in places if first_gone(at) is None]
         goals.update({goal[: -len(rest)] for rest in rests for goal in here if goal.endswith(rest)})
     [(new, found)] = goals.most_common(1) or [(b"", 0)]
-    return Path(os.fsdecode(new or b"/")) if found and found >= MIN_SHARE_FOUND * len(ids) else None
+    if not found or found < MIN_FRACTION_FOUND * len(ids):
+        return None
+    return Path(os.fsdecode(new or b"/"))
 
 
 def _of_votes(
@@ -105,23 +103,13 @@ def _of_votes(
         old = place(roots[root_id].path, inside)
         known = len(catalog.places.ids_under(old))
         [(new, found)] = goals.most_common(1)
-        if found >= MIN_SHARE_FOUND * known:
+        if found >= MIN_FRACTION_FOUND * known:
             yield Moved(old, Path(os.fsdecode(new or b"/")), found, known)
 
 
 def _rest(at: Place, gone: Place) -> bytes:
-    """What follows the folder that is gone, with a slash."""
+    """Return the part of a place below the missing folder, with a leading slash."""
     return b"/" + at[1][len(gone[1]) :].lstrip(b"/")
-
-
-def _places(catalog: Catalog, ids: Sequence[int]) -> Iterator[list[Place]]:
-    """Of each of these images."""
-    for some in chunks(ids):
-        found = f"SELECT image_id, root_id, path FROM files WHERE image_id IN ({marks(some)})"
-        places: dict[int, list[Place]] = defaultdict(list)
-        for image_id, root_id, path in catalog.rows(found, some):
-            places[image_id].append((root_id, path))
-        yield from places.values()
 
 
 def _absolute(roots: dict[int, Root], at: Place) -> bytes:
@@ -129,7 +117,7 @@ def _absolute(roots: dict[int, Root], at: Place) -> bytes:
 
 
 class _Gone:
-    """The uppermost folder above a place, in its root, that is not there any more."""
+    """A function from a place to the uppermost missing folder above it in its root."""
 
     def __init__(self, roots: dict[int, Root]) -> None:
         self._roots = roots
@@ -150,7 +138,7 @@ class _Gone:
 
 
 def is_missing_or_empty(folder: Path) -> bool:
-    """As a disk that is not mounted: nothing is there, or a folder with nothing in it."""
+    """Return whether a folder is missing or empty, like one whose disk is not mounted."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is None
@@ -159,4 +147,4 @@ def is_missing_or_empty(folder: Path) -> bool:
     except FileNotFoundError:
         return True
     except OSError:
-        return False  # it is there; the scan will say what is wrong with it
+        return False  # it exists; the scan will report what is wrong with it

@@ -1,7 +1,7 @@
-"""One JSON form for each noun, for the command line and the server alike.
+"""JSON forms: one for each noun, for both the command line and the server.
 
-The server puts its own keys around them (pages, rights), never others in their place; schemas.py
-describes them to OpenAPI.
+The server only adds keys of its own around them (pages, rights); schemas.py describes them to
+OpenAPI.
 """
 
 import json
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 Form = dict[str, Any]
 
-DIGITS = 6  # of a score in JSON; float32 holds no more
+DIGITS = 6  # decimal places of a score; float32 has no more
 
 
 # -- pictures ------------------------------------------------------------------------------------
 
 
 def match_object(match: Match) -> Form:
-    """A match. `taken_at` is null where only the file has a date, which `date` falls back on."""
+    """Return a match. If `taken_at` is null, `date` is the file's date."""
     return _picture(match.image, match.path, match.score, match.relevance)
 
 
 def listed_object(image: Image, path: Path) -> Form:
-    """A picture that nothing was compared with, in the form of a match."""
+    """Return a picture in the form of a match, without a score."""
     return _picture(image, path, None, None)
 
 
 def details_object(image: Image, path: Path, size: int | None, exists: bool) -> Form:
-    """All that is known of a picture. `size` is in bytes."""
+    """Return a picture with all its details. `size` is in bytes."""
     shot = image.shot or Shot()
     return listed_object(image, path) | {
         "modified_at": image.modified_at.isoformat() if image.modified_at else None,
@@ -56,9 +56,9 @@ def details_object(image: Image, path: Path, size: int | None, exists: bool) -> 
 
 
 def group_object(group: "Group", sizes: Mapping[int, int]) -> Form:
-    """Copies of a picture: the file to keep, and the others with what they have in common with it.
+    """Return a group of copies: the file to keep, and the others with what they have in common.
 
-    sizes: bytes of each image's file, by the number of the image.
+    sizes: bytes of each image's file, by image id.
     """
     keep = _file(group.kept, sizes) | {"score": None, "by": None}
     others = [
@@ -69,7 +69,7 @@ def group_object(group: "Group", sizes: Mapping[int, int]) -> Form:
 
 
 def tagged_object(tagged: "Tagged") -> Form:
-    """A picture with the probability of each label."""
+    """Return a picture with the probability of each label."""
     labels = {label: round(likely, DIGITS) for label, likely in tagged.labels.items()}
     return {"path": os.fspath(tagged.path), "labels": labels}
 
@@ -108,7 +108,7 @@ def _file(match: Match, sizes: Mapping[int, int]) -> Form:
 
 
 def status_object(status: "Status") -> Form:
-    """What a library holds. `bytes` are on disk, all told."""
+    """Return the contents of a library. `bytes` is its total size on disk."""
     model, index, counts = status.model, status.index, status.counts
     return {
         "library": os.fspath(status.folder),
@@ -141,17 +141,17 @@ def status_object(status: "Status") -> Form:
 
 
 def failure_object(failed: Failed) -> Form:
-    """A file that could not be read, and why."""
+    """Return a file that could not be read, and why."""
     return {"path": os.fspath(failed.path), "reason": failed.reason, "code": failed.code.value}
 
 
 def folder_object(folder: Path, files: int) -> Form:
-    """A folder, with the number of pictures in or below it."""
+    """Return a folder with the number of pictures in or below it."""
     return {"path": os.fspath(folder), "files": files}
 
 
 def facets_object(facets: "Facets") -> Form:
-    """What the pictures of a library differ in, each value with the number of images."""
+    """Return the values that filters can take, each with its number of images."""
 
     def counted(values: Sequence[tuple[str, int]]) -> list[Form]:
         return [{"name": name, "images": images} for name, images in values]
@@ -168,16 +168,16 @@ def facets_object(facets: "Facets") -> Form:
 
 
 def as_json(matches: Sequence[Match]) -> bytes:
-    """One array, an object a line, in UTF-8 wherever it goes."""
+    """Write matches as a JSON array, one object per line, always in UTF-8."""
     return json_array([match_object(match) for match in matches])
 
 
 def json_array(objects: Sequence[Form]) -> bytes:
-    """An array, an object a line."""
+    """Write a JSON array, one object per line."""
     return b"[" + b",\n ".join(map(json_object, objects)) + b"]\n"
 
 
 def json_object(held: Form) -> bytes:
-    """JSON in UTF-8, without a newline."""
-    # What UTF-8 cannot hold are lone surrogates, and Python's escape for them is JSON's as well.
+    """Write an object as JSON in UTF-8, without a newline."""
+    # UTF-8 cannot encode lone surrogates; Python's escape for them is also JSON's.
     return json.dumps(held, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Who may ask, and how: every request passes through here first, and every response last.
+"""The guard: every request passes through here first, and every response last.
 
 A page of another site can make a browser send requests here. It cannot, however, use one of our
 host names (its own may resolve to this machine), hide its origin, or send our header: the browser

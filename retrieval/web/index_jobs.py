@@ -1,4 +1,4 @@
-"""Index runs that the page asks for: one at a time, in a thread."""
+"""Index runs that the page starts: one at a time, in a thread."""
 
 import threading
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from retrieval.records import Progress, Summary
 
 
 class IndexJobs:
-    """The one that goes on, or what became of the last."""
+    """The current index run, or the result of the last one."""
 
     def __init__(self, library: Library) -> None:
-        self.last: str | None = None  # what the last one did, or why it could not
+        self.last: str | None = None  # report of the last run, or why it failed
         self._library = library
         self._notices = Notices()
         self._one_at_a_time = threading.Lock()
@@ -26,15 +26,15 @@ class IndexJobs:
         self._stopping = threading.Event()
 
     def start(self, paths: Sequence[Path]) -> None:
-        """Raises LibraryBusy."""
+        """Start a run over `paths` (none: all). Raises LibraryBusy."""
         if not self._one_at_a_time.acquire(blocking=False):
-            raise LibraryBusy("an index run goes on already; wait until it is done, or stop it")
+            raise LibraryBusy("indexing is already running; wait until it is done, or stop it")
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, args=(paths,), name="index")
         self._thread.start()
 
     def stop(self) -> None:
-        """What was done is kept."""
+        """Stop the run; finished work is kept."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -58,12 +58,14 @@ class IndexJobs:
             return str(error)
 
     def _report(self, summary: Summary, paths: Sequence[Path]) -> str:
-        """What it did, and the notes that runs before it did not have."""
+        """Report what a run did, with the notes that are new."""
         fresh = self._notices.fresh(summary.problems, paths)
         said = of_run(replace(summary, problems=fresh))
         known = len(summary.problems) - len(fresh)
+        if not known:
+            return said
         notes = "1 note" if known == 1 else f"{known:,} notes"
-        return f"{said}{notes} as before; `retrieve index` shows all\n" if known else said
+        return f"{said}{notes} from earlier runs; run `retrieve index` to see all\n"
 
     def _check(self, _: Progress) -> None:
         if self._stopping.is_set():

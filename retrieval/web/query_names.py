@@ -1,4 +1,4 @@
-"""What names in a query mean to a server: never a file that was not indexed."""
+"""The names in a query that a server resolves: never a file that was not indexed."""
 
 import os
 from contextlib import suppress
@@ -50,8 +50,8 @@ class Names:
         settings = self._site.settings
         if not settings.allow_url:
             raise InvalidQuery(
-                "a picture on the network is fetched only if the server was started so: "
-                "retrieve serve --allow-url"
+                "this server does not fetch pictures from the network; "
+                "start it with `retrieve serve --allow-url`"
             )
         result = self._site.read(fetch(url, private=settings.private_addresses))
         if result.digest and result.decoded:

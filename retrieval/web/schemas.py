@@ -1,9 +1,9 @@
-"""The objects that the API answers with, as OpenAPI describes them; json_forms.py makes them."""
+"""The objects in the API's responses, for OpenAPI; json_forms.py makes them."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Response
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
 
 from retrieval.output.json_forms import json_object
 
@@ -11,15 +11,16 @@ Number = Annotated[int, Path(ge=1, le=1 << 62)]  # of a picture
 
 
 class Error(TypedDict):
-    """What is wrong, and the remedy, in one line."""
+    """An error message of one line, with the remedy."""
 
     error: str
-    position: int | None  # of the character of the query at which it is, from 0
+    position: int | None  # of the error in the query, in characters from 0
 
 
 class PictureEntry(TypedDict):
-    """A picture. `score` (cosine), `relevance` and `strength` are null where none is known, as is
-    `taken_at`; `date` is that of the file then.
+    """A picture. `score` (cosine), `relevance`, `strength` and `taken_at` are null if unknown.
+
+    Without `taken_at`, `date` is that of the file.
     """
 
     id: int
@@ -37,7 +38,7 @@ class PictureEntry(TypedDict):
 
 
 class SearchPage(TypedDict):
-    """One page of the matches of a search. `empty`: the library holds no pictures at all."""
+    """A page of matches. `empty`: the library has no pictures at all."""
 
     query: str
     matches: list[PictureEntry]
@@ -48,7 +49,7 @@ class SearchPage(TypedDict):
 
 
 class PictureDetails(PictureEntry):
-    """All that is known of a picture."""
+    """A picture with all its details."""
 
     modified_at: str | None
     size: int | None
@@ -64,7 +65,7 @@ class PictureDetails(PictureEntry):
 
 
 class Uploaded(TypedDict):
-    """A picture to search with, as `upload:KEY`."""
+    """An uploaded picture to search with, as `upload:KEY`."""
 
     key: str
     width: int
@@ -74,8 +75,10 @@ class Uploaded(TypedDict):
 
 
 class DuplicateFile(TypedDict):
-    """A file of a group of copies. `score`: its cosine to the one to keep; `by`: what it has in
-    common with that one; both are null for that one itself. `size` is in bytes.
+    """A file in a group of copies. `size` is in bytes.
+
+    `score` is its cosine to the file to keep, and `by` what they have in common; both are null for
+    the file to keep.
     """
 
     id: int
@@ -101,7 +104,7 @@ class Duplicates(TypedDict):
 
 
 class IndexedFolder(TypedDict):
-    """A folder of the library. `entire`: false where only some of its files were named."""
+    """A folder of the library. `entire` is false if only single files of it were named."""
 
     path: str
     files: int
@@ -111,7 +114,7 @@ class IndexedFolder(TypedDict):
 
 
 class RunningIndex(TypedDict):
-    """An index run that goes on, in this server or elsewhere."""
+    """An index run in progress, in this server or elsewhere."""
 
     done: int
     total: int
@@ -120,7 +123,7 @@ class RunningIndex(TypedDict):
 
 
 class ServerStatus(TypedDict):
-    """What the library holds, what goes on, and what whoever asks may do."""
+    """The contents of the library, the index run in progress, and the rights of the client."""
 
     library: str
     model: str | None
@@ -172,7 +175,7 @@ class FacetCounts(TypedDict):
 
 
 class JSON(Response):
-    """As the command line writes it: names need not be UTF-8, and lose nothing."""
+    """A JSON response, written as on the command line: names need not be valid UTF-8."""
 
     media_type = "application/json"
 
@@ -181,7 +184,7 @@ class JSON(Response):
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI: what a route may answer instead; 401, 403 and 422 come of every one."""
+    """Return a route's errors for OpenAPI; every route may answer 401, 403 and 422."""
     return {status: {"model": Error} for status in (401, 403, 422, *statuses)}
 
 

@@ -1,4 +1,4 @@
-"""What the routes of one server share: its library, its settings, and what it keeps in memory."""
+"""The state that the routes of a server share: library, settings, uploads, worker processes."""
 
 import asyncio
 import ipaddress
@@ -31,34 +31,34 @@ from retrieval.web.scratch import Scratch
 from retrieval.web.thumbnails import SMALL_BOX, Thumbnails
 from retrieval.web.upload_store import Uploads
 
-DEFAULT_SIDE = 224  # of a picture as most models want it, while the library has no model
-# Questions that are answered at a time: words are encoded together, and of two processors 12 make
-# the most; more scans at once would only hold each other up.
+DEFAULT_SIDE = 224  # pixels, as for most models, while the library has no model
+# Queries answered at a time. Their words are encoded together, and 12 make the best use of two
+# processors; more scans at once would only slow each other down.
 MAX_CONCURRENT_QUERIES = 12
 MAX_WORKERS = 2  # processes that decode uploads and draw thumbnails
-MAX_RECEIVING = 4  # uploads at a time, each in a file of up to 64 MiB
-MAX_SORTED_LISTS = 8  # lists of all pictures by date, for as many filters
+MAX_RECEIVING = 4  # uploads at a time, each in a file of at most 64 MiB
+MAX_SORTED_LISTS = 8  # lists of all pictures by date, one for each set of filters
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How a server was started."""
+    """The settings that a server was started with."""
 
     host: str = "127.0.0.1"
-    names: tuple[str, ...] = ()  # others that it may be called by
-    token: str | None = None  # lets others search and see, beside the secret
+    names: tuple[str, ...] = ()  # further host names to accept
+    token: str | None = None  # lets guests search and view; the secret admits the owner
     allow_url: bool = False
-    private_addresses: bool = False  # pictures are fetched from them as well
-    is_open: bool = False  # anyone who can reach it may search and see
-    # Printed for whoever started the server, who alone may do what concerns this machine. Where a
-    # request comes from tells nothing: a proxy on this machine makes all of them local.
+    private_addresses: bool = False  # fetch pictures from private addresses as well
+    is_open: bool = False  # anyone who can reach the server may search and view
+    # Printed for the owner, who started the server and alone may do what affects this machine. The
+    # address of a client proves nothing: a proxy on this machine makes all of them local.
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can ask."""
+        """Return whether only this machine can reach the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -66,7 +66,7 @@ class ServerSettings:
 
 
 class Site:
-    """One server."""
+    """The state of one server."""
 
     def __init__(self, library: Library, settings: ServerSettings | None = None) -> None:
         self.library = library
@@ -82,11 +82,11 @@ class Site:
         self._newest: OrderedDict[tuple[int, Filters], NDArray[np.int64]] = OrderedDict()
 
     async def in_turn(self, work: Callable[[], T]) -> T:
-        """In a thread, when it is its turn; Ctrl-C does not wait for it."""
+        """Run `work` in a thread once one is free. Ctrl-C does not wait for it."""
         return await run_sync(work, limiter=self._turns, abandon_on_cancel=True)
 
     def read(self, picture: bytes | Path) -> TaskResult:
-        """A picture to search with, decoded as when indexing, in a worker process."""
+        """Decode a picture to search with in a worker process, as an index run does."""
         if isinstance(picture, bytes):
             with self.scratch.file() as path:
                 path.write_bytes(picture)
@@ -96,7 +96,7 @@ class Site:
         return self.decoders.do(task).result()
 
     def newest_first(self, filters: Filters) -> NDArray[np.int64]:
-        """The ids of all pictures that fulfil the filters, sorted once for all pages."""
+        """Return the ids of all pictures that match the filters, sorted once for all pages."""
         catalog = self.library.catalog
         key = browse.version(catalog), filters
         if (ids := self._newest.get(key)) is None:
@@ -106,15 +106,15 @@ class Site:
         return ids
 
     def prepare(self) -> None:
-        """Open the model and the index while nobody asks yet."""
+        """Load the model and the index before the first request."""
         self._preparing.start()
 
     def _prepare(self) -> None:
-        with suppress(RetrieveError):  # the first who asks is told
+        with suppress(RetrieveError):  # the first request reports it
             self.library.prepare()
 
     async def rest(self) -> None:
-        """Let go of the catalog's file whenever nobody asks for a while, so that it is whole."""
+        """Release the catalog's file whenever the server is idle, so that it is complete."""
         while True:
             await asyncio.sleep(REST_SECONDS)
             await run_sync(self.library.rest)

@@ -1,4 +1,4 @@
-"""Thumbnails, each made when it is first asked for, once however many ask."""
+"""Thumbnails: each is made on first request, and only once for simultaneous requests."""
 
 import asyncio
 import os
@@ -12,18 +12,18 @@ from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task
 
-FILE_CHANGED = "it has changed since it was indexed; `retrieve index` brings up to date"
+FILE_CHANGED = "it has changed since it was indexed; run `retrieve index` to update"
 SMALL_BOX, LARGE_BOX = (960, 320), (2048, 2048)  # pixels, width and height at most
 
 Box = tuple[int, int]
 
 
 class NoThumbnail(Exception):
-    """None of a picture's files can be read any more; the message says why."""
+    """A picture has no readable file any more; the message says why."""
 
 
 class Thumbnails:
-    """Those of a library. Used from one event loop."""
+    """The thumbnails of a library. Use it from one event loop."""
 
     def __init__(self, folder: Path, decoders: WorkerPool) -> None:
         self._folder = folder
@@ -32,7 +32,10 @@ class Thumbnails:
         self._underway: dict[tuple[bytes, Box], asyncio.Task[bytes]] = {}
 
     async def of(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
-        """WebP of the picture with this digest, in one of these files. Raises NoThumbnail."""
+        """Return a WebP of the picture with this digest, from one of these files.
+
+        Raises NoThumbnail.
+        """
         key = digest, box
         if (task := self._underway.get(key)) is None:
             task = self._underway[key] = asyncio.create_task(self._found(digest, paths, box))
@@ -55,7 +58,7 @@ class Thumbnails:
         return webp
 
     async def _made(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
-        """Of a file that holds what was indexed: another one in its place is nobody's business."""
+        """Make a thumbnail of the first file that still has the digest; never show another."""
         why = "its file is gone"
         for path in paths:
             task = Task(0, os.fsencode(path), None, MAX_PIXELS, box=box)

@@ -12,7 +12,7 @@ MAX_UPLOADS = 32
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture as the model wants it, and as people do."""
+    """An uploaded picture, prepared for the model and as a thumbnail."""
 
     picture: PreparedPicture
     width: int
@@ -22,7 +22,7 @@ class Upload:
 
 
 class Uploads:
-    """By a key that nobody guesses. May be used from any number of threads."""
+    """The latest uploads, by a random key. Safe to use from any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

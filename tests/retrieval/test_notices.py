@@ -69,9 +69,9 @@ def test_the_page_s_runs_say_it_once(indexed: Path, missing: Path) -> None:
             runs.start([])
             runs.close()
             said.append(runs.last or "")
-    assert f"note: {missing}" in said[0] and "as before" not in said[0]
+    assert f"note: {missing}" in said[0] and "from earlier runs" not in said[0]
     assert str(missing) not in said[1] and said[1].endswith(
-        "1 note as before; `retrieve index` shows all\n"
+        "1 note from earlier runs; run `retrieve index` to see all\n"
     )
 
 

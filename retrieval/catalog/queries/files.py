@@ -52,6 +52,22 @@ class Files:
                 files.setdefault(image_id, []).append(file)
         return files
 
+    def places_of(self, ids: Sequence[int]) -> Iterator[list[tuple[int, bytes]]]:
+        """Yield the places of each of these images that has any: (root id, path relative to it)."""
+        for chunk in chunks(ids):
+            found = f"SELECT image_id, root_id, path FROM files WHERE image_id IN ({marks(chunk)})"
+            places: dict[int, list[tuple[int, bytes]]] = {}
+            for image_id, root_id, path in self._reader.rows(found, chunk):
+                places.setdefault(image_id, []).append((root_id, path))
+            yield from places.values()
+
+    def some_images(self, root_id: int, inside: bytes, limit: int) -> list[int]:
+        """Return the ids of up to `limit` images with files at or under a path in a root."""
+        condition, values = under(inside)
+        found = f"SELECT DISTINCT image_id FROM files WHERE root_id = ? AND {condition} LIMIT ?"
+        rows = self._reader.rows(found, (root_id, *values, limit))
+        return [image_id for (image_id,) in rows if image_id is not None]
+
     def bytes_of(self, ids: Sequence[int]) -> dict[int, int]:
         """Return the file size of each of these images; copies have the same size."""
         sizes: dict[int, int] = {}

@@ -1,1 +1,1 @@
-"""The answers of the API: search, pictures, uploads, and the library itself."""
+"""The routes of the API: search, pictures, uploads, and the library itself."""

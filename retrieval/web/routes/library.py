@@ -23,14 +23,14 @@ from retrieval.web.routes.pictures import can_reveal
 from retrieval.web.schemas import JSON, errors
 from retrieval.web.state import Here, Site
 
-MOST_FOLDERS = 1_000
+MAX_FOLDERS = 1_000  # listed by /api/folders
 
 router = APIRouter()
 
 
 @router.get("/status", response_model=schemas.ServerStatus, responses=errors(503))
 def status(site: Here, request: Request) -> JSON:
-    """What the library holds, and what goes on."""
+    """Describe the library and the index run in progress."""
     return JSON(server_status(site, request))
 
 
@@ -40,7 +40,7 @@ def failures(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
 ) -> JSON:
-    """The files that could not be read, and why."""
+    """List the files that could not be read, and why."""
     try:
         total = site.library.catalog.counts().failures
         some = islice(site.library.failures(), offset, offset + limit)
@@ -52,9 +52,9 @@ def failures(
 
 @router.get("/folders", response_model=list[schemas.Folder], responses=errors(503))
 def folders(site: Here) -> JSON:
-    """Where there are pictures, with how many in or below each; those with the most, if many."""
+    """List folders, each with its number of pictures; only the largest if there are many."""
     try:
-        found = browse.folders(site.library.catalog, MOST_FOLDERS)
+        found = browse.folders(site.library.catalog, MAX_FOLDERS)
     except LibraryNotFound:
         found = []
     return JSON([folder_object(path, files) for path, files in found])
@@ -62,7 +62,7 @@ def folders(site: Here) -> JSON:
 
 @router.get("/facets", response_model=schemas.FacetCounts, responses=errors(503))
 def facets(site: Here) -> JSON:
-    """Cameras and formats, with how many pictures each, and from when to when they were taken."""
+    """Count pictures by camera and format, and return the first and last dates taken."""
     try:
         found = browse.facets(site.library.catalog)
     except LibraryNotFound:
@@ -76,28 +76,28 @@ def start_index(
     request: Request,
     paths: Annotated[list[str], Body(embed=True)] = [],  # noqa: B006
 ) -> JSON:
-    """Bring folders and files into the library; without any, all that it knows up to date."""
+    """Index folders and files; without any, bring the whole library up to date."""
     check_owner(request, "indexing")
     named = [given(path) for path in paths]
     for path in named:
         if not os.path.exists(path):
             raise PathNotFound(f"no such file or folder: {path}")
     if lock.underway(site.library.folder):
-        raise LibraryBusy("an index run goes on already; wait until it is done")
+        raise LibraryBusy("indexing is already running; wait until it is done")
     site.index_jobs.start(named)
     return JSON({}, 202)
 
 
 @router.delete("/index", status_code=202, responses=errors())
 def stop_index(site: Here, request: Request) -> JSON:
-    """Stop the run of this server; what was done is kept."""
+    """Stop this server's index run; finished work is kept."""
     check_owner(request, "stopping an index run")
     site.index_jobs.stop()
     return JSON({}, 202)
 
 
 def server_status(site: Site, request: Request) -> dict[str, Any]:
-    """What `retrieve status --json` prints, and what the page has to know beside it."""
+    """Return what `retrieve status --json` prints, and what else the page needs."""
     try:
         held, version = site.library.status(), browse.version(site.library.catalog)
     except LibraryNotFound:

@@ -24,7 +24,7 @@ from retrieval.web.schemas import JSON, Number, PictureDetails, errors
 from retrieval.web.state import Here, Site
 from retrieval.web.thumbnails import LARGE_BOX, SMALL_BOX, NoThumbnail
 
-FOREVER = "private, max-age=31536000, immutable"  # a number always stands for the same bytes
+FOREVER = "private, max-age=31536000, immutable"  # an id always means the same bytes
 PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
 
 router = APIRouter(prefix="/pictures/{id}")
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/pictures/{id}")
 
 @router.get("", response_model=PictureDetails, responses=errors(404, 503))
 def picture(site: Here, id: Number) -> JSON:
-    """All that is known of it."""
+    """Return all details of a picture."""
     image = known(site, id)
     size = site.library.catalog.files.bytes_of([id]).get(id)
     exists = file_of(image) is not None
@@ -42,10 +42,10 @@ def picture(site: Here, id: Number) -> JSON:
 @router.get(
     "/thumbnail",
     response_class=Response,
-    responses={200: PICTURE, 304: {"description": "As it was."}, **errors(404, 410, 503)},
+    responses={200: PICTURE, 304: {"description": "Not modified."}, **errors(404, 410, 503)},
 )
 async def thumbnail(site: Here, request: Request, id: Number, large: bool = False) -> Response:
-    """The picture, upright, 320 pixels high or 960 wide at most; `large`: 2048 a side."""
+    """Return the picture upright, within 960 × 320 pixels; with `large`, 2048 × 2048."""
     image, digest = await run_sync(with_digest, site, id)
     headers = {"ETag": f'"{digest.hex()}-{"large" if large else "small"}"'}
     headers["Cache-Control"] = FOREVER
@@ -54,7 +54,7 @@ async def thumbnail(site: Here, request: Request, id: Number, large: bool = Fals
     try:
         webp = await site.thumbnails.of(digest, image.paths, LARGE_BOX if large else SMALL_BOX)
     except NoThumbnail as error:
-        raise HTTPException(410, f"{image.paths[0]} cannot be shown: {error}") from error
+        raise HTTPException(410, f"cannot show {image.paths[0]}: {error}") from error
     return Response(webp, media_type="image/webp", headers=headers)
 
 
@@ -67,7 +67,7 @@ async def thumbnail(site: Here, request: Request, id: Number, large: bool = Fals
     },
 )
 def original(site: Here, id: Number) -> FileResponse:
-    """The file as it is, whole or in ranges; never another one that took its place."""
+    """Return the original file, whole or in ranges; never a file that replaced it."""
     image = known(site, id)
     path, opened = opened_file(site, image)
     return OpenedFile(
@@ -81,11 +81,11 @@ def original(site: Here, id: Number) -> FileResponse:
 
 @router.post("/reveal", status_code=204, responses=errors(404, 410, 503))
 def reveal(site: Here, request: Request, id: Number) -> None:
-    """Open the folder that it lies in, on the screen of this machine."""
+    """Open the picture's folder on the screen of this machine."""
     check_owner(request, "opening a folder")
     image = known(site, id)
     if not can_reveal(request):
-        raise HTTPException(403, "this machine has no screen to open a folder on")
+        raise HTTPException(403, "cannot open a folder: this machine has no screen")
     path = there(image)
     quiet = subprocess.DEVNULL
     shown = subprocess.Popen(
@@ -103,12 +103,12 @@ def known(site: Site, id: int) -> Image:
 
 def with_digest(site: Site, id: int) -> tuple[Image, bytes]:
     image, digest = known(site, id), site.library.catalog.images.digest_of(id)
-    assert digest is not None  # it was there just now, and none is ever taken away alone
+    assert digest is not None  # every image has one
     return image, digest
 
 
 def file_of(image: Image) -> Path | None:
-    """The first of its files that is there, and a regular one."""
+    """Return the first of its paths that is a regular file."""
     for path in image.paths:
         try:
             if stat.S_ISREG(os.stat(path).st_mode):
@@ -119,7 +119,7 @@ def file_of(image: Image) -> Path | None:
 
 
 def opened_file(site: Site, image: Image) -> tuple[Path, int]:
-    """The first of its files that is still the one that was indexed, and a descriptor of it."""
+    """Return the first of its files that is still the indexed one, and a descriptor of it."""
     changed = None
     for path in image.paths:
         try:
@@ -131,22 +131,22 @@ def opened_file(site: Site, image: Image) -> tuple[Path, int]:
     if changed is None:
         raise gone(image)
     said = getattr(changed, "strerror", None) or changed
-    raise HTTPException(410, f"{image.paths[0]} cannot be shown: {said}") from changed
+    raise HTTPException(410, f"cannot show {image.paths[0]}: {said}") from changed
 
 
 def gone(image: Image) -> HTTPException:
-    return HTTPException(410, f"{image.paths[0]} is gone; `retrieve index` brings up to date")
+    return HTTPException(410, f"{image.paths[0]} is gone; run `retrieve index` to update")
 
 
 def there(image: Image) -> Path:
-    """`file_of` it, or the answer that there is none."""
+    """Return the first of its paths that is a regular file. Raises HTTPException."""
     if (path := file_of(image)) is None:
         raise gone(image)
     return path
 
 
 def can_reveal(request: Request) -> bool:
-    """Whether whoever asks started the server, on a machine with a screen."""
+    """Return whether the request comes from the owner, and this machine has a screen."""
     program = revealing(Path())[0]
     has_screen = sys.platform in ("win32", "darwin") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -155,7 +155,7 @@ def can_reveal(request: Request) -> bool:
 
 
 def revealing(path: Path) -> list[str]:
-    """The command that shows where a file is."""
+    """Return the command that shows a file in its folder."""
     if sys.platform == "win32":
         return ["explorer", f"/select,{path}"]
     if sys.platform == "darwin":

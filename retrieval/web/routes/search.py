@@ -1,4 +1,4 @@
-"""Questions: /api/search, /api/similar, /api/duplicates."""
+"""Searches: /api/search, /api/similar, /api/duplicates."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ from retrieval.web.query_names import Names
 from retrieval.web.schemas import JSON, Duplicates, Number, PictureEntry, SearchPage, errors
 from retrieval.web.state import Here, Site
 
-MOST_A_PAGE = 500
-DEEPEST = 10_000
+MAX_PAGE = 500  # matches
+MAX_DEPTH = 10_000  # matches, over all pages
 
 router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
-Offset = Annotated[int, Query(ge=0, le=DEEPEST)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+Offset = Annotated[int, Query(ge=0, le=MAX_DEPTH)]
 Filter = Annotated[str | None, Query()]
 
 
@@ -40,7 +40,7 @@ def given_filters(
     format: Filter = None,
     orientation: Filter = None,
 ) -> Filters:
-    """The filters of the query language as parameters of the same names."""
+    """Read the filters of the query language from parameters of the same names."""
     return all_written(
         {
             "in": folder,
@@ -72,7 +72,7 @@ async def search(
     without: Annotated[list[str] | None, Query(alias="not")] = None,
     template: Annotated[list[str] | None, Query()] = None,
 ) -> JSON:
-    """Pictures that look like the query says; without a query all, the newest first."""
+    """Search by description or example picture; without a query, list all, newest first."""
     options = SearchOptions(
         limit=limit,
         offset=offset,
@@ -101,7 +101,7 @@ async def search(
 async def similar(
     site: Here, id: Number, filters: Filtered, limit: Limit = 50, offset: Offset = 0
 ) -> JSON:
-    """Pictures like one of the library; itself and its copies are left out."""
+    """Find pictures similar to one in the library, without itself and its copies."""
 
     def answer() -> Matches:
         matches = site.library.similar(id, offset + limit, filters=filters)
@@ -114,10 +114,10 @@ async def similar(
 async def duplicates(
     site: Here, filters: Filtered, threshold: Annotated[float | None, Query(gt=0, le=1)] = None
 ) -> JSON:
-    """Copies and near copies in groups, in each the one to keep first. Nothing is deleted.
+    """List groups of copies and near copies, the file to keep first. Nothing is deleted.
 
-    `threshold`: least cosine of near copies (default: as measured for the model); 1: only files of
-    the same bytes. Every file listed is there and unchanged since it was indexed.
+    `threshold`: lowest cosine of near copies (default: the value measured for the model); 1: only
+    files with the same bytes. All listed files exist and are unchanged since they were indexed.
     """
 
     def answer() -> dict[str, Any]:
@@ -135,32 +135,32 @@ async def duplicates(
 
 
 class Matches(NamedTuple):
-    """Some matches of an answer."""
+    """The matches on one page of an answer."""
 
     matches: list[dict[str, Any]]
     looks_like_nothing: bool = False
-    is_of_nothing: bool = False  # the library holds no pictures
+    is_library_empty: bool = False  # the library has no pictures
 
 
 async def paged(
     site: Site, answer: Callable[[], Matches], query: str, limit: int, offset: int
 ) -> JSON:
-    """An empty library is no error here: the page says so."""
+    """Answer with a page of matches. An empty library is not an error here."""
     began = time.monotonic()
-    if offset + limit > DEEPEST:
-        raise InvalidQuery(f"no more than the first {DEEPEST:,} matches can be asked for")
+    if offset + limit > MAX_DEPTH:
+        raise InvalidQuery(f"only the first {MAX_DEPTH:,} matches are available")
     try:
         page = await site.in_turn(answer)
     except (LibraryEmpty, LibraryNotFound):
-        page = Matches([], is_of_nothing=True)
+        page = Matches([], is_library_empty=True)
     end = offset + limit
     return JSON(
         SearchPage(
             query=query,
             matches=cast("list[PictureEntry]", page.matches),
-            next_offset=end if len(page.matches) == limit and end < DEEPEST else None,
+            next_offset=end if len(page.matches) == limit and end < MAX_DEPTH else None,
             looks_like_nothing=page.looks_like_nothing,
-            empty=page.is_of_nothing,
+            empty=page.is_library_empty,
             seconds=round(time.monotonic() - began, 4),
         )
     )
@@ -172,11 +172,11 @@ def newest(site: Site, filters: Filters, limit: int, offset: int) -> Matches:
     images = catalog.images.by_id(some)
     held = [images[id] for id in some if id in images and images[id].paths]
     listed = [listed_object(image, first_in(image.paths, filters.folder)) for image in held]
-    return Matches(listed, is_of_nothing=not catalog.images.count())
+    return Matches(listed, is_library_empty=not catalog.images.count())
 
 
 def are_all_weak(matches: Sequence[Match]) -> bool:
-    """Whether nothing in the library looks like the words, as far as that is known."""
+    """Return whether all matches have a relevance, and all of them are weak."""
     return bool(matches) and all(
         match.relevance is not None and match.relevance < FAIR for match in matches
     )

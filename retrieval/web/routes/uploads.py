@@ -1,4 +1,4 @@
-"""Pictures to search with that are on no disk of this machine: /api/uploads."""
+"""Uploads of pictures to search with: /api/uploads."""
 
 from typing import Any
 
@@ -34,19 +34,20 @@ router = APIRouter(prefix="/uploads")
     openapi_extra=BODY,
 )
 async def upload(site: Here, request: Request) -> JSON:
-    """Take a picture to search with: the body is the file itself. It is kept in memory for a
-    while, and in no library.
+    """Upload a picture to search with; the body is the file itself.
+
+    It is kept in memory for a while, and not added to the library.
     """
     if not site.receiving.acquire(blocking=False):
         raise HTTPException(
             503,
-            f"{MAX_RECEIVING} uploads are on their way; try again in a moment",
+            f"{MAX_RECEIVING} uploads are already in progress; try again in a moment",
             {"Retry-After": "1"},
         )
     try:
         answer = await read(site, request)
     except OSError as failed:
-        said = f"there is no room here for the upload: {failed.strerror or failed}"
+        said = f"cannot store the upload: {failed.strerror or failed}"
         raise HTTPException(507, said) from failed
     finally:
         site.receiving.release()
@@ -67,19 +68,19 @@ async def upload(site: Here, request: Request) -> JSON:
 
 
 async def read(site: Site, request: Request) -> TaskResult:
-    """The body decoded, by way of a file. Raises OSError as the disk does."""
+    """Decode a request's body, by way of a temporary file. Raises OSError."""
     with site.scratch.file() as path:
         with path.open("wb") as file:
-            async for chunk in request.stream():  # bounded, see guard.py
+            async for chunk in request.stream():  # limited by guard.py
                 file.write(chunk)
         return await run_sync(site.read, path)
 
 
 @router.get("/{key}/thumbnail", response_class=Response, responses={200: PICTURE, **errors(404)})
 def thumbnail(site: Here, key: str) -> Response:
-    """As of the library's pictures."""
+    """Return the thumbnail of an upload."""
     if (held := site.uploads.get(key)) is None:
-        raise HTTPException(404, "there is no such upload (any more); upload the picture again")
+        raise HTTPException(404, "the upload does not exist or has expired; upload it again")
     headers = {"Cache-Control": FOREVER}
     return Response(held.thumbnail, media_type="image/webp", headers=headers)
 
@@ -87,4 +88,4 @@ def thumbnail(site: Here, key: str) -> Response:
 def refused(result: TaskResult) -> HTTPException:
     why = result.failure or Failure(FailureCode.UNREADABLE, "it cannot be read")
     status = 413 if why.code in OVERSIZED else 415
-    return HTTPException(status, f"this is no picture to search with: {why.reason}")
+    return HTTPException(status, f"can't search with this file: {why.reason}")

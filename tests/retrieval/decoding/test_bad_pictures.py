@@ -167,9 +167,9 @@ ENDS = {
     "stop": "os.kill(os.getpid(), 19)",
 }
 REASONS = {
-    "abort": "decoding it ended the worker process (SIGABRT)",
-    "kill": "decoding it ended the worker process (SIGKILL)",
-    "exit": "decoding it ended the worker process (exit code 3)",
+    "abort": "decoding it crashed the worker process (SIGABRT)",
+    "kill": "decoding it crashed the worker process (SIGKILL)",
+    "exit": "decoding it crashed the worker process (exit code 3)",
     "loop": "decoding it took more than 2 s",
     "stop": "decoding it took more than 2 s",
 }

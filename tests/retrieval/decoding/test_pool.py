@@ -108,7 +108,7 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -
         assert children() - before != {worker}
     assert first and first.decoded
     assert second.failure == Failure(
-        FailureCode.CRASHED, "decoding it ended the worker process (SIGKILL)"
+        FailureCode.CRASHED, "decoding it crashed the worker process (SIGKILL)"
     )
     assert all(result.decoded for result in rest) and len(rest) == 3
     assert children() == before

@@ -297,7 +297,9 @@ def test_the_pictures_of_a_disk_that_is_not_there_are_kept(
         summary = run_index(catalog, paths)
         assert as_counts(summary) == {} and contents(catalog) == held
         [problem] = summary.problems
-        assert str(photos) in problem and "10 files" in problem and "retrieve forget" in problem
+        assert (
+            str(photos) in problem and "10 known files" in problem and "retrieve forget" in problem
+        )
     if state == "empty":
         photos.rmdir()
     (base / "unmounted").rename(photos)
@@ -318,7 +320,7 @@ def test_what_is_behind_a_broken_link_is_kept(catalog: Catalog, photos: Path, ba
     assert as_counts(run_index(catalog, [photos]))["new"] == 13
     (base / "disk").rename(base / "unmounted")
     summary = run_index(catalog, [photos])
-    assert as_counts(summary) == {"unchanged": 10} and "3 files" in summary.problems[0]
+    assert as_counts(summary) == {"unchanged": 10} and "3 known files" in summary.problems[0]
 
 
 NASTY = [b"new\nline.png", b"\xff\xfe.png", b"%_'\".png", b"n" * 251 + b".png"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from retrieval.decoding.formats import FORMATS, NOT_PICTURES, names_meant, pillow_formats
 from retrieval.exclusions import of
-from retrieval.indexing.scan import DANGLING_LINK, Unlisted, look_at, scan
+from retrieval.indexing.scan import Unlisted, look_at, scan
 
 AMBIGUOUS = {".fit", ".fits", ".im", ".vst", ".vda", ".icb", ".palm"}
 
@@ -114,7 +114,7 @@ def test_links_are_followed_but_no_folder_is_entered_twice(tmp_path: Path) -> No
 
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     os.symlink(tmp_path / "unmounted", tmp_path / "disk")
-    assert unlisted(tmp_path) == [Unlisted(b"disk", DANGLING_LINK)]
+    assert unlisted(tmp_path) == [Unlisted(b"disk", "the link is broken", is_broken_link=True)]
 
 
 def test_pipes_and_sockets_are_no_files(tmp_path: Path) -> None:

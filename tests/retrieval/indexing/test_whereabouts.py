@@ -57,7 +57,7 @@ def test_pictures_that_reappear_are_told_of(
     old.rename(new)
     summary = run_index(catalog, [base / goal.partition("/")[0]])
     [note] = summary.problems
-    assert note.startswith(f"6 of the 6 pictures of {old} (which is missing) are in {new} now; ")
+    assert note.startswith(f"6 of the 6 pictures of {old} (now missing) are in {new}; ")
     assert advice(summary) == [["retrieve", "relocate", str(old), str(new)]]
     assert roots.relocate(catalog, old, new) == 6
     assert as_counts(run_index(catalog, [])) == {"unchanged": 6}
@@ -72,7 +72,7 @@ def test_pictures_that_left_an_empty_folder_are_told_of(
     old.mkdir()
     summary = run_index(catalog, [base / "new", old])  # once, not as a missing folder as well
     [note] = summary.problems
-    assert "(which is empty)" in note and f"are in {base / 'new'} now" in note
+    assert "(now empty)" in note and f"are in {base / 'new'};" in note
 
 
 def test_some_that_reappear_are_counted_and_a_few_are_not_told_of(
@@ -106,7 +106,7 @@ def test_copies_of_what_is_still_there_are_told_of_nowhere(
     old.rename(base / "unmounted")  # a backup that was known before says nothing about a move
     assert run_index(catalog, [base / "copy"]).problems == ()
     [note] = run_index(catalog, []).problems
-    assert f"if it moved to {base / 'copy'}, where its pictures are as well, run" in note
+    assert f"If it moved to {base / 'copy'}, which has the same pictures, run" in note
     assert advice(run_index(catalog, []))[0] == ["retrieve", "relocate", str(old), f"{base}/copy"]
 
 
@@ -133,7 +133,7 @@ def test_a_missing_folder_that_is_named_is_no_error(home: Path) -> None:
     ok("index", "--workers", 0, "old", "--library", "lib")
     (home / "old").rename(home / "new")
     said = ok("index", "old", "--library", "lib")
-    assert "2 files known there are kept" in said
+    assert "its 2 known files are kept" in said
     assert said.index("retrieve relocate") < said.index("retrieve forget")
 
 
@@ -153,7 +153,7 @@ def test_a_link_in_place_of_a_root_is_followed(
     summary = run_index(catalog, [base / named] if named else [])
     assert as_counts(summary) == {"unchanged": 6}
     [note] = summary.problems
-    assert f"{old} leads to {new} now" in note
+    assert f"{old} is now a link to {new};" in note
     assert len(contents(catalog)) == 6
     assert [root.path for root in catalog.roots()] == [new]
     assert run_index(catalog, [old]).problems == ()
