@@ -1,9 +1,11 @@
-"""What a model may claim: measured, and written into calibration.json by `calibrate`.
+"""Measurement of the models' relevance and label scales, which `calibrate` writes to
+calibration.json.
 
-Relevance is judged on short queries ("a dog") and on whole captions alike. Each query is asked of a
-library that shows it, and of the same one without the pictures that do. A curve is fitted on a half
-of the photos and judged on the other. `tag`'s scale is the one of least log-loss on pictures of
-Tiny ImageNet, lowered until what is said with more than SURE is right as often as that, on others.
+Relevance is judged both on short queries ("a dog") and on whole captions. Each query is searched
+for in a library with matching pictures, and in the same library without them. A curve is fitted on
+one half of the photos and judged on the other. `tag`'s scale is the one with the least log-loss on
+pictures of Tiny ImageNet, lowered until labels with a probability above SURE are right at least
+that often, on other pictures.
 """
 
 import gzip
@@ -39,7 +41,7 @@ from benchmarks.relevance import (
     vit,
     vit_asked,
 )
-from retrieval.search.relevance import FAIR, FITTED, TOGETHER, Calibration, Judged
+from retrieval.search.relevance import EVIDENCE_HITS, FAIR, FITTED, Calibration, Judged
 from retrieval.search.tags import probabilities
 from retrieval.vectors.hubness import HUBNESS_WEIGHT
 
@@ -50,15 +52,15 @@ Encode = Callable[[list[str]], Floats]
 
 HALVES = 20
 CAPTIONS = 200
-LEAST = 2  # pictures that show what was asked for, in a library that is to have it
+MIN_SHOWN = 2  # matching pictures, in a library that counts as having a match
 SCALES = np.geomspace(0.5, 100, 107)
-CHOICES = (2, 5, 20, 100)  # labels, one of which is right
+CHOICES = (2, 5, 20, 100)  # numbers of labels, one of which is right
 SURE = 0.8
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Vectors (Q, D); what surely shows each, and what may show it (Q, N)."""
+    """Vectors (Q, D), the photos that certainly show each, and those that may show it (Q, N)."""
 
     vectors: Floats
     shown: Truths
@@ -69,7 +71,10 @@ class Queries:
 
 
 def short_queries(encode: Encode, captions: list[str], own: Numbers) -> Queries:
-    """Those of queries.json: two captions of five settle what a photo shows, one leaves it open."""
+    """Return the queries of queries.json.
+
+    A photo shows what at least two of its five captions mention; with one it may show it.
+    """
     asked: dict[str, str] = json.loads((DATA / "queries.json").read_text("utf-8"))
     hits = np.array([[bool(re.search(p, c, re.I)) for c in captions] for p in asked.values()])
     counts = np.stack([np.bincount(own, row, minlength=int(own.max()) + 1) for row in hits])
@@ -77,14 +82,14 @@ def short_queries(encode: Encode, captions: list[str], own: Numbers) -> Queries:
 
 
 def caption_queries(data: Captioned, count: int = CAPTIONS) -> Queries:
-    """Some captions, each of which is of one photo."""
+    """Return a sample of the captions as queries; each is shown by its own photo alone."""
     chosen = np.random.default_rng(0).permutation(len(data.own))[:count]
     is_own = data.own[chosen, np.newaxis] == np.arange(len(data.photos))
     return Queries(data.captions[chosen], is_own, is_own)
 
 
 def judged(data: Captioned, queries: Queries, least: int) -> Judged:
-    """Of curves fitted on halves of the photos, by libraries of the others."""
+    """Judge curves fitted on halves of the photos, by libraries of the other halves."""
     relevances, truths = list[float](), list[bool]()
     for seed in range(HALVES):
         generator = np.random.default_rng(seed)
@@ -105,7 +110,7 @@ def judged(data: Captioned, queries: Queries, least: int) -> Judged:
 def _asked(
     data: Captioned, queries: Queries, curve: Calibration, least: int
 ) -> Iterator[tuple[float, bool]]:
-    """The relevance of the best picture, and whether the library has one to show."""
+    """Yield the relevance of the best picture, and whether the library has a match."""
     hubness = data.hubness()
     for vector, shown, perhaps in zip(queries.vectors, queries.shown, queries.perhaps, strict=True):
         if shown.sum() >= least:
@@ -115,7 +120,7 @@ def _asked(
 
 
 def _best(cosines: Floats, hubness: Floats, curve: Calibration) -> float:
-    first = np.argsort(HUBNESS_WEIGHT * hubness - cosines)[:TOGETHER]
+    first = np.argsort(HUBNESS_WEIGHT * hubness - cosines)[:EVIDENCE_HITS]
     return curve.relevance(float(curve.evidence(cosines[first], hubness[first])), len(cosines))
 
 
@@ -124,7 +129,7 @@ def _best(cosines: Floats, hubness: Floats, curve: Calibration) -> float:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures (P, D), the label of each (P,), labels (L, D), which of them are wrong (P, L)."""
+    """Pictures (P, D), the label of each (P,), labels (L, D), and those that are wrong (P, L)."""
 
     pictures: Floats
     own: Numbers
@@ -136,8 +141,8 @@ class Labelled:
 
 
 def label_scale(data: Labelled) -> tuple[float, float, float]:
-    """The scale; and of the half that it was not found by, how often what is said with more than
-    SURE is right, and the log-loss as a share of a guess's.
+    """Return the scale found on one half of the pictures, and two figures measured on the other:
+    how often labels above SURE are right, and the log-loss relative to that of a guess.
     """
     order = np.random.default_rng(0).permutation(len(data.pictures))
     one, other = data.some(order[::2]), data.some(order[1::2])
@@ -169,7 +174,7 @@ def _sure(data: Labelled, scale: float) -> tuple[float, float]:
 
 
 def _choice(generator: np.random.Generator, mine: int, count: int, wrong: Truths) -> list[int]:
-    """The right label first."""
+    """Return a random choice of labels, the right one first."""
     others = generator.choice(np.flatnonzero(wrong), count - 1, replace=False)
     return [mine, *others.tolist()]
 
@@ -193,13 +198,13 @@ def of_bundled() -> dict[str, Any]:
         "digest": model.digest,
         "curve": rounded(fitted(tiny_asked(data))),
         "captions": judged(data, caption_queries(data), 1)._asdict(),
-        "short": judged(data, short, LEAST)._asdict(),
+        "short": judged(data, short, MIN_SHOWN)._asdict(),
         "label_scale": min(scales),
     }
 
 
 def of_vit() -> dict[str, Any]:
-    """There are captions alone, which serve as labels as well."""
+    """Measure ViT-B/32; its only texts are captions, which also serve as labels."""
     photos, captions, own = vit()
     query_bank = captions[own < UNSEEN]
     rest = np.arange(UNSEEN, len(photos))
@@ -218,14 +223,14 @@ def of_vit() -> dict[str, Any]:
 
 
 def scenes(data: Captioned, short: Queries) -> Labelled:
-    """The short queries as labels of the photos that show them."""
+    """Return the short queries as labels of the photos that show them."""
     label, photo = np.nonzero(short.shown)
     return Labelled(data.photos[photo], label, short.vectors, ~short.perhaps.T[photo])
 
 
 def tiny_imagenet(model: "ModelFolder") -> Labelled:
-    """The pictures of the test split (the model was trained on the other), the label of each, and
-    the labels in the sentences that `tag` puts them into.
+    """Return the pictures of the test split, which the model was not trained on, the label of
+    each, and the labels in `tag`'s sentences.
     """
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from retrieval.search.templates import expanded, filled

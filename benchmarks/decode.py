@@ -1,9 +1,9 @@
-"""Decoding for a model of 224 pixels a side, files a second of one process, against plain Pillow.
+"""Decoding for a model of 224 pixels a side: files per second of one process, ours and Pillow's.
 
-Plain is what the examples of CLIP do: open, convert, resize. Ours is a worker process of an index
-run, from a task to its answer: it also hashes the file, turns it upright, reads its EXIF and sends
-the pixels. How far apart they are: the pixels' mean difference, of 255; and the cosine of their
-vectors by the bundled model, both at its own size.
+Plain Pillow does what CLIP's examples do: open, convert, resize. Ours is a worker process of an
+index run, from task to answer: it also hashes the file, turns it upright, reads its EXIF and sends
+the pixels. Two figures compare the results at the bundled model's own size: the pixels' mean
+difference, out of 255, and the cosine of their vectors.
 """
 
 import io
@@ -73,7 +73,7 @@ def differences(data: bytes, encoder: NumpyImageEncoder) -> dict[str, Cell]:
 
 
 def plain(data: bytes, side: int) -> NDArray[np.uint8]:
-    """(side, side, 3)."""
+    """Return the pixels as CLIP's examples prepare them, (side, side, 3)."""
     with Image.open(io.BytesIO(data)) as image:
         return to_pixels(image.convert("RGB"), side)
 

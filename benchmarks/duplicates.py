@@ -1,8 +1,8 @@
-"""Near copies with `tiny`: recall of eight edits of photos, and pairs of strangers called near.
+"""Near copies with `tiny`: recall for eight kinds of edits, and unrelated pairs found to be near.
 
-200 photos of Flickr8k are edited and 2,000 others are beside them; the rows without a seed are of
-all photos. One of these is there twice, and two are of one second: of 32.7 million pairs, these two
-are near copies.
+200 photos of Flickr8k are edited, among 2,000 others; the rows without a seed are for all photos.
+Of their 32.7 million pairs, two are truly near copies: one photo is there twice, and two photos
+were taken within a second.
 """
 
 import io
@@ -18,7 +18,14 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from benchmarks.harness import peers
 from benchmarks.harness.report import Cell, Row
 from benchmarks.relevance import DATA
-from retrieval.collection.nearness import ALIKE, SAME, Hashes, Nearness, distances, packed
+from retrieval.collection.nearness import (
+    MAX_BITS_ALIKE,
+    MAX_BITS_SAME,
+    Hashes,
+    Nearness,
+    distances,
+    packed,
+)
 from retrieval.decoding.decode import decode
 
 COPIED, OTHERS = 200, 2_000  # photos
@@ -36,7 +43,7 @@ Judge = Callable[[Indices, Indices], Truths]  # of two pictures each, by number
 
 
 def crop(photo: Picture) -> Picture:
-    """A twentieth off each side."""
+    """Cut a twentieth off each side."""
     width, height = photo.size
     return photo.crop((width // 20, height // 20, width - width // 20, height - height // 20))
 
@@ -57,7 +64,7 @@ def bright(photo: Picture) -> Picture:
 
 
 def screenshot(photo: Picture) -> Picture:
-    """Within the margins of a dark viewer."""
+    """Add the margins of a dark picture viewer."""
     width, height = photo.size
     screen = Image.new("RGB", (width + width // 8, height + height // 3), (18, 18, 18))
     screen.paste(photo, (width // 16, height // 6))
@@ -89,7 +96,7 @@ def saved(name: str, photo: Picture, folder: Path, number: int) -> None:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of the pictures of a folder, in the order of their names."""
+    """Vectors and hashes of the pictures of a folder, in the order of their names."""
 
     vectors: NDArray[np.float32]  # (N, D), unit L2 norm
     hashes: Hashes
@@ -98,8 +105,8 @@ class Seen:
         def judge(ones: Indices, others: Indices) -> Truths:
             cosines = np.einsum("pd,pd->p", self.vectors[ones], self.vectors[others])
             bits = distances(self.hashes[ones], self.hashes[others])
-            by_both = (cosines >= near.both) & (bits <= ALIKE)
-            by_hash = (cosines >= near.floor) & (bits <= SAME)
+            by_both = (cosines >= near.both) & (bits <= MAX_BITS_ALIKE)
+            by_hash = (cosines >= near.floor) & (bits <= MAX_BITS_SAME)
             found: Truths = (cosines >= near.alone) | by_both | by_hash
             return found
 
@@ -121,7 +128,7 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
 
 
 def write(photos: Sequence[Picture], copied: int, folder: Path) -> None:
-    """All photos, then each edit of the first ones."""
+    """Write all photos, then each edit of the first ones."""
     folder.mkdir()
     for number, photo in enumerate(photos):
         photo.save(folder / f"{number:06}.png")
@@ -137,12 +144,12 @@ def judges(folder: Path) -> dict[str, Judge]:
         "retrieve": seen.judge(Nearness.of("tiny")),
         "vectors alone, 0.97": seen.judge(Nearness(0.97, never, never)),
         "vectors alone, 0.93": seen.judge(Nearness(0.93, never, never)),
-        f"our hash alone, {SAME} bits": seen.judge(Nearness(never, never, -1.0)),
+        f"our hash alone, {MAX_BITS_SAME} bits": seen.judge(Nearness(never, never, -1.0)),
     }
     if peers.has("imagehash"):
         peers.script("image_hashes.py", folder, folder.with_suffix(".npz"))
         for name, bits in np.load(folder.with_suffix(".npz")).items():
-            for most in (SAME, 8):
+            for most in (MAX_BITS_SAME, 8):
                 found[f"imagehash {name}, {most} bits"] = by_bits(bits, most)
     return found
 
@@ -194,7 +201,7 @@ def false_pairs(judge: Judge, photos: int) -> int:
 
 
 def drawn(generator: np.random.Generator, count: int | None) -> list[Picture]:
-    """Some photos at random, or all."""
+    """Return some photos at random, or all."""
     with tarfile.open(PHOTOS) as archive:
         members = [member for member in archive if member.isfile()]
         some = generator.permutation(len(members))[:count]

@@ -1,6 +1,6 @@
-"""The image tower alone, in images a second: ours, OpenCLIP's, Hugging Face's, ONNX Runtime's.
+"""The image tower alone, in images per second: ours, OpenCLIP's, Hugging Face's, ONNX Runtime's.
 
-Beside each the limit: what the tower's matrix products alone take here, in the same precision.
+The limit for each is given by its matrix products alone, on this machine in the same precision.
 """
 
 import json
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Figure:
-    """One tower's rate. `cosine`: the least, of its vectors to those that it makes in fp32."""
+    """A tower's rate. `cosine`: the lowest between its vectors and those that it makes in fp32."""
 
     who: str
     precision: str
@@ -47,7 +47,7 @@ class Figure:
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    malloc.keep(malloc.RUN_KEEPS_BYTES)  # as `retrieve index` does; for the others, too
+    malloc.keep(malloc.RUN_KEEPS_BYTES)  # as for `retrieve index`; the others get it, too
     for name, batches in [("ViT-B/32", (1, 8))] if quick else BATCHES.items():
         model = random_model(folder / name.replace("/", "-"), REGISTRY[name].config)
         task = Task(name, model, batches, 0.2 if quick else SECONDS)
@@ -64,8 +64,10 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
 
 
 def apart(call: Callable[..., Result], *given: object) -> Result:
-    """In a thread that ends: OpenMP gives each thread helpers of its own, which sleep between two
-    operations, and wake slowly, as soon as there are more of them than cores.
+    """Run a call in a thread that ends with it.
+
+    OpenMP gives each thread its own helpers. As soon as there are more helpers than cores, they
+    sleep between two operations and wake up slowly.
     """
     from clipmodel.torch_backend.image_encoder import cores, use_threads
 
@@ -87,7 +89,7 @@ def row(model: str, figure: Figure, limit: float | None) -> Row:
 
 
 class Task:
-    """One model, in every implementation that is at hand. Weights and pixels are random."""
+    """A model, in every available implementation. Weights and pixels are random."""
 
     def __init__(
         self, name: str, model: ModelFolder, batches: tuple[int, ...], least: float
@@ -105,7 +107,7 @@ class Task:
         return self.name.replace("/", "-") + "-quickgelu"
 
     def machine(self) -> tuple[list[str], str]:
-        """The precisions that are worth a try here, float32 first, and the device."""
+        """Return the precisions worth trying here, float32 first, and the device."""
         from clipmodel.torch_backend.image_encoder import ImageEncoder
 
         chosen = ImageEncoder(self.model)
@@ -146,7 +148,7 @@ class Task:
         yield from self._of_torch("transformers", tower, lambda x: tower(pixel_values=x)[0])
 
     def onnx(self, folder: Path) -> Iterator[Figure]:
-        """ONNX Runtime has a process of its own, in the peers' environment."""
+        """Measure ONNX Runtime, in a process of its own in the peers' environment."""
         name = self.openclip_name
         if not peers.has("onnxruntime") or not peers.export(name, folder / name):
             return

@@ -1,10 +1,10 @@
 """Indexing JPEGs, end to end and from a cold start: ours, rclip, clip-retrieval, a plain loop.
 
-The programs take turns, three times; the rates are the medians. clip-retrieval's two commands, one
-to encode and one to make an index, are counted together.
-`of the tower` is the share of what our image tower alone encodes in one second here, all cores its
-own. rclip searches once after it has indexed, which takes less than a second of its time. The
-row beyond 1,000 is of what a run of 4,000 takes longer than one of 1,000: without start and end.
+The programs take turns, three times; the rates are the medians. clip-retrieval's two commands, to
+encode and to build an index, are counted together. `of the tower` is the fraction of the rate of
+our image tower when it runs alone on all cores. rclip also searches once after indexing, which
+takes less than a second. The row beyond 1,000 is the difference between runs of 4,000 and 1,000
+pictures, so it does not include start and end.
 """
 
 import shutil
@@ -106,7 +106,7 @@ def row(
 
 
 def tower_alone(model: Path, least: float) -> float:
-    """Images a second of our encoder, in the precision and batch size that it chooses."""
+    """Measure our encoder, in the precision and batch size that it chooses; images per second."""
     from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     folder = resolve(model)
@@ -117,7 +117,7 @@ def tower_alone(model: Path, least: float) -> float:
 
 
 def open_clip_loop(paths: list[Path], bf16: bool) -> float:
-    """Images a second of what its README shows, in batches, in one process."""
+    """Measure the code of OpenCLIP's README, in batches, in one process; images per second."""
     import open_clip
     import torch
     from PIL import Image

@@ -1,4 +1,4 @@
-"""Each kind of index at 10 k, 100 k and 1 M vectors: milliseconds, recall, size, time to build."""
+"""The kinds of index at 10 k, 100 k and 1 M vectors: milliseconds, recall, size, build time."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,10 @@ QUERIES = 200
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    """Queries lie off the pictures as captions do; IVF reads as many lists as its build chose."""
+    """Measure with queries as far from the pictures as captions are.
+
+    IVF reads as many lists as its build chose.
+    """
     source = PictureLike(DIM)
     queries = text_like(source.draw(10_000, seed=-1 % 2**32), QUERIES, np.random.default_rng(2))
     for count in COUNTS[:2] if quick else COUNTS:

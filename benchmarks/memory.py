@@ -1,6 +1,6 @@
 """Peak memory of `retrieve index`, all processes together, for few files and for many.
 
-Medians of three runs: one and the same takes up to a tenth more or less.
+The figures are medians of three runs, which differ by up to a tenth.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,6 +34,6 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
 
 
 def megabytes(sizes: Iterable[int | None]) -> float | None:
-    """The median, where the system tells them."""
+    """Return the median in megabytes; None if the system does not report memory."""
     known = [size / 1e6 for size in sizes if size]
     return median(known) if known else None

@@ -1,7 +1,7 @@
-"""New pictures in a folder of 1,000 known ones, until an answer is there: ours, and rclip's.
+"""Time to an answer with new pictures in a folder of 1,000 known ones: ours, and rclip's.
 
-rclip looks for them when it is asked; ours are two commands, `index` and `search`, one after the
-other. Both with the weights of rclip's model, where it is here.
+rclip looks for new pictures at every search; ours takes two commands, `index` and `search`. Both
+use the weights of rclip's model if it is available.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,9 @@
 """Ranking and relevance against plain cosines, on Flickr8k with `tiny` and on vectors of ViT-B/32.
 
-R@1: how often a caption's own photo is the first. AUROC and errors: of telling the captions whose
-photo is in a library from those whose is not. Each library holds a half of some photos, at random;
-our curve is fitted on others and its cut-off is the default one, while the cosine gets the one
-threshold that is best for the very captions it is judged by: for those of all libraries, or for
-each library another one.
+R@1: how often a caption's own photo is first. AUROC and errors: how well captions whose photo is in
+a library are told from the others. Each library holds a random half of some photos. Our curve
+is fitted on other photos, and its cut-off is the default one; the cosine gets the threshold that is
+best for the very captions it is judged by, either one for all libraries or one for each.
 
 `python -m benchmarks.claims` fits the curves on all photos and writes calibration.json.
 """
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.harness.report import Cell, Row
-from retrieval.search.relevance import CROWD, FAIR, TOGETHER, Calibration
+from retrieval.search.relevance import EVIDENCE_HITS, FAIR, MAX_COUNTED, Calibration
 from retrieval.vectors.hubness import HUBNESS_WEIGHT, QueryBank
 
 if TYPE_CHECKING:
@@ -31,9 +30,10 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TRIALS = 100
-UNSEEN = 20  # of the photos in clip_vectors, whose captions serve as a bank
+UNSEEN = 20  # of the photos in clip_vectors, whose captions serve as query bank
 STEPS = 12  # of Newton's method
-SHARES, SHARPNESSES = (0.0, 0.25, 0.5), (20.0, 40.0, 100.0, 400.0)  # a curve may have
+HUBNESS_WEIGHTS = (0.0, 0.25, 0.5)  # to try for a curve
+SHARPNESSES = (20.0, 40.0, 100.0, 400.0)  # to try for a curve
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -42,8 +42,8 @@ Truths = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Captioned:
-    """Photos (N, D), captions (Q, D), the photo that each belongs to (Q,); and the sentences of a
-    query_bank (S, D) that describe none of them.
+    """Photos (N, D), captions (Q, D), the photo of each caption (Q,), and the sentences of a query
+    bank (S, D), which describe none of the photos.
     """
 
     photos: Floats
@@ -56,24 +56,24 @@ class Captioned:
         return hubness
 
     def among(self, photos: Numbers) -> "Captioned":
-        """These photos alone (ascending), with their captions."""
+        """Return only these photos (ascending), with their captions."""
         kept = np.isin(self.own, photos)
         own = np.searchsorted(photos, self.own[kept])
         return Captioned(self.photos[photos], self.captions[kept], own, self.query_bank)
 
 
-Split = tuple[Captioned, Captioned, Captioned]  # all, those to fit a curve on, those to judge it by
+Split = tuple[Captioned, Captioned, Captioned]  # all photos, those to fit on, those to judge by
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What each caption finds in a library, and whether its own photo is there."""
+    """The first hits of each caption in a library, and whether its own photo is there."""
 
-    best: Floats  # (Q,): the greatest cosine
-    cosines: Floats  # (Q, TOGETHER): of the first hits by what is left of the cosine
-    hubness: Floats  # (Q, TOGETHER)
+    best: Floats  # (Q,): the highest cosine
+    cosines: Floats  # (Q, EVIDENCE_HITS): of the first hits, ranked by cosine less hubness
+    hubness: Floats  # (Q, EVIDENCE_HITS)
     is_there: Truths
-    pictures: int
+    pictures: int  # in the library
 
     def evidence(self, curve: Calibration) -> Floats:
         return curve.evidence(self.cosines, self.hubness).astype(np.float32)
@@ -85,16 +85,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Trial:
-    """The judged library, by a curve fitted on others; and R@1 on all photos."""
+    """A library judged by a curve that was fitted on other photos, and R@1 on all photos."""
 
     asked: Asked
     relevances: Floats
-    recalls: tuple[float, float]  # by cosine and by default
+    recalls: tuple[float, float]  # R@1 by cosine and by default
     photos: int
 
     @property
     def aurocs(self) -> tuple[float, float]:
-        """By the best cosine and by relevance."""
+        """AUROC by the best cosine and by relevance."""
         there = self.asked.is_there
         return auroc(self.asked.best, there), auroc(self.relevances, there)
 
@@ -114,7 +114,7 @@ def tried(seed: int, split: Split) -> Trial:
 
 
 def figures(trials: list[Trial]) -> dict[str, Cell]:
-    """Means, and a standard error of what the splits make of the gain in AUROC."""
+    """Return the means, and the standard error over splits of the gain in AUROC."""
     by_cosine, by_default = np.mean([trial.recalls for trial in trials], axis=0).tolist()
     aurocs = np.array([trial.aurocs for trial in trials])
     gains = aurocs[:, 1] - aurocs[:, 0]
@@ -137,7 +137,7 @@ def figures(trials: list[Trial]) -> dict[str, Cell]:
 
 
 def recalls(data: Captioned) -> tuple[float, float]:
-    """R@1 by cosine and by what is left of it."""
+    """Return R@1 by cosine, and by cosine less hubness."""
     cosines = data.captions @ data.photos.T  # (Q, D) @ (D, N) -> (Q, N)
     left = cosines - HUBNESS_WEIGHT * data.hubness()
     one, other = (float(np.mean(scores.argmax(axis=1) == data.own)) for scores in (cosines, left))
@@ -145,17 +145,19 @@ def recalls(data: Captioned) -> tuple[float, float]:
 
 
 def half(data: Captioned, generator: np.random.Generator, size: int) -> Asked:
-    """All captions, asked of a library of `size` photos."""
+    """Search for all captions in a random library of `size` photos."""
     inside = np.sort(generator.permutation(len(data.photos))[:size])
     cosines, hubness = data.captions @ data.photos[inside].T, data.hubness()[inside]
-    first = np.argsort(HUBNESS_WEIGHT * hubness - cosines, axis=1)[:, :TOGETHER]
+    first = np.argsort(HUBNESS_WEIGHT * hubness - cosines, axis=1)[:, :EVIDENCE_HITS]
     near = np.take_along_axis(cosines, first, axis=1)
     return Asked(cosines.max(axis=1), near, hubness[first], np.isin(data.own, inside), size)
 
 
 def sizes(photos: int) -> list[int]:
-    """Of the libraries that a curve is fitted on, several of each, all half of the photos or less:
-    what it says of more pictures has to be seen, too.
+    """Return the sizes of the libraries that a curve is fitted on, several of each.
+
+    They differ, so that the effect of the number of pictures can be fitted, too; the largest have
+    half of the photos.
     """
     return [max(2, photos * part // 16) for part in (2, 4, 6, 8) for _ in range(4)]
 
@@ -164,7 +166,7 @@ def sizes(photos: int) -> list[int]:
 
 
 def auroc(scores: Floats, truths: Truths) -> float:
-    """How often a score of a truth is above one of an untruth."""
+    """Return how often the score of a truth is above that of an untruth."""
     ranks = np.empty(len(scores))
     ranks[np.argsort(scores, kind="stable")] = np.arange(1, len(scores) + 1)
     yes, no = int(truths.sum()), int((~truths).sum())
@@ -172,21 +174,21 @@ def auroc(scores: Floats, truths: Truths) -> float:
 
 
 def least_error(scores: Floats, truths: Truths) -> float:
-    """Of the best constant threshold there is for just these."""
+    """Return the error of the threshold that is best for exactly these scores."""
     falling = truths[np.argsort(-scores)]
     missed = truths.sum() - np.cumsum(falling)
     return float(min((np.cumsum(~falling) + missed).min(), truths.sum()) / len(truths))
 
 
 def fitted(libraries: list[Asked]) -> Calibration:
-    """The likeliest; in each library the photo is there as often as not."""
+    """Return the most likely curve if the photo is in each library half of the time."""
     truths = np.concatenate([asked.is_there for asked in libraries])
     halves = [
         0.5 / np.where(a.is_there, a.is_there.mean(), 1 - a.is_there.mean()) for a in libraries
     ]
     curves = []
-    for share, sharpness in itertools.product(SHARES, SHARPNESSES):
-        start = Calibration(share, sharpness, 0.0, 0.0, 0.0)
+    for hubness_weight, sharpness in itertools.product(HUBNESS_WEIGHTS, SHARPNESSES):
+        start = Calibration(hubness_weight, sharpness, 0.0, 0.0, 0.0)
         curves.append(_regressed(start, libraries, truths, np.concatenate(halves)))
     return min(curves)[1]
 
@@ -194,26 +196,27 @@ def fitted(libraries: list[Asked]) -> Calibration:
 def _regressed(
     start: Calibration, libraries: list[Asked], truths: Truths, weights: Floats
 ) -> tuple[float, Calibration]:
-    """By logistic regression on the evidence: how unlikely it makes the truths, and the curve."""
-    crowds = [np.full(len(a.best), np.log(min(a.pictures, CROWD))) for a in libraries]
+    """Fit by logistic regression on the evidence; return the log-loss and the curve."""
+    log_counts = [np.full(len(a.best), np.log(min(a.pictures, MAX_COUNTED))) for a in libraries]
     evidence = np.concatenate([asked.evidence(start) for asked in libraries])
-    x = np.stack([evidence, np.concatenate(crowds), np.ones(len(evidence))], axis=1)
+    x = np.stack([evidence, np.concatenate(log_counts), np.ones(len(evidence))], axis=1)
     line = np.zeros(3)
     for _ in range(STEPS):
         chances = 1 / (1 + np.exp(-x @ line))
         bend = x.T @ (x * (weights * chances * (1 - chances))[:, np.newaxis]) + 1e-6 * np.eye(3)
         line -= np.linalg.solve(bend, x.T @ (weights * (chances - truths)))
     loss = float(weights @ np.logaddexp(0, np.where(truths, -1, 1) * (x @ line)))
-    slope, crowd, offset = line.tolist()
-    return loss, start._replace(slope=slope, crowd=-crowd, offset=offset)
+    slope, count_slope, offset = line.tolist()
+    return loss, start._replace(slope=slope, count_slope=-count_slope, offset=offset)
 
 
 # -- data ----------------------------------------------------------------------------------------
 
 
 def vit_splits(trials: int) -> Iterator[Split]:
-    """The sentences of the package are in no file of vectors: captions of 20 photos that are left
-    out take their place; a curve is fitted on 40 others and judged by the last 40.
+    """Yield splits of the photos: a curve is fitted on 40 and judged by 40 others.
+
+    The captions of the remaining 20 replace our query bank, as no file has its vectors.
     """
     photos, captions, own = vit()
     for seed in range(trials):
@@ -225,7 +228,7 @@ def vit_splits(trials: int) -> Iterator[Split]:
 
 
 def tiny_splits(trials: int) -> Iterator[Split]:
-    """A curve is fitted on a half of the test photos, and judged by the other."""
+    """Yield splits of the test photos: a curve is fitted on one half and judged by the other."""
     data = tiny()
     for seed in range(trials):
         order = np.random.default_rng(seed).permutation(len(data.photos))
@@ -234,14 +237,14 @@ def tiny_splits(trials: int) -> Iterator[Split]:
 
 
 def vit() -> tuple[Floats, Floats, Numbers]:
-    """100 photos of Flickr8k and their 500 captions by OpenAI's ViT-B/32."""
+    """Return the vectors of 100 photos of Flickr8k and their 500 captions by OpenAI's ViT-B/32."""
     folder = DATA / "clip_vectors"
     photos, captions = np.load(folder / "image.npy"), np.load(folder / "text.npy")
     return photos, captions, np.arange(len(captions)) // 5
 
 
 def tiny() -> Captioned:
-    """The test photos of Flickr8k and their captions by the model of the package."""
+    """Return the vectors of Flickr8k's test photos and their captions by the bundled model."""
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import resolve
 
@@ -278,7 +281,7 @@ def flickr() -> tuple[list[Image.Image], list[str], Numbers]:
 
 
 def vit_asked() -> list[Asked]:
-    """What a curve for ViT-B/32 is fitted on: all photos that there are."""
+    """Return the searches that a curve for ViT-B/32 is fitted on, with all available photos."""
     photos, captions, own = vit()
     asked: list[Asked] = []
     for seed in range(TRIALS):

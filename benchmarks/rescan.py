@@ -1,7 +1,7 @@
-"""`retrieve index` over 100,000 known files: none changed, 1 % moved, 1 % changed; beside rclip.
+"""`retrieve index` over 100,000 known files: none changed, 1% moved, 1% changed; beside rclip.
 
-The limit is what any program must do: list every folder, stat every file. What changed is encoded
-again, by a small model; most of that time goes into importing torch.
+The limit is what any program must do: list every folder and stat every file. Changed files are
+encoded again, by a small model; most of that time goes into importing torch.
 """
 
 import os
@@ -74,14 +74,14 @@ def move(paths: list[Path], into: Path) -> None:
 
 
 def change(paths: list[Path]) -> None:
-    """Each becomes its own negative."""
+    """Replace each picture by its negative."""
     for path in paths:
         with Image.open(path) as image:
             ImageOps.invert(image).save(path)
 
 
 def stat_all(folder: str | Path) -> int:
-    """The least that any program must do: list every folder, stat every file."""
+    """Do the least that any program must do: list every folder and stat every file."""
     found = 0
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,7 +1,8 @@
 """A search by words and by a picture, in a cold process and in a warm one, beside rclip.
 
-Among 1 k, 100 k and 1 M pictures; the catalogs are filled directly, ours for a ViT-B/32 and rclip's
-for its ViT-B-32-256, both with random weights. The page cache is warm where nothing else is said.
+The libraries have 1 k, 100 k and 1 M pictures. The catalogs are filled directly, ours for a
+ViT-B/32 and rclip's for its ViT-B-32-256, both with random weights. The page cache is warm unless
+stated otherwise.
 """
 
 import shutil
@@ -22,7 +23,7 @@ from retrieval import Library
 
 COUNTS = (1_000, 100_000, 1_000_000)
 COLD = 9  # processes of ours
-COLD_THEIRS = 3  # of rclip, which takes half a minute among a million
+COLD_THEIRS = 3  # of rclip, which takes half a minute with a million pictures
 DROPPED = 7  # processes that find nothing in the page cache, and as many plain reads of the file
 WARM = 200  # searches in one process
 BATCH = 64  # queries at once
@@ -71,12 +72,12 @@ def cold(library: Path, new: Path) -> Figures:
 
 
 def search(query: str | Path, library: Path) -> Ran:
-    """`retrieve search` as typed at a prompt, from the process's start to its end."""
+    """Time `retrieve search` as typed at a prompt, from the start of the process to its end."""
     return retrieve("search", query, "--paths", "--library", library)
 
 
 def cold_rclip(rclip: peers.Rclip, count: int, new: Path, folder: Path) -> Figures:
-    """The same of rclip, from the folder in which it would have found the pictures."""
+    """Time the same search by rclip, from the folder where it would have found the pictures."""
     folder.mkdir(exist_ok=True)
     vectors = (each for _, each in PictureLike(512).batches(count))
     rclip.fill(peers.imagined(folder, count), vectors)
@@ -87,7 +88,7 @@ def cold_rclip(rclip: peers.Rclip, count: int, new: Path, folder: Path) -> Figur
 
 
 def processes(search: Callable[[str | Path], Ran], new: Path, times: int) -> Figures:
-    """By words, and by a picture that is not in the catalog."""
+    """Time searches by words, and by a picture that is not in the catalog, in new processes."""
     search(QUERY)  # to have the page cache warm
     ran = [search(QUERY) for _ in range(times)]
     words = Times(tuple(each.seconds for each in ran))
@@ -103,8 +104,8 @@ def processes(search: Callable[[str | Path], Ran], new: Path, times: int) -> Fig
 
 
 def without_cache(library: Path) -> tuple[float | None, float | None]:
-    """Seconds of a search that has to read the library's files from the disk, and of reading the
-    index file (or all files, if there is none) in sequence; by turns, as no disk is always as fast.
+    """Time a search that reads the library's files from the disk, and a sequential read of the
+    index file (or of all files, if there is none); alternately, as the speed of disks varies.
     """
     to_read = [*library.glob("*.faiss")] or files(library)
     searches, reads = list[float](), list[float]()
@@ -125,7 +126,7 @@ def empty_process() -> float:
 
 
 def warm(folder: Path) -> Figures:
-    """Of one query after another, of many at once, and of many threads; all of other words."""
+    """Time single queries, many at once, and many threads; every query has other words."""
     generator = np.random.default_rng(0)
 
     def drawn(count: int) -> list[str]:

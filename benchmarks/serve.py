@@ -1,8 +1,9 @@
 """`retrieve serve` under 32 clients that search 100,000 pictures, beside `clip back`.
 
-That is clip-retrieval's server. Each client asks as fast as it is answered. A server is a process
-of its own; both have the same ViT-B/32 with random weights. Queries of five words: all different,
-as cold as they come, or from a hundred, as people ask again what was asked.
+`clip back` is clip-retrieval's server. Each client searches again as soon as it has its answer.
+Each server is a process of its own, with the same ViT-B/32 with random weights. Queries have five
+words, and are either all different, so that nothing is cached, or drawn from a hundred, as people
+repeat searches.
 """
 
 import json
@@ -37,7 +38,7 @@ THEIRS = "clip back"
 
 @dataclass(frozen=True)
 class Server:
-    """What starts it, and how it is asked for the matches of words."""
+    """A server to measure: the command that starts it, and the request for a search by words."""
 
     who: str
     command: list[str]
@@ -67,7 +68,7 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
 
 
 def prepared(folder: Path, count: int) -> Iterator[Server]:
-    """Theirs first, if it is here, and ours, with the same model and the same vectors."""
+    """Yield clip-retrieval's server, if available, and ours, with the same model and vectors."""
     model = vit_b_32(folder / "model")
     theirs = peers.ClipRetrieval.installed(folder / "clip-retrieval")
     if theirs:
@@ -97,7 +98,7 @@ def search_theirs(connection: HTTPConnection, words: str) -> list[object]:
 
 @contextmanager
 def serving(server: Server, log: Path) -> Iterator[int]:
-    """The port of a server that has everything open; what it says goes into a file."""
+    """Start a server and yield its port once it is ready. Its output goes into a file."""
     with (
         log.open("w") as said,
         subprocess.Popen(server.command, stdout=said, stderr=said) as process,
@@ -117,7 +118,7 @@ def serving(server: Server, log: Path) -> Iterator[int]:
 def asked(
     server: Server, port: int, clients: int, seconds: float, different: int | None
 ) -> tuple[Times, float]:
-    """The seconds of each answer, at least one a client, and those that all took together."""
+    """Return the seconds of each answer, at least one per client, and the total seconds."""
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
         each = threads.map(
@@ -128,7 +129,7 @@ def asked(
 
 
 def ask(server: Server, port: int, seed: int, end: float, different: int | None) -> list[float]:
-    """The seconds of one client's answers; it keeps its connection if the server does."""
+    """Return the seconds of one client's answers; it keeps its connection if the server does."""
     generator = np.random.default_rng(seed)
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     times: list[float] = []

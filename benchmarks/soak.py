@@ -1,9 +1,10 @@
-"""`retrieve serve` for an hour under mixed load with pauses: what it holds, at each tenth of it.
+"""`retrieve serve` for an hour under mixed load with pauses: its resources, ten times.
 
-Bursts of clients search by words, filters and pictures, upload, fetch pictures and thumbnails, let
-it index what changed, ask for what isn't there, use wrong tokens, and leave requests half-sent.
-Pauses are up to longer than a thread without work lives. Each row is taken after such a pause, the
-first after a minute of load. Linux only: it reads /proc. Not among those that run without a NAME.
+Bursts of clients search by words, filters and pictures, upload pictures, fetch pictures and
+thumbnails, start index runs, request what does not exist, use wrong tokens, and leave requests
+half-sent. The longest pauses exceed the lifetime of an idle thread. Each row is taken after such a
+pause, the first after a minute of load. It needs Linux, as it reads /proc. It runs only if it is
+named.
 """
 
 import json
@@ -34,14 +35,14 @@ from benchmarks.search import WORDS
 PICTURES = 2_000
 CLIENTS = 24  # in a burst
 REQUESTS = 10  # of each
-PAUSES = (0.0, 0.5, 2.0, 12.0)  # seconds; a thread without work goes after 10
+PAUSES = (0.0, 0.5, 2.0, 12.0)  # seconds; an idle thread ends after 10
 CHANGING = 20  # pictures in the folder that others replace
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)")
 
 
 @dataclass
 class Load:
-    """Who is asked, and what came of it. Any number of clients share one."""
+    """The server under load, and the results so far. Any number of clients share one."""
 
     pid: int
     port: int
@@ -60,14 +61,14 @@ class Load:
 
 @dataclass
 class Client:
-    """One connection, kept while the server keeps it, and one choice of what is asked."""
+    """A client: a connection, kept while the server keeps it, and its choice of requests."""
 
     load: Load
     connection: HTTPConnection
     chance: random.Random
 
     def ask(self, method: str, path: str, *right: int, body: bytes = b"", **headers: str) -> bytes:
-        """Return what is answered; a status that is none of `right` has failed."""
+        """Return the body of the answer. A status that is not in `right` counts as a failure."""
         sent = {"Authorization": f"Bearer {self.load.secret}", "X-Retrieve": "1", **headers}
         what = f"{method} {path.partition('?')[0]}"
         try:
@@ -104,7 +105,7 @@ def by_upload(client: Client) -> None:
     body = (client.load.photos / "000" / f"{client.chance.randrange(40):06}.jpg").read_bytes()
     answer = client.ask("POST", "/api/uploads", 201, 503, body=body)  # 503: too many at once
     if answer and (key := json.loads(answer).get("key")):
-        # Only the latest are kept: another client's may have taken its place.
+        # Only the latest uploads are kept: another client's may have replaced it.
         client.ask("GET", f"/api/search?q=upload%3A{key}", 200, 400)
 
 
@@ -127,7 +128,7 @@ def mistakes(client: Client) -> None:
 
 
 def half_sent(client: Client) -> None:
-    """A request that never ends, and bytes that are none."""
+    """Send a request that never ends, and bytes that are not a request."""
     client.load.note("half-sent", True)
     for sent in (b"GET / HTTP/1.1\r\nHost: local", client.chance.randbytes(200)):
         with suppress(OSError), socket.create_connection(("127.0.0.1", client.load.port)) as some:
@@ -135,7 +136,7 @@ def half_sent(client: Client) -> None:
 
 
 def change(client: Client) -> None:
-    """Another picture in the place of one, and a run that sees it."""
+    """Replace a picture by another one, and start a run that finds it."""
     colour = tuple(client.chance.randbytes(3))
     place = client.load.photos / "changing" / f"{client.number():02}.jpg"
     part = place.with_name(f"{place.stem}-{threading.get_ident()}.part")
@@ -176,7 +177,7 @@ def run(folder: Path, quick: bool, minutes: float = 60.0) -> Iterator[Row]:
 
 @contextmanager
 def serving(folder: Path, count: int) -> Iterator[Load]:
-    """A server of a library of its own, whose temporary files and log are in `folder`."""
+    """Start a server with its own library; its temporary files and log are in `folder`."""
     photos, library, log = folder / "photos", folder / "library", folder / "log"
     (folder / "temporary").mkdir()
     small_photos(photos, count)
@@ -212,7 +213,7 @@ def serving(folder: Path, count: int) -> Iterator[Load]:
 
 
 def bombard(load: Load, chance: random.Random, until: float, quick: bool) -> None:
-    """Bursts and pauses until then, at least one burst, a long pause at the end."""
+    """Send bursts, with pauses, until a time; at least one burst, and a long pause at the end."""
     while True:
         together(load, [drawn(chance) for _ in range(CLIENTS)])
         is_over = time.monotonic() > until
@@ -227,7 +228,7 @@ def drawn(chance: random.Random) -> Plan:
 
 
 def together(load: Load, plans: Sequence[Plan]) -> None:
-    """A burst: each plan is one client's, in a thread of its own."""
+    """Run a burst: each plan is one client's, in a thread of its own."""
     threads = [threading.Thread(target=follow, args=(load, *plan)) for plan in plans]
     for thread in threads:
         thread.start()
@@ -244,7 +245,7 @@ def follow(load: Load, seed: float, kinds: Sequence[Kind]) -> None:
 
 
 def held(load: Load, folder: Path, minutes: float) -> Row:
-    """What the server holds now, its decoding processes included."""
+    """Return the server's resources now, including its decoding processes."""
     pids = [load.pid, *descendants(load.pid)]
     library = [path.stat().st_size for path in (folder / "library").rglob("*") if path.is_file()]
     return {

@@ -8,12 +8,13 @@
 
 torch is imported by the first call that needs it, not by `import clipmodel`.
 
-A name becomes a model folder in pretrained.py: hub/ knows and downloads OpenAI's models,
-checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py).
-families.py lists the kinds of towers; CLIP itself is in model.py, and towers/ holds what is not in
-there. preprocess.py (with bicubic.py) and tokenizer.py turn pictures and texts into what a tower
-takes; torch_backend/ and numpy_backend/ compute, in threads of pools.py. scenes/ paints pictures,
-and training/ makes the bundled model.
+pretrained.py turns a name into a model folder: hub/ lists and downloads OpenAI's models,
+checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py),
+some matrices as integers (quantised.py). families.py lists the families of towers: those of CLIP's
+transformers are in model.py, the others in towers/. preprocess.py (with bicubic.py) and
+tokenizer.py turn pictures and texts into a tower's input; torch_backend/ and numpy_backend/ compute
+the vectors, in threads of pools.py. scenes/ paints pictures, and training/ makes the bundled model.
+errors.py has all errors.
 """
 
 from collections.abc import Callable

@@ -75,12 +75,12 @@ class ResNetConfig(ImageTowerConfig):
 
 @dataclass(frozen=True)
 class Stage:
-    """Some inverted residual blocks of equal width. Only the first has the stride."""
+    """A stage of inverted residual blocks of equal width. Only the first block has the stride."""
 
     kernel: int  # side of the depthwise convolution: 3 or 5
     stride: int
-    expansion: int  # channels inside a block to those that enter it
-    channels: int  # that leave it
+    expansion: int  # ratio of the channels inside a block to those that enter it
+    channels: int  # that leave a block
     blocks: int
 
 
@@ -95,7 +95,7 @@ class EfficientNetConfig(ImageTowerConfig):
 
     def __post_init__(self) -> None:
         stages = (each if isinstance(each, Stage) else Stage(**each) for each in self.stages)
-        object.__setattr__(self, "stages", tuple(stages))  # objects, where JSON has dicts
+        object.__setattr__(self, "stages", tuple(stages))  # JSON has dicts instead
 
     @property
     def operations(self) -> int:
@@ -144,7 +144,10 @@ class BertConfig(TextTowerConfig):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Both towers, the dimension they share, and mean and deviation of pixels in 0..1 (RGB)."""
+    """The config of a model: its towers, the dimension they share, and the pixels' mean and std.
+
+    mean, std: of pixels in 0..1 (RGB).
+    """
 
     embed_dim: int
     vision: ImageTowerConfig

@@ -10,7 +10,7 @@ class ClipModelError(Exception):
 
 
 class ModelNotFound(ClipModelError):
-    """No model has that name or path."""
+    """There is no model with that name or path."""
 
 
 class DownloadError(ClipModelError):
@@ -26,14 +26,14 @@ class UnknownConfig(CheckpointError):
 
 
 class TooManyOpenFiles(ClipModelError):
-    """The system gives this process no more files; those that exist may be fine."""
+    """This process has reached its limit of open files; the files themselves may be fine."""
 
     def __init__(self, path: object) -> None:
         super().__init__(f"cannot open {path}: too many open files; raise `ulimit -n`")
 
 
 def is_spent(error: BaseException) -> bool:
-    """Return whether files ran out, by the message, as some libraries drop the number."""
+    """Return whether an error means too many open files. Some libraries hide the number."""
     return os.strerror(errno.EMFILE) in str(error)
 
 

@@ -1,4 +1,4 @@
-"""The families of towers: one entry holds all that the rest of this package needs of a family.
+"""The families of towers: an entry holds everything that the rest of this package needs of one.
 
 A model has an image tower of one family and a text tower of another. To add a family, write its
 config (in config.py) and its towers, and an entry here; no other module asks which family a model

@@ -167,7 +167,7 @@ class TextTransformer(nn.Module):
 
 
 class CLIP(nn.Module):
-    """Both towers and the scale of their logits."""
+    """An image tower, a text tower, and the scale of their logits."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -52,10 +52,13 @@ def models_folder(download_root: str | Path | None = None) -> Path:
 
     chosen = download_root or os.environ.get("RETRIEVE_MODELS")
     return (
-        Path(chosen).expanduser()
-        if chosen
-        else Path(platformdirs.user_cache_dir("retrieve")) / "models"
+        _with_home(chosen) if chosen else Path(platformdirs.user_cache_dir("retrieve")) / "models"
     )
+
+
+def _with_home(name: str | Path) -> Path:
+    """Expand ~ and ~user; unlike pathlib, leave the name of an unknown user as it is."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111
 
 
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
@@ -66,7 +69,7 @@ def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool
     entry = REGISTRY.get(str(name))
     if entry is not None:
         return _is_model_folder(models / entry.folder_name)
-    path = Path(name).expanduser()
+    path = _with_home(name)
     return _is_model_folder(path) or _remembered(models, path) is not None
 
 
@@ -92,7 +95,7 @@ def resolve(
     entry = REGISTRY.get(str(name_or_path))
     if entry is not None:
         return obtain(entry, models, download=download, progress=progress)
-    path = Path(name_or_path).expanduser()
+    path = _with_home(name_or_path)
     if _is_model_folder(path):
         return ModelFolder.open(path)
     return _of_checkpoint(path, models)

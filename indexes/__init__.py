@@ -1,10 +1,10 @@
-"""Nearest neighbours: ids and vectors in, nearest ids and scores out. Knows no pictures, no SQL.
+"""Nearest neighbours: ids and vectors in, nearest ids and scores out. No pictures, no SQL.
 
 spec.py chooses the kind of index for a number of vectors. builder.py writes the file, by way of
 ivf.py for the approximate kind, which is tuned with the queries of recall.py; layout.py has the
-bytes, and errors.py the error for other bytes. vector_index.py maps a file and searches it, after
-read_ahead.py has brought it into memory; exact.py searches vectors that no file holds yet.
-read_out.py returns what a file holds.
+bytes, and errors.py the error for a damaged file. vector_index.py maps a file and searches it in
+the threads of threads.py, after read_ahead.py has brought it into memory; exact.py searches vectors
+that no file holds yet. read_out.py returns what a file holds.
 
 A name is imported when it is first used: an exact search does without FAISS, which takes 80 ms to
 import.

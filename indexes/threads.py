@@ -1,21 +1,21 @@
-"""Threads of our own for FAISS.
+"""Our own threads for FAISS.
 
-OpenMP, with which FAISS computes, hangs in a forked child if the thread that forked has used it. No
-thread but these ever does, and a child starts new ones.
+FAISS uses OpenMP, which hangs in a forked child if the thread that forked has used it. Only these
+threads ever use it, and a child starts new ones.
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-MAX_SCANNERS = min(os.cpu_count() or 1, 4)  # threads for one query; memory feeds no more
+MAX_SCANNERS = min(os.cpu_count() or 1, 4)  # threads for one query; memory bandwidth feeds no more
 
 
 def scanners() -> ThreadPoolExecutor:
-    """Return the threads of this process.
+    """Return the threads of this process, which scan vectors for a single query.
 
-    For one query, as FAISS itself divides queries among threads, not vectors. All indexes have them
-    in common, so that many queries at a time do not gather more threads than help.
+    FAISS itself divides only queries among threads, not vectors. All indexes share these threads,
+    so that many queries at a time do not use more than help.
     """
     return _scanners_of(os.getpid())
 

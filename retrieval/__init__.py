@@ -1,4 +1,4 @@
-"""Find pictures by words and by example, on the user's own machine.
+"""Search pictures by description or by example picture, on the user's own machine.
 
     from retrieval import Library
 
@@ -7,8 +7,15 @@
         for match in library.search("a red car"):
             print(f"{match.score:.3f}  {match.path}")
 
-Names are imported when they are first asked for, so that `import retrieval` costs nothing: a worker
-process that decodes pictures passes through here as well.
+`library` is the interface; `cli` and `web` are built on it, with `output` for what they show.
+`locate` and `models` choose the folder and the model of a library. `indexing` (and `watch`, for
+changes as they happen) takes pictures from folders through `decoding` and the encoder into the
+`catalog` and the `vectors`; `exclusions` tell what it leaves out. `search` goes from a query, with
+its `filters`, to matches. `collection` looks after the library as a whole. All of them share
+`records` (the nouns), `paths`, `errors`, `notices`, `interrupted` and `spelling`.
+
+Names are imported when they are first used, so that `import retrieval` takes no time: the worker
+processes that decode pictures import this package as well.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Every error that `retrieval` raises on purpose: what, which value, and the remedy."""
+"""The errors that `retrieval` raises. A message says what is wrong, which value, and what to do."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ class LibraryEmpty(RetrieveError):
 
 
 class LibraryBusy(RetrieveError):
-    """Another process is writing to the library."""
+    """The library is being written to by another process."""
 
 
 class LibraryReadOnly(RetrieveError):
@@ -58,15 +58,15 @@ class PathTaken(RetrieveError):
 
 
 class FailureCode(StrEnum):
-    """Why a file holds no picture. Programs decide by this; the sentence beside it is for people.
+    """The reason why a file holds no picture, for programs; people read the message beside it.
 
-    Catalogs and JSON hold the values, so that they are never renamed.
+    Catalogs and JSON contain the values, so they must never be renamed.
     """
 
     EMPTY = "empty"
-    NOT_A_FILE = "not_a_file"  # a folder, a pipe or a device has its name
-    NOT_A_PICTURE = "not_a_picture"  # no format that can be read
-    DAMAGED = "damaged"  # of such a format, but it cannot be decoded
+    NOT_A_FILE = "not_a_file"  # a folder, a pipe or a device
+    NOT_A_PICTURE = "not_a_picture"  # in no supported format
+    DAMAGED = "damaged"  # in a supported format, but it cannot be decoded
     TOO_LARGE = "too_large"  # more pixels than allowed
     TOO_MANY_BYTES = "too_many_bytes"
     OUT_OF_MEMORY = "out_of_memory"
@@ -76,14 +76,13 @@ class FailureCode(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "FailureCode":
-        """Take what a newer version or a damaged page wrote for an ordinary failure."""
+        """Treat values of newer versions or damaged catalogs as DAMAGED."""
         return cls.DAMAGED
 
     @property
     def is_lasting(self) -> bool:
-        """Whether the reason lies in the file's bytes; another try is no use as long as they stay.
-
-        A decoder that crashes or hangs does so again.
+        """True if the reason lies in the file's bytes, so that another try is pointless until they
+        change. A decoder that crashed or hung does so again.
         """
         return self is not FailureCode.UNREADABLE
 
@@ -94,7 +93,7 @@ class UnreadablePicture(RetrieveError):
     def __init__(
         self, said: str, code: FailureCode = FailureCode.DAMAGED, limit: int | None = None
     ) -> None:
-        """limit: the pixels that were allowed, where it has more."""
+        """limit: the number of pixels allowed, if the picture has more."""
         super().__init__(said)
         self.code = code
         self.limit = limit

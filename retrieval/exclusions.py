@@ -1,8 +1,8 @@
-"""What a root leaves out in every run: the user's globs, and places the user had it forget.
+"""Exclusions: the globs and the forgotten places that a root leaves out in every run.
 
 A glob is matched against names, and against paths relative to the folder it was given for. A
-forgotten place is matched literally, whatever characters its name contains. Files that are named
-explicitly come in again, whether below a forgotten place or despite a glob.
+forgotten place is matched literally, whatever characters its name contains. Files that the user
+names explicitly are included nevertheless.
 """
 
 import fnmatch
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 NONE = "none"  # instead of a glob: drop all earlier exclusions
 
-Excluded = Callable[[bytes, bytes], bool]  # (name, its folder's path with a slash, or b"")
+Excluded = Callable[[bytes, bytes], bool]  # (name, path of its folder with a slash, or b"")
 
 
 class Glob(NamedTuple):
@@ -37,7 +37,7 @@ class Exclusions:
 
     globs: tuple[Glob, ...] = ()
     forgotten: tuple[bytes, ...] = ()
-    named: tuple[bytes, ...] = ()  # that come in all the same
+    named: tuple[bytes, ...] = ()  # included nevertheless
 
     def __bool__(self) -> bool:
         return bool(self.globs or self.forgotten)
@@ -163,13 +163,13 @@ def _what_is_wrong(pattern: str) -> str | None:
         return "braces are not expanded; give a pattern for each"
     if _has_open_bracket(pattern):
         return "a bracket is not closed; [[] stands for the bracket itself"
-    if "(?!)" in fnmatch.translate(pattern):  # as it writes a set of no characters
+    if "(?!)" in fnmatch.translate(pattern):  # how it translates an empty set of characters
         return "the range in its brackets is empty"
     return None
 
 
 def _has_open_bracket(pattern: str) -> bool:
-    """Whether a set of characters is begun and not ended; “]” may be its first one."""
+    """Return whether a set of characters is not closed; “]” may be the first one in it."""
     return "[" in re.sub(r"\[!?+\]?+[^\]]*\]", "", pattern)
 
 
@@ -261,7 +261,7 @@ def _moved_glob(glob: Glob, source: bytes, goal: bytes) -> Glob | None:
         return Glob(glob.pattern, _moved(glob.below, source, goal))
     if not is_within(source, glob.below):
         return None
-    start = os.fsdecode(_moved(source, glob.below, b"")) + "/"  # as the pattern would begin
+    start = os.fsdecode(_moved(source, glob.below, b"")) + "/"  # how the pattern would begin
     if "/" not in glob.pattern.rstrip("/"):
         return Glob(glob.pattern, goal)
     return Glob(glob.pattern[len(start) :], goal) if glob.pattern.startswith(start) else None

@@ -1,4 +1,4 @@
-"""Which library to use: the one named, the nearest one at or above this folder, or the user's."""
+"""Location of the library: the one named, the nearest at or above this folder, or the user's."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which model encodes a library: its current one, the one asked for, or the best available."""
+"""The choice of a library's model: the one asked for, the current one, or the best available."""
 
 import os
 import sys
@@ -81,7 +81,7 @@ def of_library(record: ModelRecord) -> "ModelFolder":
 
 
 def to_index(asked: Name | None, record: ModelRecord | None) -> "ModelFolder":
-    """The model asked for, else the library's (by its record), else the default."""
+    """Return the model asked for, else the library's (by its record), else the default."""
     if asked:
         return find(asked)
     return of_library(record) if record else default()
@@ -141,15 +141,16 @@ def _dim(name: str) -> int | None:
         return None
 
 
-# Operations that two or three cores can do in NumPy while torch loads its tower:
-MEANWHILE = 200e9
-IF_TORCH_IS_LOADED = 40e9
-MAX_IN_NUMPY = 64  # pictures, however small the model: as many as are read before any is encoded
+# Operations that two or three cores do in NumPy while torch loads its tower.
+OPERATIONS_MEANWHILE = 200e9
+OPERATIONS_IF_IMPORTED = 40e9  # if torch itself is imported already
+MAX_IN_NUMPY = 64  # pictures, for any model; no more are read before the first is encoded
 
 
 def most_in_numpy(folder: "ModelFolder") -> int:
     """Return how many pictures NumPy encodes before torch would have done so; at least 1."""
-    meanwhile = IF_TORCH_IS_LOADED if "torch" in sys.modules else MEANWHILE
+    is_imported = "torch" in sys.modules
+    meanwhile = OPERATIONS_IF_IMPORTED if is_imported else OPERATIONS_MEANWHILE
     return min(max(1, int(meanwhile / folder.config.vision.operations)), MAX_IN_NUMPY)
 
 

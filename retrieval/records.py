@@ -1,4 +1,4 @@
-"""The nouns of the application, in the order in which a picture meets them."""
+"""The nouns of the application, in the order in which a picture passes through them."""
 
 import os
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from retrieval.exclusions import Exclusions
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder of pictures to index, or one of which only single files were named."""
+    """A folder to index entirely, or only for single files in it that were named."""
 
     id: int
-    path: Path  # absolute, links followed
+    path: Path  # absolute, with symbolic links resolved
     entire: bool  # False: only the files that were named, one by one
     exclusions: Exclusions = field(default=Exclusions())
 
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 MAX_INTEGER = (1 << 63) - 1  # the largest integer of a catalog
 MIN_INTEGER = -MAX_INTEGER
-NO_MTIME = MIN_INTEGER - 1  # in place of a file's time: no file has it, so it counts as changed
+NO_MTIME = MIN_INTEGER - 1  # replaces a time; no file has it, so the file counts as changed
 
 
 def found_at(path: bytes, status: os.stat_result) -> Found:
@@ -63,7 +63,7 @@ class KnownFile(NamedTuple):
     path: Path  # absolute
     size: int
     mtime_ns: int
-    ctime_ns: int | None  # None: not kept then
+    ctime_ns: int | None  # None: not recorded then
     inode: int | None  # as a signed integer of 64 bits
 
 
@@ -96,7 +96,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What is in a file: one row per distinct content. Many files may hold one image."""
+    """A distinct content of files: many files may hold one image."""
 
     id: int
     width: int
@@ -105,35 +105,35 @@ class Image:
     taken_at: datetime | None
     paths: tuple[Path, ...] = field(default=())  # every copy, absolute, sorted
     modified_at: datetime | None = None  # the oldest of the copies, in local time
-    shot: Shot | None = None  # None: its EXIF was not read yet
+    shot: Shot | None = None  # None: its EXIF has not been read yet
 
     @property
     def date(self) -> datetime:
-        """The local time at which it was taken, else the file's time; for sorting."""
+        """The local time when it was taken, else the file's time; for sorting."""
         date = self.taken_at or self.modified_at or datetime.min
         return date.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A content that is not in the catalog yet."""
+    """A content that is new to the catalog."""
 
     digest: bytes
     width: int
     height: int
     format: str
     taken_at: str | None  # ISO 8601
-    shot: Shot | None = None  # None: not looked for
+    shot: Shot | None = None  # None: not read
     difference_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a file holds no picture: a code to decide by, and a sentence to read."""
+    """The reason why a file holds no picture: a code for programs, and a sentence for people."""
 
     code: FailureCode
     reason: str
-    limit: int | None = None  # the pixels that were allowed, where it has more
+    limit: int | None = None  # the number of pixels allowed, if it has more
 
     @classmethod
     def of(cls, error: UnreadablePicture) -> "Failure":
@@ -142,7 +142,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What a file holds now: the image with this digest, or none because of a failure."""
+    """The current content of a file: the image with this digest, or none because of a failure."""
 
     root_id: int
     path: bytes
@@ -186,7 +186,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much a library holds."""
+    """The numbers of files, images and failures in a library."""
 
     files: int
     images: int
@@ -197,7 +197,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an index run has come. `total` grows while the scan is still under way."""
+    """The progress of an index run. `total` grows until the scan is complete."""
 
     done: int  # files
     total: int
@@ -215,27 +215,27 @@ class Underway(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an index run did, in files. `seconds` is wall-clock time."""
+    """The result of an index run, in files. `seconds` is wall-clock time."""
 
-    new: int = 0  # with a content that was not known
-    changed: int = 0  # known, but with another content now
-    moved: int = 0  # new places of contents whose old places vanished
-    copied: int = 0  # new places of contents that are elsewhere, too
-    removed: int = 0  # places that vanished, the moved ones apart
+    new: int = 0  # with a new content
+    changed: int = 0  # known, but now with another content
+    moved: int = 0  # new paths of contents whose old paths no longer exist
+    copied: int = 0  # new paths of contents that also exist elsewhere
+    removed: int = 0  # paths that no longer exist, except moved ones
     failed: int = 0
     unchanged: int = 0
     encoded: int = 0  # images that went through the model
-    dropped: int = 0  # read, but not kept as they were not encoded yet; counted nowhere else
+    dropped: int = 0  # read, but not kept, as they were not encoded yet; counted nowhere else
     seconds: float = 0.0
     interrupted: bool = False
-    problems: tuple[str, ...] = ()  # what was left as it was, and what to do about it
+    problems: tuple[str, ...] = ()  # what could not be done, and what to do about it
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """One result of a search."""
 
-    path: Path  # a copy that is there, or the first that is known where none is
+    path: Path  # a copy that exists, or the first known one if none does
     score: float  # cosine similarity
     image: Image
-    relevance: float | None = None  # how likely it is what the words say; None: not known
+    relevance: float | None = None  # probability that it shows the words; None: unknown

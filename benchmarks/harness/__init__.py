@@ -1,9 +1,9 @@
-"""What all benchmarks share.
+"""The parts that benchmarks share, from input to report.
 
-inputs, libraries    pictures, models and libraries of any size, made here
-timing, limits       how long a command or a call takes, and what this machine can do at best
-page_cache           whether files are in memory
-peers                the programs to compare with, in a Python of their own; it also runs
+inputs, libraries    generate pictures, models and libraries of any size
+peers                runs the programs to compare with, in a Python of their own, and there also
                      image_hashes, onnx_export and onnx_encode
-report               tables and JSON
+page_cache           removes files from memory, or reads them into it
+timing, limits       time a command or a call, and the best that this machine can do
+report               prints tables and writes JSON
 """

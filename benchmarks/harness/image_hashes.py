@@ -1,4 +1,4 @@
-"""Run by the peers' Python: `image_hashes.py FOLDER OUT.npz` writes what imagehash makes of every
+"""Run by the peers' Python: `image_hashes.py FOLDER OUT.npz` writes imagehash's hashes of every
 picture in a folder, by name, as (N, 64) bits.
 """
 

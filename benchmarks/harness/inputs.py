@@ -1,4 +1,4 @@
-"""Inputs, made on the spot and from a seed: vectors that lie as CLIP's do, folders of photos."""
+"""Generated inputs, reproducible by seed: vectors distributed like CLIP's, folders of photos."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +15,10 @@ BASES = 8  # photos that are painted; the others are these, shifted: 12 megapixe
 
 
 class PictureLike:
-    """Unit vectors that lie as CLIP's picture vectors do.
+    """Unit vectors that are distributed like CLIP's picture vectors.
 
-    Around a common mean of length 0.75, as ViT-B/32's do, in topics, and with a spectrum that falls
-    as 1/sqrt(rank): directions are far from equally used, which is what makes lists worth having.
+    They form topics around a common mean of length 0.75, as ViT-B/32's do, and have a spectrum that
+    falls as 1/sqrt(rank): directions are used unequally, without which IVF lists would be useless.
     """
 
     def __init__(self, dim: int) -> None:
@@ -30,7 +30,7 @@ class PictureLike:
         self.topics = unit(topics * self.scale)
 
     def draw(self, count: int, seed: int) -> NDArray[np.float32]:
-        """(count, D), unit norm."""
+        """Return vectors (count, D), unit norm."""
         generator = np.random.default_rng(seed)
         chosen = self.topics[generator.integers(0, TOPICS, count)]
         own = unit(generator.standard_normal((count, self.dim), dtype=np.float32) * self.scale)
@@ -39,7 +39,7 @@ class PictureLike:
     def batches(
         self, count: int, seed: int = 1
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
-        """Ids from 1 to `count` and vectors, some at a time."""
+        """Yield ids from 1 to `count` and vectors, some at a time."""
         for start in range(0, count, BATCH):
             size = min(BATCH, count - start)
             ids = np.arange(start + 1, start + 1 + size)
@@ -47,7 +47,7 @@ class PictureLike:
 
 
 def photos(folder: Path, count: int, size: tuple[int, int], quality: int = 85) -> None:
-    """Fill `folder` with JPEGs that compress about as photos do, no two alike."""
+    """Fill `folder` with distinct JPEGs that compress about as well as photos do."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
     bases = [photo(generator, size) for _ in range(min(count, BASES))]
@@ -58,7 +58,7 @@ def photos(folder: Path, count: int, size: tuple[int, int], quality: int = 85) -
 
 
 def photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Smooth shapes of a few scales with a little noise, RGB, `size` (width, height)."""
+    """Return smooth shapes of a few scales with a little noise, RGB, `size` (width, height)."""
     layers = np.zeros((size[1], size[0], 3), np.float32)
     for cells, weight in ((4, 0.5), (16, 0.3), (64, 0.2)):
         coarse = generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8)

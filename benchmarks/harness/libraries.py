@@ -1,5 +1,5 @@
-"""Models with random weights, and libraries that are filled directly: for speed the content is all
-the same.
+"""Models with random weights, and libraries that are filled directly, as speed does not depend on
+their content.
 """
 
 import os
@@ -31,12 +31,12 @@ SMALL = ModelConfig(
 
 
 def vit_b_32(folder: Path) -> ModelFolder:
-    """A model folder of ViT-B/32's shape."""
+    """Return a model folder of ViT-B/32's shape."""
     return random_model(folder, REGISTRY["ViT-B/32"].config)
 
 
 def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
-    """A model folder of any shape, with the weights that a training would begin with."""
+    """Return a model folder of any shape, with the initial weights of training."""
     import torch
 
     from clipmodel.model import CLIP
@@ -46,7 +46,7 @@ def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
 
 
 def filled(folder: Path, model: ModelFolder, count: int) -> None:
-    """A library of `count` pictures that do not exist, with vectors and an index."""
+    """Return a library of `count` pictures that do not exist, with vectors and an index."""
     numbers = range(1, count + 1)
     files = (
         (b"%03d/%06d.jpg" % (number // 1000, number), 1, 1, digest_of(number.to_bytes(8, "little")))
@@ -56,7 +56,7 @@ def filled(folder: Path, model: ModelFolder, count: int) -> None:
 
 
 def filled_from(folder: Path, model: ModelFolder, photos: Path) -> None:
-    """A library that knows every file under `photos` as it is, without having decoded any."""
+    """Return a library that knows every file under `photos`, without decoding any."""
     found = sorted(path for path in photos.rglob("*.jpg"))
     files = (_file(photos, path) for path in found)
     _fill(folder, model, photos.resolve(), files, len(found))
@@ -109,7 +109,7 @@ def _insert(
         (place for *place, _ in some),
     )
     database.executemany(
-        "INSERT INTO embeddings (model_id, image_id, vector, bank_mean, bank_deviation) "
-        f"VALUES ({record.id}, ?, ?, ?, ?)",
+        "INSERT INTO embeddings (model_id, image_id, moment, vector, bank_mean, bank_deviation) "
+        f"VALUES ({record.id}, ?, 0, ?, ?, ?)",
         embeddings,
     )

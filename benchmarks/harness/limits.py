@@ -1,4 +1,4 @@
-"""What the machine could do at best: the matrix products of an image tower, and nothing else."""
+"""The best that a machine could do: the matrix products of an image tower, and nothing else."""
 
 from collections import Counter
 
@@ -9,9 +9,9 @@ Product = tuple[int, int, int]  # M, K, N: (M, K) @ (K, N), which takes 2 M K N 
 
 
 def products(config: ModelConfig, batch: int) -> Counter[Product]:
-    """How often each product of weights occurs, of convolutions as products, for a batch.
+    """Count the products with weights for a batch; convolutions count as products.
 
-    Without those of attention, which are small: the limit is a little higher than can be reached.
+    Those of attention, which are small, are left out, so the limit is slightly too high.
     """
     if isinstance(config.vision, ResNetConfig):
         return _of_resnet(config.vision, config.embed_dim, batch)
@@ -24,7 +24,7 @@ def operations(counted: Counter[Product]) -> int:
 
 
 def seconds(counted: Counter[Product], dtype: str, device: str) -> float:
-    """What the products alone take, one after another, each measured."""
+    """Measure each product, and return the seconds of all of them."""
     return sum(times * product_seconds(each, dtype, device) for each, times in counted.items())
 
 

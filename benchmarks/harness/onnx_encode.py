@@ -1,7 +1,7 @@
 """Run by the peers' Python: `onnx_encode.py FILE SIZE SECONDS BATCH...` times ONNX Runtime.
 
-FILE is an image tower in float32, SIZE its pixels a side. Prints JSON: for fp32 and int8, images a
-second at each batch size, and the least cosine of a vector to that of fp32.
+FILE is an image tower in float32, SIZE its pixels per side. Prints JSON: for fp32 and int8,
+images per second at each batch size, and the lowest cosine of a vector to that of fp32.
 """
 
 import json
@@ -34,7 +34,7 @@ def main(file: Path, size: int, seconds: float, batches: list[int]) -> None:
 
 
 def rate(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32], least: float) -> float:
-    """Images a second, over at least so many seconds."""
+    """Return images per second, measured for at least that many seconds."""
     encode(session, pixels)
     calls, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < least:

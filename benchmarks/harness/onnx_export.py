@@ -1,6 +1,8 @@
-"""Run by the peers' Python: `onnx_export.py NAME FOLDER` writes an OpenCLIP model, random weights.
+"""Run by the peers' Python: `onnx_export.py NAME FOLDER` writes an OpenCLIP model with random
+weights.
 
-FOLDER gets a checkpoint with its config, and visual.onnx and textual.onnx, float32, of any batch.
+FOLDER gets a checkpoint with its config, and visual.onnx and textual.onnx, float32, for any batch
+size.
 """
 
 import json
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Tower(nn.Module):
-    """One of the two, as a module of its own."""
+    """A tower of a model, as a module of its own."""
 
     def __init__(self, model: nn.Module, method: str) -> None:
         super().__init__()

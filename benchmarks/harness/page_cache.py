@@ -1,4 +1,4 @@
-"""The system's page cache: what a search costs whose files are on the disk only."""
+"""Control of the page cache, to time a search whose files are only on the disk."""
 
 import os
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ BUFFER = 4 << 20  # bytes a read
 
 
 def drop(files: Iterable[Path]) -> bool:
-    """Have the system forget the files' pages. False where it has no such call (not Linux)."""
+    """Drop the files' pages. Returns False if the system has no call for it (not Linux)."""
     advise = getattr(os, "posix_fadvise", None)
     if advise is None:
         return False
-    os.sync()  # pages that are not on the disk yet would stay
+    os.sync()  # pages not written to the disk yet would stay
     for path in files:
         descriptor = os.open(path, os.O_RDONLY)
         advise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -21,7 +21,7 @@ def drop(files: Iterable[Path]) -> bool:
 
 
 def read_all(files: Iterable[Path]) -> None:
-    """In sequence, which is as fast as a disk delivers."""
+    """Read files sequentially, the fastest way to read from a disk."""
     buffer = bytearray(BUFFER)
     for path in files:
         with path.open("rb", buffering=0) as file:

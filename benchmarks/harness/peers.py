@@ -1,7 +1,7 @@
-"""Other programs that do what ours does, run on the same input.
+"""Other programs with the same purpose, run on the same input.
 
-They live in virtual environments of their own, which the variable PEERS names; README.md says how
-to make them. What is not there is left out, and its columns stay empty.
+They are installed in separate virtual environments, which the variable PEERS names; README.md says
+how to make them. Missing programs are left out, and their columns stay empty.
 """
 
 import json
@@ -23,13 +23,13 @@ from benchmarks.harness.timing import Ran, run
 from clipmodel.model_folder import ModelFolder, read_tensors
 
 VARIABLE = "PEERS"
-absent = dict[str, None]()  # what was looked for and is not there, for the report
+absent = dict[str, None]()  # what was needed and is not available, for the report
 RCLIP_MODEL = "ViT-B-32-256"  # the one model that rclip knows, by OpenCLIP's name
 PARTS = Path(__file__).parent  # scripts that the peers' Python runs
 
 
 def program(name: str) -> Path | None:
-    """A program of the first of the peers' environments that has it."""
+    """Return the path of a program in the first environment that has it."""
     homes = list(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
     bins = os.pathsep.join(str(Path(home).expanduser() / "bin") for home in homes)
     found = shutil.which(name, path=bins)
@@ -42,7 +42,7 @@ def program(name: str) -> Path | None:
 def export(name: str, folder: Path) -> bool:
     """Have OpenCLIP make a model with random weights: a checkpoint, and ONNX files of it.
 
-    False where what that needs is missing.
+    Returns False if something needed for it is missing.
     """
     if not has("open_clip", "onnx"):
         return False
@@ -51,12 +51,12 @@ def export(name: str, folder: Path) -> bool:
 
 
 def script(name: str, *arguments: object) -> Ran:
-    """Run one of these scripts with the peers' Python."""
+    """Run one of our scripts with the peers' Python."""
     return run([str(program("python")), str(PARTS / name), *map(str, arguments)])
 
 
 def has(*modules: str) -> bool:
-    """Whether the peers' Python can import all of them."""
+    """Return whether the peers' Python can import all of these modules."""
     python = program("python")
     if python is None:
         return False
@@ -67,7 +67,7 @@ def has(*modules: str) -> bool:
 
 
 def importable(module: str) -> bool:
-    """Whether this environment has it; some peers are among our development tools."""
+    """Return whether this environment has a module; some peers are development tools of ours."""
     there = find_spec(module) is not None
     if not there:
         absent[module] = None
@@ -83,7 +83,7 @@ class Rclip:
 
     @classmethod
     def installed(cls, data: Path) -> "Rclip | None":
-        """With random weights of its model; None where something for that is missing."""
+        """Return rclip with random weights for its model; None if something it needs is missing."""
         found, models = program("rclip"), data / f"{RCLIP_MODEL}-datacomp_s34b_b86k"
         if found is None or not export(RCLIP_MODEL, models):
             return None
@@ -95,7 +95,7 @@ class Rclip:
 
     @property
     def checkpoint(self) -> Path:
-        """What its ONNX files were made from, for us to run as well."""
+        """The checkpoint that its ONNX files were made from, for our own encoder."""
         return self.data / f"{RCLIP_MODEL}-datacomp_s34b_b86k" / "open_clip_model.safetensors"
 
     @property
@@ -103,11 +103,11 @@ class Rclip:
         return self.data / "db.sqlite3"
 
     def index(self, photos: Path) -> Ran:
-        """Bring its catalog up to date with a folder; it always searches, too."""
+        """Bring its catalog up to date with a folder; this includes a search."""
         return self._run("a red car in the snow", photos)
 
     def search(self, query: str, photos: Path) -> Ran:
-        """In a fresh process, among the pictures of a folder; nothing is looked for on the disk."""
+        """Search the pictures of a folder in a new process, without looking for new ones."""
         return self._run(query, photos, "--no-indexing")
 
     def forget(self) -> None:
@@ -118,7 +118,7 @@ class Rclip:
         return run(command, photos, RCLIP_DATADIR=str(self.data))
 
     def fill(self, places: "Iterable[Place]", vectors: Iterable[NDArray[np.float16]]) -> None:
-        """Put files and their vectors into its catalog, as it would itself."""
+        """Put files and their vectors into its catalog, as rclip does."""
         self.forget()
         with sqlite3.connect(self.catalog) as database:
             database.executescript(RCLIP_TABLES)
@@ -152,7 +152,7 @@ class ClipRetrieval:
         save_file(tensors, self._weights)
 
     def index(self, photos: Path) -> float:
-        """Seconds to encode the pictures of a folder, and to make its index of them."""
+        """Return the seconds to encode the pictures of a folder, and to build an index of them."""
         encode = ["inference", f"--input_dataset={photos}", f"--output_folder={self._embeddings}"]
         options = [self._model, "--enable_text=False", f"--num_prepro_workers={os.cpu_count()}"]
         seconds = run([str(self.program), *encode, *options]).seconds + self._make_index().seconds
@@ -161,7 +161,7 @@ class ClipRetrieval:
         return seconds
 
     def fill(self, places: "Iterable[Place]", vectors: Iterable[NDArray[np.float16]]) -> None:
-        """Have it index files that have these vectors, as it does itself."""
+        """Build its index for files with these vectors, with its own code."""
         embeddings, paths = self._embeddings, self.folder / "paths.csv"
         (embeddings / "img_emb").mkdir(parents=True)
         (embeddings / "metadata").mkdir()
@@ -175,7 +175,7 @@ class ClipRetrieval:
 
     @property
     def back(self) -> list[str]:
-        """Its server's command, without the models that it would fetch."""
+        """Return the command of its server, without the models that it would download."""
         without = ("--enable_mclip_option=False", "--provide_aesthetic_embeddings=False")
         return [str(self.program), "back", str(self._indices), "--port=0", self._model, *without]
 
@@ -218,14 +218,14 @@ INSERT INTO db_version VALUES (4);
 
 
 def imagined(folder: Path, count: int) -> Iterable[Place]:
-    """Files of `folder` that do not exist."""
+    """Return paths in `folder` that do not exist."""
     for number in range(1, count + 1):
         path = f"{folder}/{number // 1000:03}/{number:06}.jpg"
         yield path, 1.0, 1, sha256(path.encode()).hexdigest()
 
 
 def found(folder: Path) -> Iterable[Place]:
-    """The JPEGs below `folder` as they are."""
+    """Return the existing JPEGs below `folder`."""
     for path in sorted(folder.rglob("*.jpg")):
         status, data = path.stat(), path.read_bytes()
         assert len(data) < 1 << 20  # of longer ones only parts are hashed

@@ -1,4 +1,4 @@
-"""What a measurement found: a plain table for people, JSON for programs, with machine and date."""
+"""Reports of measurements: a plain table for people, JSON for programs, with machine and date."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PACKAGES = ("faiss-cpu", "numpy", "torch", "pillow", "sqlalchemy")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown, which reads well as plain text too."""
+    """Return the rows as a Markdown table, which is readable as plain text, too."""
     columns = list(rows[0])
     cells = [[shown(row[column]) for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
@@ -30,7 +30,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def shown(cell: Cell) -> str:
-    """Three significant digits, thousands apart; a dash for what was not measured."""
+    """Format a value: three significant digits, with separators; a dash if it was not measured."""
     if cell is None:
         return "–"
     if isinstance(cell, str):
@@ -41,14 +41,14 @@ def shown(cell: Cell) -> str:
 
 
 def save(path: Path, name: str, rows: Sequence[Row]) -> None:
-    """The rows and where, when and by which command they were measured, as JSON."""
+    """Write JSON: the rows, and where, when and by which command they were measured."""
     held = {"benchmark": name, **circumstances(), "rows": [dict(row) for row in rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(held, indent=2) + "\n")
 
 
 def circumstances() -> dict[str, object]:
-    """The machine, its load before the measurement, the versions, the date, the command."""
+    """Return the machine, its load before the measurement, the versions, the date, the command."""
     return {
         "date": datetime.now().isoformat(" ", "minutes"),
         "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
@@ -61,7 +61,7 @@ def circumstances() -> dict[str, object]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells."""
+    """Return the processor's name, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

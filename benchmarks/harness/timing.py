@@ -1,4 +1,4 @@
-"""Clocks: of a call that is made again and again, and of a process with its memory."""
+"""Timing of repeated calls, and of processes with their memory."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ SAMPLES_A_SECOND = 50
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that calls took."""
+    """The seconds of repeated calls."""
 
     seconds: tuple[float, ...]
 
@@ -31,7 +31,7 @@ class Times:
 
 
 def repeat(call: Callable[[], object], times: int) -> Times:
-    """The seconds of each of `times` calls, after one that does not count."""
+    """Return the seconds of each of `times` calls, after one that does not count."""
     call()
     return Times(tuple(once(call) for _ in range(times)))
 
@@ -43,7 +43,7 @@ def once(call: Callable[[], object]) -> float:
 
 
 def steady(call: Callable[[], object], least: float) -> float:
-    """Seconds a call, over calls that take at least so long together, after one to warm up."""
+    """Return seconds per call, over calls that take at least that long, after a warm-up."""
     call()
     calls, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < least or not calls:
@@ -54,7 +54,7 @@ def steady(call: Callable[[], object], least: float) -> float:
 
 @dataclass(frozen=True)
 class Ran:
-    """A process, from its start to its end."""
+    """The measurements of a process that ended."""
 
     seconds: float
     output: str
@@ -63,9 +63,9 @@ class Ran:
 
 
 def run(command: Sequence[str], folder: Path | None = None, **variables: str) -> Ran:
-    """Run a program to its end, in a folder, with these environment variables too.
+    """Run a program to its end, in a folder, with these environment variables added.
 
-    Raises Failed, with what the program said.
+    Raises Failed with the program's output.
     """
     start = time.perf_counter()
     with subprocess.Popen(
@@ -87,17 +87,17 @@ def run(command: Sequence[str], folder: Path | None = None, **variables: str) ->
 
 
 class Failed(Exception):
-    """A program that was to be measured did not do its work."""
+    """The error of a measured program that failed."""
 
 
 def retrieve(*arguments: str | Path, **variables: str) -> Ran:
-    """Run our own command line in a fresh process."""
+    """Run our own command line in a new process."""
     program = Path(sys.executable).with_name("retrieve")
     return run([str(program), *map(str, arguments)], None, **variables)
 
 
 class Memory(threading.Thread):
-    """Watches what a process and its children hold until it ends; Linux only, elsewhere zeros."""
+    """A thread that records the memory of a process and its children; Linux only, else zeros."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -115,7 +115,7 @@ class Memory(threading.Thread):
 
 
 def fields(pid: int, name: str) -> dict[str, int]:
-    """The sizes in /proc/PID/status, in bytes; empty when the process is gone."""
+    """Return the sizes in /proc/PID/status, in bytes; empty if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/{name}").read_text().splitlines()
     except OSError:
@@ -125,10 +125,10 @@ def fields(pid: int, name: str) -> dict[str, int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """The children of a process, and theirs."""
+    """Return the children of a process, and theirs."""
     found: list[int] = []
-    with suppress(OSError):  # it has ended meanwhile
+    with suppress(OSError):  # it has just ended
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            with suppress(OSError):  # so has this thread, of which others may have children
+            with suppress(OSError):  # this thread has ended; others may have children
                 found += map(int, children.read_text().split())
     return found + [each for child in found for each in descendants(child)]

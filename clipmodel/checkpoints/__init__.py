@@ -4,5 +4,6 @@
 contents, reads tensors and runs nothing; `layouts` gives them our names. `configs` reads settings
 that weights do not reveal, with `preprocessors` for pictures and `json_values` for single values;
 `towers` derives configs from them and from shapes. `read` composes these and checks every weight,
-and `vocabulary` checks that texts are split into CLIP's tokens.
+and `vocabulary` checks that texts are split into CLIP's tokens. `bert` and `efficientnet` read
+single towers of other projects, from which a training can start.
 """

@@ -1,4 +1,4 @@
-"""Sentence encoders as Hugging Face stores them (all-MiniLM-L6-v2) -> a text tower of ours."""
+"""Sentence encoders as Hugging Face stores them (all-MiniLM-L6-v2) -> our text tower."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ _BLOCK = {
     "output.dense": "mlp.c_proj",
     "output.LayerNorm": "ln_2",
 }
-_EXPECTED = {  # settings that bert.py computes, and no other
+_EXPECTED = {  # the only settings that bert.py computes
     "model_type": "bert",
     "hidden_act": "gelu",
     "layer_norm_eps": 1e-12,

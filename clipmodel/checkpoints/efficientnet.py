@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as efficientnet-lite-pytorch stores it -> an image tower of ours."""
+"""EfficientNet-Lite as efficientnet-lite-pytorch stores it -> our image tower."""
 
 from collections.abc import Mapping
 from pathlib import Path

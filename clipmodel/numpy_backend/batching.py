@@ -1,4 +1,4 @@
-"""Dynamic batching: texts that come one by one, from many threads, go through a tower together."""
+"""Dynamic batching: texts that arrive one by one, from many threads, are encoded together."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -12,7 +12,7 @@ from clipmodel.pools import Renewed, Threads
 
 
 class DynamicBatching(Renewed):
-    """A queue of calls: those that come while others are computed wait, and are computed together.
+    """A queue of calls: those that arrive during a computation wait, and are computed together.
 
     No call waits for more to come: a single one is computed at once.
     """
@@ -58,5 +58,5 @@ class DynamicBatching(Renewed):
 
 @cache
 def _thread() -> Threads:
-    """Return the one thread of all towers: products take all cores, and no Ctrl-C reaches it."""
+    """Return the one thread of all towers: products use all cores, and no Ctrl-C reaches it."""
     return Threads(1, "texts")

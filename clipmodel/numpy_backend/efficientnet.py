@@ -1,7 +1,7 @@
 """The image tower of towers/efficientnet.py in NumPy; pixels are (B, S, S, 3), normalised.
 
-A 1×1 convolution is a product. A depthwise one is a sum of shifted pictures, each times one number
-for each channel.
+A 1×1 convolution is a matrix product. A depthwise one is a sum of shifted pictures, each multiplied
+by one number per channel.
 """
 
 from collections.abc import Iterator
@@ -90,11 +90,11 @@ def _blocks(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, bool]]:
 
 
 def padded_same(x: Floats, side: int, stride: int) -> Floats:
-    """Pad (B, H, W, C) with zeros as TensorFlow does: an odd rest is below and to the right."""
+    """Pad (B, H, W, C) with zeros as TensorFlow does: an odd one is below and to the right."""
     lacks = [max((-(-n // stride) - 1) * stride + side - n, 0) for n in x.shape[1:3]]
     return np.pad(x, ((0, 0), *((lack // 2, lack - lack // 2) for lack in lacks), (0, 0)))
 
 
 def relu6(x: Floats) -> Floats:
-    """Clip in place to 0 to 6."""
+    """Clip to 0..6, in place."""
     return np.clip(x, np.float32(0), np.float32(6), out=x)

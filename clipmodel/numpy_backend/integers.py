@@ -1,7 +1,8 @@
-"""Products with matrices of 8-bit integers, which are never converted as a whole.
+"""Products with matrices of 8-bit integers, which are never converted to floats as a whole.
 
-A few rows at a time become floats in a small array that stays in the processor's cache: for the few
-tokens of a query this is quicker than to read a matrix of floats, and memory holds no second copy.
+A few rows at a time become floats, in a small array that stays in the processor's cache. For the
+few tokens of a query this is faster than reading a matrix of floats, and needs no second copy in
+memory.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from clipmodel.numpy_backend.threads import FEW_ROWS, share
 from clipmodel.numpy_backend.weights import Floats
 
-FEW_PLACES = 32  # of a query; the more there are, the more rows are worth converting at a time
+FEW_PLACES = 32  # of a query; with more tokens, converting more rows at a time is worthwhile
 ROWS_FOR_FEW, ROWS_FOR_MANY = 48, 384
 
 

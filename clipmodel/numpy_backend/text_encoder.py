@@ -20,7 +20,7 @@ FEW_TEXTS = 16  # of one call, which may be batched with others; eight take twic
 class TextEncoder:
     """Texts -> unit vectors. Any number of threads may encode at once.
 
-    They gain by it: most of the time goes into reading the weights, once for all their texts.
+    Together they are faster: most of the time is spent on reading the weights, once for all texts.
     """
 
     def __init__(self, folder: ModelFolder) -> None:

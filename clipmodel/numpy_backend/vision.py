@@ -78,7 +78,7 @@ class ModifiedResNet:
         if name not in self._folded:
             self._folded[name] = self._fold(f"{name}.weight", norm)
         kernel, bias = self._folded[name]
-        if len(kernel) > x.shape[3]:  # 3×3, as one product over all that a place sees
+        if len(kernel) > x.shape[3]:  # 3×3, as one product over all windows
             padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
             windows = sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
             windows = windows.transpose(0, 1, 2, 4, 5, 3)  # (B, H, W, 3, 3, I)

@@ -2,8 +2,8 @@
 
 - Each convolution has its batch norm folded in, its weights packed for oneDNN, and ReLU6 applied
   before the result is written.
-- Pictures and kernels are turned by 180 degrees. TensorFlow's uneven padding, more of it below and
-  to the right, is then what torch's even padding amounts to, and costs no copy.
+- Pictures and kernels are rotated by 180 degrees. Torch's even padding then has the same effect as
+  TensorFlow's uneven padding, which has more below and to the right, and needs no copy.
 """
 
 import platform
@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from clipmodel.towers.efficientnet import EfficientNet, InvertedResidual
 
 Shape = tuple[int, int, int, int]
-BATCH = 16  # pictures for which the weights are packed; any number may come
+BATCH = 16  # pictures that the weights are packed for; any number works
 
 
 def can_pack_convolutions(dtype: torch.dtype) -> bool:
@@ -63,7 +63,7 @@ class OneDnnEfficientNet:
 
 
 class OneDnnBlock:
-    """An InvertedResidual with packed weights. `shape` is that of its result."""
+    """An InvertedResidual with packed weights. `shape` is the shape of its result."""
 
     def __init__(self, block: nn.Module, dtype: torch.dtype, shape: Shape) -> None:
         assert isinstance(block, InvertedResidual)
@@ -84,10 +84,10 @@ class OneDnnBlock:
 
 
 class Convolution:
-    """A turned convolution with its norm and, where there is one, ReLU6, in one operation."""
+    """A rotated convolution with its norm and its ReLU6, if it has one, in a single operation."""
 
     def __init__(self, part: nn.Sequential, dtype: torch.dtype, shape: Shape) -> None:
-        """shape: of what it will be given."""
+        """shape: of its input."""
         convolution, norm = part.conv, part.bn
         assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
         folded = fuse_conv_bn_eval(convolution, norm)

@@ -1,7 +1,7 @@
-"""BERT (Devlin et al. 2018), the mean over all tokens as embedding of a text: leaves to root.
+"""BERT (Devlin et al. 2018), with the mean over all tokens as embedding of a text: leaves to root.
 
-A sentence encoder such as all-MiniLM-L6-v2 is of this kind. Texts are of one segment, whose
-embedding is part of the positions'.
+Sentence encoders such as all-MiniLM-L6-v2 are of this kind. A text is a single segment, whose
+embedding is included in those of the positions.
 """
 
 from collections import OrderedDict

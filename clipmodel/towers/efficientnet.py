@@ -1,7 +1,7 @@
 """EfficientNet-Lite (Tan and Le 2019; Liu 2020) and a projection to D: leaves to root.
 
-It computes what TensorFlow's published models do, so their weights fit: an odd rest of padding is
-below and to the right, and norms have an epsilon of 1e-3.
+It computes the same as TensorFlow's published models, so their weights fit: odd padding has one
+pixel more below and to the right, and norms have an epsilon of 1e-3.
 """
 
 from collections import OrderedDict
@@ -51,7 +51,7 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """1×1 to more channels, one convolution for each of them, 1×1 to fewer; no ReLU at the end."""
+    """A block: 1×1 to more channels, a depthwise convolution, 1×1 to fewer; no ReLU at the end."""
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from clipmodel.towers.initial import drawn
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions beside a shortcut; strides are average pools (no aliasing)."""
+    """A block of 1×1, 3×3 and 1×1 convolutions and a shortcut; strides are average pools."""
 
     expansion = 4
 

@@ -21,14 +21,14 @@ from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong
 if TYPE_CHECKING:
     from clipmodel.families import Tokenize
 
-VOCABULARY = "vocab.txt"  # in a model folder: a piece a line, its id the number of the line
+VOCABULARY = "vocab.txt"  # in a model folder: one piece per line; its id is the line number
 MAX_WORD = 100  # characters; a longer word is unknown
 PADDING, START, END, UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
 
 _SPECIAL = re.compile(r"(\[(?:UNK|CLS|SEP|MASK)\])")  # [PAD] in a text would end it
 _ASCII_WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_IDEOGRAPHS = (  # compiled where a text has more than ASCII
+_IDEOGRAPHS = (  # compiled when a text has more than ASCII
     "([\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f])"
 )
@@ -147,5 +147,5 @@ def _cleaned(text: str) -> Iterator[str]:
 
 
 def _is_punctuation(c: str) -> bool:
-    """Return whether a character is a word of its own: all signs of ASCII are."""
+    """Return whether a character is a word of its own; all symbols of ASCII are."""
     return c in "$+<=>^`|~" or unicodedata.category(c).startswith("P")

@@ -1,16 +1,16 @@
-"""What a library knows, and the only SQL.
+"""The catalog: everything that a library knows. All SQL of the project is here.
 
-    sqlite           connections to the file, whatever file system it lies on
-    schema           the tables, and how an older catalog becomes today's
-    reading          `Catalog`: opened, and read from; models, roots and counts
-    queries          … its images, files, places and embeddings
+    sqlite           connections to the file, on any file system
+    schema           the tables, and migrations from older versions
+    reading          `Catalog`: opens the file; reads models, roots and counts
+    queries          reads images, files, places and embeddings
     conditions       `Filters` as SQL; `selection` turns them into ids
-    browse, names    what there is to see, and what a shell completes
-    writing, roots   every change, a transaction each, under the `lock`
-    integrity        what is wrong with the rows
-    presence         which of the known files are there now; copy_names tells copies by name
-    backup           a copy of all of it, while it is in use
-    thumbnail_cache  small pictures beside the catalog
+    browse, names    folders, cameras and formats to browse, and for shell completion
+    writing, roots   every change, one transaction each, under the `lock`
+    integrity        finds and repairs invalid rows
+    presence         checks which known files exist now; copy_names recognises copies by name
+    backup           copies the catalog while it is in use
+    thumbnail_cache  thumbnails in a file beside the catalog
 
-Reads use the standard library's sqlite3, since SQLAlchemy takes half of a cold search to import.
+Reads use the standard library's sqlite3: importing SQLAlchemy takes half of a cold search.
 """

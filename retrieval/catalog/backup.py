@@ -1,4 +1,4 @@
-"""`retrieve backup`: copy the catalog while others read and write it."""
+"""`retrieve backup`: a copy of the catalog, made while others read and write it."""
 
 import errno
 import os
@@ -13,10 +13,10 @@ from retrieval.locate import FILE_NAME
 from retrieval.paths import part_beside
 
 PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C works in between
-# Tables whose row counts are compared with the copy's.
+# The tables whose row counts are compared with the copy's.
 COUNTED = ("models", "roots", "images", "files", "embeddings", "shots", "moments", "texts")
 
-# The errors of a system without hard links, or without them in this place.
+# Errors of a system, or a file system, without hard links.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 
 
@@ -30,7 +30,7 @@ def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
     file = Path(os.path.abspath(file))
     _check_name(catalog, file, replace)
     try:
-        with part_beside(file, 0o600) as part:  # that nobody else can read
+        with part_beside(file, 0o600) as part:  # readable only by its owner
             counts = catalog.read(lambda source: _copied(source, part))
             _verify(part, counts, catalog)
             _put(part, file, replace)
@@ -57,18 +57,18 @@ def _check_name(catalog: Catalog, file: Path, replace: bool) -> None:
 
 
 def _taken(file: Path) -> PathTaken:
-    return PathTaken(f"{file} exists already; --force replaces it")
+    return PathTaken(f"{file} already exists; --force replaces it")
 
 
 def _copied(source: sqlite3.Connection, part: Path) -> list[int]:
-    """Copy a consistent snapshot, whoever writes meanwhile; return the number of rows by table."""
+    """Copy a consistent snapshot even while others write; return the row count of each table."""
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
         copy.execute("PRAGMA journal_mode = OFF")  # nobody else uses it yet
         source.execute("BEGIN")
         try:
             counts = _counts(source)
             source.backup(copy, pages=PAGES, progress=lambda *_: None)
-        except sqlite3.OperationalError as error:  # such as a full disk; the source is only read
+        except sqlite3.OperationalError as error:  # such as a full disk: the source is only read
             raise LibraryReadOnly(f"cannot write {part.parent}: {cause(error)}") from error
         finally:
             source.execute("ROLLBACK")
@@ -81,7 +81,7 @@ def _counts(connection: sqlite3.Connection) -> list[int]:
 
 
 def _verify(part: Path, counts: list[int], catalog: Catalog) -> None:
-    """Read the whole copy, and give it a journal with which any program can read it anywhere."""
+    """Read the whole copy, and give it a journal mode that works on every file system."""
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
         copy.execute("PRAGMA locking_mode = EXCLUSIVE")
         copy.execute("PRAGMA journal_mode = DELETE")

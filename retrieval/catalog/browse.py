@@ -1,4 +1,4 @@
-"""What there is to see without looking for anything: the newest pictures, folders, cameras."""
+"""Browsing without a query: the newest pictures, the folders, cameras and formats."""
 
 import os
 import zlib
@@ -13,24 +13,24 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
 from retrieval.filters import Filters
 
-# SQLite's own, since a time of file on this machine's clock is wanted in the order of text.
+# Computed by SQLite, so that file times (local) and dates taken sort together as text.
 DATE = """coalesce(substr(taken_at, 1, 19),
     strftime('%Y-%m-%dT%H:%M:%S', min(mtime_ns) / 1000000000, 'unixepoch', 'localtime'))"""
 
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """What the pictures of a library differ in, each value with the number of images."""
+    """Values that pictures can be filtered by, each with its number of images."""
 
-    cameras: tuple[tuple[str, int], ...]  # the most used first
+    cameras: tuple[tuple[str, int], ...]  # most frequent first
     formats: tuple[tuple[str, int], ...]
-    first: str | None  # ISO 8601: when the oldest was taken, and the newest
-    last: str | None
+    first: str | None  # ISO 8601, when the oldest was taken
+    last: str | None  # … and the newest
 
 
 def version(catalog: Catalog) -> int:
-    """Another number when pictures were added or removed."""
-    counted = "SELECT (SELECT max(id) FROM images), count(*) FROM files"  # ids are used once
+    """Return a number that changes when pictures are added or removed."""
+    counted = "SELECT (SELECT max(id) FROM images), count(*) FROM files"  # ids are never reused
     [(last, files)] = catalog.rows(counted)
     model = catalog.current_model()
     embedded = catalog.embeddings.count(model.id) if model else 0
@@ -38,8 +38,9 @@ def version(catalog: Catalog) -> int:
 
 
 def newest_first(catalog: Catalog, filters: Filters) -> NDArray[np.int64]:
-    """The ids of the images that fulfil the filters and are in some file, by date. Raises
-    PathNotFound for a folder nobody knows.
+    """Return the ids of the images that pass the filters and have a file, newest first.
+
+    Raises PathNotFound if the folder is unknown.
     """
     ids = catalog.ids(
         "SELECT images.id FROM images JOIN files ON files.image_id = images.id "
@@ -49,8 +50,8 @@ def newest_first(catalog: Catalog, filters: Filters) -> NDArray[np.int64]:
     return ids if allowed is None else ids[np.isin(ids, allowed)]
 
 
-def folders(catalog: Catalog, most: int) -> list[tuple[Path, int]]:
-    """The folders with the most pictures in or below them, with how many; sorted by path."""
+def folders(catalog: Catalog, limit: int) -> list[tuple[Path, int]]:
+    """Return the `limit` folders with the most pictures in or below them, and how many, by path."""
     counts: Counter[str] = Counter()
     for root in catalog.roots():
         inside: Counter[bytes] = Counter()
@@ -64,7 +65,7 @@ def folders(catalog: Catalog, most: int) -> list[tuple[Path, int]]:
                 if not folder:
                     break
                 folder = os.path.dirname(folder)
-    return sorted((Path(folder), files) for folder, files in counts.most_common(most))
+    return sorted((Path(folder), files) for folder, files in counts.most_common(limit))
 
 
 def facets(catalog: Catalog) -> Facets:

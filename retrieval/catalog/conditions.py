@@ -1,7 +1,7 @@
 """`Filters` as SQL over the tables `images` and `shots`, and paths as ranges of bytes.
 
-SQLite and PostgreSQL both understand all of it but `kilometres`, which the connection has to bring:
-not every SQLite was built with a sine.
+SQLite and PostgreSQL both understand everything except `kilometres`, which is added to each
+connection, as not every SQLite was built with a sine.
 """
 
 import math
@@ -13,16 +13,16 @@ from retrieval.decoding.formats import names_meant
 from retrieval.errors import InvalidQuery
 from retrieval.filters import MAX_CAMERA_WORDS, Filters, Moment, first_moment
 
-EARTH_KM = 6371.0  # its mean radius
-DEGREE_KM = EARTH_KM * math.pi / 180  # between two parallels
-LAST_SECOND = 9_223_372_036  # of a file's time in nanoseconds, as SQLite holds it: in 2262
-LONGEST_WORD = 10_000  # characters; SQLite takes 50,000 bytes of a pattern
+EARTH_KM = 6371.0  # mean radius
+DEGREE_KM = EARTH_KM * math.pi / 180  # one degree of latitude
+LAST_SECOND = 9_223_372_036  # the last that fits 64 bits of nanoseconds, as SQLite stores: in 2262
+MAX_WORD_LENGTH = 10_000  # characters; SQLite accepts patterns of up to 50,000 bytes
 Condition = tuple[str, tuple[Any, ...]]  # SQL over `images` and `shots`, and its parameters
 SHAPES = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
 
 
 def condition_of(filters: Filters) -> Condition | None:
-    """Render all of `filters` but the folder; None where nothing else is asked for."""
+    """Render all filters except the folder; None if there are no others."""
     parts = [
         *([_since(filters.after, ">=")] if filters.after is not None else ()),
         *([_since(filters.before, "<")] if filters.before is not None else ()),
@@ -39,7 +39,7 @@ def condition_of(filters: Filters) -> Condition | None:
 
 
 def kilometres(north: float, east: float, other_north: float, other_east: float) -> float:
-    """Along the great circle (haversine)."""
+    """Return the great-circle distance in km (haversine) of two points given in degrees."""
     a, b = math.radians(north), math.radians(other_north)
     half = math.sin((b - a) / 2) ** 2
     half += math.cos(a) * math.cos(b) * math.sin(math.radians(other_east - east) / 2) ** 2
@@ -50,7 +50,7 @@ def _since(given: Moment, sign: str) -> Condition:
     moment = first_moment(given)
     try:
         seconds = int(moment.timestamp())
-    except (OverflowError, OSError, ValueError):  # a year that this machine's clock does not know
+    except (OverflowError, OSError, ValueError):  # a year beyond this machine's clock
         seconds = LAST_SECOND if moment.year > 1970 else -LAST_SECOND
     ns = max(-LAST_SECOND, min(seconds, LAST_SECOND)) * 1_000_000_000
     oldest = "(SELECT min(mtime_ns) FROM files WHERE files.image_id = images.id)"
@@ -61,22 +61,22 @@ def _since(given: Moment, sign: str) -> Condition:
 def _camera(words: str) -> Sequence[Condition]:
     if not words.strip():
         raise InvalidQuery("the camera is empty; give a word of its name")
-    words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite takes no lone surrogates
+    words = words.encode("utf-8", "replace").decode("utf-8")  # SQLite rejects lone surrogates
     if len(each := words.lower().split()) > MAX_CAMERA_WORDS:
         raise InvalidQuery(f"the camera has {len(each):,} words; give at most {MAX_CAMERA_WORDS}")
     return [holds("lower(camera)", word) for word in each]
 
 
 def holds(text: str, word: str) -> Condition:
-    """Return the condition that an SQL expression holds this word, which may be anything."""
-    if len(word) > LONGEST_WORD:
-        return f"{text} = '' AND 1 = 0", ()  # whatever parameters the text has
+    """Return the condition that an SQL expression contains this word, which may be any text."""
+    if len(word) > MAX_WORD_LENGTH:
+        return f"{text} = '' AND 1 = 0", ()  # `text` may have parameters, so it has to appear
     escaped = re.sub(r"([%_\\])", r"\\\1", word)
     return f"{text} LIKE ? ESCAPE '\\'", (f"%{escaped}%",)
 
 
 def _near(north: float, east: float, km: float) -> Condition:
-    """Parallels bound it first; what lies between them is measured."""
+    """Return the condition that an image was taken within `km`; latitude is compared first."""
     within = "abs(latitude - ?) <= ? AND kilometres(latitude, longitude, ?, ?) <= ?"
     return within, (north, km / DEGREE_KM + 1e-9, north, east, km)
 
@@ -87,9 +87,9 @@ def _format(name: str) -> Condition:
 
 
 def under(inside: bytes) -> tuple[str, tuple[bytes, ...]]:
-    """An SQL condition, and its parameters, for the files at or under a relative path.
+    """Return the SQL condition, and its parameters, for the files at or under a relative path.
 
-    A range of bytes, not LIKE: names need not be text, and % and _ mean nothing.
+    A range of bytes, not LIKE: names need not be text, and may contain % and _.
     """
     if not inside:
         return "TRUE", ()

@@ -1,4 +1,4 @@
-"""What is wrong with a catalog, row by row, and how that is repaired."""
+"""Faults of a catalog, down to single rows, and their repairs."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,25 +15,25 @@ from retrieval.catalog.sqlite.recover import recover
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 
-ForeignTables = sqlite3.OperationalError  # what is raised where they are another program's
-NORM_TOLERANCE = 5e-3  # of a vector in float16; rounding makes it 2e-4
-PAGE = 10_000  # vectors at a time
+ForeignTables = sqlite3.OperationalError  # raised if the tables are another program's
+NORM_TOLERANCE = 5e-3  # of a float16 vector's norm; rounding changes it by 2e-4
+PAGE = 10_000  # vectors read at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is, or was, wrong with a library."""
+    """A fault of a library as users see it, repaired or not."""
 
     what: str  # one line
-    mended: str | None = None  # how; None: it is still so
+    mended: str | None = None  # how it was repaired; None: it was not
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A problem, and what can be done about it: a function that does it, and says what it did."""
+    """A fault, and the function that repairs it."""
 
     what: str
-    mend: Callable[[Path], str | None]  # takes the library's folder; None: it could not be done
+    mend: Callable[[Path], str | None]  # folder -> what was done; None: it failed
 
 
 def of_catalog(catalog: Catalog) -> Iterator[Fault]:
@@ -63,10 +63,10 @@ def _make_tables(folder: Path) -> str:
         for table in Base.metadata.sorted_tables:
             for index in table.indexes:
                 index.create(connection, checkfirst=True)
-    return "it was made"
+    return "created"
 
 
-# SQLite keeps any value in any column: what a damaged page makes of one need not be of its type.
+# SQLite stores any value in any column, so on a damaged page one can have any type.
 TYPES = {
     "INTEGER": "'integer'",
     "BOOLEAN": "'integer'",
@@ -75,53 +75,55 @@ TYPES = {
     "BLOB": "'blob'",
 }
 
-# What may not be: in which table, which rows, what the user is told.
-WRONG = (
+# Invalid rows: the table, the condition, what the user is told.
+INVALID_ROWS = (
     (
         "images",
         "typeof(digest) != 'blob' OR length(digest) != 16 OR width < 1 OR height < 1",
-        "have no proper digest or size",
+        "invalid digest or size",
     ),
-    ("files", "root_id NOT IN (SELECT id FROM roots)", "lie in a folder that is not known"),
+    ("files", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     (
         "files",
         "image_id IS NOT NULL AND image_id NOT IN (SELECT id FROM images)",
-        "refer to an image that is not there",
+        "missing image",
     ),
     (
         "files",
         "(image_id IS NULL) = (failure IS NULL) OR (failure IS NULL) != (failure_code IS NULL)",
-        "have neither an image nor a reason why there is none, or both",
+        "neither an image nor a failure, or both",
     ),
-    ("moments", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
-    ("texts", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
-    ("embeddings", "image_id NOT IN (SELECT id FROM images)", "are of no image"),
-    ("embeddings", "model_id NOT IN (SELECT id FROM models)", "are of no model"),
+    ("moments", "image_id NOT IN (SELECT id FROM images)", "missing image"),
+    ("texts", "image_id NOT IN (SELECT id FROM images)", "missing image"),
+    ("embeddings", "image_id NOT IN (SELECT id FROM images)", "missing image"),
+    ("embeddings", "model_id NOT IN (SELECT id FROM models)", "missing model"),
     (
         "embeddings",
         "moment != 0 AND (image_id, moment) NOT IN (SELECT image_id, moment FROM moments)",
-        "are of no moment",
+        "missing moment",
     ),
     (
         "embeddings",
         "length(vector) != 2 * (SELECT dim FROM models WHERE models.id = model_id)",
-        "are not as long as their model has it",
+        "wrong length for the model",
     ),
 )
 
 
 def of_rows(catalog: Catalog) -> Iterator[Fault]:
-    tables = dict.fromkeys(("models", "roots", *(table for table, _, _ in WRONG)))
-    strange = [(table, _of_other_types(catalog, table), "are no rows of ours") for table in tables]
-    for table, condition, what in (*strange, *WRONG):
+    tables = dict.fromkeys(("models", "roots", *(table for table, _, _ in INVALID_ROWS)))
+    strange = [(table, _of_other_types(catalog, table), "wrong type of value") for table in tables]
+    for table, condition, what in (*strange, *INVALID_ROWS):
         [(count,)] = catalog.rows(f"SELECT count(*) FROM {table} WHERE {condition}")
         if count:
             drop = f"DELETE FROM {table} WHERE {condition}"
-            yield Fault(f"{count:,} {table} {what}", partial(_run, statement=drop))
+            yield Fault(
+                f"{_counted(count, 'row')} in {table}: {what}", partial(_run, statement=drop)
+            )
 
 
 def _of_other_types(catalog: Catalog, table: str) -> str:
-    """An SQL condition for the rows with a value of another type than its column's."""
+    """Return an SQL condition for rows with a value of another type than their column."""
     columns = catalog.rows(f"PRAGMA table_info({table})")
     kinds = {
         name: TYPES[type] + ("" if is_needed else ", 'null'")
@@ -132,39 +134,41 @@ def _of_other_types(catalog: Catalog, table: str) -> str:
 
 
 def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
-    """A change that may leave rows that point nowhere: they are found in the next round."""
+    """Run a change that may leave dangling references; the next check finds those."""
     with closing(connect(folder / FILE_NAME)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         changed = connection.execute(statement, parameters).rowcount
-    return f"{changed:,} dropped; the next `retrieve index` looks at these pictures again"
+    return (
+        f"{_counted(changed, 'row')} removed; the next `retrieve index` reads these pictures again"
+    )
 
 
 def of_models(catalog: Catalog) -> Iterator[Fault]:
     [(current, models)] = catalog.rows("SELECT coalesce(sum(is_current), 0), count(*) FROM models")
     if models and current != 1:
-        yield Fault(f"{int(current)} models are current, not one of {models}", _choose_model)
+        yield Fault(f"{int(current)} of {models} models are current, instead of one", _choose_model)
     for model in catalog.models():
         wrong = list(_of_wrong_length(catalog, model))
         if wrong:
             yield Fault(
-                f"{len(wrong):,} vectors of {model.name} are not numbers of unit length",
+                f"{_counted(len(wrong), 'vector')} of {model.name} without unit length",
                 partial(drop_vectors, model_id=model.id, image_ids=wrong),
             )
 
 
 def _choose_model(folder: Path) -> str:
-    """The one that encoded most."""
+    """Make the model with the most vectors current."""
     most = (
         "SELECT models.id FROM models LEFT JOIN embeddings ON model_id = models.id "
         "GROUP BY models.id ORDER BY count(image_id) DESC, models.id LIMIT 1"
     )
     with closing(connect(folder / FILE_NAME)) as connection:
         connection.execute(f"UPDATE models SET is_current = (id = ({most}))")
-    return "the one that encoded most was chosen"
+    return "the model with the most vectors is now current"
 
 
 def _of_wrong_length(catalog: Catalog, model: ModelRecord) -> Iterator[int]:
-    """The images whose vector is not finite, or not of unit norm."""
+    """Yield the images whose vector is not finite, or not of unit norm."""
     page = (
         "SELECT id, image_id, vector FROM embeddings WHERE model_id = ? AND id > ? "
         "AND length(vector) = ? ORDER BY id LIMIT ?"
@@ -183,4 +187,8 @@ def drop_vectors(folder: Path, model_id: int, image_ids: list[int]) -> str:
     for chunk in chunks(image_ids):
         drop = f"DELETE FROM embeddings WHERE model_id = ? AND image_id IN ({marks(chunk)})"
         _run(folder, drop, (model_id, *chunk))
-    return "they were dropped; the next `retrieve index` encodes these pictures again"
+    return "removed; the next `retrieve index` encodes these pictures again"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

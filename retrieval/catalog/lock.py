@@ -1,4 +1,4 @@
-"""One writer at a time, across processes. Others learn who is writing, and how far it has come."""
+"""The write lock: one writer at a time across processes. Others see its holder and progress."""
 
 import errno
 import json
@@ -30,10 +30,10 @@ Tell = Callable[[Progress], None]
 @contextmanager
 def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
     """Hold the library for writing. Raises LibraryBusy at once if another process holds it, and
-    LibraryReadOnly.
+    LibraryReadOnly if the folder cannot be written to.
 
     Yields a function that reports progress to other processes; it may be called often. is_brief:
-    others wait for this writer instead of failing. The system releases the lock when a process
+    other writers wait for this one instead of failing. The system releases the lock when a process
     dies, so none is left behind; for file systems without locks see `clipmodel.hub.file_lock`.
     """
     try:
@@ -43,7 +43,7 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
     except OSError as error:
         raise because(LibraryReadOnly, f"cannot write to the library {folder}", error) from error
     try:
-        if is_mark(lock) and not medium.has_locks(folder):  # SQLite does not work without
+        if is_mark(lock) and not medium.has_locks(folder):  # SQLite needs locks
             raise no_locks(folder)
         before = _said(folder)
         holder = Holder(folder, is_brief)
@@ -58,8 +58,8 @@ def write_lock(folder: Path, *, is_brief: bool = False) -> Iterator[Tell]:
 
 
 def _beware_of_other_mounts(folder: Path, lock: BaseFileLock, left: dict[str, Any]) -> None:
-    """Refuse if a writer came through another mount of the folder: with locks on one and none on
-    the other, neither would keep the other out.
+    """Raise LibraryBusy if a writer came through another mount of the folder: if only one of the
+    mounts has locks, neither writer would keep the other out.
     """
     if not is_mark(lock):
         if (mark := mark_of(folder / LOCK)).exists():
@@ -80,7 +80,7 @@ class Holder:
 
     def __init__(self, folder: Path, is_brief: bool) -> None:
         self._path = folder / HOLDER
-        self._new = folder / f"{HOLDER}.new"  # replaces the file, so that nobody reads half of it
+        self._new = folder / f"{HOLDER}.new"  # replaces the file, so that nobody reads half
         self._began, self._told = time.time(), 0.0  # the first report is written at once
         since = datetime.fromtimestamp(self._began).isoformat(" ", "seconds")
         self._said: dict[str, Any] = {
@@ -97,7 +97,7 @@ class Holder:
             self.write(progress=[*done, now - self._began])
 
     def write(self, **more: Any) -> None:
-        with suppress(OSError):  # only a courtesy; the catalog will report a full disk
+        with suppress(OSError):  # not essential; the catalog will report a full disk
             create(self._new)
             self._new.write_text(json.dumps(self._said | more))
             self._new.replace(self._path)
@@ -138,7 +138,7 @@ def _is_held(folder: Path) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return whether a file is locked that this process can only read."""
+    """Return whether a file that this process may only read is locked by another."""
     import fcntl  # such files exist only on POSIX: Windows lets anyone lock
 
     try:
@@ -179,11 +179,11 @@ def _by(said: dict[str, Any]) -> str:
 
 
 def _marker(mark: Path) -> str:
-    """Say who made a mark that cannot be taken over, and what to do if the process is gone."""
+    """Describe who made a mark that cannot be taken over, and what to do if the process is gone."""
     with suppress(OSError, ValueError):
         pid, host, *_ = mark.read_text().split("\n")
         if host and host != _host():
-            return f" by process {pid} on {host}; if that is gone, remove {mark}"
+            return f" by process {pid} on {host}; if that process is gone, remove {mark}"
         if pid:
             return f" by process {pid}; wait until it is done"
     return f" by another process; if there is none, remove {mark}"

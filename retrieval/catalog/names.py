@@ -1,4 +1,4 @@
-"""Names that a library knows, for a shell to complete; read without NumPy, while time allows."""
+"""Names in a library, for shell completion; read without NumPy, within a time limit."""
 
 import sqlite3
 import time
@@ -9,12 +9,12 @@ from typing import Any
 from retrieval.catalog.sqlite.onlooker import source_of
 from retrieval.errors import RetrieveError
 
-SECONDS = 0.5  # in a catalog
-STEPS = 10_000  # of SQLite's machine between two looks at the clock
+MAX_SECONDS = 0.5  # for one query
+STEPS = 10_000  # of SQLite's virtual machine between two looks at the clock
 
 
 def folders(catalog: Path) -> set[bytes]:
-    """Return the names of the folders that hold files, and of the roots."""
+    """Return the names of folders that contain files, and of the roots."""
     paths = {path.rpartition(b"/")[0] for path in _column(catalog, "SELECT path FROM files")}
     names = {name for path in paths for name in path.split(b"/")}
     names |= {path.rpartition(b"/")[2] for path in _column(catalog, "SELECT path FROM roots")}
@@ -30,10 +30,10 @@ def formats(catalog: Path) -> list[str]:
 
 
 def _column(catalog: Path, statement: str) -> list[Any]:
-    """Return as many rows as come in time; none of a catalog that is missing or damaged."""
+    """Return the rows that are read in time; none if the catalog is missing or damaged."""
     if not catalog.is_file():
         return []
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + MAX_SECONDS
 
     def values(connection: sqlite3.Connection) -> list[Any]:
         found = list[Any]()

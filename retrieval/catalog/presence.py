@@ -1,8 +1,8 @@
-"""Which known files still exist, unchanged since they were indexed, and which names mean one file.
+"""The known files that still exist, unchanged since they were indexed, each under one name.
 
-Advice on redundant files rests on this, and people delete files on that advice. A link is not a
-copy, and neither is a second path to the same file: a hard link, a folder reached through a link or
-a second mount, another spelling on a file system that ignores case. The content of a changed file
+Advice on redundant files depends on this, and people delete files on that advice. A link is not a
+copy. Neither is a second path to the same file: a hard link, a folder reached through a link or a
+second mount, or another spelling on a file system that ignores case. The content of a changed file
 is unknown.
 """
 
@@ -27,7 +27,7 @@ class Present(NamedTuple):
 
     path: Path
     modified_ns: int
-    identities: frozenset[Identity]  # another file shares none of these
+    identities: frozenset[Identity]  # no other file has any of these
 
 
 class Presence(NamedTuple):
@@ -40,10 +40,11 @@ class Presence(NamedTuple):
 def present(
     known: Mapping[int, Iterable[KnownFile]], digest_of: Callable[[int], bytes | None] | None = None
 ) -> Presence:
-    """Look at all files of these images (by id) on disk now.
+    """Find the files of these images, by id, on disk now.
 
-    digest_of: returns an image's content digest. With it, a file whose metadata alone changed, as
-    after a copy of the whole library, is read and compared; without it, such a file is trusted.
+    digest_of: returns an image's content digest. With it, a file with changed metadata alone, for
+    example after the whole library was copied, is read and compared; without it, such a file is
+    trusted.
     """
     found: dict[int, list[Present]] = {}
     owners: dict[Identity, set[int]] = {}
@@ -69,7 +70,7 @@ def present(
 
 
 def living(paths: Sequence[Path]) -> Sequence[Path]:
-    """Return the paths that are regular files now, then links to such; all paths if none is."""
+    """Return the paths of regular files, then of links to files; all paths if there are none."""
     if len(paths) < 2:
         return paths
     statuses = [(path, _status(path)) for path in paths]
@@ -89,8 +90,8 @@ def _status(path: Path) -> os.stat_result | None:
 def _is_as_known(
     status: os.stat_result, file: KnownFile, digest: Callable[[], bytes | None] | None
 ) -> bool:
-    """Compare size and times, or failing that the bytes. Inodes do not help: some file systems
-    renumber them with every mount.
+    """Return whether a file is as it was indexed: by size and times, or by content if only its
+    ctime differs. Inodes are not compared: some file systems renumber them with every mount.
     """
     found = found_at(b"", status)
     if (found.size, found.mtime_ns) != (file.size, file.mtime_ns):
@@ -108,8 +109,8 @@ def _is_as_known(
 
 
 def _identities(status: os.stat_result) -> frozenset[Identity]:
-    """Return device and inode, and also the inode with its times, since a second mount is another
-    device.
+    """Return the device with the inode, and the inode with size and times, since a second mount has
+    another device number.
     """
     inode = status.st_ino
     times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
@@ -119,8 +120,8 @@ def _identities(status: os.stat_result) -> frozenset[Identity]:
 def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequence[Present]:
     """Return one name of each file of an image, the best to keep first.
 
-    Preferred are names not reached through a link, then names that do not look like a copy's, then
-    older files, then shorter paths.
+    Paths that do not go through a link are preferred, then names that do not look like a copy's,
+    then older files, then shorter paths.
     """
     if len(files) < 2:
         return files
@@ -141,7 +142,7 @@ def _each_once(files: Sequence[Present], real: Callable[[Path], str]) -> Sequenc
 
 
 def _spelled(files: Sequence[Present]) -> Sequence[Present]:
-    """Drop names that are only another spelling of a listed one."""
+    """Drop names that are only another spelling of a listed name."""
     spellings: dict[str, list[Present]] = {}
     for file in files:
         spellings.setdefault(alias_key(os.fsencode(file.path)), []).append(file)

@@ -1,9 +1,8 @@
-"""The catalog of a library: opening it, and reading from it with the standard library's sqlite3.
+"""The catalog of a library: opening it, and reading it with the standard library's sqlite3.
 
-`queries/` asks it for images, files, places and embeddings; `schema.py` says why SQLAlchemy has no
-part in that. Every change is a function of `writing.py` or `roots.py`. A `Catalog` may be used from
-any number of threads: each statement borrows a connection, and WAL lets all of them read while a
-writer writes.
+`queries/` reads images, files, places and embeddings; `schema.py` explains why without SQLAlchemy.
+Every change is a function in `writing.py` or `roots.py`. A `Catalog` may be used from any number of
+threads: each statement borrows a connection, and with a WAL all can read while one writes.
 """
 
 import os
@@ -48,7 +47,7 @@ T = TypeVar("T")
 
 
 class Catalog:
-    """An open catalog. `Catalog.open` makes one."""
+    """An open catalog, returned by `Catalog.open`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder  # absolute
@@ -62,14 +61,18 @@ class Catalog:
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = False) -> "Catalog":
-        """Raises LibraryNotFound, LibraryReadOnly, LibraryTooNew, CatalogDamaged."""
+        """Open the catalog in this folder, and upgrade it if it is older.
+
+        create: whether to create a missing one. Raises LibraryNotFound, LibraryReadOnly,
+        LibraryTooNew, CatalogDamaged.
+        """
         catalog = cls(Path(os.path.realpath(folder)))
         if not catalog.path.is_file():
             if not create:
                 raise LibraryNotFound(f"no library at {folder}; run `retrieve index PATH` first")
             catalog._make()
         try:
-            catalog._be_of_this_version()
+            catalog._check_version()
         except BaseException:
             catalog.close()
             raise
@@ -82,15 +85,15 @@ class Catalog:
             self._engine = None
 
     def current_model(self) -> ModelRecord | None:
-        """The model that searches use; None as long as nothing was encoded."""
+        """Return the model that searches use; None if nothing was encoded yet."""
         return next(iter(self._models("WHERE is_current")), None)
 
     def models(self) -> list[ModelRecord]:
-        """All that have embeddings here: the current one, and those that were or will be."""
+        """Return all models with embeddings here: the current, previous and coming ones."""
         return self._models("ORDER BY id")
 
     def model(self, digest: str) -> ModelRecord | None:
-        """The model with these weights, current or not."""
+        """Return the model with these weights, current or not; None if it is unknown."""
         return next(iter(self._models("WHERE digest = ?", digest)), None)
 
     def _models(self, which: str, *parameters: str) -> list[ModelRecord]:
@@ -98,7 +101,7 @@ class Catalog:
         return [ModelRecord(*row) for row in rows]
 
     def roots(self) -> list[Root]:
-        """Sorted by path."""
+        """Return the roots, sorted by path."""
         rows = self.rows("SELECT id, path, entire, exclude FROM roots")
         roots = [
             Root(id, self.root_path(path), bool(entire), exclusions.read(exclude))
@@ -107,11 +110,11 @@ class Catalog:
         return sorted(roots, key=lambda root: root.path)
 
     def root_path(self, stored: bytes) -> Path:
-        """The absolute path of a root: those that hold the library are stored relative to it."""
+        """Return a root's absolute path; it is stored as relative if the library is inside it."""
         return Path(os.fsdecode(os.path.normpath(os.path.join(os.fsencode(self.folder), stored))))
 
     def counts(self) -> Counts:
-        """Reads no vectors, so it is quick however many there are."""
+        """Count files, images, vectors and failures. No vectors are read, so it is fast."""
         per_root = {root.id: 0 for root in self.roots()}
         per_root.update(self.rows("SELECT root_id, count(*) FROM files GROUP BY root_id"))
         model = self.current_model()
@@ -123,33 +126,33 @@ class Catalog:
             per_root=per_root,
         )
 
-    def _be_of_this_version(self) -> None:
+    def _check_version(self) -> None:
         [(version,)] = self._first("PRAGMA user_version")
         if version > SCHEMA_VERSION:
             raise LibraryTooNew(
-                f"{self.path} is of version {version}, this program knows {SCHEMA_VERSION}; "
-                "update retrieve"
+                f"{self.path} has version {version}, but this program supports at most "
+                f"{SCHEMA_VERSION}; update retrieve"
             )
         if version < SCHEMA_VERSION:
             self._upgrade()
 
     def _first(self, statement: str) -> list[Any]:
-        """Of a catalog that is there already, on a medium without locks, there is reading."""
+        """Run the first statement; without locks, an existing catalog becomes read-only."""
         try:
             return self.rows(statement)
         except NoLocks:
-            if not self.path.stat().st_size:  # we have just made it
+            if not self.path.stat().st_size:  # we have just created it
                 self.path.unlink()
                 raise
             self._connections = Onlooker(self.path, prepare)
             return self.rows(statement)
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """Every row of one SELECT, as tuples."""
+        """Return every row of one SELECT, as tuples."""
         return self.read(lambda connection: connection.execute(statement, parameters).fetchall())
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` reads with a connection; it may be called more than once."""
+        """Return the result of `work`, called with a connection, perhaps more than once."""
         with explained(self.folder):
             try:
                 return self._connections.read(work)
@@ -159,7 +162,7 @@ class Catalog:
                 raise because(LibraryReadOnly, f"cannot read {self.path}", error) from error
 
     def ids(self, statement: str, parameters: Sequence[Any] = ()) -> NDArray[np.int64]:
-        """The one column of every row of a SELECT."""
+        """Return the one column of every row of a SELECT."""
         rows = self.rows(statement, parameters)
         return np.fromiter((id for (id,) in rows), np.int64, len(rows))
 
@@ -167,11 +170,11 @@ class Catalog:
         return int(self.rows(statement, parameters)[0][0])
 
     def checkpoint(self) -> None:
-        """Make the file whole without its WAL, as far as others let us."""
+        """Make the file complete without its WAL, as far as other readers permit."""
         checkpoint(self.path)
 
     def rest(self) -> None:
-        """Let go of the file if nothing was asked for a while, so that it is whole by itself."""
+        """Close the file if it was not read for a while, so that it is complete without its WAL."""
         self._connections.rest()
 
     def _make(self) -> None:
@@ -180,14 +183,14 @@ class Catalog:
             with suppress(FileExistsError):  # another process was quicker
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
         except OSError as error:
-            said = f"cannot make a library at {self.folder}"
+            said = f"cannot create a library at {self.folder}"
             raise because(LibraryReadOnly, said, error) from error
 
     def _upgrade(self) -> None:
         if isinstance(self._connections, Onlooker):
             raise LibraryReadOnly(
-                f"{self.path} is of an older version and cannot be written to here; "
-                "open it once where it can"
+                f"{self.path} has an older version and cannot be upgraded here; "
+                "run a command once where it can be written to"
             )
         from retrieval.catalog import schema
 
@@ -195,7 +198,7 @@ class Catalog:
             schema.upgrade(connection)
 
     def engine(self) -> "Engine":
-        """For `writing.py`: SQLAlchemy on a connection like the ones that read."""
+        """Return an SQLAlchemy engine for writing, on connections like those for reading."""
         if self._engine is None:
             from sqlalchemy import create_engine, event
             from sqlalchemy.pool import NullPool
@@ -212,5 +215,5 @@ class Catalog:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """What our statements call."""
+    """Add the functions that our statements call."""
     connection.create_function("kilometres", 4, kilometres, deterministic=True)

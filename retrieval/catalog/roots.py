@@ -1,4 +1,4 @@
-"""Changes to roots: placing, forgetting and relocating them, a transaction each."""
+"""Changes to roots: adding, forgetting and relocating them, one transaction each."""
 
 import os
 from collections.abc import Mapping
@@ -22,23 +22,23 @@ from retrieval.spelling import respelled
 
 
 def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
-    """The root at `path`, made if need be; roots below an entire one become part of it."""
+    """Return the root at `path`, added if new; roots below an entire root become part of it."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         return _place_root(catalog, connection, path, entire)
 
 
 def exclude(catalog: Catalog, changed: Mapping[int, Exclusions]) -> None:
-    """What is left out of roots (by id) from now on."""
+    """Write the exclusions of roots, by id."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         for root_id, held in changed.items():
             _exclude(connection, root_id, held)
 
 
 def forget(catalog: Catalog, path: Path) -> int:
-    """Drop a root, or what is known at or under `path`; return the number of files.
+    """Drop a root, or everything known at or under `path`; return the number of files.
 
-    What is still in a root that stays is excluded from it. Pictures without a file left go too.
-    Raises PathNotFound, LibraryBusy, LibraryReadOnly.
+    A path that still exists inside a remaining root is excluded from it. Pictures without a file
+    are dropped too. Raises PathNotFound, LibraryBusy, LibraryReadOnly.
     """
     with write_lock(catalog.folder), explained(catalog.folder):
         known = _known_at(catalog, path)
@@ -50,13 +50,13 @@ def forget(catalog: Catalog, path: Path) -> int:
 
 
 def relocate(catalog: Catalog, old: Path, new: Path) -> int:
-    """Say that what was at `old` is now at `new`; return the number of files concerned.
+    """Record that the folder or file at `old` is now at `new`; return the number of its files.
 
-    Roots below `old` move with it; so does a folder inside a root. Raises PathNotFound,
+    `old` may be a root, a folder with roots below it, or a path inside a root. Raises PathNotFound,
     LibraryBusy, LibraryReadOnly.
     """
     if not new.exists():
-        raise PathNotFound(f"{new} does not exist; name the place where the pictures are now")
+        raise PathNotFound(f"{new} does not exist; give the path where the pictures are now")
     target = Path(os.path.realpath(new))
     with write_lock(catalog.folder), explained(catalog.folder):
         known = _known_at(catalog, old)
@@ -74,16 +74,16 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
 
 
 def follow(catalog: Catalog, old: Path, new: Path) -> int:
-    """Write the root at `old` as one at `new`, which are the same folder; returns its files."""
+    """Rename the root at `old` to `new`, another path of the same folder; return its file count."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         for root in _roots(catalog, connection):
             if root.path == old:
                 return _move_root(catalog, connection, root, new)
-    return 0  # another one, followed before it, took it in
+    return 0  # it became part of another root that was followed earlier
 
 
 def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
-    """The roots at or below `path` (with b""), or those with files at or below it, and where."""
+    """Return the roots at or below `path` (with b""), or those that contain it, and where."""
     known: dict[int, tuple[Root, list[bytes]]] = {}
     for spelling in spellings(path):
         for root in catalog.places.around(spelling):
@@ -95,7 +95,7 @@ def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
                 if catalog.files.has_any(root.id, spelled[0]):
                     known[root.id] = (root, spelled)
     if not known:
-        raise PathNotFound(f"{path} is not in the library; `retrieve status` lists what is")
+        raise PathNotFound(f"{path} is not in the library; `retrieve status` lists the folders")
     return [(root, inside) for root, places in known.values() for inside in places]
 
 
@@ -130,7 +130,7 @@ def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bo
 def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
     """Make the roots at or below the path of `root` part of it."""
     for other in _roots(catalog, connection):
-        # Where case is all one, a root that was renamed in case alone is found by its old name.
+        # On a file system that ignores case, a root renamed only in case is found by its old name.
         inside = relative(root.path, respelled(other.path, root.path))
         if other.id != root.id and (inside == b"" or (root.entire and inside)):
             _move(connection, (other, b""), (root, inside or b""))
@@ -141,7 +141,7 @@ def _absorb(catalog: Catalog, connection: Connection, root: Root) -> None:
 
 
 def _move_root(catalog: Catalog, connection: Connection, root: Root, path: Path) -> int:
-    """The files of `root` are below `path` now; returns how many there are."""
+    """Move the files of `root` below `path`; return how many there are."""
     for other in _roots(catalog, connection):
         inside = relative(other.path, path)
         if other.entire and other.id != root.id and inside is not None:
@@ -161,7 +161,7 @@ def _move_root(catalog: Catalog, connection: Connection, root: Root, path: Path)
 def _move_part(
     catalog: Catalog, connection: Connection, root: Root, inside: bytes, path: Path
 ) -> int:
-    """What `root` has at `inside` is at `path` now, in whichever root that is."""
+    """Move the files of `root` at `inside` to `path`, into the root there; return how many."""
     for other in _roots(catalog, connection):
         below = relative(other.path, path)
         if other.entire and below is not None:
@@ -175,7 +175,7 @@ def _move_part(
 def _move_between(
     catalog: Catalog, connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]
 ) -> int:
-    """Move files, and what is excluded among them."""
+    """Move files, and the exclusions among them; return how many files."""
     (root, inside), (other, below) = source, goal
     moved = root.exclusions.moved(inside, below, is_same_root=root.id == other.id)
     _exclude(connection, root.id, root.exclusions.without(inside))
@@ -186,7 +186,7 @@ def _move_between(
 
 
 def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, bytes]) -> int:
-    """Write another root and folder into the files at or below (root, relative path)."""
+    """Give files at or below a (root, relative path) another root and folder; return how many."""
     (root, inside), (other, below) = source, goal
     here, values = _at(root, inside)
     # What follows `inside` begins with a slash, what follows the root itself does not.
@@ -199,7 +199,7 @@ def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, 
 
 
 def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
-    """An SQL condition for the files of `root` at or below `inside`, and its parameters."""
+    """Return an SQL condition for the files of `root` at or below `inside`, with its parameters."""
     condition = "root_id = :root"
     if inside:
         condition += " AND (path = :inside OR (path >= :low AND path < :high))"
@@ -208,7 +208,7 @@ def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
 
 
 def _roots(catalog: Catalog, connection: Connection) -> list[Root]:
-    """As this transaction sees them."""
+    """Return the roots as this transaction sees them."""
     rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude))
     return [
         Root(id, catalog.root_path(path), entire, exclusions.read(exclude))
@@ -221,7 +221,9 @@ def _root(catalog: Catalog, connection: Connection, root_id: int) -> Root:
 
 
 def _stored(catalog: Catalog, path: Path) -> bytes:
-    """Relative to the library where it lies in the root, so that both may move together."""
+    """Return a root's path as stored: relative to the library if the root contains it, so that both
+    can move together.
+    """
     if catalog.folder.is_relative_to(path):
         return os.fsencode(os.path.relpath(path, catalog.folder))
     return os.fsencode(path)

@@ -1,17 +1,16 @@
-"""The tables of a catalog, and how an older one becomes today's.
+"""The tables of a catalog, and the migrations from older versions.
 
-Who only reads imports none of this: SQLAlchemy takes 0.3 s to import, half of a cold search, so
-`reading.py` reads with the standard library's sqlite3; a test holds the two together.
+Readers do not import this: SQLAlchemy takes 0.3 s to import, half of a cold search, so `reading.py`
+uses the standard library's sqlite3. A test keeps the two in agreement.
 
-An image has moments (a page, a frame, a second of a video), numbered from 0; a still picture has
-moment 0 alone, and no row says so. Vector stores name a moment by one integer,
+An image has moments (a page, a frame, a second of a video), numbered from 0. A still picture has
+only moment 0, and no row for it. Vector stores name a moment by one integer,
 
     id = image_id + (moment << 40)
 
-so that the ids of first moments are those of their images, as every index file has them: a file
-made before there were moments stays valid. An image's moments are written in one transaction;
-thus what a store lacks is still all images above the greatest one that it holds, and `id` modulo
-2**40 is the image that is found.
+so that the id of a first moment is that of its image, and an index file from before there were
+moments stays valid. The moments of an image are written in one transaction, so a store still lacks
+exactly the images above the greatest one that it contains. `id` modulo 2**40 is the image.
 """
 
 import re
@@ -30,8 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
 
 Migration = Callable[[Connection], None]
-FAILED_FILES = ("failure_code", "root_id", "path")  # of an index that holds nothing else
-MOVED_AT_ONCE = 10_000  # embeddings of a catalog that is migrated
+FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
+MOVED_AT_ONCE = 10_000  # embeddings, during a migration
 
 
 class Base(DeclarativeBase):
@@ -39,7 +38,7 @@ class Base(DeclarativeBase):
 
 
 class ModelRow(Base):
-    """A model whose embeddings are here. Searches use the current one."""
+    """A model with embeddings in this catalog. Searches use the current one."""
 
     __tablename__ = "models"
 
@@ -49,22 +48,22 @@ class ModelRow(Base):
     dim: Mapped[int]
     precision: Mapped[str]
     is_current: Mapped[bool]
-    bank: Mapped[str | None]  # what all its embeddings were measured with; NULL: not all were
+    bank: Mapped[str | None]  # measured all its embeddings (a digest); NULL: not all are measured
 
 
 class RootRow(Base):
-    """A folder that the user named, or (`entire` false) one of which only files were named."""
+    """A folder that the user named or, if not `entire`, a folder of named files."""
 
     __tablename__ = "roots"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     path: Mapped[bytes] = mapped_column(unique=True)  # absolute, or relative to the library
     entire: Mapped[bool]
-    exclude: Mapped[str | None]  # JSON: the globs that are left out of it; NULL: none
+    exclude: Mapped[str | None]  # JSON: globs to exclude; NULL: none
 
 
 class ImageRow(Base):
-    """One distinct content. Ids ascend and are never used again: the vector index relies on it."""
+    """An image: one distinct content. Ids ascend and are never reused; the index relies on that."""
 
     __tablename__ = "images"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -73,7 +72,7 @@ class ImageRow(Base):
     height: Mapped[int]
     format: Mapped[str]
     taken_at: Mapped[str | None]  # ISO 8601
-    difference_hash: Mapped[bytes | None]  # see difference_hash.py; NULL: not known yet
+    difference_hash: Mapped[bytes | None]  # see difference_hash.py; NULL: not computed yet
 
     __table_args__ = (
         Index("unhashed_images", "id", sqlite_where=text("difference_hash IS NULL")),
@@ -82,7 +81,7 @@ class ImageRow(Base):
 
 
 class ShotRow(Base):
-    """How and where an image was taken. One that has no row was indexed before there were any."""
+    """Camera, settings and place of an image; no row if it was indexed by version 1."""
 
     __tablename__ = "shots"
 
@@ -100,7 +99,7 @@ class ShotRow(Base):
 
 
 class FileRow(Base):
-    """A place: its image, or why there is none. No rowid, since the key is half of the row."""
+    """A file: its image, or why there is none. No rowid, since the key is half of the row."""
 
     __tablename__ = "files"
 
@@ -111,10 +110,10 @@ class FileRow(Base):
     size: Mapped[int]
     mtime_ns: Mapped[int]
     image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
-    failure: Mapped[str | None]  # a sentence; programs decide by the code
+    failure: Mapped[str | None]  # a sentence for users; programs use the code
     failure_code: Mapped[str | None]  # a `FailureCode`
-    failure_limit: Mapped[int | None]  # the pixels that were allowed, of a picture with more
-    ctime_ns: Mapped[int | None]  # of the inode's last change; NULL: not known yet
+    failure_limit: Mapped[int | None]  # the pixels that were allowed, if it had more
+    ctime_ns: Mapped[int | None]  # when the inode last changed; NULL: not known yet
     inode: Mapped[int | None]  # as a signed integer of 64 bits
 
     __table_args__ = (
@@ -125,29 +124,29 @@ class FileRow(Base):
 
 
 class MomentRow(Base):
-    """A moment of an image that has several. One without rows has moment 0 alone."""
+    """A moment of an image that has several. An image without rows has only moment 0."""
 
     __tablename__ = "moments"
 
     image_id: Mapped[int] = mapped_column(
         ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
     )
-    moment: Mapped[int] = mapped_column(primary_key=True)  # from 0, in their order
+    moment: Mapped[int] = mapped_column(primary_key=True)  # numbered from 0, in order
     unit: Mapped[str]  # "page", "frame" or "second"
-    position: Mapped[float]  # which page or frame, from 0, or how many seconds in
+    position: Mapped[float]  # page or frame, from 0, or seconds from the start
 
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 class TextRow(Base):
-    """Text that was found in an image or says something about it."""
+    """Text found in an image, or describing it."""
 
     __tablename__ = "texts"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
     moment: Mapped[int]
-    source: Mapped[str]  # who says so: "ocr", "xmp", "filename", ...
+    source: Mapped[str]  # "ocr", "xmp", "filename", ...
     language: Mapped[str | None]  # BCP 47; NULL: not known
     text: Mapped[str]
 
@@ -155,10 +154,10 @@ class TextRow(Base):
 
 
 class EmbeddingRow(Base):
-    """A vector: float16, little-endian, unit L2 norm; and how it stands to a query bank.
+    """A vector (float16, little-endian, unit L2 norm) and its hubness, if measured.
 
-    The key is an index of its own, beside the rows, so that counting reads no blobs. The image
-    comes first in it, so that an image that goes finds its embeddings. Models stay side by side.
+    The unique key is an index of its own, so that counting reads no blobs. The image comes first in
+    it, so that the embeddings of a dropped image are found. Several models can have embeddings.
     """
 
     __tablename__ = "embeddings"
@@ -177,7 +176,7 @@ class EmbeddingRow(Base):
 
 
 def to_2(connection: Connection) -> None:
-    """Room for EXIF and for hubness; the next index run fills it in."""
+    """Add EXIF and hubness; the next index run fills them in."""
     Base.metadata.create_all(connection, [Base.metadata.tables["shots"]])
     connection.execute(text("ALTER TABLE models ADD COLUMN bank VARCHAR"))
     connection.execute(text("ALTER TABLE embeddings ADD COLUMN bank_mean FLOAT"))
@@ -185,9 +184,7 @@ def to_2(connection: Connection) -> None:
 
 
 def to_3(connection: Connection) -> None:
-    """Room for what tells a changed file, a near copy, and what a root leaves out; for moments and
-    texts; and a code for each failure.
-    """
+    """Add exclusions, difference hashes, ctimes, inodes, moments, texts and failure codes."""
     connection.execute(text("ALTER TABLE roots ADD COLUMN exclude VARCHAR"))
     connection.execute(text("ALTER TABLE images ADD COLUMN difference_hash BLOB"))
     connection.execute(
@@ -200,7 +197,7 @@ def to_3(connection: Connection) -> None:
 
 
 def _code_failures(connection: Connection) -> None:
-    """Version 2 had sentences alone, and read the code out of them."""
+    """Add the codes of failures; version 2 stored only sentences."""
     connection.execute(text("ALTER TABLE files ADD COLUMN failure_code VARCHAR"))
     connection.execute(text("ALTER TABLE files ADD COLUMN failure_limit INTEGER"))
     failed = text("SELECT DISTINCT failure FROM files WHERE failure IS NOT NULL")
@@ -225,7 +222,7 @@ def code_of_version_2(said: str) -> tuple[str, int | None]:
     return next((code for code, begin in SENTENCES if said.startswith(begin)), "damaged"), None
 
 
-SENTENCES = (  # of versions 1 and 2: how they began
+SENTENCES = (  # how those of versions 1 and 2 began
     ("too_large", "it has more pixels than"),
     ("too_many_bytes", "it has "),
     ("empty", "the file is empty"),
@@ -239,15 +236,16 @@ SENTENCES = (  # of versions 1 and 2: how they began
 
 
 def _add_moments(connection: Connection) -> None:
-    """The key of `embeddings` gets a third column, so that the table is written anew: a part at a
-    time, so that what was moved leaves its room to what follows.
+    """Add moments and texts, and the moment to the key of `embeddings`.
+
+    That table is written again, in parts, so that each part reuses the space of the one before.
     """
     connection.execute(text("ALTER TABLE embeddings RENAME TO old_embeddings"))
     tables = [Base.metadata.tables[name] for name in ("moments", "texts", "embeddings")]
     Base.metadata.create_all(connection, tables)
     columns = "id, model_id, image_id, vector, bank_mean, bank_deviation"
     here = "WHERE id > :after AND id <= :last"
-    copy = text(  # what points nowhere would be refused
+    copy = text(  # rows with dangling references would be rejected
         f"INSERT OR IGNORE INTO embeddings ({columns}, moment) SELECT {columns}, 0 "
         f"FROM old_embeddings {here} AND image_id IN (SELECT id FROM images) "
         "AND model_id IN (SELECT id FROM models)"
@@ -269,7 +267,7 @@ MIGRATIONS: tuple[Migration, ...] = (to_2, to_3)
 def upgrade(connection: Connection) -> None:
     """Bring a catalog of any older version, or an empty file, to SCHEMA_VERSION.
 
-    The caller's transaction holds it all: a catalog is never half migrated.
+    It runs in the caller's transaction, so a catalog is never half migrated.
     """
     version = connection.execute(text("PRAGMA user_version")).scalar_one()
     if version == 0:

@@ -1,5 +1,5 @@
-"""Filters → the ids of the images that a search may find. They go into the vector search itself,
-so that a filtered answer is as exact as any other.
+"""Filters → the ids of the images that a search may find. The vector search itself uses them, so a
+filtered answer is as exact as any other.
 """
 
 import os
@@ -17,14 +17,17 @@ from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
 from retrieval.paths import composed, folded, place, relative, spellings, with_home
 
-NEAR = 0.6  # of two names, by difflib
+MIN_NAME_SIMILARITY = 0.6  # of a suggested name, by difflib
 
 Ids = NDArray[np.int64]
 Folder = str | os.PathLike[str]
 
 
 def chosen(catalog: Catalog, filters: Filters) -> Ids | None:
-    """Sorted; None where any image will do. Raises PathNotFound for a folder nobody knows."""
+    """Return the sorted ids of the images that pass the filters; None if there are no filters.
+
+    Raises PathNotFound if the folder is unknown.
+    """
     held = condition_of(filters)
     matching = None if held is None else _ids_where(catalog, *held)
     if filters.folder is None:
@@ -34,9 +37,10 @@ def chosen(catalog: Catalog, filters: Filters) -> Ids | None:
 
 
 def ids_in(catalog: Catalog, folder: Folder) -> Ids:
-    """The images in or below a folder: a path, or (a str) what the path of known folders ends in.
+    """Return the sorted ids of the images in or below a folder.
 
-    Sorted. Raises PathNotFound.
+    folder: a path, or as a str also the end of a known folder's path. Raises PathNotFound if it is
+    unknown.
     """
     path = _path(folder)
     ids = catalog.places.ids_under(path)
@@ -46,14 +50,14 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
         roots = [root.path for root in catalog.roots()]
         is_outside = all(relative(root, one) is None for one in spellings(path) for root in roots)
         if is_outside or not os.path.exists(path):
-            hint = _hint(catalog, folder) or "; `retrieve status` lists what is"
+            hint = _hint(catalog, folder) or "; `retrieve status` lists the folders"
             raise PathNotFound(f"the folder {folder} is not in the library{hint}")
     return ids
 
 
 def first_in(paths: Sequence[Path], folder: Folder | None = None) -> Path:
-    """The copy of an image to show: of those that are there, or of all where none is, the first
-    that lies in what `ids_in` takes this folder to be.
+    """Return the copy of an image to show: of those that exist (or of all, if none does), the first
+    in this folder, as `ids_in` understands it.
     """
     paths = living(paths)
     if folder is None:
@@ -66,7 +70,7 @@ def first_in(paths: Sequence[Path], folder: Folder | None = None) -> Path:
 
 
 def folder_names(catalog: Catalog) -> set[str]:
-    """Of the folders that there are pictures in or below, roots and what is in them."""
+    """Return the names of the roots, and of all folders below them that contain files."""
     names = {root.path.name for root in catalog.roots()}
     folders = {path.rpartition(b"/")[0] for (path,) in catalog.rows("SELECT path FROM files")}
     names.update(os.fsdecode(name) for folder in folders for name in folder.split(b"/"))
@@ -79,12 +83,15 @@ def _ids_where(catalog: Catalog, condition: str, parameters: Sequence[Any]) -> I
 
 
 def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
-    """Of folders whose path ends so, in any case; it may begin above a root."""
+    """Return the images in folders whose path ends with this name, ignoring case.
+
+    The name may begin above a root.
+    """
     named = _named(folder)
     if not named.isascii():
         return np.unique(np.fromiter(_ids_in_accented(catalog, named), np.int64))
     parts = [np.empty(0, np.int64)]
-    # Names need not be text, but SQLite takes them.
+    # Names need not be text, but SQLite accepts them.
     path = "lower(CAST(CAST(? || path AS BLOB) AS TEXT))"
     condition, values = holds(path, named)
     found = f"""SELECT DISTINCT image_id FROM files WHERE root_id = ? AND image_id IS NOT NULL
@@ -96,7 +103,9 @@ def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
 
 
 def _ids_in_accented(catalog: Catalog, named: str) -> Iterator[int]:
-    """SQLite knows neither upper case beyond ASCII nor the two forms of a name."""
+    """Yield the images in folders whose path ends with this name beyond ASCII: SQLite knows neither
+    its upper case nor its two Unicode forms.
+    """
     found = "SELECT image_id, path FROM files WHERE root_id = ? AND image_id IS NOT NULL"
     for root in catalog.roots():
         is_named: dict[bytes, bool] = {}
@@ -109,12 +118,12 @@ def _ids_in_accented(catalog: Catalog, named: str) -> Iterator[int]:
 
 
 def _hint(catalog: Catalog, folder: Folder) -> str:
-    """The name of a folder that may have been meant."""
+    """Suggest a folder with a similar name; empty if there is none."""
     import difflib
 
     wanted = folded(os.fspath(folder).rstrip("/").rpartition("/")[2])
     names = {folded(name): composed(name) for name in sorted(folder_names(catalog))}
-    near = difflib.get_close_matches(wanted, names, 1, NEAR)
+    near = difflib.get_close_matches(wanted, names, 1, MIN_NAME_SIMILARITY)
     return f"; did you mean “{names[near[0]]}”?" if near else ""
 
 

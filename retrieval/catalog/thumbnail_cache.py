@@ -1,7 +1,7 @@
 """A cache of thumbnails in a file beside the catalog, which may be deleted at any time.
 
-Its size is limited: the least recently used go first. If it cannot be read or written, the server
-works without it.
+Its size is limited: the least recently used thumbnails are dropped first. If it cannot be read or
+written, the server works without it.
 """
 
 import sqlite3
@@ -17,8 +17,8 @@ from retrieval.paths import database_files, drop_link, size_of
 FILE_NAME = "thumbnails.sqlite"
 VERSION = 1  # of how thumbnails are drawn; those of another version are dropped
 MAX_BYTES = 1_000_000_000
-KEPT_FRACTION = 0.9  # of the limit, when thumbnails have to go
-NOTE_SECONDS = 3600.0  # between two notes that a thumbnail was used
+KEPT_FRACTION = 0.9  # of the limit, when thumbnails have to be dropped
+NOTE_SECONDS = 3600.0  # between two records of a thumbnail's use
 BUSY_SECONDS = 5.0
 
 
@@ -59,7 +59,7 @@ class ThumbnailCache:
         self._connections.close()
 
     def _make(self) -> None:
-        """Create the file if it is missing or damaged, as far as possible."""
+        """Create the file if it is missing or damaged; do nothing if that fails."""
         if connection := _opened(self._path):
             connection.close()
 
@@ -129,7 +129,7 @@ def _get(connection: sqlite3.Connection, digest: bytes) -> bytes | None:
 
 
 def _bytes(connection: sqlite3.Connection) -> int:
-    """Return the bytes of the pages in use; free pages are reused before the file grows."""
+    """Return the bytes in pages in use: free pages are reused before the file grows."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -137,13 +137,13 @@ def _bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def _drop_oldest(connection: sqlite3.Connection, least: int) -> None:
-    """Drop the least recently used thumbnails until at least `least` bytes are free."""
+def _drop_oldest(connection: sqlite3.Connection, min_bytes: int) -> None:
+    """Drop the least recently used thumbnails until at least `min_bytes` are free."""
     dropped, gone = 0, list[tuple[bytes]]()
     oldest = "SELECT digest, length(webp) FROM thumbnails ORDER BY used"
     for digest, length in connection.execute(oldest):
         gone.append((digest,))
         dropped += length
-        if dropped >= least:
+        if dropped >= min_bytes:
             break
     connection.executemany("DELETE FROM thumbnails WHERE digest = ?", gone)

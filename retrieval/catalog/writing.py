@@ -1,6 +1,6 @@
-"""Every change to a catalog: each function is one transaction, so that a crash never leaves a half.
+"""Changes to a catalog. Each function is one transaction, so a crash never leaves half a change.
 
-Callers hold the write lock (`lock.py`); `forget` and `relocate`, which people call, take it.
+Callers hold the write lock (`lock.py`). `forget` and `relocate` in `roots.py` take it themselves.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +27,9 @@ def record(
     images: Sequence[NewImage] = (),
     vectors: Vectors | None = None,
 ) -> None:
-    """A batch: new images, their vectors, and the files that hold them.
+    """Write a batch: new images, their vectors, and the files that contain them.
 
-    What is there already stays, so the same batch may be recorded twice.
+    Existing images and vectors are kept, so the same batch may be recorded twice.
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         if images:
@@ -45,7 +45,7 @@ def record(
 
 
 def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, bytes]) -> None:
-    """What the EXIF of these images (by id) says, and their difference hashes."""
+    """Write the EXIF data and difference hashes of images, by id."""
     rows = [{"image": id, "hash": hash} for id, hash in hashes.items()]
     hashed = update(ImageRow).where(ImageRow.id == bindparam("image"))
     with explained(catalog.folder), catalog.engine().begin() as connection:
@@ -55,9 +55,7 @@ def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, b
 
 
 def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
-    """The inodes, and the times of their last change, of files (root id, as found) that are as the
-    catalog has them otherwise.
-    """
+    """Write the inodes and ctimes of files (root id, as found) that are otherwise unchanged."""
     rows = [
         {"root": root_id, "inside": found.path, "ctime": found.ctime_ns, "number": found.inode}
         for root_id, found in files
@@ -69,7 +67,7 @@ def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
 
 
 def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
-    """Drop the rows of these (root id, path)."""
+    """Drop the rows of these files, given as (root id, path)."""
     rows = [{"root": root_id, "inside": path} for root_id, path in files]
     if not rows:
         return
@@ -79,8 +77,8 @@ def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
 
 
 def sweep(catalog: Catalog) -> None:
-    """Drop images without a file, with their vectors and thumbnails, and roots that lost all that
-    was named.
+    """Drop images without a file, with their vectors and thumbnails, and roots of single files that
+    have none left.
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         gone = drop_unheld(connection)
@@ -91,17 +89,27 @@ def sweep(catalog: Catalog) -> None:
 
 
 def adopt_model(
-    catalog: Catalog, name: str, digest: str, dim: int, precision: str, bank: str | None = None
+    catalog: Catalog,
+    name: str,
+    digest: str,
+    dim: int,
+    precision: str,
+    query_bank: str | None = None,
 ) -> ModelRecord:
-    """The row of the model with these weights; the first one in a catalog becomes current.
+    """Return the record of the model with these weights, added if it is new.
 
-    precision: of what is going to be encoded; what is finer than before does not change the row.
-    bank: what the vectors of a model that is new here are going to be measured with.
+    The first model of a catalog becomes current. precision: of the vectors to come; the row keeps
+    the coarsest. query_bank: digest of the query bank that measures the vectors of a new model.
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         first = connection.execute(select(func.count()).select_from(ModelRow)).scalar_one() == 0
         adopted = insert(ModelRow).values(
-            name=name, digest=digest, dim=dim, precision=precision, is_current=first, bank=bank
+            name=name,
+            digest=digest,
+            dim=dim,
+            precision=precision,
+            is_current=first,
+            bank=query_bank,
         )
         coarsest = ModelRow.precision if precision == "fp32" else precision
         renewed = adopted.on_conflict_do_update(
@@ -113,13 +121,13 @@ def adopt_model(
 
 
 def switch_model(catalog: Catalog, model: ModelRecord) -> None:
-    """Make `model` current. The embeddings of the others stay beside its own."""
+    """Make `model` current. The embeddings of the other models are kept."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
         connection.execute(update(ModelRow).values(is_current=ModelRow.id == model.id))
 
 
 def drop_model(catalog: Catalog, model: ModelRecord) -> None:
-    """Drop a model with all its embeddings, and give their room back to the disk."""
+    """Drop a model with all its embeddings, and return their space to the disk."""
     with explained(catalog.folder):
         with catalog.engine().begin() as connection:
             connection.execute(delete(ModelRow).where(ModelRow.id == model.id))
@@ -127,7 +135,7 @@ def drop_model(catalog: Catalog, model: ModelRecord) -> None:
 
 
 def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
-    """How these images (by id) stand to a query bank, by this model."""
+    """Write the hubness of images, by id, as this model measured it with a query bank."""
     rows = [
         {"image": id, "mean": float(mean), "deviation": float(deviation)}
         for id, (mean, deviation) in hubness.items()
@@ -145,10 +153,10 @@ def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
         connection.execute(measured.values(values), rows)
 
 
-def all_measured(catalog: Catalog, model: ModelRecord, bank: str) -> None:
-    """Every vector of the model was measured with this bank."""
+def all_measured(catalog: Catalog, model: ModelRecord, query_bank: str) -> None:
+    """Record that every vector of the model was measured with this query bank, by its digest."""
     with explained(catalog.folder), catalog.engine().begin() as connection:
-        connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(bank=bank))
+        connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(bank=query_bank))
 
 
 # -- within a transaction ------------------------------------------------------------------------
@@ -218,7 +226,7 @@ def _upsert_files(
 
 
 def _failure(failure: Failure | None) -> dict[str, str | int | None]:
-    """The columns of a file about its failure."""
+    """Return the columns of a file that describe its failure."""
     return {
         "failure": failure.reason if failure else None,
         "failure_code": failure.code.value if failure else None,
@@ -227,7 +235,9 @@ def _failure(failure: Failure | None) -> dict[str, str | int | None]:
 
 
 def drop_unheld(connection: Connection) -> Sequence[bytes]:
-    """Returns the digests of the images that went."""
+    """Drop images without a file, and roots of single files that have none left; return the digests
+    of the images.
+    """
     held = select(FileRow.image_id).where(FileRow.image_id.is_not(None))
     lost = delete(ImageRow).where(ImageRow.id.not_in(held)).returning(ImageRow.digest)
     gone = connection.scalars(lost).all()

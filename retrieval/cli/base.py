@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from retrieval.records import Progress
 
 INTERRUPTED = 130  # as shells do: 128 + SIGINT
-OTHER_NAMES = {  # what other programs call our commands
+OTHER_NAMES = {  # names of our commands in other programs
     **dict.fromkeys(("find", "query", "look", "grep", "ask"), "search"),
     **dict.fromkeys(("add", "import", "scan", "update", "refresh", "sync"), "index"),
     **dict.fromkeys(("remove", "delete", "rm", "drop"), "forget"),
@@ -45,8 +45,9 @@ class CommonOptions:
         return Library.open(self.library)
 
     def open_to_search(self) -> "Library":
-        """Open the library while its index file is read from disk in the background: for a
-        gigabyte that takes longer than all imports. With several, only the catalog knows which.
+        """Open the library while its index file is read from disk in the background, as reading a
+        gigabyte takes longer than all imports. If there are several, none is read: only the catalog
+        knows which is current.
         """
         from indexes.read_ahead import read_ahead
         from retrieval.locate import INDEX_FILE, library_folder
@@ -58,8 +59,8 @@ class CommonOptions:
 
 
 def open_streams() -> None:
-    """Open the standard streams that this process was started without on the null device.
-    Otherwise a library file could get the number of one, and receive everything printed.
+    """Open missing standard streams on the null device. Otherwise a library file could get the
+    descriptor of one, and receive everything printed.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -73,7 +74,7 @@ def open_streams() -> None:
                 os.close(nowhere)
         if getattr(sys, name) is None:
             stream = open(number, mode, 1, "utf-8", "backslashreplace", closefd=False)
-            setattr(stream, LEADS_NOWHERE, True)  # what has to arrive does not: see text.write
+            setattr(stream, LEADS_NOWHERE, True)  # its output is lost: see text.write
             setattr(sys, name, stream)
 
 
@@ -93,7 +94,7 @@ class PathType(click.Path):
 
 
 class CommandFailed(click.ClickException):
-    """One line on standard error."""
+    """A failure, shown as one line on standard error."""
 
     exit_code = 1
 
@@ -113,7 +114,7 @@ class Program(click.Group):
     """A group of commands that turns every exception into a `CommandFailed`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order in which they are needed
+        return list(self.commands)  # in the order in which users need them
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with told_plainly(ctx):
@@ -130,7 +131,7 @@ class Program(click.Group):
         return super().resolve_command(ctx, args)
 
     def _meant(self, args: list[str]) -> list[str]:
-        """A command that is called almost so, or so elsewhere; else all of it was a query."""
+        """Return what was probably meant: a command with a similar name, or a search."""
         import difflib
 
         name, *rest = args
@@ -160,7 +161,7 @@ def told_plainly(context: click.Context) -> Iterator[None]:
     except Exception as error:
         broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
         is_debugged = context.ensure_object(CommonOptions).debug
-        if is_debugged or broken_pipe:  # click ends quietly on the latter
+        if is_debugged or broken_pipe:  # click exits quietly on a broken pipe
             raise
         kind = WrongUsage if isinstance(error, InvalidValue) else CommandFailed
         raise kind(explained(error)) from error

@@ -1,6 +1,6 @@
 """Shell completion: click knows the commands, options and choices; folders, cameras and formats
-come from the catalog. It takes a fraction of a second, or offers fewer of them, and never fails
-with an error, since nobody would read it.
+come from the catalog. Completion takes a fraction of a second, if necessary by offering fewer
+values. It never shows an error, which nobody would read.
 """
 
 import os
@@ -23,7 +23,7 @@ from click.shell_completion import (
 from retrieval.cli.base import CommonOptions, common
 from retrieval.paths import composed, folded
 
-NAME, VARIABLE = "retrieve", "_RETRIEVE_COMPLETE"  # the latter is how click asks `main` for values
+NAME, VARIABLE = "retrieve", "_RETRIEVE_COMPLETE"  # the variable by which click asks for values
 SHELLS = ("bash", "zsh", "fish")
 
 Items: TypeAlias = "list[CompletionItem[str]]"
@@ -64,12 +64,12 @@ class Bash(BashComplete):
         words, number = os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"])
         if number < len(words) and words[number].startswith(("'", '"')):
             return super().format_completion(item)
-        # Two backslashes, of which the script's `read` takes one away.
+        # Two backslashes: the script's `read` removes one.
         return f"{item.type}," + re.sub(r"([^\w./@%+=:,-])", r"\\\\\1", item.value)
 
 
 class _WholeWords(ShellComplete):
-    """A base for shells that replace all of `--name=value` by the completion."""
+    """A base class for shells that replace all of `--name=value` by the completion."""
 
     def get_completions(self, args: list[str], incomplete: str) -> Items:
         items = super().get_completions(args, incomplete)
@@ -124,7 +124,7 @@ def shape_names(context: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete a path where words are accepted as well, so that no type says so."""
+    """Complete a path for an argument that also accepts words, and so has no path type."""
     return [CompletionItem(incomplete, type="file")]
 
 

@@ -1,4 +1,4 @@
-"""A first try: paint pictures, index them with the bundled model, search them."""
+"""The demo: paint pictures, index them with the bundled model, and search them."""
 
 import os
 import shlex
@@ -17,10 +17,10 @@ from retrieval.records import Match, Progress, Summary
 
 SCENES = 300
 SIZE = (480, 360)
-BEYOND_EVALUATION = 1_000_000  # the first seed, so that nobody has seen these scenes
-SHOWN = 6  # matches a query
-PATIENCE = 5.0  # seconds without a word
-ANSWERS = 8  # scenes painted for each question, beside those that chance brings
+FIRST_SEED = 1_000_000  # beyond those of training and evaluation
+MAX_MATCHES = 6  # per query
+TELL_SECONDS = 5.0  # between two reports of progress
+MIN_ANSWERS = 8  # scenes painted for each query, in addition to chance
 
 ASKED: dict[str, Part] = {
     "a red car": ("car", "red"),
@@ -28,7 +28,7 @@ ASKED: dict[str, Part] = {
     "three balloons": ("balloon", 3),
 }
 ASKED_OF_PHOTOS = ("people outdoors", "a dog", "water", "a car in a street", "a building", "snow")
-NEXT = "two cats in the snow", "children playing"  # to ask of scenes, and of photos
+NEXT = "two cats in the snow", "children playing"  # suggestions for scenes, and for photos
 
 Row = tuple[str, list[Match]]
 
@@ -36,7 +36,7 @@ Row = tuple[str, list[Match]]
 def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str], None]) -> None:
     """Index painted scenes, or `photos`, into a library in `folder`; search, print, draw `sheet`.
 
-    The library is the demo's own, and `photos` are only read. A second run has nothing left to do.
+    The library is the demo's own, and `photos` are only read. A second run indexes nothing new.
     Raises the errors of `Library.index` and `Library.search`, and OSError if it cannot write.
     """
     pictures = photos or paint_scenes(folder / "pictures", echo)
@@ -58,12 +58,12 @@ def run_demo(folder: Path, photos: Path | None, sheet: Path, echo: Callable[[str
 
 def ask(library: Library, pictures: Path, words: Sequence[str]) -> list[Row]:
     """Return a row per description, and one of pictures similar to the first match."""
-    # By cosine, which is all that is shown: figures that do not fall would be a riddle here.
-    found = library.search_many(words, SHOWN, folder=pictures, rank="cosine")
+    # By cosine, since only that is shown, and scores out of order would puzzle users here.
+    found = library.search_many(words, MAX_MATCHES, folder=pictures, rank="cosine")
     rows = [(f"“{asked}”", matches) for asked, matches in zip(words, found, strict=True)]
     if like := next((matches[0].path for matches in found if matches), None):
         title = f"similar to {printable(like.name)}"
-        rows.append((title, library.search(like, SHOWN, folder=pictures)))
+        rows.append((title, library.search(like, MAX_MATCHES, folder=pictures)))
     return rows
 
 
@@ -75,30 +75,30 @@ def paint_scenes(folder: Path, echo: Callable[[str], None]) -> Path:
     if missing:
         echo(f"painting {len(missing)} scenes in {_shown(folder)}")
     for number in missing:
-        part = places[number].with_suffix(".part")  # a picture is there whole or not at all
+        part = places[number].with_suffix(".part")  # a picture exists complete or not at all
         paint(scene(number), *SIZE, _seed(number)).save(part, "JPEG", quality=90)
         part.replace(places[number])
     return folder
 
 
 def scene(number: int) -> Scene:
-    """Return the scene of this number; the first ones show, in turn, what will be searched for."""
+    """Return the scene of this number; the first ones contain, in turn, what is searched for."""
     parts = tuple(ASKED.values())
-    having = parts[number % len(parts)] if number < ANSWERS * len(parts) else None
+    having = parts[number % len(parts)] if number < MIN_ANSWERS * len(parts) else None
     return imagine(_seed(number), "test", having)
 
 
 def _seed(number: int) -> int:
-    return BEYOND_EVALUATION + 2 * number  # even seeds are not steered by the test's queries
+    return FIRST_SEED + 2 * number  # even: odd seeds are steered by the test queries
 
 
 def _now_and_then(echo: Callable[[str], None]) -> Callable[[Progress], None]:
-    """Report progress every few seconds: a folder of photos may take a while."""
+    """Return a callback that reports progress every few seconds, as photos may take a while."""
     said = monotonic()
 
     def tell(progress: Progress) -> None:
         nonlocal said
-        if monotonic() - said > PATIENCE:
+        if monotonic() - said > TELL_SECONDS:
             said = monotonic()
             echo(f"  {progress.done:,} of {progress.total:,} files")
 

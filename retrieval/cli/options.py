@@ -43,7 +43,7 @@ def filtering(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def remembered(group: str, *names: str, **how: Any) -> Callable[..., Any]:
-    """An option whose value is no argument of the command, but one of a group: see `given_in`."""
+    """Return an option whose value goes to a group (see `given_in`), not to the command."""
 
     def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value is not None:
@@ -53,7 +53,7 @@ def remembered(group: str, *names: str, **how: Any) -> Callable[..., Any]:
 
 
 def given_in(context: click.Context, group: str) -> dict[str, Any]:
-    """The values of a group's options, by their names; those that have none are left out."""
+    """Return the values of a group's options by name, without those that were not given."""
     values: dict[str, Any] = context.meta.get(group, {})
     return values
 
@@ -67,7 +67,7 @@ def chosen_filters(context: click.Context) -> "Filters":
 
 
 def _filter_name(parameter: str) -> str:
-    """In the query language, from what click calls the option: a Python name."""
+    """Return a filter's name in the query language for click's name of its option."""
     return parameter.removeprefix("filter_").replace("_", "-")
 
 

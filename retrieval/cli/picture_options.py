@@ -1,6 +1,6 @@
 """`--preview` and `--sheet`: matches as pictures, in the terminal and in a file.
 
-Nothing heavy is imported before pictures are asked for.
+Nothing heavy is imported before pictures are requested.
 """
 
 import os
@@ -78,7 +78,7 @@ def _remember(context: click.Context, option: click.Parameter, value: Any) -> No
 
 
 def _ways(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete the value after `=`; a bare `--preview` is followed by something else."""
+    """Complete the value after `=`, or else a path: a bare `--preview` takes no value."""
     if "preview" in context.meta:
         return files(context, parameter, incomplete)
     return [CompletionItem(way) for way in WAYS if way.startswith(incomplete)]
@@ -104,7 +104,7 @@ def show(context: click.Context, text: str | bytes, sections: "Sequence[Section]
 
 
 def _way(asked: 'Way | Literal["auto"] | None') -> "Way | None":
-    """Return how to draw, or None for not at all."""
+    """Return how to show pictures; None to show none."""
     if asked != "auto":
         return asked
     from retrieval.output.terminal import best_way, is_terminal

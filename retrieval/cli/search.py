@@ -35,8 +35,8 @@ search_option = partial(remembered, "search")
 
 
 class Searching(Picturing):
-    """A command to which a word with a hyphen ahead is no option, but a mistake that it explains:
-    elsewhere `-leash` subtracts a word.
+    """A command that explains words with a leading hyphen: `-leash`, which subtracts a word in
+    other programs, is not an option here.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -54,7 +54,7 @@ class Searching(Picturing):
 
 
 def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
-    """The word whose letters click took for options, or for the value of one."""
+    """Return the word that click mistook for options or the value of one; None if none."""
     if isinstance(error, click.NoSuchOption):
         letter = error.option_name.removeprefix("-")
     elif isinstance(error, click.BadParameter) and error.param and error.param.name == "limit":
@@ -151,7 +151,7 @@ def search(
 
 
 def _found(library: "Library", asked: "Question", options: "SearchOptions") -> list["Match"]:
-    """The matches; what there is to say about them goes to standard error."""
+    """Return the matches; print notes about them on standard error."""
     for note in asked.notes:
         click.echo(f"note: {note}", err=True)
     matches = library.search(asked, options=options)
@@ -187,7 +187,7 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
 
 def rendered(form: str | None, matches: list["Match"], *, by_date: bool = False) -> str | bytes:
-    """The answer in one of its forms; by_date: it is sorted so."""
+    """Render the matches in the requested format. by_date: whether they are sorted by date."""
     from retrieval.output import json_forms, text
 
     match form:
@@ -212,7 +212,7 @@ def _say_that_none_match(best: list["Match"]) -> None:
 
 
 def _any_relevant(matches: list["Match"]) -> bool:
-    """Tell whether any match is relevant, or its relevance is unknown."""
+    """Return whether any match is relevant, or its relevance is unknown."""
     from retrieval.search.relevance import FAIR
 
     return any(match.relevance is None or match.relevance >= FAIR for match in matches)
@@ -222,7 +222,7 @@ def _say_that_none_is_relevant(asked: "Question") -> None:
     from retrieval.output.text import printable
     from retrieval.search.question import Words
 
-    assert isinstance(asked.query, Words)  # relevance exists only for these
+    assert isinstance(asked.query, Words)  # only these have relevance
     said = printable(asked.query.text)
     click.echo(f"nothing in this library looks like “{said}”; the closest:", err=True)
 

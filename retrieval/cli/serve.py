@@ -3,14 +3,9 @@
 Nothing heavy is imported before the command runs.
 """
 
-from typing import TYPE_CHECKING
-
 import click
 
 from retrieval.cli.base import CommonOptions, common
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(short_help="Search the library in a browser.")

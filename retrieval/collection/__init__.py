@@ -1,7 +1,9 @@
-"""The library as a whole: its state, its damage, its duplicates, its vectors for other programs.
+"""The library as a whole: its state, problems, duplicates, and vectors for other programs.
 
-status       what it holds, where, and in how many bytes
-check        finds problems and fixes them
-duplicates   copies and near copies, in groups; nearness and stars find them
-export       vectors and paths as files
+status         what it holds, where, and in how many bytes
+other_models   sizes of the models that are not current; drops one
+check          finds problems and fixes them
+nearness       decides which pictures are near copies; stars groups these
+duplicates     groups of copies and near copies, with the best file first
+export         vectors and paths as files
 """

@@ -6,7 +6,7 @@
     index      every byte of the file, and every vector in it against the catalog's
     leftovers  files of killed runs
 
-Invalid rows are dropped: the next run looks at those pictures again.
+Invalid rows are dropped; the next run reads those pictures again.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
 
-ROUNDS = 4  # of mending: what is dropped in one may leave something to drop in the next
+MAX_ROUNDS = 4  # of repairs: each may leave references that the next one has to drop
 
 
 def check(folder: Path, repair: bool) -> list[Problem]:
@@ -44,7 +44,7 @@ def check(folder: Path, repair: bool) -> list[Problem]:
         return [Problem(fault.what) for fault in _faults(folder, _is_ours(folder))]
     done: dict[str, str | None] = {}
     with write_lock(folder), explained(folder):
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             found = list(_faults(folder, True))
             done.update({fault.what: fault.mend(folder) for fault in found})
             if not any(done[fault.what] for fault in found):
@@ -54,7 +54,7 @@ def check(folder: Path, repair: bool) -> list[Problem]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether nobody is writing now, so that half-written files are leftovers."""
+    """Return whether nobody is writing now, so that half-written files must be leftovers."""
     try:
         with write_lock(folder):
             return True
@@ -63,7 +63,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
-    """Yield the faults; if the catalog itself is damaged, nothing else can be checked."""
+    """Yield the faults. If the catalog itself is damaged, nothing else can be checked."""
     try:
         with closing(Catalog.open(folder)) as catalog:
             catalog_faults = list(of_catalog(catalog))
@@ -78,7 +78,7 @@ def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
     except CatalogDamaged as error:
         yield damaged(str(error.__cause__))
     except ForeignTables as error:
-        yield Fault(f"{FILE_NAME} is no catalog of this program: {error}", lambda folder: None)
+        yield Fault(f"{FILE_NAME} is not a catalog of this program: {error}", lambda folder: None)
 
 
 # -- the index file, and what is left over -------------------------------------------------------
@@ -123,7 +123,7 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
         said = f"{path.name} holds other vectors than the catalog for {len(other):,} images"
         yield Fault(said, _rebuild)
     elif other:
-        said = f"{len(other):,} vectors of {model.name} are not what they were"
+        said = f"{len(other):,} vectors of {model.name} were altered"
         yield Fault(said, partial(drop_vectors, model_id=model.id, image_ids=other))
     elif lacks := catalog.embeddings.count(model.id, up_to=last) - shared:
         yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
@@ -134,7 +134,7 @@ def _rebuild(folder: Path) -> str:
         model = catalog.current_model()
         assert model is not None
         index_file.rebuild(catalog, model)
-    return "it was made anew"
+    return "rebuilt"
 
 
 def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
@@ -146,4 +146,4 @@ def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
 
 def _remove(folder: Path, name: str) -> str:
     (folder / name).unlink(missing_ok=True)
-    return "it was removed"
+    return "removed"

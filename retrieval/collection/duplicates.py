@@ -40,7 +40,7 @@ class Group:
 
     kept: Match
     others: tuple[Match, ...]  # copies of the same bytes first, then by falling score
-    least: float = 0.0  # cosine from which on vectors were compared; below it hashes tell
+    least: float = 0.0  # cosine from which vectors decided; below it, hashes did
 
     def is_exact(self, other: Match) -> bool:
         """Return whether a file is identical to the one to keep."""
@@ -69,7 +69,7 @@ def find(catalog: Catalog, model: ModelRecord, threshold: float | None, filters:
     model (nearness.py).
     """
     if threshold is not None and not 0 < threshold <= 1:
-        raise InvalidQuery(f"the threshold is a cosine above 0 and up to 1, not {threshold}")
+        raise InvalidQuery(f"the threshold must be above 0 and at most 1, not {threshold}")
     allowed = chosen(catalog, filters)
     if threshold == 1:
         return exact_groups(catalog, allowed)
@@ -146,7 +146,7 @@ def _groups(
     images = catalog.images.by_id(ids)
     now = present(catalog.files.of_images(ids), catalog.images.digest_of)
     files = {id: [f for f in now.files.get(id, ()) if f in there.files[id]] for id in ids}
-    alive = (  # others may have been removed meanwhile
+    alive = (  # others may have been removed in the meantime
         [(images[id], score) for id, score in some if id in images] for some in several
     )
     built = [_group(members, files, least) for members in alive if members]

@@ -29,7 +29,7 @@ class Exported:
     """The files that an export wrote."""
 
     vectors: Path  # (N, D) float32, unit L2 norm
-    table: Path  # a line a file, with the row of its vector: copies share one
+    table: Path  # one line per file, with the row of its vector, which copies share
     count: int  # of vectors
 
 
@@ -53,7 +53,7 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
         vectors.open("wb") as file,
         table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as lines,
     ):
-        np.lib.format.write_array_header_1_0(file, head)  # as long as any that takes its place
+        np.lib.format.write_array_header_1_0(file, head)  # as long as the final one
         start = file.tell()
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)

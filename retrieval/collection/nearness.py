@@ -1,7 +1,7 @@
-"""What makes two pictures near copies: the cosine of their vectors, and their difference hashes.
+"""The test for near copies: the cosine of two pictures' vectors, and their difference hashes.
 
 Either suffices if it leaves no doubt; otherwise both together decide. The necessary cosine depends
-on the model: near.json holds the measurements, which `python -m benchmarks duplicates` repeats. A
+on the model: near.json has the measurements, which `python -m benchmarks duplicates` repeats. A
 mirror image counts as the picture itself.
 """
 
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from retrieval.decoding.difference_hash import HASH_SIDE
 
 MEASURED = Path(__file__).with_name("near.json")
-SAME = 2  # bits in which the hashes of a picture and of a smaller or worse copy of it differ
-ALIKE = 15  # … of a picture and one that is cut at its edges; of strangers half of 64 do
-PARTS = ((0, 21), (21, 21), (42, 22))  # bits from, and how many: SAME changes leave one part whole
-MAX_PAIRS = 1 << 20  # pairs that are looked at together
+MAX_BITS_SAME = 2  # maximum bits in which hashes of a picture and a smaller or worse copy differ
+MAX_BITS_ALIKE = 15  # … and of a picture and a cropped one; of unrelated pictures, half of 64 do
+# Parts of a hash: first bit, number of bits. MAX_BITS_SAME changes leave one of them intact.
+PARTS = ((0, 21), (21, 21), (42, 22))
+MAX_PAIRS = 1 << 20  # pairs examined at a time
 
 Hashes = NDArray[np.uint64]  # (N,)
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows, and the rows that each is paired with
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows, and the row that each is paired with
 REVERSED = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], np.uint8)
 
 
@@ -31,8 +32,8 @@ class Nearness(NamedTuple):
     """Minimum cosines of near copies."""
 
     alone: float = 0.97  # whatever the hashes; the default of models that were not measured
-    both: float = 0.97  # with hashes that differ in up to ALIKE bits
-    floor: float = 0.8  # with hashes that differ in up to SAME bits
+    both: float = 0.97  # with hashes that differ in up to MAX_BITS_ALIKE bits
+    floor: float = 0.8  # with hashes that differ in up to MAX_BITS_SAME bits
 
     @classmethod
     def of(cls, model: str) -> "Nearness":
@@ -77,11 +78,11 @@ def distances(ones: Hashes, others: Hashes) -> NDArray[np.uint8]:
 
 
 class Twins:
-    """An index of hashes that finds the rows within SAME bits of a row's own."""
+    """An index of hashes that finds the rows within MAX_BITS_SAME bits of a row's own."""
 
     def __init__(self, hashes: Hashes) -> None:
         values, self._value = np.unique(hashes, return_inverse=True)
-        self._rows = np.argsort(self._value, kind="stable")  # those of a value follow each other
+        self._rows = np.argsort(self._value, kind="stable")  # rows with equal values are adjacent
         self._bounds = np.searchsorted(self._value[self._rows], np.arange(len(values) + 1))
         ones, self._others = _near_values(values)
         self._near = np.searchsorted(ones, np.arange(len(values) + 1))
@@ -103,7 +104,7 @@ class Twins:
 def _near_values(values: Hashes) -> Pairs:
     """Return pairs of different values that are near, in both directions, sorted by the first.
 
-    Not all are compared: two values that differ in at most SAME bits share one of three parts.
+    Not all are compared: values that differ in at most MAX_BITS_SAME bits share one of three parts.
     """
     found = [np.empty((0, 2), np.int64)]
     for first, count in PARTS:
@@ -114,7 +115,7 @@ def _near_values(values: Hashes) -> Pairs:
             low, high = (np.searchsorted(parts[order], wanted, side) for side in ("left", "right"))
             for ones, places in _spread(low, high):
                 others = order[places]
-                near = (distances(values[ones], values[others]) <= SAME) & (ones != others)
+                near = (distances(values[ones], values[others]) <= MAX_BITS_SAME) & (ones != others)
                 found.append(np.stack([ones[near], others[near]], axis=1))
     pairs = np.unique(np.concatenate(found), axis=0)
     return pairs[:, 0], pairs[:, 1]

@@ -1,7 +1,7 @@
 """Grouping of near pictures into stars: a picture in no group yet, with the free ones near to it.
 
-So every member is near to the best of its group, not just to some member: a chain of small steps
-does not end in a group of strangers. Every picture is compared with every other.
+Every member is near to the best one of its group, not just to some member, so a chain of small
+differences does not put unrelated pictures together. Every picture is compared with every other.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.collection.nearness import ALIKE, Hashes, Nearness, Twins, distances
+from retrieval.collection.nearness import MAX_BITS_ALIKE, Hashes, Nearness, Twins, distances
 
-BLOCK = 2_048  # images compared at a time with as many others
-SHORT = 64  # dimensions that rule out nearly all that is not near, in a seventh of the time
-SAMPLE = 20_000  # vectors whose main directions those are
-SLACK = 1e-3  # of rounding; what is not ruled out is compared in full
-FEW = 1 / 128  # of the pairs of two blocks: more are compared sooner all at once
+BLOCK = 2_048  # images that are compared at a time with as many others
+SHORT_DIM = 64  # dimensions that rule out nearly all other pairs, in a seventh of the time
+SAMPLE = 20_000  # vectors whose principal directions these are
+SLACK = 1e-3  # for rounding; pairs that are not ruled out are compared in full
+MAX_SPARSE = 1 / 128  # of the pairs of two blocks; with more, comparing all at once is faster
 
 
 class Near(NamedTuple):
@@ -78,7 +78,7 @@ def _agreeing(near: Near, hashes: Hashes, nearness: Nearness) -> Near:
     doubtful = np.flatnonzero(near.cosines < nearness.alone)
     ones, others = hashes[near.rows[doubtful]], hashes[near.columns[doubtful]]
     kept = np.ones(len(near.rows), bool)
-    kept[doubtful[distances(ones, others) > ALIKE]] = False
+    kept[doubtful[distances(ones, others) > MAX_BITS_ALIKE]] = False
     return Near(near.rows[kept], near.columns[kept], near.cosines[kept])
 
 
@@ -97,11 +97,12 @@ def _alike(
 
 
 def _shortened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Shorten (N, D) to (N, SHORT + 1) such that inner products only grow: by Cauchy and Schwarz
-    the part left out contributes at most the product of its lengths.
+    """Shorten (N, D) to (N, SHORT_DIM + 1) such that inner products only grow.
+
+    By Cauchy and Schwarz, the part left out contributes at most the product of its lengths.
     """
     sample = vectors[:: len(vectors) // SAMPLE + 1].astype(np.float32)
-    main = np.linalg.eigh(sample.T @ sample)[1][:, -SHORT:]  # (D, SHORT)
+    main = np.linalg.eigh(sample.T @ sample)[1][:, -SHORT_DIM:]  # (D, SHORT_DIM)
     short = np.empty((len(vectors), main.shape[1] + 1), np.float32)
     for start in range(0, len(vectors), BLOCK):
         whole = vectors[start : start + BLOCK].astype(np.float32)
@@ -120,7 +121,7 @@ def _near(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return near rows of `block` and `others` with cosines, of which `most` are upper bounds."""
     rows, columns = np.nonzero(most >= threshold - SLACK)
-    if len(rows) > FEW * most.size:
+    if len(rows) > MAX_SPARSE * most.size:
         whole = block @ others.astype(np.float32).T  # (B, D) @ (D, b) -> (B, b)
         rows, columns = np.nonzero(whole >= threshold)
         cosines = whole[rows, columns]

@@ -19,9 +19,9 @@ class RootStatus:
 
     path: Path
     files: int
-    is_entire: bool  # False: only files in it that were named
+    is_entire: bool  # False: only files that were named
     is_present: bool  # False: not mounted, or moved
-    excluded: tuple[str, ...] = ()  # globs, and places in it that were forgotten
+    excluded: tuple[str, ...] = ()  # globs, and forgotten places in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Status:
     """A library at a glance."""
 
     folder: Path
-    model: ModelRecord | None  # None as long as nothing was encoded
+    model: ModelRecord | None  # None until something has been encoded
     counts: Counts
     roots: tuple[RootStatus, ...]
-    index: IndexStatus | None  # None: missing or damaged; the next index run makes it anew
+    index: IndexStatus | None  # None: missing or damaged; the next index run rebuilds it
     catalog_bytes: int
     thumbnail_bytes: int
-    underway: Underway | None  # an index run that goes on now, in whatever process
-    others: tuple[OtherModel, ...] = ()  # models whose embeddings are kept beside
+    underway: Underway | None  # an index run in progress, in any process
+    others: tuple[OtherModel, ...] = ()  # models whose embeddings are kept, too
 
     @property
     def bytes(self) -> int:

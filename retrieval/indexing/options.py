@@ -1,5 +1,6 @@
 """`IndexOptions`: the options of an index run, for Python and the command line."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class IndexOptions:
             raise InvalidValue(
                 f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
+        if self.model is not None and not os.fspath(self.model):
+            raise InvalidValue("the model's name is empty; see `retrieve models`")
         if self.device is not None and not re.fullmatch(DEVICE, self.device):
             raise InvalidValue(
                 f"{self.device!r} is not a valid device; use cpu, cuda, cuda:1, mps or xpu"

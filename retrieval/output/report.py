@@ -55,7 +55,7 @@ def of_change(summary: Summary) -> str | None:
 def of_check(library: Path, problems: "Sequence[Problem]") -> str:
     """Return one line for each problem."""
     lines = [
-        printable(f"mended: {problem.what}: {problem.mended}" if problem.mended else problem.what)
+        printable(f"fixed: {problem.what}: {problem.mended}" if problem.mended else problem.what)
         for problem in problems
     ]
     return "\n".join(lines or [printable(f"nothing is wrong with {library}")]) + "\n"

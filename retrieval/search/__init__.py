@@ -1,10 +1,11 @@
 """The read path: from a query to matches.
 
-language       a line as people type it -> terms and filters
 options        how a query is answered: limit, filters, ranking
-parse          any query -> a `Question` (question)
-query_encoder  a question -> one unit vector, with the help of fetch, addresses, templates
+parse          any query -> a `Question`, whose parts are in question
+language       a line of the query language -> terms and filters; hints finds misspelled filters
+query_encoder  a question -> a unit vector; templates puts its words into sentences
+fetch          the picture at an address, which addresses checks for a server
 answer         vectors and filters -> matches
-relevance      how likely a match is what the words say
-tags           which of some labels a picture shows
+relevance      matches -> probabilities that they show what the words say
+tags           pictures and labels -> the probability of each label
 """

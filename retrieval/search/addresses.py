@@ -1,10 +1,10 @@
-"""Which addresses of the internet are public: those that no machine or network keeps for itself."""
+"""Recognition of public internet addresses: those outside all private and reserved networks."""
 
 import ipaddress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-# IANA's registries of special-purpose addresses, multicast and what is reserved included. Written
-# out, since what `ipaddress` calls global differs between versions of Python.
+# IANA's registries of special-purpose addresses, including multicast and reserved ones. They are
+# listed here because `ipaddress.is_global` differs between versions of Python.
 SPECIAL_4 = [
     IPv4Network(each)
     for each in (
@@ -13,19 +13,19 @@ SPECIAL_4 = [
         *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
     )
 ]
-GLOBAL_6 = IPv6Network("2000::/3")  # all that is handed out
+GLOBAL_6 = IPv6Network("2000::/3")  # all that are assigned
 SPECIAL_6 = [IPv6Network(each) for each in ("2001::/23", "2001:db8::/32", "3fff::/20")]
-# Where an IPv6 address stands for an IPv4 one: the network, and how far to the right that lies.
+# IPv6 networks whose addresses contain an IPv4 address, and how many bits lie to its right.
 MAPPED, NAT64, SIX_TO_FOUR = (
     (IPv6Network("::ffff:0:0/96"), 0),
     (IPv6Network("64:ff9b::/96"), 0),
     (IPv6Network("2002::/16"), 80),
 )
-ISATAP = (0x00005EFE, 0x02005EFE)  # ahead of an IPv4 address at the end of any IPv6 address
+ISATAP = (0x00005EFE, 0x02005EFE)  # precede an IPv4 address at the end of any IPv6 address
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, and the IPv4 one that an IPv6 address may stand for, is public."""
+    """Return whether an address is public, and so is the IPv4 address it may contain."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, IPv4Address):
         return not any(ip in network for network in SPECIAL_4)

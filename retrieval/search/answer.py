@@ -1,4 +1,4 @@
-"""Questions → matches: what was asked becomes vectors and sets of ids, what was found an answer."""
+"""Questions → matches: encode each question, search for its vector, and score what is found."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ from retrieval.search.options import Rank, SearchOptions
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Mix, Query, Question, Words
 from retrieval.search.relevance import (
-    CROWD,
+    EVIDENCE_HITS,
     FAIR,
-    TOGETHER,
+    MAX_COUNTED,
     Calibration,
     calibration_of,
     why_silent,
@@ -26,7 +26,7 @@ from retrieval.search.relevance import (
 from retrieval.vectors.hubness import HUBNESS_WEIGHT, is_measured
 from retrieval.vectors.nearest import Hit, Searcher
 
-DEEP = 1_000  # hits among which those are looked for that reach a least score or relevance
+MIN_DEPTH = 1_000  # hits considered if there is a minimum score or relevance
 
 
 def answered(
@@ -36,57 +36,67 @@ def answered(
     questions: Sequence[Question],
     how: SearchOptions,
 ) -> list[list[Match]]:
-    """A list of matches for each question."""
+    """Return a list of matches for each question. Raises InvalidQuery."""
     model = encoder.record
     curve = calibration_of(model)
     is_words = any(isinstance(question.query, Words) for question in questions)
     if how.min_relevance is not None and curve is None and is_words:
-        raise InvalidQuery(f"{why_silent(model)}; search with a minimum score or without a minimum")
+        raise InvalidQuery(f"{why_silent(model)}; use a minimum score or no minimum")
     vectors = encoder.embed([question.query for question in questions], how.templates)
-    of_hubness = [_hubness_weight(question.query, how.rank) for question in questions]
-    weights = np.array(of_hubness, np.float32)
+    hubness_weights = [_hubness_weight(question.query, how.rank) for question in questions]
+    weights = np.array(hubness_weights, np.float32)
     curve = curve if is_measured(model) else None
     answers: list[list[Match]] = [[] for _ in questions]
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
-        depth = max(how.offset + how.limit, DEEP if how.has_minimum else TOGETHER)
+        depth = max(how.offset + how.limit, MIN_DEPTH if how.has_minimum else EVIDENCE_HITS)
         hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
-        among = catalog.embeddings.at_least(model.id, CROWD) if allowed is None else len(allowed)
+        pictures = (
+            catalog.embeddings.at_least(model.id, MAX_COUNTED) if allowed is None else len(allowed)
+        )
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
-            judge = Judge.of(curve, among, found) if curve and is_words else None
+            judge = Judge.of(curve, pictures, found) if curve and is_words else None
             answers[row] = _answer(found, filters, judge, how)
     return answers
 
 
 class Judge(NamedTuple):
-    """The relevance of the hits of one query in words."""
+    """The relevance of the hits of one plain-text query."""
 
     curve: Calibration
-    among: int  # pictures
-    evidence: float  # that there is a match: by the first hits together
-    best: float  # what is left of the first one's cosine
+    pictures: int  # that were searched
+    evidence: float  # that there is a match, from the first hits together
+    best: float  # the first one's cosine, corrected for hubness
 
     @classmethod
-    def of(cls, curve: Calibration, among: int, hits: Sequence[Hit]) -> "Judge":
-        first = sorted(hits, key=_left, reverse=True)[:TOGETHER]
+    def of(cls, curve: Calibration, pictures: int, hits: Sequence[Hit]) -> "Judge":
+        first = sorted(hits, key=_corrected, reverse=True)[:EVIDENCE_HITS]
         if not first:
-            return cls(curve, among, 0.0, 0.0)
+            return cls(curve, pictures, 0.0, 0.0)
         cosines = np.array([hit.score for hit in first])
         evidence = curve.evidence(cosines, np.array([hit.hubness for hit in first]))
-        return cls(curve, among, float(evidence), _left(first[0]))
+        return cls(curve, pictures, float(evidence), _corrected(first[0]))
 
     def relevance(self, hit: Hit) -> float:
-        """That of the first is the evidence's; the others fall behind as far as in the ranking."""
-        return self.curve.relevance(self.evidence - (self.best - _left(hit)), self.among)
+        """Return the relevance of a hit, in 0..1.
+
+        The first one's follows from the evidence; the evidence for any other is less by as much as
+        its corrected cosine is.
+        """
+        behind = self.best - _corrected(hit)
+        return self.curve.relevance(self.evidence - behind, self.pictures)
 
 
-def _left(hit: Hit) -> float:
+def _corrected(hit: Hit) -> float:
+    """Return the cosine less its part that is due to hubness."""
     return hit.score - HUBNESS_WEIGHT * hit.hubness
 
 
 def _hubness_weight(query: Query, rank: Rank) -> float:
-    """How much of a picture's hubness is subtracted: sentences measured it, for words alone."""
+    """Return the weight of hubness in the ranking: 0 for queries that are not words alone, since
+    it was measured with sentences.
+    """
     parts = [term.of for term in query.terms] if isinstance(query, Mix) else [query]
     return (
         HUBNESS_WEIGHT
@@ -96,7 +106,7 @@ def _hubness_weight(query: Query, rank: Rank) -> float:
 
 
 def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
-    """The questions, by number, that are asked of the same pictures: they are searched together."""
+    """Group the questions, by number, that have the same filters, to search for them together."""
     groups: list[tuple[Filters, list[int]]] = []
     for row, question in enumerate(questions):
         for filters, rows in groups:
@@ -113,8 +123,8 @@ def _answer(
 ) -> list[Match]:
     if how.min_relevance is not None and judge is None:
         raise InvalidQuery(
-            "the relevance is known for plain words alone, and of an older library only when "
-            "`retrieve index` has brought it up to date"
+            "relevance exists only for plain-text queries; an older library also needs a new run "
+            "of `retrieve index`"
         )
     least = -np.inf if how.min_score is None else how.min_score
     matches = [_match(hit, judge) for hit in hits if hit.score >= least]
@@ -138,12 +148,12 @@ def _match(hit: Hit, judge: Judge | None) -> Match:
 
 
 def _located(match: Match, filters: Filters) -> Match:
-    """With the copy to show: only now, as it takes a look at each of them."""
+    """Return the match with the path of the copy to show. It stats every copy, so it is last."""
     return replace(match, path=first_in(match.image.paths, filters.folder))
 
 
 def why_empty(folder: Path) -> str:
-    """What to say where the library in this folder holds no pictures."""
+    """Return the message for a library that holds no pictures."""
     from retrieval.catalog.lock import underway
 
     if run := underway(folder):

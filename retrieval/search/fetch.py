@@ -1,8 +1,8 @@
-"""A picture from the network, for a search by example: bounded in size and in time.
+"""Fetch a picture from the network for a search by example, within a size and a time limit.
 
-The time is for all of it together: names, connecting, redirections, headers and the picture. No
-client library has such a bound, since each waits anew for every byte that drips in; so a thread
-fetches, and when its time is over its connections are cut.
+The time limit covers everything: name resolution, connecting, redirects, headers and the picture.
+Client libraries have no such limit, as they start their timeout again with every byte received. So
+a thread fetches the picture, and its connections are cut when the time is up.
 """
 
 import queue
@@ -19,18 +19,19 @@ from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.search.addresses import is_public
 
 MAX_BYTES = 64 << 20
-SECONDS = 20.0  # all told
+SECONDS = 20.0  # for everything
 BLOCK = 1 << 16
-MAX_REDIRECTIONS = 5
+MAX_REDIRECTS = 5
 
 
 def fetch(
     url: str, seconds: float = SECONDS, most: int = MAX_BYTES, *, private: bool = True
 ) -> bytes:
-    """What is at an http or https address, of at most `most` bytes. Raises UnreadablePicture.
+    """Return what is at an http or https address. Raises UnreadablePicture.
 
-    private: False refuses all but public addresses, wherever names and redirections lead, and asks
-    no proxy: for a server, which must not be led to what only its machine can reach.
+    most: bytes. private: False refuses all but public addresses, also after resolving names and
+    following redirects, and uses no proxy: for a server, which must not be made to read what only
+    its own machine can reach.
     """
     connections = Connections()
     answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
@@ -58,7 +59,7 @@ def _run(
 ) -> None:
     try:
         answers.put(_fetched(url, seconds, most, private, connections))
-    except Exception as error:  # whatever it is, who waits has to hear of it
+    except Exception as error:  # of any kind: the waiting thread must learn of it
         answers.put(error)
 
 
@@ -71,14 +72,14 @@ def _fetched(
         while block := answer.read1(BLOCK):
             data += block
             if len(data) > most:
-                raise ValueError(f"it has more than {most:,} bytes")
+                raise ValueError(f"it is larger than {most:,} bytes")
     return bytes(data)
 
 
 def _said(error: Exception, seconds: float) -> str:
     reason = getattr(error, "reason", None) or error
     if isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
-        return f"it takes more than {seconds:g} s"
+        return f"it took more than {seconds:g} s"
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return f"{error.code} {error.reason}"
@@ -96,25 +97,25 @@ class Connections:
         self._held: list[socket.socket] = []
 
     def hold(self, connected: socket.socket) -> None:
-        """Keep a handle of our own: TLS takes the socket itself away. Raises TimeoutError."""
+        """Keep a duplicate of the socket, as TLS takes over the original. Raises TimeoutError."""
         with self._lock:
             if self._is_cut:
                 raise TimeoutError
             self._held.append(connected.dup())
 
     def cut(self) -> None:
-        """End whatever still goes on."""
+        """Shut down all connections that are still open."""
         with self._lock:
             self._is_cut = True
             for held in self._held:
-                with suppress(OSError):  # it may have ended by itself
+                with suppress(OSError):  # it may have been closed already
                     held.shutdown(socket.SHUT_RDWR)
                 held.close()
             self._held.clear()
 
 
 class CuttableConnection(HTTPConnection):
-    """Can be cut, and connects to public addresses alone where it has to."""
+    """A connection that can be cut, and can be limited to public addresses."""
 
     def __init__(self, *args: Any, connections: Connections, private: bool, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -123,7 +124,7 @@ class CuttableConnection(HTTPConnection):
         self._create_connection = self._connected  # what http.client calls
 
     def _connected(self, address: tuple[str, int], timeout: float, *more: object) -> socket.socket:
-        """Connect to the very address that was looked at: a name may have another next."""
+        """Connect to the address that was checked: the next lookup may give another one."""
         host, port = address
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         failed: OSError = OSError(f"{host} has no address")
@@ -143,15 +144,15 @@ class CuttableConnection(HTTPConnection):
 
 
 class TLSConnection(CuttableConnection, HTTPSConnection):
-    """The same, encrypted."""
+    """A CuttableConnection that is encrypted."""
 
 
-class Redirections(urllib.request.HTTPRedirectHandler):
-    max_redirections = MAX_REDIRECTIONS
+class Redirects(urllib.request.HTTPRedirectHandler):
+    max_redirections = MAX_REDIRECTS
 
 
 class Handler(urllib.request.HTTPSHandler):
-    """http and https by connections that can be cut."""
+    """A handler of http and https whose connections can be cut."""
 
     def __init__(self, connections: Connections, private: bool) -> None:
         super().__init__()
@@ -167,13 +168,13 @@ class Handler(urllib.request.HTTPSHandler):
 
 
 def _opener(private: bool, connections: Connections) -> urllib.request.OpenerDirector:
-    """For http and https alone, wherever a redirection leads: not to files of this machine."""
+    """Return an opener for http and https alone, so that no redirect leads to a local file."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         *([urllib.request.ProxyHandler()] if private else []),
         Handler(connections, private),
         urllib.request.HTTPDefaultErrorHandler(),
-        Redirections(),
+        Redirects(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
     ):

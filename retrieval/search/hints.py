@@ -1,7 +1,8 @@
-"""What in a query is nearly a filter: it must not become words without a word.
+"""Detection of misspelled filters, which would otherwise silently become words.
 
-Only what makes no sense as words is told: a name that some people call a filter by, or one that is
-a slip of the keyboard away, before a value that this filter takes. `16:9` and `note:x` stay words.
+A word is reported only if it is unlikely to be meant as one: a common other name for a filter, or a
+name with a typing error, before a value that is valid for this filter. `16:9` and `note:x` stay
+words.
 """
 
 from retrieval.errors import InvalidQuery
@@ -29,20 +30,20 @@ OTHER_NAMES = {
 }
 FREE = ("camera", "in")  # take any text
 WHOLE_DAYS = ("year", "month", "date", "day", "taken")
-LIKE = 0.7  # of two names, by difflib
-VERY_LIKE = 0.9  # where the value tells nothing
+MIN_SIMILARITY = 0.7  # of two names, by difflib
+MIN_SIMILARITY_FREE = 0.9  # for the filters in FREE, whose values reveal nothing
 
 
 def of_detached(name: str, following: str | None) -> str:
-    """What to say of a filter with a space behind its colon."""
+    """Return the message for a filter with a space, or nothing, after its colon."""
     if following is None or not _takes(name, following):
-        return f"“{name}:” has no value; write for example “{EXAMPLES[name]}”"
+        return f"“{name}:” has no value; for example, write “{EXAMPLES[name]}”"
     value = f'"{following}"' if " " in following else following
     return f"there must be no space after “{name}:”; write “{name}:{value}”"
 
 
 def meant(name: str, value: str) -> str | None:
-    """What `name:value` was probably to be, in the query language; None for words."""
+    """Return the filter that `name:value` probably stands for; None if it is just words."""
     name = name.lower()
     if (filter := OTHER_NAMES.get(name) or _like(name, value)) is None:
         return None
@@ -56,10 +57,10 @@ def meant(name: str, value: str) -> str | None:
 def _like(name: str, value: str) -> str | None:
     import difflib
 
-    least = LIKE if len(name) > 2 else 1.0
+    least = MIN_SIMILARITY if len(name) > 2 else 1.0
     for near in difflib.get_close_matches(name, FIELDS, 3, least):
         alike = difflib.SequenceMatcher(None, name, near).ratio()
-        if near not in FREE or alike >= VERY_LIKE:
+        if near not in FREE or alike >= MIN_SIMILARITY_FREE:
             return near
     return None
 

@@ -1,17 +1,18 @@
 """The query language: a line, or the arguments of a shell → terms with weights, and filters.
 
-    query   = { filter | sign | term }          signs stand between terms, or ahead of the first
-    sign    = "+" | "-"                         with blanks (or the ends) on both sides
+    query   = { filter | sign | term }          signs stand between terms, or before the first
+    sign    = "+" | "-"                         with spaces (or the ends) on both sides
     term    = [ number ":" ] ( words | picture )
     words   = word { word }                     a word may be quoted: "not a + sign"
     picture = path | address | "id:" number | "-"    a term of its own
     filter  = name ":" value                    in, after, before, camera, near, min-size, format,
-                                                orientation, in any case; the value may be quoted
+                                                orientation, in upper or lower case; the value
+                                                may be quoted
 
-A path begins with ./ ../ / or ~/; in a shell any name of an existing file is one, whatever it looks
-like, and "-" is standard input. A number is that of a picture of the library. What is none of this
-is words, as it always was: a hyphen in a word, a colon after any other name, a number with a colon
-and a digit.
+A path begins with ./ ../ / or ~/; in a shell, the name of any existing file is a path, too, and "-"
+is standard input. The number after "id:" is that of a picture in the library. Everything else is
+words, including a hyphen in a word, a colon after any other name, and a number with a colon and a
+digit.
 """
 
 import os
@@ -32,17 +33,17 @@ CHUNK = re.compile(r"\s*(\S+)")
 WEIGHT = re.compile(r"(\d+\.?\d*|\.\d+):(?=[^\s\d])")
 FILTER = re.compile(rf"({'|'.join(FIELDS)}):(?=\S)", re.IGNORECASE | re.ASCII)
 MAYBE_FILTER = re.compile(r"([A-Za-z][A-Za-z_-]+):(.*)", re.DOTALL)
-MINUS_WORD = re.compile(r"-[^\W\d_]")  # as other programs subtract a word
+MINUS_WORD = re.compile(r"-[^\W\d_]")  # how other programs subtract a word
 QUOTED = re.compile(r'"([^"]*)"(?=\s|$)')
 ADDRESS = re.compile(r"https?://\S+")
 ID = re.compile(r"id:(\d{1,18})", re.ASCII)
 PATH = re.compile(r"\.{0,2}/|~[/\\]|\.{1,2}\\|[A-Za-z]:[/\\]")
 SIGNS = ("+", "-")
-SHOWN = 24  # characters of a line that an error repeats
+MAX_SHOWN = 24  # characters of a line that an error repeats
 
 Picture = Path | Address | ImageId | PreparedPicture | bytes
-Names = Callable[[str], Picture | None]  # the picture that a word names; None: it is a word
-Has = Callable[[int], bool]  # whether a library has a picture of this number
+Names = Callable[[str], Picture | None]  # returns the picture that a word names, or None
+Has = Callable[[int], bool]  # whether the library has a picture with this number
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +52,21 @@ class Piece:
 
     kind: Literal["sign", "word", "picture"]
     value: str | Picture
-    at: int  # of its first character in the line
+    at: int  # position of its first character in the line
     weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A term: text, or a picture. The weight bears the sign."""
+    """A term: text or a picture. The weight includes the sign."""
 
     weight: float
     of: str | Picture
 
 
 class LocalNames:
-    """What the names in a query stand for: files of this machine, what is at an address, pictures
-    of a library. `retrieve serve` has names of its own.
+    """The names that a query may use: local files, addresses, and numbers of the library's
+    pictures. `retrieve serve` has its own names (query_names.py).
     """
 
     def __init__(self, has: Has, allow_url: bool, in_shell: bool) -> None:
@@ -79,7 +80,7 @@ class LocalNames:
         if ADDRESS.fullmatch(word):
             if not self._allow_url:
                 how = "--allow-url" if self._in_shell else "allow_url=True"
-                raise InvalidQuery(f"a picture on the network is fetched only with {how}")
+                raise InvalidQuery(f"pictures are fetched from the network only with {how}")
             return Address(word)
         return given(word) if self._is_path(word) else None
 
@@ -92,7 +93,7 @@ class LocalNames:
 
 
 def _is_home_file(word: str) -> bool:
-    """Whether a path, which may begin with ~, is that of a regular file."""
+    """Return whether a path, which may begin with ~, leads to a regular file."""
     try:
         return is_file(os.fspath(with_home(word)))
     except PathNotFound:
@@ -100,27 +101,27 @@ def _is_home_file(word: str) -> bool:
 
 
 def by_number(number: int, has: Has) -> ImageId:
-    """Raises InvalidQuery."""
+    """Return the picture with this number. Raises InvalidQuery if there is none."""
     if not has(number):
-        raise InvalidQuery(f"the library has no picture {number}; the numbers are those of --json")
+        raise InvalidQuery(f"the library has no picture {number}; --json shows the numbers")
     return ImageId(number)
 
 
 class Line:
-    """One query, as a line or as arguments, read from left to right."""
+    """A query, given as a line or as arguments, read from left to right."""
 
     def __init__(
         self, arguments: Sequence[str], names: Names, stdin: Callable[[], bytes] | None = None
     ) -> None:
-        """`stdin`: reads what "-" stands for; given by a shell alone."""
+        """stdin: reads the picture that "-" stands for; None if the query is not from a shell."""
         self.line = " ".join(arguments)
         self.filters = Filters()
         self._names = names
         self._stdin = stdin
         self._in_shell = stdin is not None
-        self.notes: list[str] = []  # on what was read in one of two ways
+        self.notes: list[str] = []  # about words that may have been meant as something else
         self._pieces: list[Piece] = []
-        self._detached: dict[int, str] = {}  # by the number of a piece: the filter that it names
+        self._detached: dict[int, str] = {}  # number of a piece -> filter that it names
         at = 0
         for argument in arguments:
             self._read(argument, at)
@@ -128,11 +129,11 @@ class Line:
 
     @property
     def has_terms(self) -> bool:
-        """Whether there is more than filters."""
+        """True if there is anything besides filters."""
         return bool(self._pieces)
 
     def terms(self) -> list[Parsed]:
-        """At least one. Raises InvalidQuery, PathNotFound."""
+        """Return the terms, at least one. Raises InvalidQuery, PathNotFound."""
         terms: list[Parsed] = []
         self._check_detached()
         pieces = [self._or_stdin(i) for i in range(len(self._pieces))]
@@ -148,7 +149,7 @@ class Line:
             terms.append(self._term(sign, pieces[start:end]))
             start = end
         if not terms and self.filters:
-            raise self._wrong("there is nothing to look for beside the filters", 0)
+            raise self._wrong("the query has only filters; add a description", 0)
         if not terms:
             raise InvalidQuery("the query is empty; say in a few words what the picture shows")
         return terms
@@ -163,7 +164,10 @@ class Line:
             at = self._chunk(argument, found.start(1), found.end(1), start)
 
     def _is_whole(self, argument: str, start: int) -> bool:
-        """A file, or a folder after "in:", whose name may have blanks: the shell kept it whole."""
+        """Read the whole argument as a file, or as "in:" and a folder: their names may have spaces.
+
+        Return whether it is one.
+        """
         weight, rest = self._weight(argument, 0)
         if argument not in SIGNS and is_file(argument[rest:]):
             self._pieces.append(Piece("picture", given(argument[rest:]), start, weight))
@@ -175,7 +179,7 @@ class Line:
         return False
 
     def _chunk(self, text: str, at: int, end: int, start: int) -> int:
-        """One piece or filter of `text` from `at` to the next blank; returns where it ends."""
+        """Read one piece or filter of `text`, from `at` to the next space; return where it ends."""
         here = start + at
         if text[at:end] in SIGNS:
             self._pieces.append(Piece("sign", text[at:end], here))
@@ -193,13 +197,14 @@ class Line:
             if not is_quoted and (found := MAYBE_FILTER.fullmatch(value)):
                 self._check_filter(found[1], found[2].strip('"'), here)
             if not is_quoted and MINUS_WORD.match(value):
-                less = f"- {value[1:]}"
-                self.notes.append(f"“{value}” is searched for as it is; “{less}” would subtract it")
+                minus = f"- {value[1:]}"
+                said = f"“{value}” is searched for as a word; “{minus}” would subtract it"
+                self.notes.append(said)
             self._pieces.append(Piece("word", value, here, weight))
         return end
 
     def _check_filter(self, name: str, value: str, at: int) -> None:
-        """Words are not to be what was meant as a filter."""
+        """Raise InvalidQuery for a misspelled filter, which would otherwise become words."""
         from retrieval.search import hints
 
         if not value and name.lower() in FIELDS:
@@ -212,7 +217,7 @@ class Line:
             )
 
     def _quoted(self, text: str) -> str:
-        """How to write words that are not to be anything else; a shell takes quotes for its own."""
+        """Quote text so that it is read as words; in a shell, its own quotes go around."""
         return shlex.quote(f'"{text}"') if self._in_shell else f'"{text}"'
 
     def _check_detached(self) -> None:
@@ -229,7 +234,7 @@ class Line:
         return (float(found[1]), found.end()) if found else (None, at)
 
     def _value(self, text: str, at: int, end: int, start: int) -> tuple[str, int]:
-        """What is quoted, or all up to the next blank."""
+        """Return a quoted value, or everything up to the next space; and where it ends."""
         if text[at] != '"':
             return text[at:end], end
         if found := QUOTED.match(text, at):
@@ -254,7 +259,7 @@ class Line:
     # -- from pieces to terms --------------------------------------------------------------------
 
     def _or_stdin(self, i: int) -> Piece:
-        """A "-" with nothing to take away from the rest is standard input, as shells have it."""
+        """Return standard input for a "-" that has nothing to subtract; else the piece itself."""
         piece, around = self._pieces[i], self._pieces
         if self._stdin is None or piece.kind != "sign" or piece.value != "-":
             return piece
@@ -268,7 +273,7 @@ class Line:
         first = pieces[0]
         weight = 1.0 if first.weight is None else first.weight
         if not 0 < weight < 1e6:
-            raise self._wrong("a weight must be above 0, and below a million", first.at)
+            raise self._wrong("a weight must be above 0 and below 1,000,000", first.at)
         pictures = [piece for piece in pieces if piece.kind == "picture"]
         if pictures and len(pieces) > 1:
             both = "several pictures" if len(pictures) == len(pieces) else "a picture and words"
@@ -283,7 +288,7 @@ class Line:
         return Parsed(sign * weight, picture.value)
 
     def _check_name(self, text: str, pieces: Sequence[Piece]) -> None:
-        """In a shell, one word that ends as pictures do is the name of one."""
+        """In a shell, raise PathNotFound for a single word that looks like a picture's name."""
         if self._in_shell and len(pieces) == 1 and is_named_as_picture(text):
             raise self._no_picture(text, pieces[0].at)
 
@@ -299,11 +304,11 @@ class Line:
         return error
 
     def _place(self, at: int) -> str:
-        return f"(at character {at + 1}: “{self.line[at : at + SHOWN]}”)"
+        return f"(at character {at + 1}: “{self.line[at : at + MAX_SHOWN]}”)"
 
 
 def _as_word(piece: Piece) -> Piece:
-    """Among others, a word is not a picture only because a file happens to be called so."""
+    """Return a piece of a longer text as a word, even if a file happens to have that name."""
     name = piece.value
     if not isinstance(name, Path) or PATH.match(str(name)) or is_named_as_picture(str(name)):
         return piece

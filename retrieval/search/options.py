@@ -14,7 +14,7 @@ Sort = Literal["score", "date"]
 
 
 class SearchKeywords(TypedDict, total=False):
-    """The fields of `SearchOptions` but the limit, as keywords of `Library.search`."""
+    """The fields of `SearchOptions` except the limit, as keywords of `Library.search`."""
 
     offset: int
     folder: StrPath | None
@@ -30,16 +30,16 @@ class SearchKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """How queries are answered. Raises InvalidQuery for a value that makes no sense.
+    """The options of a search. Raises InvalidQuery for invalid values.
 
-    A `str` in `without` or `templates` counts as a sequence of one. `min_relevance` needs a model
-    that was measured, and a query of plain words. `sort="date"` orders the best matches: those
-    that are relevant if any are, else the first `limit`.
+    A `str` in `without` or `templates` counts as a sequence of one. `min_relevance` needs a
+    calibrated model and a plain-text query. `sort="date"` sorts the relevant matches, or the best
+    `limit` if none are relevant.
     """
 
-    limit: int = 10  # matches at most, from 1
-    offset: int = 0  # better matches that are skipped, for the next page
-    folder: StrPath | None = None  # search in or below it alone; a path, or the end of one
+    limit: int = 10  # maximum number of matches, at least 1
+    offset: int = 0  # best matches to skip, for the next page
+    folder: StrPath | None = None  # search only in or below it; a path, or the end of one
     filters: Filters | None = None  # what every match must fulfil
     without: str | Sequence[str] = ()  # words that are subtracted from the query
     templates: str | Sequence[str] = ()  # sentences with {} for the words, or "photo", a set
@@ -63,21 +63,21 @@ class SearchOptions:
                 f"the minimum relevance must be between 0 and 1, not {self.min_relevance:g}"
             )
         if self.rank not in ("relevance", "cosine"):
-            raise InvalidQuery(f"matches are ranked by relevance or by cosine, not by {self.rank}")
+            raise InvalidQuery(f"unknown rank {self.rank!r}; use relevance or cosine")
         if self.sort not in ("score", "date"):
-            raise InvalidQuery(f"matches are sorted by score or by date, not by {self.sort!r}")
-        # Frozen: once validated, it is in one form, and two that ask the same are equal.
+            raise InvalidQuery(f"unknown sort {self.sort!r}; use score or date")
+        # Normalised, so that equal options compare equal. (Frozen, hence object.__setattr__.)
         object.__setattr__(self, "without", several(self.without))
         object.__setattr__(self, "templates", expanded(several(self.templates)))
 
     @property
     def where(self) -> Filters:
-        """The filters and the folder together. Raises InvalidQuery where they disagree."""
+        """The filters and the folder combined. Raises InvalidQuery if they contradict."""
         return (self.filters or Filters()).with_(Filters(folder=self.folder))
 
     @property
     def has_minimum(self) -> bool:
-        """Whether good matches may be refused, so that more have to be considered."""
+        """True if a minimum may reject matches, so that more have to be considered."""
         return self.min_score is not None or self.min_relevance is not None
 
     def with_limit(self, limit: int | None) -> "SearchOptions":
@@ -85,5 +85,5 @@ class SearchOptions:
 
 
 def several(one_or_more: str | Sequence[str]) -> tuple[str, ...]:
-    """A sequence of strings, of which a lone one counts as one."""
+    """Return a sequence of strings; a single string becomes a sequence of one."""
     return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)

@@ -1,4 +1,4 @@
-"""What the user typed, or handed over in Python → a `Question` that is known to make sense."""
+"""A query, typed or given in Python → a valid `Question`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     Asked: TypeAlias = "str | Path | PIL.Image.Image | bytes | Array | Question"
 
 
-MARKS = frozenset('+-:"./~\\')  # a line with none of these is words, or the name of a file
+MARKS = frozenset('+-:"./~\\')  # without any of these, a line is words or the name of a file
 
 
 def any_number(number: int) -> bool:
-    """For a query whose library is not known: it may have a picture of any number."""
+    """Return True: an unknown library may have a picture with any number."""
     return True
 
 
@@ -43,11 +43,11 @@ def parse(
     allow_url: bool = False,
     has: "Has" = any_number,
 ) -> Question:
-    """A str is a line of the query language, a Path, a Pillow image or the bytes of a file an
-    example, a float array (D,) a vector. without: words to be taken away. has: whether the library
-    has a picture of some number.
+    """Return the question that a query asks. Raises InvalidQuery, PathNotFound.
 
-    Raises InvalidQuery, PathNotFound.
+    asked: a str is a line of the query language; a Path, a Pillow image or the bytes of a file are
+    an example; a float array (D,) is a vector. without: words to subtract. has: tells whether the
+    library has a picture with a number.
     """
     if isinstance(asked, Question):
         return _less(asked, without)
@@ -70,10 +70,11 @@ def typed(
     allow_url: bool = False,
     has: "Has" = any_number,
 ) -> Question:
-    """What the arguments of the command line mean. `stdin` reads what "-" stands for.
+    """Return the question that arguments of the command line ask. `stdin` reads what "-" means.
 
-    An argument that names an existing file is a picture; so is a path whose blanks were not quoted;
-    a single word that ends as pictures do (.jpg) has to be one. Raises InvalidQuery, PathNotFound.
+    An argument that names an existing file is a picture; so is a path whose spaces were not quoted.
+    A single word that ends like a picture's name (.jpg) must be one. Raises InvalidQuery,
+    PathNotFound.
     """
     joined = " ".join(words)
     if len(words) > 1 and is_file(joined):
@@ -86,7 +87,9 @@ def typed(
 def _question(
     words: Sequence[str], stdin: Callable[[], bytes] | None, allow_url: bool, has: "Has"
 ) -> Question:
-    """Words alone, as nearly always, mean themselves: the language need not be imported."""
+    """Return the question without importing the query language if it is plain words, the usual
+    case.
+    """
     joined = " ".join(words)
     if MARKS.isdisjoint(joined):
         return Question(_words(" ".join(joined.split())))
@@ -102,7 +105,7 @@ def _read(
 
 
 def question_of(line: "Line") -> Question:
-    """What a line asks for. Raises InvalidQuery, PathNotFound."""
+    """Return the question that a line asks. Raises InvalidQuery, PathNotFound."""
     terms = [_term(parsed) for parsed in line.terms()]
     if len(terms) == 1 and terms[0].weight > 0:
         return Question(terms[0].of, line.filters, tuple(line.notes))
@@ -119,14 +122,14 @@ def _less(question: Question, without: Sequence[str]) -> Question:
         return question
     query = question.query
     terms = query.terms if isinstance(query, Mix) else (Term(1.0, query),)
-    taken = tuple(Term(-1.0, _words(text)) for text in without)
-    return Question(Mix(terms + taken), question.filters, question.notes)
+    subtracted = tuple(Term(-1.0, _words(text)) for text in without)
+    return Question(Mix(terms + subtracted), question.filters, question.notes)
 
 
 def _words(text: str) -> Words:
     if not (text := text.strip()):
         raise InvalidQuery("the query is empty; say in a few words what the picture shows")
-    # Lone surrogates: bytes of the command line that are no UTF-8, and no tokenizer takes them.
+    # Replaces lone surrogates, for bytes of the command line that are not valid UTF-8.
     return Words(text.encode("utf-8", "replace").decode("utf-8"))
 
 
@@ -144,6 +147,6 @@ def _vector(values: NDArray[np.floating[Any]]) -> Vector:
 
 
 def _is_picture(asked: object) -> bool:
-    """Whoever has a Pillow image has imported Pillow: a search in words need not."""
+    """Return whether it is a Pillow image, without importing Pillow if nobody has."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(asked, pillow.Image)

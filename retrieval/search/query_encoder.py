@@ -1,4 +1,4 @@
-"""Queries → unit vectors in the space of a library's model, with as little work as possible."""
+"""Queries → unit vectors of a library's model. Known pictures and recent words are looked up."""
 
 import sys
 import threading
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from clipmodel.torch_backend.image_encoder import ImageEncoder
 
-REMEMBERED = 1_000  # words, with their vectors: the next page of an answer asks for the same
-MAX_SENTENCES = 1_000  # of one query: its words, each in every template
-MAX_CHARACTERS = 1 << 20  # of all these sentences
-LEAST = 1e-3  # of the weights: a sum that is shorter is rounding errors
+MAX_REMEMBERED = 1_000  # texts whose vectors are kept, as the next page needs the same ones
+MAX_SENTENCES = 1_000  # of one query: each of its texts in every template
+MAX_CHARACTERS = 1 << 20  # of all these sentences together
+MIN_LENGTH = 1e-3  # of a sum, relative to its weights; a shorter one is only rounding errors
 
 
 class QueryEncoder:
@@ -55,11 +55,11 @@ class QueryEncoder:
         self._remembered: dict[tuple[str, tuple[str, ...]], NDArray[np.float32]] = {}
 
     def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:
-        """(Q, D) float32, unit L2 norm; what has to be encoded goes through each tower together.
+        """Return (Q, D) float32, unit L2 norm. All queries go through each tower together.
 
-        A picture that the catalog knows is looked up; of words in several templates it is the mean.
-        Raises PathNotFound, UnreadablePicture, InvalidQuery for a vector of another dimension and
-        for terms that leave nothing, ModelUnavailable, ModelMismatch.
+        A picture in the catalog is looked up, not encoded; words in several templates become the
+        mean of their vectors. Raises PathNotFound, UnreadablePicture, ModelUnavailable,
+        ModelMismatch, and InvalidQuery for a vector of another dimension or terms that cancel out.
         """
         for query in queries:
             _check_size(query, templates)
@@ -95,15 +95,15 @@ class QueryEncoder:
     def _checked(self, query: Vector) -> NDArray[np.float32]:
         if len(query.values) != self.record.dim:
             raise InvalidQuery(
-                f"a vector for this library has {self.record.dim} dimensions "
-                f"(it holds {self.record.name!r}), not {len(query.values)}"
+                f"the vector has {len(query.values)} dimensions; this library's model "
+                f"({self.record.name}) has {self.record.dim}"
             )
         return query.values
 
     # -- pictures --------------------------------------------------------------------------------
 
     def _seen(self, example: Example) -> NDArray[np.float32] | NDArray[np.uint8]:
-        """The vector (D,) of a picture that is known, by its place or content; else its pixels
+        """Return the vector (D,) of a picture that is known by path or content, else its pixels
         (S, S, 3).
         """
         picture = example.picture
@@ -145,13 +145,13 @@ class QueryEncoder:
     def _of_number(self, image_id: int) -> NDArray[np.float32]:
         if (vector := self._vector(image_id)) is None:
             raise InvalidQuery(
-                f"picture {image_id} is not encoded yet, or gone; `retrieve index` looks again"
+                f"picture {image_id} is not encoded yet or no longer exists; run `retrieve index`"
             )
         return vector
 
     def _fitting(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if pixels.shape != (self.side, self.side, 3):
-            raise InvalidQuery("the picture was prepared for another model; give it again")
+            raise InvalidQuery("the picture was prepared for another model; upload it again")
         return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
@@ -162,7 +162,7 @@ class QueryEncoder:
     # -- towers ----------------------------------------------------------------------------------
 
     def _encode_words(self, texts: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D); of several templates the mean, at unit length again."""
+        """Return (B, D): with several templates the mean vector, normalised again."""
         keys = [(text, tuple(templates)) for text in texts]
         with self._remembering:
             known = {key: self._remembered[key] for key in keys if key in self._remembered}
@@ -171,7 +171,7 @@ class QueryEncoder:
             known.update(zip(new, encoded, strict=True))
             with self._remembering:
                 self._remembered.update((key, known[key]) for key in new)
-                while len(self._remembered) > REMEMBERED:
+                while len(self._remembered) > MAX_REMEMBERED:
                     del self._remembered[next(iter(self._remembered))]
         return np.stack([known[key] for key in keys])
 
@@ -187,7 +187,7 @@ class QueryEncoder:
         return unit
 
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(S, S, 3) each -> (B, D)."""
+        """Encode pictures, (S, S, 3) each, to (B, D)."""
         with self._opening:
             is_light = "torch" not in sys.modules and len(pictures) <= most_in_numpy(self._model)
             tower = self._light_image_tower if is_light else self._image_tower
@@ -197,11 +197,11 @@ class QueryEncoder:
 
     @property
     def side(self) -> int:
-        """Pixels of a picture as the model sees it. Raises ModelUnavailable, ModelMismatch."""
+        """The model's picture size in pixels per side. Raises ModelUnavailable, ModelMismatch."""
         with self._opening:
             return self._model.config.vision.image_size
 
-    # Each is opened once, by whoever holds the lock.
+    # Each is opened once, by the thread that holds the lock.
 
     @cached_property
     def _model(self) -> "ModelFolder":
@@ -223,8 +223,8 @@ class QueryEncoder:
 
 
 def identified(catalog: Catalog, path: Path) -> tuple[int | None, bytes | None]:
-    """Which image of the catalog is in a file, by its place or else by its content; and that
-    content, where it had to be read. Raises PathNotFound, UnreadablePicture.
+    """Return the id of the image in a file, found by path or else by content; and that content
+    if it had to be read. Raises PathNotFound, UnreadablePicture.
     """
     if (image_id := catalog.places.image_of_path(path)) is not None:
         return image_id, None
@@ -252,26 +252,26 @@ def _check_size(query: Query, templates: Sequence[str]) -> None:
     if (sentences := len(texts) * max(1, len(templates))) > MAX_SENTENCES:
         raise InvalidQuery(
             f"{len(texts):,} descriptions × {len(templates) or 1:,} templates are {sentences:,} "
-            f"sentences; a query has at most {MAX_SENTENCES:,}"
+            f"sentences; the limit is {MAX_SENTENCES:,}"
         )
     length, fixed = sum(map(len, texts)), sum(map(len, templates or (HOLE,)))
     holes = sum(template.count(HOLE) for template in templates or (HOLE,))
     if (characters := length * holes + len(texts) * fixed) > MAX_CHARACTERS:
         raise InvalidQuery(
-            f"the sentences of this query have {characters:,} characters; "
-            f"at most {MAX_CHARACTERS:,} are encoded"
+            f"the sentences of this query have {characters:,} characters in total; "
+            f"the limit is {MAX_CHARACTERS:,}"
         )
 
 
 def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, D) -> (D,): the weighted sum at unit length, so that scores stay cosines."""
+    """Return the weighted sum of (T, D), (D,), normalised so that scores stay cosines."""
     if len(terms) == 1 and terms[0].weight > 0:
         alone: NDArray[np.float32] = parts[0]
         return alone
     total = np.array([term.weight for term in terms], np.float64) @ parts
     length = float(np.linalg.norm(total))
-    if length < LEAST * sum(abs(term.weight) for term in terms):
-        raise InvalidQuery("the terms of the query cancel each other out; nothing is left to find")
+    if length < MIN_LENGTH * sum(abs(term.weight) for term in terms):
+        raise InvalidQuery("the terms of the query cancel each other out; change one of them")
     summed: NDArray[np.float32] = (total / length).astype(np.float32)
     return summed
 

@@ -1,4 +1,4 @@
-"""What is asked, whatever it was asked in: terms with weights, and filters."""
+"""A query in its final form, whichever way it was entered: weighted terms, and filters."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Address(NamedTuple):
-    """Where a picture to search with is to be fetched from."""
+    """The address of a picture to search with."""
 
     url: str
 
@@ -35,15 +35,15 @@ class PreparedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Pictures that look like these words say."""
+    """A description: find pictures that look like it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Pictures like this one: a file, what is in one, where to fetch it, a picture of the library,
-    one in memory.
+    """An example picture: find similar ones. It is a file, the bytes of one, an address, a picture
+    of the library, or an image in memory.
     """
 
     picture: "Path | bytes | Address | ImageId | PreparedPicture | PIL.Image.Image"
@@ -51,14 +51,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vector:
-    """Pictures near this embedding."""
+    """An embedding: find pictures near it."""
 
     values: NDArray[np.float32]  # (D,), unit L2 norm
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Part of a sum. A weight below zero takes away."""
+    """Part of a weighted sum. A negative weight subtracts."""
 
     weight: float
     of: Words | Example | Vector
@@ -66,7 +66,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Pictures near the weighted sum of these, normalised again."""
+    """A sum of terms: find pictures near it, normalised."""
 
     terms: tuple[Term, ...]
 
@@ -76,12 +76,12 @@ Query = Words | Example | Vector | Mix
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to look for, and among which pictures."""
+    """A query, and the filters that its matches must pass."""
 
     query: Query
     filters: Filters = field(default_factory=Filters)
-    notes: tuple[str, ...] = field(default=(), compare=False)  # on what may have been meant
+    notes: tuple[str, ...] = field(default=(), compare=False)  # about what may have been meant
 
     def among(self, filters: Filters) -> "Question":
-        """Only among pictures that fulfil these as well. Raises InvalidQuery."""
+        """Return the question with these filters added. Raises InvalidQuery."""
         return Question(self.query, self.filters.with_(filters), self.notes)

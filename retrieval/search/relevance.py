@@ -1,15 +1,15 @@
-"""How likely it is that a picture is what the words say, as one number that queries share.
+"""The probability that a picture shows what the words say, comparable between queries.
 
-A cosine does not tell: 0.27 is a good one for some words and a poor one for others. Evidence of a
-match is what is left of the best cosine after a share of the picture's hubness (hubness.py), the
-more of it the more others come near: a model that is often wrong about the first has them among
-the next. And the more pictures there are, the higher the best of those that do not match come. A
-logistic curve over the two reads as a probability, with captions whose photo is in a library as
-often as not.
+A cosine alone does not tell: 0.27 is high for some words and low for others. The evidence for a
+match is the best cosine less some of the picture's hubness (hubness.py). It grows if other hits
+come near it, as a model that often ranks a wrong picture first has the right ones among the next.
+On the other side, the more pictures there are, the higher is the best score among those that do not
+match. A logistic curve over evidence and number of pictures gives the probability, for captions
+whose photo is in the library half of the time.
 
-A model claims relevance only if it was measured to tell what is there from what is not, with short
-queries and with whole captions. `python -m benchmarks.claims` fits and measures, and writes
-calibration.json.
+A model has a relevance only if measurements show that it can tell what is there from what is not,
+with short queries and with whole captions. `python -m benchmarks.claims` fits and measures, and
+writes calibration.json.
 """
 
 import json
@@ -27,52 +27,52 @@ from retrieval.records import ModelRecord
 
 Strength = Literal["strong", "fair", "weak"]
 
-STRONG, FAIR = 0.8, 0.5  # relevance from which on; below FAIR nothing looks like the words
-CROWD = 1_000  # pictures: in a larger library those that do match become more as well
-TOGETHER = 10  # of the first hits are weighed together
+STRONG, FAIR = 0.8, 0.5  # minimum relevances; below FAIR nothing looks like the words
+MAX_COUNTED = 1_000  # pictures; in a larger library the number of matches grows as well
+EVIDENCE_HITS = 10  # first hits that the evidence is computed from
 FITTED = Path(__file__).with_name("calibration.json")
-LEAST_AUROC, LEAST_RIGHT = 0.8, 0.9  # that a model has to reach before it claims anything
-UNMEASURED_SCALE = 8.0  # of `tag` with a model that was not measured: too low a scale costs little
+MIN_AUROC, MIN_RIGHT = 0.8, 0.9  # that a model must reach to have a relevance
+DEFAULT_LABEL_SCALE = 8.0  # for models that were not measured; a scale too low does little harm
 
 
 class Calibration(NamedTuple):
-    """The curve of a model."""
+    """The curve of a model: evidence and number of pictures -> relevance."""
 
-    share: float  # of a picture's hubness that is taken away
-    sharpness: float  # how little the hits behind the first count
-    slope: float  # by the evidence
-    crowd: float  # by the logarithm of the number of pictures
+    hubness_weight: float  # of hubness, which is subtracted from the cosine
+    sharpness: float  # of the maximum over hits; the higher, the less those after the first count
+    slope: float  # of the logit, by the evidence
+    count_slope: float  # by the logarithm of the number of pictures; lowers the logit
     offset: float
 
     def evidence(
         self, cosines: NDArray[np.floating], hubness: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """(..., k) of the first TOGETHER hits of a query -> (...): the greatest of what is left of
-        their cosines, softened (a log-sum-exp).
+        """Return the evidence (...) from the first EVIDENCE_HITS hits of a query (..., k): the
+        soft maximum (log-sum-exp) of their cosines less hubness.
         """
-        left = cosines - self.share * hubness
+        left = cosines - self.hubness_weight * hubness
         most = left.max(axis=-1, keepdims=True)
         near = np.exp(self.sharpness * (left - most)).sum(axis=-1)
         softened: NDArray[np.floating] = most[..., 0] + np.log(near) / self.sharpness
         return softened
 
     def relevance(self, evidence: float, pictures: int) -> float:
-        """In 0..1."""
-        count = max(1, min(pictures, CROWD))
-        logit = self.slope * evidence - self.crowd * math.log(count) + self.offset
+        """Return the relevance, in 0..1."""
+        count = max(1, min(pictures, MAX_COUNTED))
+        logit = self.slope * evidence - self.count_slope * math.log(count) + self.offset
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
 class Judged(NamedTuple):
-    """How well a curve told queries whose pictures are there from those whose are not."""
+    """The quality of a curve: can it tell queries that have a match from those that have none?"""
 
     auroc: float
-    right: float  # how often nothing was there when it said so
+    right: float  # fraction of its “no match” that was right
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known of a model. `digest`: of its weights; None where only the name is known."""
+    """The measurements of a model. `digest`: of its weights; None if only the name is known."""
 
     digest: str | None
     curve: Calibration
@@ -82,27 +82,27 @@ class Measured:
 
     @property
     def holds(self) -> bool:
-        """Whether it may claim relevance."""
+        """True if the model is good enough to have a relevance."""
         return all(
-            judged and judged.auroc >= LEAST_AUROC and judged.right >= LEAST_RIGHT
+            judged and judged.auroc >= MIN_AUROC and judged.right >= MIN_RIGHT
             for judged in (self.captions, self.short)
         )
 
 
 def calibration_of(model: ModelRecord) -> Calibration | None:
-    """None for a model that claims no relevance."""
+    """Return the curve of a model; None if it has no relevance."""
     measured = measured_of(model)
     return measured.curve if measured and measured.holds else None
 
 
 def label_scale_of(model: ModelRecord) -> float:
-    """What cosines are multiplied by to become logits of labels."""
+    """Return the factor that turns cosines into the logits of labels."""
     measured = measured_of(model)
-    return measured.label_scale if measured else UNMEASURED_SCALE
+    return measured.label_scale if measured else DEFAULT_LABEL_SCALE
 
 
 def measured_of(model: ModelRecord) -> Measured | None:
-    """By the digest of the weights where it is known, else by the name."""
+    """Return the measurements of a model, found by digest if they have one, else by name."""
     held = _measured()
     for one in held.values():
         if one.digest == model.digest:
@@ -112,14 +112,14 @@ def measured_of(model: ModelRecord) -> Measured | None:
 
 
 def why_silent(model: ModelRecord) -> str:
-    """Why a model claims no relevance."""
+    """Return the reason why a model has no relevance."""
     name = os.path.basename(model.name) if os.path.isabs(model.name) else model.name
     measured = measured_of(model)
     if measured is None or measured.short is None:
-        return f"the relevance of “{name}” was not measured on short queries"
+        return f"“{name}” has no relevance, as it was not measured on short queries"
     return (
-        f"“{name}” cannot tell what is there from what is not "
-        f"(AUROC {measured.short.auroc:.2f} on short queries, {LEAST_AUROC} needed)"
+        f"“{name}” has no relevance, as it cannot tell matches from other pictures reliably "
+        f"(AUROC {measured.short.auroc:.2f} on short queries; {MIN_AUROC} is needed)"
     )
 
 

@@ -1,8 +1,8 @@
-"""Zero-shot classification: which of some labels a picture shows, as probabilities.
+"""Zero-shot classification: the probability of each of some labels for a picture.
 
-As Radford et al. 2021: the softmax over the cosines to the labels' vectors, times a scale. Not the
-one that the model was trained with: a small model is far less often right than that says. The scale
-is a model's own (relevance.py). The labels share out 1 whether or not any of them fits.
+It is the softmax of the cosines to the labels' vectors, times a scale (Radford et al. 2021). The
+scale of training would make a small model far too confident, so each model has its own
+(relevance.py). The probabilities add up to 1, whether or not any label fits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,18 +31,18 @@ class Tagged:
 
 
 def read_labels(file: Path) -> list[str]:
-    """One a line; blank lines, doubles and lines that begin with # are left out.
+    """Read labels, one per line; blank lines, duplicates and lines that begin with # are skipped.
 
     Raises PathNotFound, InvalidQuery.
     """
     try:
         lines = file.read_text("utf-8").splitlines()
     except FileNotFoundError as error:
-        raise PathNotFound(f"no such file of labels: {file}") from error
+        raise PathNotFound(f"no such label file: {file}") from error
     except OSError as error:
         raise because(PathNotFound, f"{file} cannot be read", error) from error
     except UnicodeDecodeError as error:
-        raise InvalidQuery(f"{file} is no file of labels, one a line in UTF-8: {error}") from error
+        raise InvalidQuery(f"{file} is not a text file in UTF-8: {error}") from error
     named = (line.strip() for line in lines)
     return list(dict.fromkeys(line for line in named if line and not line.startswith("#")))
 
@@ -54,9 +54,9 @@ def tag(
     labels: Sequence[str],
     templates: str | Sequence[str],
 ) -> list[Tagged]:
-    """The probability of each label for each picture, or for all known ones in a folder.
+    """Return the probability of each label for each picture, or for all known ones in a folder.
 
-    Raises InvalidQuery where there are no labels, and as `QueryEncoder.embed` does.
+    Raises InvalidQuery if there are no labels, and what `QueryEncoder.embed` raises.
     """
     if not labels or isinstance(labels, str):
         raise InvalidQuery("there are no labels; give a list of two or more")
@@ -67,7 +67,7 @@ def tag(
 
 
 def _files(catalog: Catalog, path: Path) -> list[Path]:
-    """A file, or of each image in a folder the first of its copies there."""
+    """Return the file itself; for a folder, one copy of each image in it."""
     if not path.is_dir():
         return [path]
     images = catalog.images.by_id(ids_in(catalog, path).tolist())
@@ -77,7 +77,7 @@ def _files(catalog: Catalog, path: Path) -> list[Path]:
 def probabilities(
     pictures: NDArray[np.float32], labels: NDArray[np.float32], scale: float
 ) -> NDArray[np.float32]:
-    """(P, D) and (L, D), unit L2 norm -> (P, L), each row adding up to 1."""
+    """Return (P, L), each row adding up to 1, for (P, D) and (L, D) of unit L2 norm."""
     logits = scale * (pictures @ labels.T)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     normalised: NDArray[np.float32] = odds / odds.sum(axis=1, keepdims=True)
@@ -87,7 +87,7 @@ def probabilities(
 def tagged(
     paths: Sequence[Path], labels: Sequence[str], likely: NDArray[np.float32]
 ) -> list[Tagged]:
-    """Paths (P), labels (L) and probabilities (P, L), in the order of the paths."""
+    """Combine paths (P), labels (L) and probabilities (P, L), in the order of the paths."""
     orders = np.argsort(-likely, axis=1, kind="stable")
     return [
         Tagged(path, {labels[column]: float(row[column]) for column in order.tolist()})

@@ -1,7 +1,7 @@
-"""Prompt ensembles: the same words in several sentences, of which the mean vector is taken.
+"""Prompt ensembles: the same words in several sentences, whose vectors are averaged.
 
-One sentence leans to its own phrasing; the mean of several leans to what they have in common
-(Radford et al. 2021, section 3.1.4).
+The vector of one sentence depends on its phrasing; the mean of several depends on what they have in
+common (Radford et al. 2021, section 3.1.4).
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from retrieval.errors import InvalidQuery
 
 HOLE = "{}"
 
-# Names that stand for several templates. `photo` is for words that name what is to be seen.
+# Names that stand for several templates. `photo` is for words that name something visible.
 SETS = {
     "photo": (
         "{}",
@@ -26,18 +26,18 @@ SETS = {
 
 
 def expanded(templates: Sequence[str]) -> tuple[str, ...]:
-    """Every template, those of sets included. Raises InvalidQuery."""
+    """Return the templates, with each set replaced by its own. Raises InvalidQuery."""
     every = [one for template in templates for one in SETS.get(template, (template,))]
     for template in every:
         if HOLE not in template:
             sets = ", ".join(SETS)
             raise InvalidQuery(
-                f"the template {template!r} has no {{}} where the words go, and is none of the "
-                f"sets that are built in ({sets})"
+                f"the template {template!r} has no {{}} for the words, and there is no set of that "
+                f"name (available: {sets})"
             )
     return tuple(every)
 
 
 def filled(templates: Sequence[str], words: str) -> list[str]:
-    """The words in each template; as they are where there is none."""
+    """Return the words in each template; unchanged if there are no templates."""
     return [template.replace(HOLE, words) for template in templates] or [words]

@@ -1,8 +1,8 @@
-"""Nearest ids.
+"""The images nearest to a query vector.
 
-store        the protocol: what a search asks of vectors, wherever they lie
-scan         the catalog's own vectors, one by one
-file_store   a mapped FAISS file and the tail behind it; index_file says when to make it anew
-nearest      what a store found, held against the catalog
-hubness      how near a picture is to any query at all
+store        the protocol of a vector store
+scan         an exact scan of the catalog's own vectors
+file_store   a mapped FAISS file, plus newer vectors; index_file says when to build it again
+nearest      results of a store, checked against the catalog
+hubness      how similar a picture is to queries in general
 """

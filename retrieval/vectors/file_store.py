@@ -1,7 +1,7 @@
-"""A mapped FAISS file, and the tail behind it that the catalog still scans.
+"""A vector store: a mapped FAISS file, plus a scan of the newer vectors in the catalog (the tail).
 
-Right whatever becomes of the file: one that is missing, damaged or another library's is made anew,
-or done without.
+Results are right whatever happens to the file: if it is missing, damaged or another library's, it
+is built again, or the whole catalog is scanned.
 """
 
 import os
@@ -26,9 +26,7 @@ from retrieval.vectors.store import Nearest
 if TYPE_CHECKING:
     from indexes import VectorIndex
 
-SMALL_FILE_BYTES = (
-    4 << 20
-)  # bytes of an index file; its vectors are read from the catalog in some 10 ms
+SMALL_FILE_BYTES = 4 << 20  # the catalog reads as many vectors in some 10 ms
 
 
 class FileStore:
@@ -68,15 +66,15 @@ class FileStore:
         index_file.refresh(self._catalog, self._model)
 
     def distrust(self) -> None:
-        """Make the file anew; where that cannot be, do without it until it is replaced."""
+        """Build the file again; if that fails, do without it until it is replaced."""
         with self._opening:
             self._index = self._rebuild()
             self._stamp = _stamp(self._path)
 
     def index(self) -> "VectorIndex | None":
-        """Return the file, opened again when it was replaced; None where there is no use in it.
+        """Return the index, opened again if its file was replaced; None if a scan is better.
 
-        The first search of a small one is no use: importing FAISS takes longer than to do without.
+        The first search of a small file is faster as a scan, since importing FAISS takes longer.
         """
         with self._opening:
             stamp = _stamp(self._path)
@@ -88,7 +86,7 @@ class FileStore:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the file compares every vector, so that what it does not find is not in it."""
+        """Return whether a search of the file compares every vector, so that it misses none."""
         return self._index is None or self._index.kind == "flat"
 
     @property
@@ -104,11 +102,11 @@ class FileStore:
                 if index.dim == index_file.dim_of(self._model):
                     return index
         is_long = self._catalog.embeddings.count(self._model.id) > index_file.MAX_TAIL
-        return self._rebuild() if is_long else None  # few are soon scanned without it
+        return self._rebuild() if is_long else None  # a few are scanned quickly
 
     def _rebuild(self) -> "VectorIndex | None":
-        """Return None where the catalog has to be scanned for want of leave to write."""
-        from retrieval.catalog.lock import write_lock  # filelock: 40 ms, for once
+        """Build the file; return None if it cannot be written, so that the catalog is scanned."""
+        from retrieval.catalog.lock import write_lock  # filelock takes 40 ms to import
 
         try:
             with write_lock(self._catalog.folder, is_brief=True):
@@ -118,7 +116,7 @@ class FileStore:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """Return what changes when a file is replaced."""
+    """Return identity, size and time of a file, which change when it is replaced."""
     try:
         status = os.stat(path)
     except OSError:

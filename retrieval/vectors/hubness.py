@@ -1,11 +1,11 @@
-"""How near a picture is to any words at all, so that a search can tell what is special in a cosine.
+"""Hubness: how similar a picture is to descriptions in general.
 
-Some pictures are near to everything that is said, and come up for every query. A query bank
-about all kinds of things shows by how much: the mean and the deviation of a picture's cosines to
-them. Taking half of their sum from each cosine ranks better than the cosines themselves, with every
-model alike, and makes what is left comparable between queries. (Query-bank normalisation, Bogolin
-et al. 2022, takes a log-sum-exp of the same cosines, of which these two are the first terms; its
-temperature would have to be found anew for each model.)
+Some pictures are similar to every description, and appear for every query. A query bank, sentences
+about all kinds of things, measures this: a picture's hubness is the mean plus the standard
+deviation of its cosines to them. Subtracting half of it from each cosine ranks better than the
+cosine itself, with every model, and makes the result comparable between queries. (Query-bank
+normalisation, Bogolin et al. 2022, uses a log-sum-exp of the same cosines, of which these two are
+the first terms; its temperature would have to be tuned for each model.)
 """
 
 import hashlib
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
 
 QUERY_BANK_FILE = Path(__file__).with_name("query_bank.txt")
-# Taken off a cosine: this times mean + deviation. `python -m benchmarks relevance` compares.
+# Subtracted from a cosine: this times hubness. `python -m benchmarks relevance` compares weights.
 HUBNESS_WEIGHT = 0.5
 
-# Behind a vector in the index: its hubness in two float16 (one alone is off by 2e-4), and zeros up
-# to a width that FAISS scans quickly. A query says there how much of it to take away.
+# Columns after each vector in the index: its hubness as the sum of two float16 (one alone is off by
+# 2e-4), then zeros up to a width that FAISS scans quickly. A query has the negative weight there.
 PADDING_COLUMNS = 16
-QUERY_PADDING = (*2 * (-HUBNESS_WEIGHT,), *(PADDING_COLUMNS - 2) * (0.0,))  # of a query in words
+QUERY_PADDING = (*2 * (-HUBNESS_WEIGHT,), *(PADDING_COLUMNS - 2) * (0.0,))  # of a description
 
 
 class QueryBank(NamedTuple):
-    """The sentences in a model's space: (S, D), unit L2 norm."""
+    """The sentences of the query bank, encoded by a model: (S, D), unit L2 norm."""
 
     vectors: NDArray[np.float32]
 
     @classmethod
     def of(cls, model: "ModelFolder") -> "QueryBank":
-        """Encoded once (a second, with ViT-B/32), and kept beside the weights where that can be."""
+        """Encode the sentences (a second with ViT-B/32) once, and keep them beside the weights if
+        possible.
+        """
         file = model.path / f"bank-{model.digest[:16]}-{query_bank_digest()[:16]}.npy"
         sentences = QUERY_BANK_FILE.read_text("utf-8").splitlines()
         kept = _read(file)
@@ -54,7 +56,7 @@ class QueryBank(NamedTuple):
         return query_bank
 
     def measure(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(N, D) -> (N, 2): mean and deviation of each picture's cosines to the sentences."""
+        """Return the mean and deviation of cosines to the sentences: (N, D) -> (N, 2)."""
         from clipmodel.numpy_backend.threads import shared_product
 
         cosines = shared_product(vectors.astype(np.float32), self.vectors.T)  # (N, S)
@@ -70,24 +72,24 @@ def _read(file: Path) -> NDArray[np.float32] | None:
 
 
 def _write(file: Path, vectors: NDArray[np.float32]) -> None:
-    # A folder that cannot be written to, or a full disk: it is encoded again.
+    # If the folder is read-only or the disk is full, the sentences are encoded again next time.
     with suppress(OSError), replacing(file) as part, part.open("wb") as opened:
         np.save(opened, vectors)
 
 
 @cache
 def query_bank_digest() -> str:
-    """Names the sentences: what other ones measured is measured again."""
+    """Return a digest of the sentences; hubness measured with others is measured again."""
     return hashlib.sha256(QUERY_BANK_FILE.read_bytes()).hexdigest()[:32]
 
 
 def is_measured(model: ModelRecord) -> bool:
-    """Whether all its vectors were measured with the sentences of this version."""
+    """Return whether the hubness of all its vectors was measured with the current sentences."""
     return model.bank == query_bank_digest()
 
 
 def with_hubness(vectors: NDArray[np.float16], hubness: NDArray[np.float32]) -> NDArray[np.float16]:
-    """(N, D) and mean + deviation (N,) -> (N, D + PADDING_COLUMNS)."""
+    """Append hubness (N,) to vectors (N, D), in two float16: (N, D + PADDING_COLUMNS)."""
     count, dim = vectors.shape
     longer = np.zeros((count, dim + PADDING_COLUMNS), np.float16)
     longer[:, :dim] = vectors
@@ -97,7 +99,7 @@ def with_hubness(vectors: NDArray[np.float16], hubness: NDArray[np.float32]) -> 
 
 
 def with_weights(queries: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Q, D) and the weight of hubness for each (Q,) -> (Q, D + PADDING_COLUMNS)."""
+    """Append negative weights of hubness (Q,) to queries (Q, D): (Q, D + PADDING_COLUMNS)."""
     count, dim = queries.shape
     longer = np.zeros((count, dim + PADDING_COLUMNS), np.float32)
     longer[:, :dim] = queries

@@ -1,6 +1,6 @@
-"""The vector index of a library: a file made from the catalog that may be deleted at any time.
+"""The vector index of a library: a file built from the catalog that may be deleted at any time.
 
-What was embedded since it was made is its tail, which a search reads from the catalog.
+Vectors added since it was built are its tail, which a search reads from the catalog.
 """
 
 from pathlib import Path
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from indexes.builder import Batches
 
 MAX_TAIL = 10_000  # vectors; scanned in some 30 ms
-MAX_TAIL_SHARE = 0.05  # of the file's vectors: a long index may have a longer tail
-MAX_DEAD_SHARE = 0.25  # of the file's vectors: images that were forgotten
+MAX_TAIL_FRACTION = 0.05  # of the file's vectors: a large index may have a longer tail
+MAX_DEAD_FRACTION = 0.25  # of the file's vectors: images that were forgotten
 
 
 def path_of(folder: Path, digest: str) -> Path:
-    """Where the index over the embeddings of the model with these weights is."""
+    """Return the path of the index of the model with these weights."""
     return folder / INDEX_FILE.format(digest[:16])
 
 
 def dim_of(model: ModelRecord) -> int:
-    """Of the vectors in the file: where all were measured, they have their hubness behind them."""
+    """Return the dimension of the vectors in the file, with their hubness if all were measured."""
     return model.dim + (PADDING_COLUMNS if is_measured(model) else 0)
 
 
 def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
-    """Make the file anew from the catalog; None, and no file, where nothing is embedded.
+    """Build the file from the catalog; remove it and return None if there are no vectors.
 
     Raises LibraryReadOnly.
     """
-    from indexes import VectorIndex, choose_spec  # FAISS, which a run without news spares
+    from indexes import VectorIndex, choose_spec  # FAISS: not needed by runs without changes
 
     path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
     try:
@@ -51,12 +51,12 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
 
 
 def outdate(catalog: Catalog, digest: str) -> None:
-    """Drop the file before images that it lacks are embedded under ids that it covers."""
+    """Remove the file before images that it lacks are encoded under ids that it covers."""
     path_of(catalog.folder, digest).unlink(missing_ok=True)
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
-    """Index files that were cut short while they were written, or whose model is not in use."""
+    """Return index files that are incomplete, or whose model is not in use."""
     current = catalog.current_model()
     kept = path_of(catalog.folder, current.digest) if current else None
     there = catalog.folder.glob("vectors-*")
@@ -71,7 +71,7 @@ def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":
 
 
 def refresh(catalog: Catalog, model: ModelRecord) -> None:
-    """Make the file anew if it is missing or damaged, or too much came or went since."""
+    """Build the file again if it is missing, damaged or too much out of date."""
     if _is_stale(catalog, model):
         rebuild(catalog, model)
 
@@ -90,6 +90,6 @@ def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
     tail, dead = count - alive, index.count - alive
     return (
         index.dim != dim_of(model)
-        or tail > max(MAX_TAIL, MAX_TAIL_SHARE * index.count)
-        or dead > MAX_DEAD_SHARE * index.count
+        or tail > max(MAX_TAIL, MAX_TAIL_FRACTION * index.count)
+        or dead > MAX_DEAD_FRACTION * index.count
     )

@@ -1,4 +1,4 @@
-"""Unit vectors → the nearest images: what a store found, held against the catalog."""
+"""Unit vectors → the nearest images: a store's results, checked against the catalog."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,25 +13,25 @@ from retrieval.vectors.hubness import is_measured
 from retrieval.vectors.scan import CatalogScan
 from retrieval.vectors.store import Nearest, VectorStore
 
-CHECKED_HITS = 16  # hits of a search whose scores are held against the catalog
-SCORE_TOLERANCE = 1e-3  # between a score by FAISS and one by NumPy; 1e-6 in practice
-WIDENING_FACTOR = 4  # times as many are asked for when too many of the hits are of forgotten images
+CHECKED_HITS = 16  # per search, whose scores are compared with the catalog
+SCORE_TOLERANCE = 1e-3  # between scores by FAISS and by NumPy; 1e-6 in practice
+WIDENING_FACTOR = 4  # for asking again, if too many hits are images that were forgotten
 
 
 OpenStore = Callable[[Catalog, ModelRecord], VectorStore]
 
 
 class Hit(NamedTuple):
-    """An image near a query."""
+    """An image found by a query."""
 
     score: float  # the cosine
     image: Image
-    left: float  # what is left of it after its weight of the image's hubness; hits are in its order
-    hubness: float  # 0 where it was not measured
+    left: float  # cosine minus weighted hubness; hits are sorted by it
+    hubness: float  # 0 if it was not measured
 
 
 class Asked(NamedTuple):
-    """What is searched for in one go."""
+    """The arguments of one search."""
 
     queries: NDArray[np.float32]  # (Q, D)
     limit: int
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 
 
 class Searcher:
-    """The vectors of one catalog. Any number of threads may search at once."""
+    """A searcher over the vectors of one catalog, which any number of threads may use at once."""
 
     def __init__(self, catalog: Catalog, open_store: OpenStore = FileStore) -> None:
         self._catalog = catalog
@@ -54,7 +54,7 @@ class Searcher:
         return self._stores[model]
 
     def prepare(self, model: ModelRecord) -> None:
-        """Begin to bring the store into memory; the query can be encoded meanwhile."""
+        """Start to read the store into memory, while the query is encoded."""
         self.store(model).prepare()
 
     def search(
@@ -68,9 +68,9 @@ class Searcher:
         """Return the `limit` nearest images to each of `queries` (Q, D), among the sorted ids
         `allowed`.
 
-        weights (Q,): how much of each image's hubness is taken off its cosines (hubness.py);
-        without, or where the images were not measured, it is the cosines that count. Best first;
-        equal ones in the order of the images' ids.
+        weights (Q,): factors of the hubness that is subtracted from each cosine (hubness.py);
+        without them, or if hubness was not measured, hits are ranked by cosine. Best first, ties by
+        image id.
         """
         if weights is None or not is_measured(model):
             weights = np.zeros(len(queries), np.float32)
@@ -90,7 +90,7 @@ class Searcher:
     def _hits(
         self, store: VectorStore, model: ModelRecord, asked: Asked
     ) -> tuple[list[list[Hit]], int]:
-        """Return the hits, and up to which id they were not read from the catalog."""
+        """Return the hits, and the id up to which they did not come from the catalog."""
         images: dict[int, Image | None] = {}  # None: no longer known
         queries, limit, allowed, weights = asked
         wanted = limit
@@ -120,7 +120,7 @@ class Searcher:
     def _has_our_scores(
         self, model: ModelRecord, queries: NDArray[np.float32], hits: list[list[Hit]]
     ) -> bool:
-        """Whether the scores are those of our vectors; in another library's file they are not."""
+        """Return whether the scores agree with the catalog; another library's file has others."""
         found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
         found = found[:CHECKED_HITS]
         stored = self._catalog.embeddings.vectors_of(model.id, [hit.image.id for _, hit in found])
@@ -132,7 +132,7 @@ class Searcher:
         return True
 
     def _is_short(self, model: ModelRecord, hits: list[list[Hit]], asked: Asked) -> bool:
-        """Whether there must be more than was found: the file lacks some, or read too few lists."""
+        """Return whether there must be more hits: the file lacks some, or read too few lists."""
         fewest = min(map(len, hits), default=asked.limit)
         if fewest >= asked.limit:
             return False
@@ -142,16 +142,16 @@ class Searcher:
 
 
 def _is_all(nearest: Nearest, wanted: int) -> bool:
-    """Whether asking for more than `wanted` would not find more."""
+    """Return whether a search for more than `wanted` would find no more."""
     ids = nearest.ids
     return ids.shape[1] < wanted or bool((ids[:, -1] < 0).all())
 
 
 def _lacks(last_id: int, hits: list[list[Hit]], exact: list[list[Hit]]) -> bool:
-    """Whether a store that ends with `last_id` lacks what the catalog has.
+    """Return whether a store with ids up to `last_id` lacks vectors that the catalog has.
 
-    That it found fewer than there are tells nothing: others may have written meanwhile, and what a
-    run that was cut short left in no file is not found by anybody.
+    A small number of hits is no proof: others may have written in the meantime, and images that an
+    interrupted run left without a file are never found.
     """
     for row, whole in zip(hits, exact, strict=True):
         found = {hit.image.id for hit in row}
@@ -168,12 +168,12 @@ def _alive(
     images: dict[int, Image | None],
     limit: int,
 ) -> list[Hit]:
-    """Return the first `limit` whose image is known and in some file."""
+    """Return the first `limit` hits whose image is known and has a file."""
     hits = list[Hit]()
     for left, id, hubness in zip(scores, ids, measured, strict=True):
         image = images.get(int(id))
         if image is not None and image.paths:
-            cosine = max(-1.0, min(1.0, float(left + weight * hubness)))  # float16 is rounded
+            cosine = max(-1.0, min(1.0, float(left + weight * hubness)))  # float16 rounds
             hits.append(Hit(cosine, image, float(left), float(hubness)))
             if len(hits) == limit:
                 break

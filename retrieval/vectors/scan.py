@@ -1,4 +1,4 @@
-"""An exact scan of the catalog's own vectors: for a tail, and where there is no better store."""
+"""An exact scan of the catalog's own vectors, for a tail or if there is no other store."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from retrieval.vectors.store import Nearest
 
 
 class CatalogScan:
-    """A `VectorStore` that keeps nothing of its own."""
+    """A `VectorStore` without data of its own."""
 
     is_exact = True
 
@@ -20,7 +20,7 @@ class CatalogScan:
         self._model = model
 
     def prepare(self) -> None:
-        """Do nothing: it is read as it is searched."""
+        """Do nothing: vectors are read during the search."""
 
     def search(
         self,
@@ -30,7 +30,7 @@ class CatalogScan:
         weights: NDArray[np.float32],
         after: int = 0,
     ) -> Nearest:
-        """As `VectorStore.search`, among the ids above `after`."""
+        """Search like `VectorStore.search`, but only ids above `after`."""
         nearest = none_for(queries)
         longer = is_measured(self._model)
         if longer:
@@ -46,7 +46,7 @@ class CatalogScan:
         return nearest
 
     def refresh(self) -> None:
-        """Do nothing: the catalog is what is searched."""
+        """Do nothing: the catalog itself is searched."""
 
     distrust = refresh
 
@@ -57,7 +57,7 @@ def none_for(queries: NDArray[np.float32]) -> Nearest:
 
 
 def merged(one: Nearest, other: Nearest, limit: int) -> Nearest:
-    """Return the `limit` best of both."""
+    """Return the `limit` best of two results."""
     scores = np.concatenate([one.scores, other.scores], axis=1)
     ids = np.concatenate([one.ids, other.ids], axis=1)
     order = np.lexsort((ids, -scores), axis=1)[:, :limit]

@@ -1,7 +1,7 @@
-"""What a search asks of vectors, wherever they lie.
+"""The protocol of a vector store.
 
-A store is made from the catalog and may be deleted at any time. What the catalog gained or lost
-since is the store's own to take in, by `refresh`: nobody tells it, so nothing can be forgotten.
+A store is built from the catalog and may be deleted at any time. `refresh` finds by itself what the
+catalog gained or lost since: nobody reports changes to a store, so no report can be missed.
 """
 
 from typing import NamedTuple, Protocol
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 
 class Nearest(NamedTuple):
-    """The best of what a store holds, best first; equal scores in the order of their ids."""
+    """The best vectors of a store, best first; ties by id."""
 
-    scores: NDArray[np.float32]  # (Q, k), cosines less what the query's weight of hubness takes off
-    ids: NDArray[np.int64]  # (Q, k); -1 stands for none
+    scores: NDArray[np.float32]  # (Q, k), cosine minus weighted hubness
+    ids: NDArray[np.int64]  # (Q, k); -1: none
     unverified: int = 0  # ids up to this one did not come from the catalog
 
 
 class VectorStore(Protocol):
-    """The vectors of one model in one library, by the ids of images. Safe to use from threads."""
+    """The vectors of one model in one library, by image id. Safe to use from threads."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether a search compares every vector, so that what it does not find is not there."""
+        """Return whether a search compares every vector, so that it misses none."""
 
     def prepare(self) -> None:
-        """Begin to bring it into memory; a query can be encoded meanwhile."""
+        """Start to read the store into memory, while a query is encoded."""
 
     def search(
         self,
@@ -37,14 +37,14 @@ class VectorStore(Protocol):
     ) -> Nearest:
         """Return the `limit` nearest to each query (Q, D), among the sorted ids `allowed` or all.
 
-        weights (Q,): how much of each image's hubness is taken off its cosines; zeros rank by the
-        cosines. How is the store's own affair: the file has it as columns behind each vector, and
-        one that ranks by cosines alone can ask for more and rank them again by what the catalog
-        knows (`embeddings.hubness`). Fewer than `limit` come back only where there are no more.
+        weights (Q,): factors of the hubness that is subtracted from each cosine; zeros rank by
+        cosine. Each store can do this in its own way: the file has hubness in columns after each
+        vector; a store that only knows cosines can ask for more and rank them again by the
+        catalog's hubness (`embeddings.hubness`). Fewer than `limit` mean that there are no more.
         """
 
     def refresh(self) -> None:
-        """Take in what the catalog gained, and drop what it lost."""
+        """Add vectors that the catalog gained, and drop those that it lost."""
 
     def distrust(self) -> None:
-        """Make it anew, since it does not hold what the catalog holds."""
+        """Build the store again, because it disagrees with the catalog."""

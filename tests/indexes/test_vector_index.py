@@ -97,7 +97,7 @@ def test_equal_scores_are_in_the_order_of_their_ids(path: Path) -> None:
 
 def test_one_query_is_shared_out_among_threads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "BYTES_PER_THREAD", 1_000)
-    monkeypatch.setattr(vector_index, "SCANNERS", 3)
+    monkeypatch.setattr(vector_index, "MAX_SCANNERS", 3)
     ids, vectors = np.arange(5, 2_005, 2), unit_vectors(1_000)
     index, query = build(path, ids, vectors), unit_vectors(1, seed=9).astype(np.float32)
     for chosen in (slice(None), slice(1, 1_000, 3), slice(17, 18), slice(0, 2)):

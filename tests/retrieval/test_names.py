@@ -189,7 +189,7 @@ def test_an_empty_path_is_refused_in_python(photos: Path) -> None:
         for act in (library.forget, library.similar, library.export):
             with pytest.raises(PathNotFound, match="the path is empty"):
                 act("")
-        with pytest.raises(InvalidQuery, match="the folder is empty"):
+        with pytest.raises(InvalidQuery, match="the folder filter is empty"):
             library.search("red", folder="")
         with pytest.raises(PathNotFound, match="nosuchuser"):
             library.index("~nosuchuser/photos")

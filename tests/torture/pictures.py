@@ -16,7 +16,7 @@ from PIL import Image
 
 from retrieval.decoding.limits import MAX_PIXELS, MAX_SECONDS, memory_for
 from retrieval.decoding.pool import WorkerPool
-from retrieval.decoding.task import Answer, Task
+from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
 from tests.retrieval.small import DATA, SIDE
 from tests.torture.tally import Tally
@@ -119,7 +119,7 @@ def decode_all(folder: Path, pictures: Iterator[bytes] | Sequence[bytes], tally:
     slowest = peak = failed = died = 0.0
     with closing(WorkerPool(WORKERS)) as pool:
 
-        def settle(answer: Answer) -> None:
+        def settle(answer: TaskResult) -> None:
             nonlocal slowest, failed, died
             path = folder / str(answer.key)
             slowest = max(slowest, time.monotonic() - began.pop(answer.key))

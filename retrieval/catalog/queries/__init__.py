@@ -1,8 +1,8 @@
-"""What is asked of a catalog's tables, a class for each noun; `Catalog` has one of each.
+"""Queries about a catalog's tables: a class for each noun, and `Catalog` has one of each.
 
-reader      what they ask through: any connection to these tables
+reader      the protocol that runs their statements
 images      distinct contents, with all of their copies
-files       places: sizes, times, failures
-places      where in which root a path lies, however it is spelled
+files       sizes, times and failures of files
+places      the roots and relative paths that a path stands for, in any spelling
 embeddings  vectors, by model and image
 """

@@ -1,4 +1,4 @@
-"""Queries about vectors: of some images, all of a model's in pages, and how many there are."""
+"""Queries about vectors: those of some images, all of a model in pages, and counts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,38 +10,38 @@ from retrieval.catalog.sqlite.connection import chunks, marks
 
 
 class Embeddings:
-    """The vectors of a catalog, by model and image: of first moments, as yet the only ones."""
+    """The vectors of a catalog, by model and image; so far only of first moments."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def count(self, model_id: int, up_to: int | None = None) -> int:
-        """How many images have an embedding of this model, of those with an id up to `up_to`."""
+        """Count the images with an embedding of this model, of those with an id up to `up_to`."""
         last = int(np.iinfo(np.int64).max) if up_to is None else up_to
         counted = (
             "SELECT count(*) FROM embeddings WHERE model_id = ? AND image_id <= ? AND moment = 0"
         )
         return self._reader.number(counted, (model_id, last))
 
-    def at_least(self, model_id: int, most: int) -> int:
-        """How many images have an embedding of this model, counted up to `most`."""
+    def at_least(self, model_id: int, limit: int) -> int:
+        """Count the images with an embedding of this model, but stop at `limit`."""
         some = "SELECT 1 FROM embeddings WHERE model_id = ? AND image_id > 0 AND moment = 0 LIMIT ?"
-        return self._reader.number(f"SELECT count(*) FROM ({some})", (model_id, most))
+        return self._reader.number(f"SELECT count(*) FROM ({some})", (model_id, limit))
 
     def missing(self, model_id: int | None) -> list[tuple[int, bytes]]:
-        """(id, digest) of the images that this model (None: no model yet) has not encoded."""
+        """Return (id, digest) of the images not encoded by this model (None: no model yet)."""
         missing = "SELECT id, digest FROM images WHERE id NOT IN "
         held = "(SELECT image_id FROM embeddings WHERE model_id = ? AND moment = 0) ORDER BY id"
         return self._reader.rows(missing + held, (model_id,))
 
     def vector(self, model_id: int, image_id: int) -> NDArray[np.float32] | None:
-        """(D,), unit L2 norm up to the rounding of float16."""
+        """Return an image's vector, (D,), unit L2 norm up to float16 rounding; else None."""
         one = "SELECT vector FROM embeddings WHERE model_id = ? AND image_id = ? AND moment = 0"
         rows = self._reader.rows(one, (model_id, int(image_id)))
         return np.frombuffer(rows[0][0], "<f2").astype(np.float32) if rows else None
 
     def vectors_of(self, model_id: int, ids: Sequence[int]) -> dict[int, bytes]:
-        """As they are stored, of those among `ids` that have one."""
+        """Return the vectors of these images as stored bytes, by id; some may have none."""
         those = "model_id = ? AND moment = 0 AND image_id IN"
         of = f"SELECT image_id, vector FROM embeddings WHERE {those}"
         found: dict[int, bytes] = {}
@@ -52,14 +52,14 @@ class Embeddings:
     def vectors(
         self, model_id: int, after: int = 0, batch: int = 2_500
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
-        """Ids (n,) above `after`, ascending, and their vectors (n, D), `batch` at a time."""
+        """Yield ids (n,) above `after`, ascending, and their vectors (n, D), `batch` at a time."""
         for ids, vectors, _ in self.measured(model_id, after, batch):
             yield ids, vectors
 
     def measured(
         self, model_id: int, after: int = 0, batch: int = 2_500
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]]]:
-        """As `vectors`, with the hubness (n,) of each; 0 for those that were not measured."""
+        """Yield ids and vectors like `vectors`, and hubness (n,); 0 if it was not measured."""
         page = (
             "SELECT image_id, vector, coalesce(bank_mean + bank_deviation, 0) FROM embeddings "
             "WHERE model_id = ? AND image_id > ? AND moment = 0 ORDER BY image_id LIMIT ?"
@@ -72,7 +72,7 @@ class Embeddings:
             after = int(ids[-1])
 
     def hubness(self, model_id: int, ids: Sequence[int]) -> dict[int, float]:
-        """Mean + deviation of the measured ones among these images."""
+        """Return the hubness (mean + deviation) of these images, by id, if it was measured."""
         hubness: dict[int, float] = {}
         for chunk in chunks(ids):
             hubness.update(

@@ -1,4 +1,4 @@
-"""Queries about files: what is known of each, and which of them failed."""
+"""Queries about files: size, times, image and failure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,39 +9,39 @@ from retrieval.errors import FailureCode
 from retrieval.paths import place
 from retrieval.records import Failed, Failure, FileState, KnownFile
 
-# A file: the fields of a `Found`, and its image's id. The two before it are None where an older
-# version wrote them.
+# A file: the fields of a `Found`, and its image's id. ctime and inode are None if an older version
+# wrote the row.
 Known = tuple[bytes, int, int, int | None, int | None, int | None]
 
 
 class Files:
-    """The files of a catalog: each holds an image, or failed."""
+    """The files of a catalog: each has an image, or failed."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def within(self, root_id: int, inside: bytes = b"") -> list[Known]:
-        """The files at or under a path in that root."""
+        """Return the files at or under a path in that root."""
         condition, values = under(inside)
         columns = "path, size, mtime_ns, ctime_ns, inode, image_id"
         found = f"SELECT {columns} FROM files WHERE root_id = ? AND {condition}"
         return self._reader.rows(found, (root_id, *values))
 
     def has_any(self, root_id: int, inside: bytes) -> bool:
-        """Whether any file is known at or under a path relative to that root."""
+        """Return whether any file is known at or under a path relative to that root."""
         condition, values = under(inside)
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
         return bool(self._reader.number(found, (root_id, *values)))
 
     def sizes(self) -> set[int]:
-        """Of all files that hold an image, in bytes: a file of another size is no copy."""
+        """Return the sizes of all files with an image; a file of another size cannot be a copy."""
         return {
             size
             for (size,) in self._reader.rows("SELECT size FROM files WHERE image_id IS NOT NULL")
         }
 
     def of_images(self, ids: Sequence[int]) -> dict[int, list[KnownFile]]:
-        """The files of each of these images, as they were when they were indexed."""
+        """Return the files of each of these images, as they were when they were indexed."""
         roots = {root.id: root.path for root in self._reader.roots()}
         columns = "image_id, root_id, path, size, mtime_ns, ctime_ns, inode"
         files: dict[int, list[KnownFile]] = {}
@@ -69,7 +69,7 @@ class Files:
         return [image_id for (image_id,) in rows if image_id is not None]
 
     def bytes_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """The length of the files of each of these images; copies are of one length."""
+        """Return the file size of each of these images; copies have the same size."""
         sizes: dict[int, int] = {}
         for chunk in chunks(ids):
             found = f"SELECT image_id, size FROM files WHERE image_id IN ({marks(chunk)})"
@@ -80,9 +80,9 @@ class Files:
         return self._reader.number("SELECT count(*) FROM files WHERE failure_code IS NOT NULL")
 
     def failures(self) -> Iterator[Failed]:
-        """Sorted by path within each root."""
+        """Yield the files that failed, sorted by path within each root."""
         columns = "root_id, path, failure, failure_code"
-        # Sorted here: for the order, SQLite would go through all files, and not their index.
+        # Sorted here: with ORDER BY, SQLite would scan all files, not the index of failed ones.
         rows = self._reader.rows(f"SELECT {columns} FROM files WHERE failure_code IS NOT NULL")
         of_root: dict[int, list[tuple[bytes, str, str]]] = {}
         for root_id, *failed in rows:
@@ -92,13 +92,13 @@ class Files:
                 yield Failed(place(root.path, path), reason, FailureCode(code))
 
     def failure_at(self, root_id: int, path: bytes) -> FailureCode | None:
-        """Why a file has no image; None for one that has, or that is not known."""
+        """Return why a file has no image; None if it has one, or is unknown."""
         found = "SELECT failure_code FROM files WHERE root_id = ? AND path = ?"
         rows = self._reader.rows(found, (root_id, path))
         return FailureCode(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def too_large(self, max_pixels: int) -> list[FileState]:
-        """The files that had too many pixels for a run that allowed fewer than `max_pixels`."""
+        """Return the files that had too many pixels for a run with a limit below `max_pixels`."""
         columns = "root_id, path, size, mtime_ns, failure, failure_limit"
         failed = f"SELECT {columns} FROM files WHERE failure_code = ? AND failure_limit < ?"
         code = FailureCode.TOO_LARGE

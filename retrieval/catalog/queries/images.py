@@ -1,4 +1,4 @@
-"""Queries about images: what they are, and where all of their copies lie."""
+"""Queries about images: their properties, and all of their copies."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -23,7 +23,7 @@ class Images:
         self._reader = reader
 
     def by_id(self, ids: Sequence[int]) -> dict[int, Image]:
-        """The known ones among `ids`, each with the absolute paths of all its copies."""
+        """Return the known images among `ids`, each with the absolute paths of all its copies."""
         images: dict[int, Image] = {}
         for chunk in chunks([int(id) for id in ids]):
             paths, times = self._places(chunk)
@@ -56,14 +56,14 @@ class Images:
         return rows[0][0] if rows else None
 
     def copied(self) -> NDArray[np.int64]:
-        """The images that several files hold, sorted."""
+        """Return the sorted ids of the images that several files have."""
         return self._reader.ids(
             "SELECT image_id FROM files WHERE image_id IS NOT NULL "
             "GROUP BY image_id HAVING count(*) > 1 ORDER BY image_id"
         )
 
     def difference_hashes(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """Of those among these images of which it is known."""
+        """Return the difference hashes of these images, by id, if they are known."""
         hashes: dict[int, bytes] = {}
         for chunk in chunks(ids):
             found = f"SELECT id, difference_hash FROM images WHERE id IN ({marks(chunk)})"
@@ -71,23 +71,21 @@ class Images:
         return hashes
 
     def has_orphans(self) -> bool:
-        """Whether there are images without a file. Two counts: five times as fast as a join."""
+        """Return whether any image has no file. Two counts are five times as fast as a join."""
         held = self._reader.number("SELECT count(DISTINCT image_id) FROM files")
         return held < self.count()
 
     def undescribed(self) -> list[tuple[int, bytes]]:
-        """(id, digest) of the images whose EXIF was not read, or that have no difference hash:
-        those of an older catalog.
-        """
+        """Return (id, digest) of images from older catalogs, without EXIF or difference hash."""
         unhashed = "SELECT EXISTS (SELECT 1 FROM images WHERE difference_hash IS NULL)"
         described = self._reader.number("SELECT count(*) FROM shots")
         if described == self.count() and not self._reader.number(unhashed):
-            return []  # as nearly always; two counts, not a comparison of two lists
+            return []  # the usual case: two counts are faster than comparing two lists
         missing = "id NOT IN (SELECT image_id FROM shots) OR difference_hash IS NULL"
         return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
 
     def _places(self, ids: Sequence[int]) -> tuple[dict[int, list[Path]], dict[int, datetime]]:
-        """The paths of each image's files, and the time of the oldest of them."""
+        """Return the paths of each image's files, and the time of the oldest."""
         roots = {root.id: root.path for root in self._reader.roots()}
         columns = "image_id, root_id, path, mtime_ns"
         found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(ids)})"
@@ -100,7 +98,7 @@ class Images:
 
 
 def moment(mtime_ns: int) -> datetime:
-    """A file's time on this machine's clock, as far as the calendar goes."""
+    """Return a file's time in the local zone; datetime.min if it is outside the calendar."""
     try:
         return datetime.fromtimestamp(mtime_ns // 1_000_000_000)
     except (ValueError, OverflowError, OSError):

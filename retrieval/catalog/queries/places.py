@@ -1,4 +1,4 @@
-"""Queries about paths: which roots, files and images they mean, however they are spelled."""
+"""Queries about paths: the roots, files and images that they stand for, in any spelling."""
 
 import os
 from collections.abc import Iterator
@@ -17,15 +17,16 @@ PLAIN = bytes(range(128))  # ASCII
 
 
 class Places:
-    """Where in its roots a catalog knows what lies at a path."""
+    """The paths that a catalog knows, by root."""
 
     def __init__(self, reader: Reader, files: Files) -> None:
         self._reader = reader
         self._files = files
 
     def around(self, path: Path) -> list[Root]:
-        """The roots that hold an absolute path, or lie in it, the deepest first. Those that do so
-        only by another form of a name are meant where no other is.
+        """Return the roots that contain an absolute path, or lie in it, the deepest first.
+
+        Roots that match only in another Unicode form are returned only if there are no others.
         """
         roots = sorted(self._reader.roots(), key=lambda root: len(root.path.parts), reverse=True)
         near = [
@@ -37,18 +38,18 @@ class Places:
         return exact or near
 
     def of(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        """Where `path` may lie: (root id, path relative to it), the deepest root first."""
+        """Yield the places that `path` may mean: (root id, relative path), deepest root first."""
         for spelling in spellings(path):
             yield from self._places_of(spelling)
 
     def known_as(self, root_id: int, inside: bytes) -> list[bytes]:
-        """How a path relative to a root is written here: in the same form if a file is known so,
-        else in the other; as it is where none is known.
+        """Return the stored spellings of a path relative to a root: the same Unicode form if a file
+        is known by it, else other forms; unchanged if nothing is known there.
         """
         if inside.isascii() or self._files.has_any(root_id, inside):
             return [inside]
         same, depth = composed(os.fsdecode(inside)), inside.count(b"/") + 1
-        plain = inside[: len(inside) - len(inside.lstrip(PLAIN))][:-1]  # alike in both forms
+        plain = inside[: len(inside) - len(inside.lstrip(PLAIN))][:-1]  # the same in every form
         begins = "SELECT path FROM files WHERE root_id = ? AND path >= ? AND path < ?"
         end = plain[:-1] + bytes([plain[-1] + 1]) if plain else b"\xff" * 256
         rows = self._reader.rows(begins, (root_id, plain, end))
@@ -56,7 +57,7 @@ class Places:
         return sorted(n for n in names if composed(os.fsdecode(n)) == same) or [inside]
 
     def image_of_path(self, path: Path) -> int | None:
-        """The image in a known file that has not changed since; else None."""
+        """Return the image in a known file if the file has not changed since; else None."""
         try:
             found = found_at(b"", path.stat())
         except (OSError, ValueError):
@@ -74,7 +75,7 @@ class Places:
         return None
 
     def image_at(self, path: Path) -> int | None:
-        """The image known at an absolute place, whatever is there now: no file is looked at."""
+        """Return the image known at an absolute path, without looking at the file; else None."""
         at = "SELECT image_id FROM files WHERE root_id = ? AND path = ?"
         for known in self._places_of(Path(os.path.normpath(path))):
             if (rows := self._reader.rows(at, known)) and rows[0][0] is not None:
@@ -82,7 +83,7 @@ class Places:
         return None
 
     def is_as_indexed(self, path: Path, status: os.stat_result) -> bool:
-        """Whether a file, by its size and times, is the one that was read there."""
+        """Return whether a file has the size and times that it had when it was indexed."""
         same = "root_id = ? AND path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE {same})"
         return any(
@@ -91,7 +92,7 @@ class Places:
         )
 
     def ids_under(self, folder: Path) -> NDArray[np.int64]:
-        """The images with a file in or under `folder` (or that are the file `folder`), sorted."""
+        """Return the sorted ids of the images in or under `folder`, or in the file `folder`."""
         parts = [np.empty(0, np.int64)]
         for spelling in spellings(folder):
             for root in self.around(spelling):

@@ -1,4 +1,4 @@
-"""What the queries need of whoever runs their statements."""
+"""The protocol through which queries run their statements."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from retrieval.records import Root
 
 
 class Reader(Protocol):
-    """Runs SELECTs, each on a connection of its own. Safe to use from threads."""
+    """Runs SELECT statements, each on a connection of its own. Safe to use from threads."""
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return every row of one SELECT, as tuples."""

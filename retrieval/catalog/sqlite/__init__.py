@@ -1,8 +1,8 @@
-"""SQLite itself. Nothing here knows a table.
+"""SQLite itself. Nothing here knows about tables.
 
-connection    opens a file for reading and writing; turns its errors into the user's words
+connection    opens a file for reading and writing; explains its errors to users
 pool          lends a few connections to any number of threads
-medium        tells what the file system can do: locks, shared memory
+medium        finds out what the file system supports: locks, shared memory
 onlooker      reads a file that this process may not write to
 recover       copies what can still be read of a damaged file
 """

@@ -1,4 +1,4 @@
-"""A connection to the catalog's SQLite file, and its complaints in the user's words."""
+"""Connections to the catalog's SQLite file, and its errors, explained to users."""
 
 import os
 import sqlite3
@@ -19,24 +19,25 @@ from retrieval.errors import (
 from retrieval.locate import FILE_NAME
 from retrieval.paths import database_files
 
-PAGE_SIZE = 8192  # seven 1 KB vectors a page, in 1.37 KB an image all told; 4096: three, in 1.57 KB
-BUSY_SECONDS = 30.0  # how long a statement waits for another process's transaction
-SOON = 0.25  # second, after which a new connection that still waits asks what is missing
-CHECKPOINT_SECONDS = 1.0  # how long one waits for those who read
-MOST_AT_ONCE = 4  # files that SQLite may want to open for one connection
+PAGE_SIZE = 8192  # bytes: 7 vectors of 1 KB, 1.37 KB per image in all; with 4096: 3, and 1.57 KB
+BUSY_SECONDS = 30.0  # that a statement waits for another process's transaction
+FIRST_BUSY_SECONDS = 0.25  # that a new connection waits before the file system is tested
+CHECKPOINT_SECONDS = 1.0  # that a checkpoint waits for readers
+MAX_FILES = 4  # that SQLite may open for one connection
 
 
 class NoLocks(LibraryReadOnly):
-    """The library's file system cannot lock files, so nobody can be kept from writing at once."""
+    """The library's file system cannot lock files, so two processes could write at once."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """In autocommit mode, for reading and writing. Raises NoLocks, LibraryReadOnly, and what SQLite
-    raises.
+    """Open a catalog for reading and writing, in autocommit mode.
+
+    Raises NoLocks, LibraryReadOnly, and SQLite's own errors.
     """
     _refuse_links(path)
     try:
-        return _connected(path, SOON)
+        return _connected(path, FIRST_BUSY_SECONDS)
     except sqlite3.OperationalError as error:
         if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR):
             raise
@@ -48,12 +49,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _refuse_links(path: Path) -> None:
-    """SQLite would write through a link, to what need not be ours: libraries come from anywhere."""
+    """Raise LibraryReadOnly if a file is a link: SQLite would write to its target, which may belong
+    to somebody else, since a library can come from anywhere.
+    """
     for file in database_files(path):
         if os.path.islink(file):
             raise LibraryReadOnly(
-                f"{file} is a link, which a library does not hold; "
-                "put the file itself in its place, or remove the link"
+                f"{file} is a link, which a library may not contain; "
+                "replace it with the file itself, or remove it"
             )
 
 
@@ -69,7 +72,7 @@ def _connected(path: Path, patience: float) -> sqlite3.Connection:
         path, timeout=patience, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # heeded by an empty file only
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only takes effect in an empty file
         _choose_journal(connection, path.parent)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -81,8 +84,8 @@ def _connected(path: Path, patience: float) -> sqlite3.Connection:
 
 
 def _choose_journal(connection: sqlite3.Connection, folder: Path) -> None:
-    """WAL, wherever there is the memory for it. That is found out before: a try would spoil the
-    catalog for everybody until it is undone.
+    """Use a WAL if the file system supports shared memory, else an ordinary journal. Support is
+    tested first: a failed switch makes the catalog unusable for everybody until it is undone.
     """
     [(held,)] = connection.execute("PRAGMA journal_mode")
     if held == "wal" and not medium.is_network(folder):
@@ -95,8 +98,8 @@ def _choose_journal(connection: sqlite3.Connection, folder: Path) -> None:
 
 
 def _without_wal(path: Path) -> None:
-    """Give a catalog an ordinary journal. What is in its WAL is written back; that needs no shared
-    memory as long as nobody else has it open.
+    """Switch a catalog to an ordinary journal, and write its WAL back. This needs no shared memory
+    as long as nobody else has the catalog open.
     """
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     with closing(connection):
@@ -105,9 +108,9 @@ def _without_wal(path: Path) -> None:
 
 
 def checkpoint(path: Path) -> None:
-    """Write all that was committed into the file itself, so that it is whole without its WAL.
+    """Write everything committed into the file itself, so that it is complete without its WAL.
 
-    As far as nobody reads what was before; they do it when they close.
+    Pages that readers still need stay in the WAL; closing those readers writes them back.
     """
     with suppress(sqlite3.Error, RetrieveError), closing(connect(path)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_SECONDS * 1000:.0f}")
@@ -115,8 +118,9 @@ def checkpoint(path: Path) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Give the room of what was dropped back to the disk, if there is room to do it: the file is
-    written anew. What is dropped is reused otherwise.
+    """Return the space of dropped rows to the disk, if there is room to write the file again.
+
+    Otherwise the catalog reuses that space.
     """
     with suppress(sqlite3.OperationalError), closing(connect(path)) as connection:
         connection.execute("VACUUM")
@@ -125,7 +129,7 @@ def shrink(path: Path) -> None:
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn what SQLite complains of (or SQLAlchemy for it) into errors that a user understands."""
+    """Turn errors of SQLite, also if wrapped by SQLAlchemy, into errors that users understand."""
     try:
         yield
     except RetrieveError:
@@ -151,27 +155,27 @@ def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return CatalogDamaged(
                 f"{folder / FILE_NAME} is damaged ({said}); "
-                "`retrieve check --repair` saves what can be read of it"
+                "`retrieve check --repair` saves what can still be read"
             )
     return None
 
 
 def cause(error: sqlite3.Error) -> str:
-    """What SQLite says, or what it does not say."""
+    """Return why a statement failed: SQLite's reason, or that no more files can be opened."""
     return SPENT if _no_more_files() else str(error)
 
 
 def _code(error: sqlite3.DatabaseError) -> int:
-    """Of SQLite's, without the extended part."""
+    """Return SQLite's primary error code."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 def _no_more_files() -> bool:
-    """Whether this process can open no more: SQLite does not pass on why it could not."""
+    """Return whether this process can open no more files, which SQLite does not report."""
     try:
         with ExitStack() as opened:
-            for _ in range(MOST_AT_ONCE):
+            for _ in range(MAX_FILES):
                 opened.enter_context(open(os.devnull, "rb"))
     except OSError:
         return True

@@ -1,6 +1,6 @@
-"""What a library's file system supports: locks, memory shared between processes, writing.
+"""Tests of what a library's file system supports: locks, shared memory, writing.
 
-Each is tested with a file of its own, and only after a failure or once per process.
+Each uses a temporary file of its own, and runs only after a failure or once per process.
 """
 
 import errno
@@ -13,9 +13,9 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-# The errors of a call that the file system does not support at all.
+# Errors of a call that the file system does not support at all.
 MISSING = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-# Processes on several machines can write there at once, but share no memory.
+# File systems that several machines can write to at once, without shared memory.
 NETWORK = {
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "gfs2", "glusterfs", "lustre", "ncpfs", "nfs",
     "nfs4", "ocfs2", "orangefs", "smb3", "smbfs",
@@ -24,19 +24,17 @@ NETWORK = {
 
 
 def is_writable(path: Path) -> bool:
-    """Return whether this process may write to a file, if it exists, and create others beside
-    it.
-    """
+    """Return whether this process may write to a file, if it exists, and create files beside it."""
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
 def has_locks(folder: Path) -> bool:
-    """Return whether byte ranges of files can be locked, as SQLite does."""
+    """Return whether byte ranges of files can be locked, as SQLite needs."""
     return _tried(folder, _lock)
 
 
 def has_shared_memory(folder: Path) -> bool:
-    """Return whether processes see what others write to a mapped file; SQLite's WAL needs that."""
+    """Return whether processes see what others write to a mapped file, as SQLite's WAL needs."""
     return not is_network(folder) and _maps(os.stat(folder).st_dev, folder)
 
 
@@ -46,7 +44,7 @@ def _maps(device: int, folder: Path) -> bool:
 
 
 def is_network(folder: Path) -> bool:
-    """Return whether other machines may have it mounted too; False if the system does not say."""
+    """Return whether other machines may have mounted the folder too; False if that is unknown."""
     if sys.platform != "linux":
         return False
     with suppress(OSError):
@@ -67,8 +65,8 @@ def kind(device: int) -> str:
 
 
 def _tried(folder: Path, attempt: Callable[[int], None]) -> bool:
-    """Return False only if the call itself is not supported; a full disk or a read-only folder do
-    not count.
+    """Return False only if the call is not supported: a full disk or a read-only folder does not
+    count.
     """
     if os.name != "posix":
         return True

@@ -1,8 +1,8 @@
-"""Reading a catalog that this process may not write to, whoever else does.
+"""Reading a catalog that this process may not write to, but others may.
 
-SQLite's own way needs the memory that writers share, and makes it where nobody writes. Where that
-cannot be, the file is read without any lock, and what was read counts only if no file of the
-catalog changed meanwhile.
+SQLite itself reads through the memory that writers share, and creates it if nobody writes. If that
+is not possible, the file is read without any lock, and the result counts only if no file of the
+catalog changed in the meantime.
 """
 
 import os
@@ -19,10 +19,10 @@ from retrieval.catalog.sqlite.pool import ConnectionPool
 from retrieval.errors import LibraryBusy
 from retrieval.paths import identity
 
-SETTLED = 0.05  # second: a later change has another time; the system's clock ticks every 10 ms
-PATIENCE = 5.0  # seconds, in which there must be a moment without changes
-PAUSE = 0.01  # second
-SOON = 1.0  # second, for a lock
+SETTLED_SECONDS = 0.05  # after which a change has a new time; the clock ticks every 10 ms
+MAX_WAIT_SECONDS = 5.0  # for a moment without changes
+PAUSE_SECONDS = 0.01  # between two attempts
+BUSY_SECONDS = 1.0  # for a lock
 
 WITHOUT_LOCKS = "win32-none" if os.name == "nt" else "unix-none"
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class File(NamedTuple):
-    """What changes when a file is written to."""
+    """A file's identity, size and times, at least one of which changes when it is written to."""
 
     device: int
     inode: int
@@ -40,7 +40,7 @@ class File(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """The files of a catalog; None for one that is not there."""
+    """The state of a catalog's files; None for a missing one."""
 
     catalog: File | None
     wal: File | None
@@ -49,17 +49,17 @@ class Stamp(NamedTuple):
 
     @property
     def is_shared(self) -> bool:
-        """Whether there are signs of a process that writes, with which SQLite reads in step."""
+        """Return whether a process seems to be writing; SQLite can then read in step with it."""
         return bool((self.wal and self.memory) or self.journal)
 
     @property
     def is_half_written(self) -> bool:
-        """Whether the file may hold a part of a change; with a WAL it never does."""
+        """Return whether the file may contain half a change, which never happens with a WAL."""
         return bool(self.journal and self.journal.size)
 
 
 class Onlooker:
-    """As a `ConnectionPool`, but its connections only read: what is right, or LibraryBusy."""
+    """A read-only `ConnectionPool`: its results are consistent, or it raises LibraryBusy."""
 
     def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
         self._path = path
@@ -67,11 +67,11 @@ class Onlooker:
         self._is_network = medium.is_network(path.parent)
         self._in_step = ConnectionPool(path, lambda: self._connected("readonly_shm=1"))
         self._alone = ConnectionPool(path, self._connected_alone, shares_memory=False)
-        self._last: tuple[Stamp, float] | None = None  # and since when it is so
+        self._last: tuple[Stamp, float] | None = None  # and when it was first seen
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` reads; called again where others wrote meanwhile."""
-        until = time.monotonic() + PATIENCE
+        """Return the result of `work`, which is called again if others wrote in the meantime."""
+        until = time.monotonic() + MAX_WAIT_SECONDS
         while True:
             stamp = self._stamp()
             if stamp.is_shared and not self._is_network:
@@ -87,7 +87,7 @@ class Onlooker:
                     return result
             if time.monotonic() > until:
                 raise LibraryBusy(_told(self._path.parent, stamp))
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
 
     def rest(self) -> None:
         self._in_step.rest()
@@ -100,40 +100,40 @@ class Onlooker:
     def _read_alone(
         self, stamp: Stamp, work: Callable[[sqlite3.Connection], T]
     ) -> T | sqlite3.Error:
-        """An error may be due to a change."""
+        """Return the result, or an error, which may be due to a change."""
         try:
             with self._alone.lent(stamp) as connection:
                 return work(connection)
         except sqlite3.Error as error:
             return error
 
-    # -- what is there ---------------------------------------------------------------------------
+    # -- the state of the files ------------------------------------------------------------------
 
     def _stamp(self) -> Stamp:
-        """Raises OSError where there is no catalog."""
+        """Return the state of the files. Raises OSError if there is no catalog."""
         self._is_there()
         ends = ("", "-wal", "-journal", "-shm")
         return Stamp(*(_file(self._path.with_name(self._path.name + end)) for end in ends))
 
     def _is_there(self) -> None:
-        if self._is_network:  # to open a file asks the server, to look at it need not
+        if self._is_network:  # opening a file asks the server; stat alone may not
             os.close(os.open(self._path, os.O_RDONLY))
         os.stat(self._path)
 
     def _is_settled(self, stamp: Stamp) -> bool:
-        """Whether a change that is still to come would have another time than the last."""
+        """Return whether a change from now on would have a later time than the last one."""
         now, clock = time.monotonic(), time.time_ns()
         if self._last is None or self._last[0] != stamp:
             self._last = stamp, now
-        if now - self._last[1] > SETTLED:
+        if now - self._last[1] > SETTLED_SECONDS:
             return True
         times = [t for file in stamp if file for t in (file.mtime_ns, file.ctime_ns)]
-        return not self._is_network and max(times) < clock - SETTLED * 1e9
+        return not self._is_network and max(times) < clock - SETTLED_SECONDS * 1e9
 
     # -- connections -----------------------------------------------------------------------------
 
     def _connected_alone(self) -> sqlite3.Connection:
-        """With a WAL that is read into memory of its own, or without one."""
+        """Open a connection that shares no memory: a WAL, if any, is read into its own."""
         if not self._path.with_name(self._path.name + "-wal").exists():
             return self._connected("immutable=1")
         connection = self._connected(f"vfs={WITHOUT_LOCKS}")
@@ -144,7 +144,7 @@ class Onlooker:
         quoted = urllib.parse.quote(os.fsencode(self._path))
         connection = sqlite3.connect(
             f"file:{quoted}?mode=ro&{how}",
-            timeout=SOON,
+            timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
             uri=True,
@@ -156,7 +156,7 @@ class Onlooker:
 def source_of(
     path: Path, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
 ) -> ConnectionPool | Onlooker:
-    """Where connections to a catalog come from. prepare: called with each new one."""
+    """Return the source of connections to a catalog. prepare: called with each new connection."""
     if path.exists() and not medium.is_writable(path):
         return Onlooker(path, prepare)
 
@@ -171,10 +171,10 @@ def source_of(
 def _told(folder: Path, stamp: Stamp) -> str:
     if stamp.is_half_written:
         return (
-            f"the library {folder} is in the middle of a change; try again, or open it once where "
-            "it can be written to"
+            f"the library {folder} has an unfinished change; try again, or run a command once "
+            "where the library can be written to"
         )
-    return f"the library {folder} is being written to by its owner; try again when that is done"
+    return f"another process is writing to the library {folder}; try again when it is done"
 
 
 def _file(path: Path) -> File | None:

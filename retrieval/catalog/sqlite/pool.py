@@ -1,8 +1,8 @@
-"""Connections to one SQLite file, lent to whoever reads for as long as that takes.
+"""A pool of connections to one SQLite file, each lent to one reader at a time.
 
-However many threads come and go, a few are open, and none is left behind. A file that was put in
-the place of the one that was open is seen at the next loan; so is what would end this process: a
-shared memory that was cut short under it.
+A few connections serve any number of threads, and none is left behind. Each loan checks whether
+the file was replaced, and whether the WAL's shared memory was truncated, which would crash this
+process.
 """
 
 import os
@@ -17,24 +17,24 @@ from typing import NamedTuple, TypeVar
 from retrieval.paths import identity
 
 MAX_CONNECTIONS = 8  # open at a time; more than there are processors would only wait
-REST_SECONDS = 2.0  # that nobody asked for anything, until they are closed
+REST_SECONDS = 2.0  # without a loan, after which idle connections are closed
 
 T = TypeVar("T")
 
-# Those of the process that this one was forked from. To close them, as the garbage collector does,
-# would take that one's locks away.
+# Connections of the process that this one was forked from. Closing them, as the garbage collector
+# does, would release the locks of that process.
 _inherited: list["Held"] = []
 
 
 class Held(NamedTuple):
-    """A connection, and which file it is to."""
+    """A connection, and the file that it belongs to."""
 
     file: Hashable
     connection: sqlite3.Connection
 
 
 class ConnectionPool:
-    """May be used from any number of threads, and in a process that was forked."""
+    """A pool that may be used from any number of threads, and in forked processes."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ConnectionPool:
         connect: Callable[[], sqlite3.Connection],
         shares_memory: bool = True,
     ) -> None:
-        """shares_memory: with other processes, where the file has a WAL."""
+        """Make a pool. shares_memory: whether other processes share the memory of a WAL."""
         self._path = path
         self._shares_memory = shares_memory
         self._memory = path.with_name(path.name + "-shm")
@@ -53,7 +53,7 @@ class ConnectionPool:
         self._process = os.getpid()
         self._room = threading.Semaphore(MAX_CONNECTIONS)
         self._lock = threading.Lock()
-        self._idle: list[Held] = []  # the last that came back is the first that goes
+        self._idle: list[Held] = []  # the last returned is lent first
         self._open = 0
         self._mapped: tuple[int, int] | None = None  # inode and bytes of the shared memory
         self._used = time.monotonic()
@@ -61,9 +61,10 @@ class ConnectionPool:
 
     @contextmanager
     def lent(self, file: Hashable = None) -> Iterator[sqlite3.Connection]:
-        """One to the file that is there now; `file` names it where the inode alone does not.
+        """Lend a connection to the current file. file: tells versions with the same inode apart.
 
-        Nobody holds two. Raises OSError where there is no file, and what `connect` raises.
+        A caller must not hold two at once. Raises OSError if there is no file, and the errors of
+        `connect`.
         """
         if self._process != os.getpid():
             _inherited.extend(self._idle)
@@ -73,25 +74,27 @@ class ConnectionPool:
             held = self._take((*identity(status), file))
             try:
                 yield held.connection
-            except BaseException:  # a statement that was cut short would hold its view of the file
+            except BaseException:  # an interrupted statement would keep its snapshot
                 self._drop([held])
                 raise
             self._give_back(held)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` reads."""
+        """Return the result of `work`, which is called with a connection."""
         with self.lent() as connection:
             return work(connection)
 
     def rest(self, seconds: float = REST_SECONDS) -> None:
-        """Close them if nobody asked for so long: the last one writes back what is in the WAL."""
+        """Close the idle connections after so many seconds without a loan. The last one to close
+        writes the WAL back.
+        """
         with self._lock:
             is_idle = time.monotonic() - self._used >= seconds
             idle, self._idle = (self._idle, []) if is_idle else ([], self._idle)
         self._drop(idle)
 
     def close(self) -> None:
-        """One that is lent is closed when it comes back."""
+        """Close the idle connections now, and each lent one when it is returned."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -99,7 +102,7 @@ class ConnectionPool:
 
     def _take(self, file: Hashable) -> Held:
         with self._lock:
-            is_whole = self._sees_to_memory()
+            is_whole = self._has_usable_memory()
             same = [held for held in self._idle if held.file == file and is_whole]
             others = [held for held in self._idle if held not in same]
             held, self._idle = (same[-1], same[:-1]) if same else (None, [])
@@ -140,10 +143,11 @@ class ConnectionPool:
         else:
             self._mapped = status.st_ino, status.st_size
 
-    def _sees_to_memory(self) -> bool:
-        """Whether connections that are open may go on. A file that was cut short would end this
-        process by SIGBUS. Emptied and at its length again, it is filled anew by SQLite from the
-        WAL; a part of what it held would be believed.
+    def _has_usable_memory(self) -> bool:
+        """Return whether open connections may still be used; restore a truncated memory file.
+
+        Its missing pages would end this process by SIGBUS. It is emptied first, then extended to
+        its length: SQLite fills zeros again from the WAL, but would trust a remaining part.
         """
         if self._mapped is None:
             return True
@@ -153,6 +157,6 @@ class ConnectionPool:
             if status.st_ino == inode and status.st_size < size:
                 os.truncate(self._memory, 0)
                 os.truncate(self._memory, size)
-        except OSError:  # it is gone, or not ours to mend
+        except OSError:  # it is gone, or not writable
             return False
         return status.st_ino == inode

@@ -1,7 +1,7 @@
-"""Recovery of a damaged catalog: whatever SQLite can still read becomes a new one in its place.
+"""Recovery of a damaged catalog: everything that SQLite can still read becomes a new one.
 
-Losses cost little: the next run looks again at a file without a row and recognises its content, and
-encodes a picture without a vector again.
+Losses cost little: the next run finds files without a row, recognises their content, and encodes
+pictures without a vector again.
 """
 
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 from retrieval.catalog.sqlite.connection import connect
 from retrieval.locate import FILE_NAME
 
-IDS = 1_000  # rows read at a time; if that fails, half as many, down to a single one
+ROWS = 1_000  # read at a time; if that fails, half as many, down to a single one
 MIN_ROW = 32  # bytes; bounds the number of rows that a file can hold
 
 Row = tuple[object, ...]
 
 
 def recover(folder: Path) -> str | None:
-    """Return what was done; None if nothing could be read, and nothing was changed.
+    """Recover a catalog; return what was done, or None if nothing was readable and nothing changed.
 
     The damaged file is kept beside the new one. The caller holds the write lock.
     """
@@ -112,7 +112,7 @@ def _by_id(connection: sqlite3.Connection, table: str, names: str) -> Iterator[l
     """Yield all rows that can be read, skipping those that cannot."""
     within = f'SELECT {names} FROM "{table}" WHERE rowid BETWEEN ? AND ? ORDER BY rowid'
     last = _last_id(connection, table)
-    ranges = [(low, min(low + IDS, last + 1) - 1) for low in range(1, last + 1, IDS)][::-1]
+    ranges = [(low, min(low + ROWS, last + 1) - 1) for low in range(1, last + 1, ROWS)][::-1]
     while ranges:
         low, high = ranges.pop()
         try:
@@ -140,7 +140,7 @@ def _until_damage(
 
 
 def _keep_sequence(damaged: sqlite3.Connection, fresh: sqlite3.Connection, table: str) -> None:
-    """Make sure that ids which were used before are not used again."""
+    """Make sure that ids are not used a second time."""
     with suppress(sqlite3.DatabaseError):  # not every table has such ids
         used = damaged.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         [(last,)] = [*used] or [(0,)]
@@ -151,7 +151,7 @@ def _keep_sequence(damaged: sqlite3.Connection, fresh: sqlite3.Connection, table
 
 
 def _set_aside(path: Path) -> Path:
-    """Copy the damaged file, and the log of what was not yet written back into it."""
+    """Copy the damaged file and its WAL to a new name."""
     names = (f"{path.name}.damaged-{number}" for number in range(1, 1_000_000))
     beside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     shutil.copy2(path, beside)
@@ -162,6 +162,6 @@ def _set_aside(path: Path) -> Path:
 
 
 def _remove(part: Path) -> None:
-    """Remove what an interrupted attempt left."""
+    """Remove the files that an interrupted attempt left behind."""
     for end in ("", "-wal", "-shm", "-journal"):
         part.with_name(part.name + end).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ LINES = [
     'camera:"nikon d90" format:jpeg orientation:Portrait min-size:10x20 near:48.1,11.5,5',
     "16:9 screens at 5:30",
     "a well-known face x+y",
-    'in: after: "in:quoted" unin:x',
+    'after "in:quoted" unin:x',
     "  many   blanks\tand tabs  ",
     'a "quoted" word and id: 5',
     "id:12",

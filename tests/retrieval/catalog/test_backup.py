@@ -64,7 +64,7 @@ def test_nothing_that_is_there_is_overwritten_unless_it_is_asked_for(
     dangling.symlink_to(home / "nowhere")
     with Library.open(indexed) as library:
         for place in (other, link, dangling):
-            with pytest.raises(PathTaken, match="exists already; --force replaces it"):
+            with pytest.raises(PathTaken, match="already exists; --force replaces it"):
                 library.backup(place)
         for place in (link, dangling):
             library.backup(place, force=True)
@@ -181,5 +181,5 @@ def test_the_command(indexed: Path, home: Path) -> None:
     assert first.stdout == f"wrote copy.sqlite ({size / 1000:.1f} KB)\n"
     again = backup("copy.sqlite")
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == f"error: {home / 'copy.sqlite'} exists already; --force replaces it\n"
+    assert again.stderr == f"error: {home / 'copy.sqlite'} already exists; --force replaces it\n"
     assert backup("copy.sqlite", "--force").returncode == 0

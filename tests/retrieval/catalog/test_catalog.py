@@ -22,7 +22,7 @@ from retrieval.catalog.backup import backup
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite import connection
-from retrieval.catalog.sqlite.recover import salvage
+from retrieval.catalog.sqlite.recover import recover
 from retrieval.collection.check import check
 from retrieval.errors import (
     CatalogDamaged,
@@ -444,7 +444,7 @@ def test_backup_and_recovery_keep_moments_and_texts(base: Path, catalog: Catalog
     with closing(sqlite3.connect(base / "copy.sqlite")) as copy:
         assert copy.execute(counted).fetchall() == [(3, 3)]
     catalog.close()
-    assert salvage(catalog.folder)
+    assert recover(catalog.folder)
     with closing(Catalog.open(catalog.folder)) as recovered:
         assert recovered.rows(counted) == [(3, 3)]
         assert recovered.rows("SELECT count(*) FROM embeddings") == [(4,)]
@@ -466,7 +466,7 @@ def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
     with catalog.engine().begin() as connection:
         connection.execute(text("DELETE FROM moments WHERE moment = 2"))
     [problem] = [p for p in check(catalog.folder, repair=True) if "moment" in p.what]
-    assert "1 embeddings are of no moment" in problem.what and problem.mended
+    assert "1 row in embeddings: missing moment" in problem.what and problem.mended
     writing.remove_files(catalog, [(1, path) for path, *_ in catalog.files.within(1)])
     writing.sweep(catalog)
     for table in ("moments", "texts", "embeddings"):

@@ -100,5 +100,5 @@ def test_a_catalog_that_is_a_link_is_refused_in_a_sentence(
     else:
         (tmp_path / "moved").touch()
     os.symlink(tmp_path / "moved", file)
-    with pytest.raises(RetrieveError, match="is a link, which a library does not hold"):
+    with pytest.raises(RetrieveError, match="is a link, which a library may not contain"):
         Library.open(indexed / ".retrieve").status()

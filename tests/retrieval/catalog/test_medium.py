@@ -124,10 +124,11 @@ def test_a_writer_on_another_machine_is_named_with_what_to_do(indexed: Path, shi
     mark = mount.folder / "write.mark"
     mark.write_text("123\nelsewhere\n")
     for refused in (mount.retrieve("index"), retrieve("--library", mount.folder, "index")):
-        assert f"by process 123 on elsewhere; if that is gone, remove {mark}" in refused.stderr
+        said = f"by process 123 on elsewhere; if that process is gone, remove {mark}"
+        assert said in refused.stderr
     mark.unlink()
-    said = {"pid": 123, "host": "elsewhere", "since": "yesterday", "brief": False}
-    (mount.folder / HOLDER).write_text(json.dumps(said))
+    holder = {"pid": 123, "host": "elsewhere", "since": "yesterday", "brief": False}
+    (mount.folder / HOLDER).write_text(json.dumps(holder))
     refused = mount.retrieve("index")
     assert "process 123 on elsewhere since yesterday" in refused.stderr
     assert f"remove {mount.folder / HOLDER}" in refused.stderr

@@ -139,7 +139,7 @@ except Exception as error:
 
 def test_half_a_change_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an ordinary journal, the file itself holds it while the owner is at it."""
-    monkeypatch.setattr(onlooker, "PATIENCE", 0.2)
+    monkeypatch.setattr(onlooker, "MAX_WAIT_SECONDS", 0.2)
     path = folder / FILE_NAME
     reader = Onlooker(path, lambda connection: None)
     with closing(sqlite3.connect(path, isolation_level=None)) as owner, closing(reader):
@@ -148,7 +148,7 @@ def test_half_a_change_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch
         owner.execute("BEGIN EXCLUSIVE")
         owner.execute("UPDATE checked SET n = 8")
         count = "SELECT count(*), max(n) FROM checked"
-        with pytest.raises(LibraryBusy, match="in the middle of a change"):
+        with pytest.raises(LibraryBusy, match="has an unfinished change"):
             reader.read(lambda connection: connection.execute(count).fetchone())
         owner.execute("COMMIT")
         found = reader.read(lambda connection: connection.execute(count).fetchone())

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from retrieval import LibraryEmpty
-from retrieval.cli.demo import ASKED, ASKED_OF_PHOTOS, SCENES, SHOWN, run_demo, scene
+from retrieval.cli.demo import ASKED, ASKED_OF_PHOTOS, MAX_MATCHES, SCENES, run_demo, scene
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -24,7 +24,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
 def answers(said: Said, asked: str) -> list[int]:
     """The numbers of the scenes that were found, best first."""
     start = next(i for i, line in enumerate(said) if line.strip("\n") == f"“{asked}”") + 1
-    return [int(line.removesuffix(".jpg")[-3:]) for line in said[start : start + SHOWN]]
+    return [int(line.removesuffix(".jpg")[-3:]) for line in said[start : start + MAX_MATCHES]]
 
 
 def matches_in(said: Said) -> Said:
@@ -35,14 +35,14 @@ def test_it_paints_finds_and_draws(demo: tuple[Path, Said]) -> None:
     folder, said = demo
     assert {path.suffix for path in (folder / "pictures").iterdir()} == {".jpg"}
     assert len(list((folder / "pictures").iterdir())) == SCENES
-    assert len(matches_in(said)) == (len(ASKED) + 1) * SHOWN
+    assert len(matches_in(said)) == (len(ASKED) + 1) * MAX_MATCHES
     with Image.open(folder / "demo.png") as sheet:
         assert sheet.height > sheet.width / 3
 
 
 def test_each_question_has_more_answers_than_are_shown() -> None:
     for part in ASKED.values():
-        assert sum(part in scene(number).parts() for number in range(SCENES)) > SHOWN
+        assert sum(part in scene(number).parts() for number in range(SCENES)) > MAX_MATCHES
 
 
 @pytest.mark.parametrize("asked", ASKED)

@@ -231,4 +231,10 @@ def test_a_failure_ends_with_1(indexed: Path, arguments: list[str]) -> None:
 
 def test_the_exit_status_is_documented() -> None:
     said = " ".join(CliRunner().invoke(cli, ["--help"]).output.split())
-    assert "1 for a failure, 2 for a call that makes no sense" in said
+    assert "1 failure, 2 wrong usage, 130 interrupted" in said
+
+
+def test_an_empty_model_is_no_default(indexed: Path) -> None:
+    """As from an unset variable: --model "$MODEL"."""
+    result = CliRunner().invoke(cli, ["index", "--model", ""])
+    assert result.exit_code == 2 and "the model's name is empty" in result.stderr

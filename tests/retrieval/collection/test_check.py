@@ -72,19 +72,19 @@ def mended_by(folder: Path, photos: Path) -> list[Problem]:
 # -- rows ----------------------------------------------------------------------------------------
 
 ROWS = {
-    "DELETE FROM images WHERE id = 3": "1 files refer to an image that is not there",
-    "DELETE FROM roots": "20 files lie in a folder that is not known",
-    "UPDATE files SET image_id = NULL WHERE image_id = 4": "neither an image nor a reason",
+    "DELETE FROM images WHERE id = 3": "1 row in files: missing image",
+    "DELETE FROM roots": "20 rows in files: unknown folder",
+    "UPDATE files SET image_id = NULL WHERE image_id = 4": "neither an image nor a failure",
     "UPDATE files SET failure = 'why' WHERE image_id = 4": "or both",
-    "UPDATE images SET digest = X'00' WHERE id = 5": "1 images have no proper digest",
-    "UPDATE images SET width = -1 WHERE id = 5": "1 images have no proper digest or size",
-    "UPDATE embeddings SET image_id = 99 WHERE image_id = 6": "1 embeddings are of no image",
-    "UPDATE embeddings SET model_id = 7 WHERE image_id = 6": "1 embeddings are of no model",
-    "UPDATE embeddings SET vector = X'003C' WHERE image_id = 7": "not as long as their model",
-    "UPDATE embeddings SET vector = zeroblob(24) WHERE image_id = 8": "not numbers of unit length",
-    "UPDATE files SET size = 'large' WHERE image_id = 2": "1 files are no rows of ours",
-    "UPDATE roots SET path = 7": "1 roots are no rows of ours",
-    "UPDATE models SET is_current = 0": "0 models are current, not one of 1",
+    "UPDATE images SET digest = X'00' WHERE id = 5": "1 row in images: invalid digest",
+    "UPDATE images SET width = -1 WHERE id = 5": "1 row in images: invalid digest or size",
+    "UPDATE embeddings SET image_id = 99 WHERE image_id = 6": "1 row in embeddings: missing image",
+    "UPDATE embeddings SET model_id = 7 WHERE image_id = 6": "1 row in embeddings: missing model",
+    "UPDATE embeddings SET vector = X'003C' WHERE image_id = 7": "wrong length for the model",
+    "UPDATE embeddings SET vector = zeroblob(24) WHERE image_id = 8": "1 vector of small without",
+    "UPDATE files SET size = 'large' WHERE image_id = 2": "1 row in files: wrong type of value",
+    "UPDATE roots SET path = 7": "1 row in roots: wrong type of value",
+    "UPDATE models SET is_current = 0": "0 of 1 models are current",
     "DROP INDEX files_of_image": "lacks files_of_image",
 }
 
@@ -107,7 +107,7 @@ def test_vectors_that_are_not_numbers(folder: Path, photos: Path, number: str) -
         "UPDATE embeddings SET vector = CAST(vector AS BLOB)",
     )
     [problem, *_] = mended_by(folder, photos)
-    assert problem.what == "3 vectors of small are not numbers of unit length"
+    assert problem.what == "3 vectors of small without unit length"
 
 
 def test_vectors_that_were_altered_are_told_by_the_index_file(folder: Path, photos: Path) -> None:
@@ -119,7 +119,7 @@ def test_vectors_that_were_altered_are_told_by_the_index_file(folder: Path, phot
         "WHERE image_id = 4",
     )
     problems = mended_by(folder, photos)
-    assert any("are not what they were" in problem.what for problem in problems)
+    assert any("were altered" in problem.what for problem in problems)
 
 
 def test_a_picture_that_is_encoded_again_is_found_again(folder: Path, photos: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_index_file_that_is_not_what_it_should_be(folder: Path, photos: Path,
     [found] = check(folder, repair=False)
     assert found.what.startswith(f"{path.name} {said}")
     [problem] = mended_by(folder, photos)
-    assert problem.mended == "it was made anew"
+    assert problem.mended == "rebuilt"
 
 
 def test_inverted_lists_are_compared_as_well(folder: Path, photos: Path) -> None:
@@ -291,6 +291,6 @@ def test_from_the_command_line(folder: Path) -> None:
     index_of(folder).unlink()
     remedy = "run `retrieve check --repair` to fix whatever can be fixed\n"
     assert run() == (1, f"{name} is missing\n", remedy)
-    assert run("--repair") == (0, f"mended: {name} is missing: it was made anew\n", "")
+    assert run("--repair") == (0, f"fixed: {name} is missing: rebuilt\n", "")
     (folder / FILE_NAME).write_bytes(b"no database" * 5000)
     assert run("--repair") == (1, f"{FILE_NAME} is damaged: file is not a database\n", "")

@@ -24,7 +24,15 @@ from retrieval.catalog.copy_names import is_copy_name
 from retrieval.catalog.reading import Catalog
 from retrieval.cli.main import cli
 from retrieval.collection import nearness
-from retrieval.collection.nearness import ALIKE, SAME, Nearness, Twins, distances, mirrored, packed
+from retrieval.collection.nearness import (
+    MAX_BITS_ALIKE,
+    MAX_BITS_SAME,
+    Nearness,
+    Twins,
+    distances,
+    mirrored,
+    packed,
+)
 from retrieval.decoding.decode import SMALL_SIDE, decode
 from retrieval.decoding.difference_hash import EMPTY_HASH, difference_hash
 from tests.retrieval.catalog.test_migration import as_of_version_1
@@ -462,10 +470,10 @@ def test_the_hash_survives_edits_and_tells_strangers_apart() -> None:
     mirror = hashes_of(*(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for photo in photos))
     own = hashes_of(*photos)
     for edited in (grey, small, mirror):
-        assert (distances(own, edited) <= SAME).mean() > 0.9
+        assert (distances(own, edited) <= MAX_BITS_SAME).mean() > 0.9
     assert (mirrored(mirrored(own)) == own).all()
     strangers = distances(own[:, np.newaxis].repeat(100, 1).ravel(), np.tile(own, 100))
-    assert (strangers.reshape(100, 100)[~np.eye(100, dtype=bool)] > ALIKE - 6).all()
+    assert (strangers.reshape(100, 100)[~np.eye(100, dtype=bool)] > MAX_BITS_ALIKE - 6).all()
 
 
 def test_what_has_no_pattern_is_like_nothing() -> None:
@@ -491,7 +499,7 @@ def test_twins_are_found_as_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
             hashes[row] ^= np.uint64(1) << np.uint64(bit)
     twins = Twins(hashes)
     for row in range(200):
-        near = np.flatnonzero(distances(hashes[row : row + 1].repeat(200), hashes) <= SAME)
+        near = np.flatnonzero(distances(hashes[row : row + 1].repeat(200), hashes) <= MAX_BITS_SAME)
         assert sorted(twins.of(row)) == (near.tolist() if len(near) > 1 else [])
     assert sum(len(twins.of(row)) > 1 for row in range(200)) > 100
 

@@ -62,7 +62,7 @@ def test_what_is_there_comes_whole(site: str) -> None:
 
 
 def test_what_is_too_large_or_too_slow_does_not(site: str) -> None:
-    with pytest.raises(UnreadablePicture, match="more than 500 bytes"):
+    with pytest.raises(UnreadablePicture, match="larger than 500 bytes"):
         fetch(f"{site}/picture", most=500)
     with pytest.raises(UnreadablePicture, match="more than 0.2 s"):
         fetch(f"{site}/slow", seconds=0.2)

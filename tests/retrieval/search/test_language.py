@@ -167,7 +167,7 @@ def test_addresses_have_to_be_allowed() -> None:
         ("x near:91,0,1", "is not a valid place", 3),
         ("x min-size:big", "write WIDTHxHEIGHT", 3),
         ("x orientation:up", "landscape, portrait, square", 3),
-        ("after:2023 in:x", "nothing to look for beside the filters", 1),
+        ("after:2023 in:x", "only filters; add a description", 1),
     ],
 )
 def test_an_error_says_where(line: str, said: str, at: int) -> None:

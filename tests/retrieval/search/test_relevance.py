@@ -27,7 +27,7 @@ from retrieval.search.relevance import (
 from tests.retrieval.catalog.test_migration import as_of_version_1
 from tests.retrieval.small import DATA
 
-CURVE = Calibration(share=0.5, sharpness=400.0, slope=70.0, crowd=0.6, offset=-11.0)
+CURVE = Calibration(hubness_weight=0.5, sharpness=400.0, slope=70.0, count_slope=0.6, offset=-11.0)
 
 
 def test_it_rises_with_the_score_and_falls_with_the_number_of_pictures() -> None:
@@ -79,7 +79,7 @@ def test_only_a_model_that_was_measured_on_short_queries_too_claims_anything(
 def test_what_is_in_the_table() -> None:
     for name, held in json.loads(FITTED.read_text()).items():
         curve = held["curve"]
-        assert curve["slope"] > 0 and curve["crowd"] >= 0 and curve["sharpness"] > 0
+        assert curve["slope"] > 0 and curve["count_slope"] >= 0 and curve["sharpness"] > 0
         assert held["captions"]["auroc"] > 0.5 and held["label_scale"] > 0, name
     tiny = resolve("tiny")
     assert (measured := measured_of(record("tiny", tiny.digest))) and measured.short
@@ -121,7 +121,7 @@ def test_a_curve_is_found_again() -> None:
     asked = measured.Asked(cosines[:, 0], cosines, hubness, np.ones(20_000, np.bool_), 50)
     there = generator.random(20_000) < asked.chances(CURVE)
     curve = measured.fitted([replace(asked, is_there=there)])
-    assert curve.slope == pytest.approx(70, rel=0.1) and curve.share == 0.5
+    assert curve.slope == pytest.approx(70, rel=0.1) and curve.hubness_weight == 0.5
 
 
 # -- in a search ---------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def typed(*arguments: object) -> Result:
     return result
 
 
-NEVER = Calibration(share=0.5, sharpness=400.0, slope=1.0, crowd=0.1, offset=-9.0)
+NEVER = Calibration(hubness_weight=0.5, sharpness=400.0, slope=1.0, count_slope=0.1, offset=-9.0)
 
 
 @pytest.fixture
@@ -262,6 +262,6 @@ def test_what_makes_no_sense(indexed: Path, calibrated: None) -> None:
         for wrong in (-0.1, 1.1, float("nan")):
             with pytest.raises(InvalidQuery, match="between 0 and 1"):
                 library.search("x", min_relevance=wrong)
-        with pytest.raises(InvalidQuery, match="plain words"):
+        with pytest.raises(InvalidQuery, match="plain-text queries"):
             library.search(indexed / "small/blue.png", min_relevance=0.5)
     assert relevance.STRONG > relevance.FAIR
