@@ -74,7 +74,7 @@ def test_a_run_elsewhere_is_seen(client: TestClient, site: Site) -> None:
         told = client.get("/api/status").json()["indexing"]
         assert (told["done"], told["total"], told["encoded"]) == (3, 10, 2)
         busy = client.post("/api/index")
-        assert busy.status_code == 409 and "goes on" in busy.json()["error"]
+        assert busy.status_code == 409 and "already running" in busy.json()["error"]
     assert client.get("/api/status").json()["indexing"] is None
 
 
