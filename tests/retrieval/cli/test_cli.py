@@ -206,7 +206,7 @@ def test_a_former_model_is_kept_until_it_is_forgotten(
     assert "no embeddings of" in refused("forget", "--model", "tiny")
     assert "0 pictures" in ok("index", "--model", models.small, "--workers", 0)
     assert ok("search", "red", "-n", 1)
-    assert ok("forget", "--model", models.other) == f"forgot 12 embeddings of {models.other}\n"
+    assert ok("forget", "--model", models.other) == f"removed 12 vectors of {models.other}\n"
     assert json.loads(ok("status", "--json"))["other_models"] == []
     assert ok("check") == f"nothing is wrong with {json.loads(ok('status', '--json'))['library']}\n"
 
