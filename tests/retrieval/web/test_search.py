@@ -186,7 +186,7 @@ def test_whether_it_looks_like_nothing(client: TestClient) -> None:
         ({"q": "a car in:small", "in": "large"}, 400, "given twice"),
         ({"not": "a leash"}, 400, "the query is empty"),
         ({"q": "a car", "template": "no hole"}, 400, "no {}"),
-        ({"q": "id:1", "min_relevance": 0.5}, 400, "plain words alone"),
+        ({"q": "id:1", "min_relevance": 0.5}, 400, "plain-text queries"),
         ({"q": "a - a"}, 400, "cancel each other"),
         ({"q": "a", "min_score": "nan"}, 400, "must be a number"),
         ({"q": "a", "min_score": 2}, 400, "between -1 and 1"),
