@@ -109,7 +109,7 @@ def test_headers(frank: TestClient) -> None:
 )
 def test_the_sentences_of_a_query_are_bounded(frank: TestClient, asked: dict[str, Any]) -> None:
     answer = frank.get("/api/search", params=asked)
-    assert answer.status_code == 400 and "at most 1,0" in answer.json()["error"]
+    assert answer.status_code == 400 and "the limit is 1,0" in answer.json()["error"]
 
 
 def test_a_token_is_text(indexed: Path) -> None:

@@ -193,4 +193,4 @@ def test_a_picture_can_wait_for_the_first_index_run(home: Path) -> None:
         with Library.open(home / "library") as library:
             library.index(home / "photos", workers=0)
         answer = client.get("/api/search", params={"q": f"upload:{key}"})
-        assert answer.status_code == 400 and "give it again" in answer.json()["error"]
+        assert answer.status_code == 400 and "upload it again" in answer.json()["error"]
