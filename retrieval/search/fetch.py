@@ -103,6 +103,12 @@ class Connections:
                 raise TimeoutError
             self._held.append(connected.dup())
 
+    def check(self) -> None:
+        """Raise TimeoutError if the connections were cut."""
+        with self._lock:
+            if self._is_cut:
+                raise TimeoutError
+
     def cut(self) -> None:
         """Shut down all connections that are still open."""
         with self._lock:
@@ -136,6 +142,7 @@ class CuttableConnection(HTTPConnection):
                 connected.settimeout(timeout)
                 self._connections.hold(connected)
                 connected.connect(place)
+                self._connections.check()  # a cut just before the connection had no effect on it
                 return connected
             except OSError as error:
                 connected.close()

@@ -154,7 +154,7 @@ def test_an_empty_library_is_filled_from_the_page(empty: Any, page: Any, own: An
     expect(page).to_have_url(re.compile("view=status"))
     expect(page.locator(".figures")).to_contain_text("8", timeout=60_000)
     page.get_by_role("link", name="Pictures", exact=True).click()
-    expect(found(page)).to_have_count(8)
+    expect(found(page)).to_have_count(8, timeout=60_000)
 
 
 # -- when something is wrong ---------------------------------------------------------------------
