@@ -165,10 +165,10 @@ def _sure(data: Labelled, scale: float) -> tuple[float, float]:
             probabilities(picture, data.labels[_choice(generator, mine, count, wrong)], scale)
             for picture, mine, wrong in asked
         ]
-        probabilities = np.concatenate(each)
-        losses.append(float(np.mean(-np.log(probabilities[:, 0] + 1e-12))) / np.log(count))
-        sure = probabilities.max(axis=1) > SURE
-        rights.append(probabilities[sure].argmax(axis=1) == 0)
+        chances = np.concatenate(each)
+        losses.append(float(np.mean(-np.log(chances[:, 0] + 1e-12))) / np.log(count))
+        sure = chances.max(axis=1) > SURE
+        rights.append(chances[sure].argmax(axis=1) == 0)
     told = np.concatenate(rights)
     return (float(told.mean()) if len(told) else 1.0), float(np.mean(losses))
 

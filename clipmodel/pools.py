@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -61,6 +61,20 @@ class Threads(Renewed):
     def shutdown(self, *, wait: bool = True) -> None:
         """Cancel the calls that did not start; wait for the others."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
+
+
+class Lock(Renewed):
+    """A reentrant lock that is free in a forked child, whichever thread held it in the parent."""
+
+    def renew(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # the process was forked in between
+            self._lock.release()
 
 
 class UnderWay(Renewed):

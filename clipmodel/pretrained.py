@@ -135,7 +135,8 @@ def obtain(
 
 
 def _is_model_folder(path: Path) -> bool:
-    return (path / "config.json").is_file() and (path / "vision.safetensors").is_file()
+    # Not pathlib's is_file, which raises for names that are too long.
+    return all(os.path.isfile(path / name) for name in ("config.json", "vision.safetensors"))  # noqa: PTH113
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from indexes.exact import Vectors
 from indexes.ivf import FlatFile, write_ivf
 from indexes.layout import Footer, flat_head
 from indexes.spec import IndexSpec
-from indexes.threads import scanners
+from indexes.threads import apart
 
 Batches = Iterable[tuple[NDArray[np.int64], Vectors]]
 
@@ -69,7 +69,7 @@ def write_ivf_from(file: BinaryIO, batches: Batches, spec: IndexSpec, dim: int) 
         flat.flush()
         if footer.count < spec.lists:
             raise ValueError(f"{footer.count} vectors do not fill {spec.lists} lists")
-        return scanners().submit(write_ivf, file, FlatFile(flat, footer), spec).result()
+        return apart(lambda: write_ivf(file, FlatFile(flat, footer), spec))
 
 
 def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:

@@ -5,8 +5,13 @@ threads ever use it, and a child starts new ones.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MAX_SCANNERS = min(os.cpu_count() or 1, 4)  # threads for one query; memory bandwidth feeds no more
 
@@ -23,3 +28,20 @@ def scanners() -> ThreadPoolExecutor:
 @cache
 def _scanners_of(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MAX_SCANNERS, "scanner")
+
+
+def apart(compute: Callable[[], T]) -> T:
+    """Compute in a thread of its own and return the result.
+
+    For work of minutes: Ctrl-C ends the process without waiting for it, and no query waits either.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(compute())
+        except BaseException as error:  # the caller raises it
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="builder", daemon=True).start()
+    return result.result()

@@ -152,6 +152,6 @@ def explained(error: Exception) -> str:
     if is_spent(error):  # also where a library or a module could not be opened
         return SPENT
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the system'}: {error.strerror}"
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     kind = type(error).__name__
     return f"unexpected {kind}: {error}; please report it with the output of --debug"

@@ -1,7 +1,6 @@
 """`Library`, the public face: a folder with a catalog, and everything it can be asked."""
 
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
+from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import LibraryEmpty, LibraryNotFound, ModelMismatch
+from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound, ModelMismatch
 from retrieval.filters import Filters
 from retrieval.locate import FILE_NAME, library_folder
 from retrieval.paths import StrPath, given, with_home
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from retrieval.search.parse import Asked
     from retrieval.search.tags import Tagged
 
+SINGLE = (str, bytes, bytearray, memoryview)  # sequences that are not lists of queries
+
 
 class Library:
     """A collection of pictures to search by description or by example. `Library.open` opens one.
@@ -42,7 +44,7 @@ class Library:
     def __init__(self, folder: Path, model: StrPath | None = None) -> None:
         self.folder = folder
         self._asked_model = model
-        self._opening = threading.Lock()
+        self._opening = Lock()
         self._opened: tuple[Catalog, Searcher] | None = None
         self._encoder: QueryEncoder | None = None
 
@@ -137,11 +139,10 @@ class Library:
         Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound, UnreadablePicture,
         ModelUnavailable, ModelMismatch.
         """
-        if isinstance(query, Sequence) and not isinstance(query, (str, bytes)):
+        if isinstance(query, Sequence) and not isinstance(query, SINGLE):
             said = "Library.search takes one query; use Library.search_many for a list"
             warnings.warn(said, DeprecationWarning, stacklevel=2)
-            many = self.search_many(query, limit, options=options, **named)
-            return cast("list[Match]", many)
+            return cast("list[Match]", self.search_many(query, limit, options=options, **named))
         return self.search_many([query], limit, options=options, **named)[0]
 
     def search_many(
@@ -156,6 +157,8 @@ class Library:
         and errors are those of `search`.
         """
         how = replace(options or SearchOptions(), **named).with_limit(limit)
+        if isinstance(queries, SINGLE):
+            raise InvalidQuery("search_many takes a list of queries; use search for one")
         return self._answers([self._question(query, how) for query in queries], how)
 
     def _question(self, query: "Asked", how: SearchOptions) -> Question:
@@ -181,8 +184,7 @@ class Library:
     @property
     def side(self) -> int | None:
         """The side of the model's square input in pixels; None until there is a model."""
-        model = self.model
-        return self._encoder_of(self._catalog(), model).side if model else None
+        return self._encoder_of(self._catalog(), model).side if (model := self.model) else None
 
     def prepare(self) -> None:
         """Open the model and the index now, so that the first search is as fast as later ones."""
@@ -197,8 +199,7 @@ class Library:
         oldest, then the one with the shortest path.
 
         threshold: minimum cosine of nearly identical pictures; 1 means identical files only. By
-        default the model's own threshold and a difference hash decide (see `nearness.py`); for a
-        model without measurements it is 0.97.
+        default the model's own threshold and a difference hash decide (see `nearness.py`).
 
         Every file in a group exists and is as it was indexed; links and other names of a file are
         not copies. The result's `left_out` counts files that are missing or changed. Nothing is
@@ -313,8 +314,8 @@ class Library:
         return roots.relocate(self._catalog(), given(old), given(new))
 
     def rest(self) -> None:
-        """Close the catalog's file after a while without use, so that it is complete without the
-        files beside it. A program that keeps a library open should call this now and then.
+        """Close the catalog's file after a while without use, so that it is complete by itself.
+        A program that keeps a library open should call this now and then.
         """
         if opened := self._opened:
             opened[0].rest()
@@ -327,7 +328,7 @@ class Library:
         return self._catalog()
 
     def _exists(self) -> bool:
-        return (self.folder / FILE_NAME).is_file()
+        return os.path.isfile(self.folder / FILE_NAME)
 
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]

@@ -42,9 +42,9 @@ def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
 
 
 def _check_name(catalog: Catalog, file: Path, replace: bool) -> None:
-    if not file.parent.is_dir():
+    if not os.path.isdir(file.parent):
         raise PathNotFound(f"no such folder: {file.parent}")
-    if file.is_dir() and not file.is_symlink():
+    if os.path.isdir(file) and not os.path.islink(file):
         raise PathTaken(f"{file} is a folder; name a file")
     is_there = os.path.lexists(file)
     if is_there and not (file.is_symlink() or file.is_file()):

@@ -69,7 +69,7 @@ def _camera(words: str) -> Sequence[Condition]:
 
 def holds(text: str, word: str) -> Condition:
     """Return the condition that an SQL expression contains this word, which may be any text."""
-    if len(word) > MAX_WORD_LENGTH:
+    if len(word) > MAX_WORD_LENGTH or "\0" in word:  # SQLite ends a pattern at NUL
         return f"{text} = '' AND 1 = 0", ()  # `text` may have parameters, so it has to appear
     escaped = re.sub(r"([%_\\])", r"\\\1", word)
     return f"{text} LIKE ? ESCAPE '\\'", (f"%{escaped}%",)

@@ -55,7 +55,7 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
     `old` may be a root, a folder with roots below it, or a path inside a root. Raises PathNotFound,
     LibraryBusy, LibraryReadOnly.
     """
-    if not new.exists():
+    if not os.path.exists(new):
         raise PathNotFound(f"{new} does not exist; give the path where the pictures are now")
     target = Path(os.path.realpath(new))
     with write_lock(catalog.folder), explained(catalog.folder):

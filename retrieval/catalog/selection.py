@@ -42,7 +42,7 @@ def ids_in(catalog: Catalog, folder: Folder) -> Ids:
     folder: a path, or as a str also the end of a known folder's path. Raises PathNotFound if it is
     unknown.
     """
-    path = _path(folder)
+    path = with_home(folder)
     ids = catalog.places.ids_under(path)
     if not len(ids) and isinstance(folder, str):
         ids = _ids_in_named(catalog, folder)
@@ -62,7 +62,7 @@ def first_in(paths: Sequence[Path], folder: Folder | None = None) -> Path:
     paths = living(paths)
     if folder is None:
         return paths[0]
-    spelled = spellings(_path(folder))
+    spelled = spellings(with_home(folder))
     exact = [path for path in paths if any(path.is_relative_to(one) for one in spelled)]
     within = [path for path in paths if any(relative(one, path) is not None for one in spelled)]
     named = [path for path in paths if _named(os.fspath(folder)) in _ended(path.parent)]
@@ -125,10 +125,6 @@ def _hint(catalog: Catalog, folder: Folder) -> str:
     names = {folded(name): composed(name) for name in sorted(folder_names(catalog))}
     near = difflib.get_close_matches(wanted, names, 1, MIN_NAME_SIMILARITY)
     return f"; did you mean “{names[near[0]]}”?" if near else ""
-
-
-def _path(folder: Folder) -> Path:
-    return with_home(folder)
 
 
 def _named(folder: str) -> str:

@@ -3,6 +3,7 @@
     main             the group of commands, and the entry point
     base             shared by all commands: library options, errors, the progress bar
     options          filters and output formats, shared by several commands
+    picture_options  --preview and --sheet
     index, search, collection, library, serve, demo, completion    the commands
 
 Exit codes: 0 success, even if nothing is found; 1 a valid request failed; 2 the call itself is

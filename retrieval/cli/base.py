@@ -150,7 +150,7 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         yield
     except click.UsageError as error:
         command = (error.ctx or context).command_path
-        said = error.format_message().rstrip(".")
+        said = " ".join(error.format_message().split()).rstrip(".")
         see = " See" if said.rstrip(")").endswith("?") else "; see"
         raise WrongUsage(f"{said}{see} `{command} --help`") from error
     except (click.ClickException, click.exceptions.Exit):

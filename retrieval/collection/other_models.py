@@ -47,8 +47,9 @@ def _named(catalog: Catalog, name: models.Name) -> ModelRecord:
     found = [each for each in known if each.name == name]
     found = found or [each for each in known if models.is_same(each, name)]
     if not found:
-        held = ", ".join(each.name for each in known if each != current) or "no other model"
-        raise ModelMismatch(f"the library has no embeddings of {name!r}; it keeps those of {held}")
+        held = ", ".join(each.name for each in known if each != current)
+        kept = f"it keeps those of {held}" if held else "it keeps no other model's"
+        raise ModelMismatch(f"the library has no embeddings of {name!r}; {kept}")
     idle = [each for each in found if each != current]
     if not idle:
         raise ModelMismatch(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
+from clipmodel.pools import Renewed
 from retrieval.decoding.content import NO_MEMORY
 from retrieval.errors import FailureCode, UnreadablePicture
 
@@ -31,10 +32,10 @@ def explained() -> Iterator[None]:
         raise UnreadablePicture(_one_line(error)) from error
 
 
-class Quiet:
+class Quiet(Renewed):
     """Suppresses warnings while any thread is inside; `catch_warnings` serves one thread only."""
 
-    def __init__(self) -> None:
+    def renew(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
         self._caught = warnings.catch_warnings()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.changes import Changes
 from retrieval.vectors import index_file
+from retrieval.vectors.file_store import FileStore
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
@@ -41,7 +42,7 @@ def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> 
         if is_measured_anew:
             index_file.rebuild(catalog, current)
         elif missing or has_news:
-            index_file.refresh(catalog, current)
+            FileStore(catalog, current).refresh()
     for left in index_file.leftovers(catalog):
         left.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import InvalidValue
 from retrieval.exclusions import check_patterns
 from retrieval.paths import StrPath
+from retrieval.records import MAX_INTEGER
 
 if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
@@ -36,9 +37,9 @@ class IndexOptions:
     """The options of an index run. Raises InvalidValue for an invalid value.
 
     `exclude` is remembered for each folder and applies to later runs; "none" drops a folder's
-    patterns. A `model` other than the library's encodes everything again, and takes over once that
-    is done. Without `device` and `precision` the machine decides, and a few pictures are encoded in
-    NumPy.
+    patterns. A `model` other than the library's encodes what it has not encoded yet, and takes over
+    once that is done. Without `device` and `precision` the machine decides, and a few pictures are
+    encoded in NumPy.
     """
 
     model: StrPath | None = None  # a name or a path; None: the library's, or the default
@@ -53,8 +54,11 @@ class IndexOptions:
     def __post_init__(self) -> None:
         for name, least in (("workers", 0), ("batch_size", 1), ("max_pixels", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise InvalidValue(f"{name} must be at least {least}, not {value}")
+            if value is not None and not (isinstance(value, int) and least <= value <= MAX_INTEGER):
+                said = (
+                    f"{name} must be a whole number from {least} to {MAX_INTEGER:,}, not {value!r}"
+                )
+                raise InvalidValue(said)
         if self.precision not in PRECISIONS:
             raise InvalidValue(
                 f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"

@@ -283,7 +283,7 @@ class Line:
             self._check_name(text, pieces)
             return Parsed(sign * weight, text)
         [picture] = pictures
-        if isinstance(picture.value, Path) and not picture.value.exists():
+        if isinstance(picture.value, Path) and not os.path.exists(picture.value):
             raise self._no_picture(str(picture.value), picture.at)
         return Parsed(sign * weight, picture.value)
 

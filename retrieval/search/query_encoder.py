@@ -1,7 +1,6 @@
 """Queries → unit vectors of a library's model. Known pictures and recent words are looked up."""
 
 import sys
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
@@ -50,8 +50,8 @@ class QueryEncoder:
     def __init__(self, catalog: Catalog, record: ModelRecord) -> None:
         self.record = record
         self._catalog = catalog
-        self._opening = threading.RLock()
-        self._remembering = threading.Lock()
+        self._opening = Lock()
+        self._remembering = Lock()
         self._remembered: dict[tuple[str, tuple[str, ...]], NDArray[np.float32]] = {}
 
     def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:

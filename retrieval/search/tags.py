@@ -5,6 +5,7 @@ scale of training would make a small model far too confident, so each model has 
 (relevance.py). The probabilities add up to 1, whether or not any label fits.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def tag(
 
 def _files(catalog: Catalog, path: Path) -> list[Path]:
     """Return the file itself; for a folder, one copy of each image in it."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
     images = catalog.images.by_id(ids_in(catalog, path).tolist())
     return [first_in(image.paths, path) for image in images.values() if image.paths]

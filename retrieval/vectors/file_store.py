@@ -5,7 +5,6 @@ is built again, or the whole catalog is scanned.
 """
 
 import os
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.pools import Lock
 from indexes import DamagedIndex
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryBusy, LibraryReadOnly
@@ -36,7 +36,7 @@ class FileStore:
         self._catalog = catalog
         self._model = model
         self._scan = CatalogScan(catalog, model)
-        self._opening = threading.Lock()
+        self._opening = Lock()
         self._stamp: tuple[int, ...] | None = None
         self._index: VectorIndex | None = None
         self._is_first = True

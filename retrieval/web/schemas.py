@@ -122,6 +122,14 @@ class RunningIndex(TypedDict):
     seconds: float
 
 
+class FormerModel(TypedDict):
+    """A former model, whose vectors are kept."""
+
+    model: str
+    embedded: int
+    bytes: int
+
+
 class ServerStatus(TypedDict):
     """The contents of the library, the index run in progress, and the rights of the client."""
 
@@ -137,6 +145,7 @@ class ServerStatus(TypedDict):
     indexed: int
     bytes: int
     indexing: RunningIndex | None
+    other_models: list[FormerModel]
     roots: list[IndexedFolder]
     last_run: str | None
     version: int

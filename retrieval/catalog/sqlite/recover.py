@@ -45,7 +45,8 @@ def recover(folder: Path) -> str | None:
     for end in ("-wal", "-shm"):  # they belong to the damaged file, and were copied with it
         path.with_name(path.name + end).unlink(missing_ok=True)
     os.replace(part, path)
-    return f"{rows:,} rows were saved, and the damaged file is kept as {beside.name}"
+    saved = f"{rows:,} row{'' if rows == 1 else 's'} saved"
+    return f"{saved}; the damaged file is kept as {beside.name}"
 
 
 def _lengthen(path: Path) -> None:

@@ -1,4 +1,4 @@
-/** Asks the server how the library stands, as often as that may change, and notices when it is gone. */
+/** Asks the server for the status of the library, as often as that may change, and notices when it is gone. */
 
 import { api } from "./api.js";
 

@@ -15,7 +15,7 @@ export class Duplicates {
     this.nearness = find("select", view);
     this.all = find("button.all", view);
     this.nearness.addEventListener("change", () => this.show(this.q));
-    this.all.addEventListener("click", () => copyPaths(this.groups.flatMap(spare)));
+    this.all.addEventListener("click", () => copyPaths(this.groups.flatMap(redundant)));
   }
 
   async show(q) {
@@ -79,7 +79,7 @@ export class Duplicates {
   }
 }
 
-const spare = ({ others }) => others.map(({ path }) => path);
+const redundant = ({ others }) => others.map(({ path }) => path);
 
 const copyPaths = (paths) => copy(paths.join("\n"), count(paths.length, "path"));
 
@@ -95,7 +95,7 @@ function group(held) {
     ),
     el(
       "button",
-      { type: "button", class: "button", onclick: () => copyPaths(spare(held)) },
+      { type: "button", class: "button", onclick: () => copyPaths(redundant(held)) },
       icon("copy"),
       others.length === 1 ? "Copy duplicate’s path" : `Copy paths of ${others.length} duplicates`,
     ),

@@ -17,7 +17,7 @@ export class Pictures {
   /** @param {{weigh: Function, toPlace: (position: number) => void, start: Function}} on */
   constructor(view, on) {
     Object.assign(this, { view, on, results: null });
-    connection.addEventListener("status", () => this.stands());
+    connection.addEventListener("status", () => this.updateStatus());
     this.notice = find(".place", view);
     this.hint = find(".hint", view);
     this.said = find(".count", view);
@@ -106,8 +106,8 @@ export class Pictures {
     requestAnimationFrame(() => setTimeout(() => measure()));
   }
 
-  /** What the library's standing changes here. */
-  stands() {
+  /** Show what depends on the status of the library. */
+  updateStatus() {
     if (!this.results || this.results.next === 0) return;
     const waits = Boolean(connection.status?.indexing);
     if (this.results.empty && (waits !== this.waits || !find("form", this.notice)))

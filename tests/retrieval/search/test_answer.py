@@ -120,6 +120,7 @@ def test_filters_find_what_the_exif_says() -> None:
     with Library.open("photos") as library:
         assert names(library.search("x after:2022-06 before:2023")) == {"0.jpg"}
         assert names(library.search("x camera:pixel")) == {"0.jpg", "1.jpg"}
+        assert library.search("x", filters=Filters(camera="\0")) == []  # ends a pattern of SQLite
         assert names(library.search("x near:48.1,11.6,20")) == {"2.jpg"}
         assert names(library.search("x in:taken orientation:landscape")) == set()
         assert names(library.search("x in:taken", filters=Filters(after="2023"))) == {

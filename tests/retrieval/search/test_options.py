@@ -110,8 +110,10 @@ def test_a_folder_goes_with_filters_unless_they_name_another() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"workers": -1}, "workers must be at least 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"workers": -1}, "workers must be a whole number from 0"),
+        ({"workers": "x"}, "not 'x'"),
+        ({"max_pixels": 1 << 63}, "not 9223372036854775808"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1"),
         ({"max_pixels": 0}, "max_pixels"),
         ({"precision": "int8"}, "int8"),
         ({"exclude": "["}, "not closed"),
@@ -125,3 +127,10 @@ def test_index_options_that_make_no_sense(wrong: dict[str, Any], said: str) -> N
 def test_one_pattern_may_be_a_plain_str(photos: Path) -> None:
     with Library.open("library") as library:
         assert library.index(photos, exclude="small", workers=0).new == 6
+
+
+@pytest.mark.parametrize("one", ["red", b"red", bytearray(b"red")])
+def test_one_query_is_no_list_of_queries(indexed: Path, one: Any) -> None:
+    """Nor is a text three queries of a letter each."""
+    with Library.open(indexed) as library, pytest.raises(InvalidQuery, match="use search for one"):
+        library.search_many(one)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
 from retrieval.cli.main import cli
+from retrieval.web.schemas import ServerStatus
 
 OF_THE_SERVER = {
     "last_run",
@@ -55,6 +56,7 @@ def prepared(client: TestClient) -> None:
 def test_status(client: TestClient) -> None:
     held, said = answered(client, "/api/status"), printed("status")
     assert held.keys() - said.keys() == OF_THE_SERVER
+    assert held.keys() == ServerStatus.__annotations__.keys()
     assert same({key: held[key] for key in said}, said)
 
 
