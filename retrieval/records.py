@@ -49,8 +49,8 @@ def found_at(path: bytes, status: os.stat_result) -> Found:
     numbers of 64 bits without a sign, or of 128.
     """
     mtime_ns, ctime_ns, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    times = mtime_ns, ctime_ns
-    if not (min(times) >= MIN_INTEGER and max(*times, inode) <= MAX_INTEGER):
+    least, most = MIN_INTEGER, MAX_INTEGER
+    if not (least <= mtime_ns <= most and least <= ctime_ns <= most and inode <= most):
         mtime_ns = min(max(mtime_ns, MIN_INTEGER), MAX_INTEGER)
         ctime_ns = min(max(ctime_ns, MIN_INTEGER), MAX_INTEGER)
         inode = (inode - NO_MTIME) % (1 << 64) + NO_MTIME  # the same 64 bits, with a sign
