@@ -188,11 +188,13 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
 
 def rendered(form: str | None, matches: list["Match"], *, by_date: bool = False) -> str | bytes:
     """Render the matches in the requested format. by_date: whether they are sorted by date."""
-    from retrieval.output import json_forms, text
+    from retrieval.output import text
 
     match form:
         case "json":
-            return json_forms.as_json(matches)
+            from retrieval.output.json_forms import as_json
+
+            return as_json(matches)
         case "paths":
             return text.as_paths(matches, end=b"\n")
         case "null":
