@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +17,15 @@ WORKERS = pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "x
 
 
 def session(tests: str, *options: str, ignoring: str = "") -> "subprocess.CompletedProcess[str]":
-    """A session of its own, with these signals ignored."""
+    """Run a session of its own, with these signals ignored.
+
+    Its temporary folders are its own too: sessions that share them clear up after each other.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _session(tests, *options, "--basetemp", folder, ignoring=ignoring)
+
+
+def _session(tests: str, *options: str, ignoring: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c"]
     command += [str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *options, tests]
     shell = ["sh", "-c", f'trap "" {ignoring}; exec "$0" "$@"'] if ignoring else []
