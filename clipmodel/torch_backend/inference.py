@@ -3,19 +3,18 @@
 Each family has one function, which families.py names.
 """
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from clipmodel.model import VisionTransformer, in_dtype
+from clipmodel.torch_backend import onednn_efficientnet, onednn_vit
 from clipmodel.torch_backend.fusing import fold_norms, use_silu
-from clipmodel.torch_backend.onednn_efficientnet import (
-    OneDnnEfficientNet,
-    can_pack_convolutions,
-)
-from clipmodel.torch_backend.onednn_vit import OneDnnVit, can_pack
+from clipmodel.torch_backend.onednn_efficientnet import OneDnnEfficientNet
+from clipmodel.torch_backend.onednn_vit import OneDnnVit
 from clipmodel.towers.efficientnet import EfficientNet
 
 
@@ -29,10 +28,21 @@ class Setup:
     std: Tensor  # (3,)
 
 
+def can_pack(setup: Setup, operators: Sequence[str]) -> bool:
+    """Return whether the processor and torch have these operators (those of torch's compiler)."""
+    return (
+        setup.device == "cpu"
+        and setup.dtype in (torch.float32, torch.bfloat16)
+        and platform.machine().lower() in ("x86_64", "amd64")
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and all(hasattr(torch.ops.mkldnn, name) for name in operators)
+    )
+
+
 def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     """Pack the weights where the processor benefits, else use torch's own activation."""
     assert isinstance(tower, VisionTransformer)
-    if setup.device == "cpu" and can_pack(setup.dtype):
+    if can_pack(setup, onednn_vit.OPERATORS):
         return OneDnnVit(tower, setup.dtype, setup.mean, setup.std)
     use_silu(tower)
     return Normalised(tower, setup)
@@ -47,7 +57,7 @@ def quick_convolutions(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Ten
 def quick_efficientnet(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     """Pack the weights where the processor benefits, else fold the norms."""
     assert isinstance(tower, EfficientNet)
-    if setup.device == "cpu" and can_pack_convolutions(setup.dtype):
+    if can_pack(setup, onednn_efficientnet.OPERATORS):
         return OneDnnEfficientNet(tower, setup.dtype, setup.mean, setup.std)
     return quick_convolutions(tower, setup)
 

@@ -6,8 +6,6 @@
   TensorFlow's uneven padding, which has more below and to the right, and needs no copy.
 """
 
-import platform
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -15,18 +13,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from clipmodel.towers.efficientnet import EfficientNet, InvertedResidual
 
 Shape = tuple[int, int, int, int]
+# of torch.ops.mkldnn
+OPERATORS = ("_convolution_pointwise", "_reorder_convolution_weight")
 BATCH = 16  # pictures that the weights are packed for; any number works
-
-
-def can_pack_convolutions(dtype: torch.dtype) -> bool:
-    """Return whether the processor and torch have the operators (those of torch's compiler)."""
-    return (
-        dtype in (torch.float32, torch.bfloat16)
-        and platform.machine().lower() in ("x86_64", "amd64")
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
-    )
 
 
 class OneDnnEfficientNet:

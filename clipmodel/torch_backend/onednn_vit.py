@@ -6,8 +6,6 @@
 - The last block computes the class token alone, since nothing else is read.
 """
 
-import platform
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,18 +13,8 @@ from torch import Tensor, nn
 from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
 from clipmodel.torch_backend.fusing import use_silu
 
+OPERATORS = ("_linear_pointwise", "_reorder_linear_weight")  # of torch.ops.mkldnn
 GREY = 128  # subtracted from each value; the differences are small, and exact in bfloat16
-
-
-def can_pack(dtype: torch.dtype) -> bool:
-    """Return whether the processor and torch have the operators (those of torch's compiler)."""
-    return (
-        dtype in (torch.float32, torch.bfloat16)
-        and platform.machine().lower() in ("x86_64", "amd64")
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-    )
 
 
 class OneDnnVit:

@@ -14,6 +14,7 @@ from retrieval.catalog.sqlite.connection import chunks, connect, marks
 from retrieval.catalog.sqlite.recover import recover
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
+from retrieval.wording import counted
 
 ForeignTables = sqlite3.OperationalError  # raised if the tables are another program's
 NORM_TOLERANCE = 5e-3  # of a float16 vector's norm; rounding changes it by 2e-4
@@ -118,7 +119,7 @@ def of_rows(catalog: Catalog) -> Iterator[Fault]:
         if count:
             drop = f"DELETE FROM {table} WHERE {condition}"
             yield Fault(
-                f"{_counted(count, 'row')} in {table}: {what}", partial(_run, statement=drop)
+                f"{counted(count, 'row')} in {table}: {what}", partial(_run, statement=drop)
             )
 
 
@@ -139,7 +140,7 @@ def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
         connection.execute("PRAGMA foreign_keys = OFF")
         changed = connection.execute(statement, parameters).rowcount
     return (
-        f"{_counted(changed, 'row')} removed; the next `retrieve index` reads these pictures again"
+        f"{counted(changed, 'row')} removed; the next `retrieve index` reads these pictures again"
     )
 
 
@@ -151,7 +152,7 @@ def of_models(catalog: Catalog) -> Iterator[Fault]:
         wrong = list(_of_wrong_length(catalog, model))
         if wrong:
             yield Fault(
-                f"{_counted(len(wrong), 'vector')} of {model.name} without unit length",
+                f"{counted(len(wrong), 'vector')} of {model.name} without unit length",
                 partial(drop_vectors, model_id=model.id, image_ids=wrong),
             )
 
@@ -188,7 +189,3 @@ def drop_vectors(folder: Path, model_id: int, image_ids: list[int]) -> str:
         drop = f"DELETE FROM embeddings WHERE model_id = ? AND image_id IN ({marks(chunk)})"
         _run(folder, drop, (model_id, *chunk))
     return "removed; the next `retrieve index` encodes these pictures again"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -3,6 +3,7 @@
 import click
 
 from retrieval.cli.base import CommonOptions, PathType, common
+from retrieval.wording import counted
 
 
 @click.command(short_help="Show what the library contains.")
@@ -94,10 +95,10 @@ def forget(settings: CommonOptions, path: str | None, model: str | None) -> None
         raise click.UsageError("give either a PATH or --model NAME")
     with settings.open() as library:
         if path is not None:
-            click.echo(f"removed {_files(library.forget(path))} from the library")
+            click.echo(f"removed {counted(library.forget(path), 'file')} from the library")
         elif model is not None:
             held = library.forget_model(model)
-            click.echo(f"removed {held:,} vector{'' if held == 1 else 's'} of {model}")
+            click.echo(f"removed {counted(held, 'vector')} of {model}")
 
 
 @click.command(short_help="Tell the library that a folder has moved.")
@@ -108,7 +109,7 @@ def forget(settings: CommonOptions, path: str | None, model: str | None) -> None
 def relocate(settings: CommonOptions, old: str, new: str) -> None:
     """Tell the library that folder OLD is now at NEW. Nothing is encoded again."""
     with settings.open() as library:
-        click.echo(f"relocated {_files(library.relocate(old, new))}")
+        click.echo(f"relocated {counted(library.relocate(old, new), 'file')}")
 
 
 @click.command(short_help="List the models.")
@@ -125,7 +126,3 @@ def models(settings: CommonOptions) -> None:
 
     with settings.open() as library:
         write(report.of_models(known(library.model)))
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"

@@ -12,6 +12,7 @@ from retrieval.models import KnownModel
 from retrieval.output.text import printable
 from retrieval.records import Failed, Match, Summary, Underway
 from retrieval.search.tags import Tagged
+from retrieval.wording import counted
 
 if TYPE_CHECKING:
     from retrieval.catalog.integrity import Problem
@@ -24,7 +25,7 @@ def of_run(summary: Summary) -> str:
     """Return a few lines about an index run."""
     how = "interrupted after" if summary.interrupted else "done in"
     rate = summary.encoded / summary.seconds if summary.seconds else 0.0
-    lines = [f"{how} {summary.seconds:.1f} s: encoded {_many(summary.encoded, 'picture')}"]
+    lines = [f"{how} {summary.seconds:.1f} s: encoded {counted(summary.encoded, 'picture')}"]
     lines[0] += f", {rate:.1f} images/s" if summary.encoded else ""
     counts = ((name, getattr(summary, name)) for name in COUNTED)
     lines.append(
@@ -33,10 +34,10 @@ def of_run(summary: Summary) -> str:
     lines += [f"note: {printable(problem)}" for problem in summary.problems]
     if summary.failed:
         lines.append(
-            f"{_many(summary.failed, 'file')} could not be read; see `retrieve status --failures`"
+            f"{counted(summary.failed, 'file')} could not be read; see `retrieve status --failures`"
         )
     if summary.dropped:
-        lines.append(f"not kept: {_many(summary.dropped, 'file')} read but not encoded yet")
+        lines.append(f"not kept: {counted(summary.dropped, 'file')} read but not encoded yet")
     if summary.interrupted:
         is_kept = summary.encoded or any(getattr(summary, name) for name in CHANGES)
         kept = "finished work is kept; run the same command to continue"
@@ -65,7 +66,7 @@ def of_status(status: Status) -> str:
     """Return one aligned line for each fact."""
     model, counts, index = status.model, status.counts, status.index
     waiting = counts.images - counts.embedded
-    pictures = f"{_many(counts.images, 'picture')} in {_many(counts.files, 'file')}"
+    pictures = f"{counted(counts.images, 'picture')} in {counted(counts.files, 'file')}"
     pictures += f", {waiting:,} yet to be encoded" if waiting else ""
     failures = "; see `retrieve status --failures`" if counts.failures else ""
     facts = [
@@ -77,7 +78,7 @@ def of_status(status: Status) -> str:
         *(("also", _other(other)) for other in status.others),
         ("pictures", pictures),
         ("failures", f"{counts.failures:,}{failures}"),
-        ("index", f"{index.kind}, {_many(index.vectors, 'vector')}" if index else "none"),
+        ("index", f"{index.kind}, {counted(index.vectors, 'vector')}" if index else "none"),
         ("on disk", size_of(status.bytes)),
         *((("indexing", _underway(status.underway)),) if status.underway else ()),
         *(("folder", _root(root)) for root in status.roots),
@@ -112,7 +113,7 @@ def of_left_out(files: int) -> str:
     """Return one line about files that are missing or have changed since they were indexed."""
     verb = "is" if files == 1 else "are"
     return (
-        f"note: {_many(files, 'file')} {verb} missing or changed and left out; "
+        f"note: {counted(files, 'file')} {verb} missing or changed and left out; "
         "run `retrieve index` to bring the library up to date"
     )
 
@@ -147,7 +148,7 @@ def _marks(model: KnownModel) -> str:
 
 
 def _other(model: OtherModel) -> str:
-    held = f"{_many(model.embedded, 'picture')} encoded, {size_of(model.bytes)}"
+    held = f"{counted(model.embedded, 'picture')} encoded, {size_of(model.bytes)}"
     return (
         f"{printable(model.name)} ({held}; "
         f"to drop them: `retrieve forget --model {printable(model.name)}`)"
@@ -155,21 +156,17 @@ def _other(model: OtherModel) -> str:
 
 
 def _underway(run: Underway) -> str:
-    return f"{run.done:,} of {_many(run.total, 'file')}, for {run.seconds:.0f} s"
+    return f"{run.done:,} of {counted(run.total, 'file')}, for {run.seconds:.0f} s"
 
 
 def _root(root: RootStatus) -> str:
-    said = f"{printable(os.fspath(root.path))}  ({_many(root.files, 'file')}"
+    said = f"{printable(os.fspath(root.path))}  ({counted(root.files, 'file')}"
     said += "" if root.is_entire else ", named one by one"
     if not root.is_present:
         said += "; missing: if it moved, run `retrieve relocate OLD NEW`"
     if root.excluded:
         said += f"; excluded: {printable(', '.join(root.excluded))}"
     return said + ")"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def size_of(count: float) -> str:

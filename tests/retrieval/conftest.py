@@ -1,12 +1,19 @@
 """A user's machine: a home, no network, a small model with random weights, and some pictures."""
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from retrieval.catalog.reading import Catalog
 
 COLOURS = ["red", "green", "blue", "yellow", "white", "black"]
 
@@ -61,6 +68,20 @@ def home(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.delenv("RETRIEVE_LIBRARY", raising=False)
     monkeypatch.chdir(home)
     return home
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A folder without links above it, as roots are stored."""
+    return Path(os.path.realpath(tmp_path))
+
+
+@pytest.fixture
+def catalog(base: Path) -> "Iterator[Catalog]":
+    from retrieval.catalog.reading import Catalog
+
+    with closing(Catalog.open(base / "library", create=True)) as opened:
+        yield opened
 
 
 @pytest.fixture

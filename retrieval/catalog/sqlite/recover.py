@@ -13,6 +13,7 @@ from pathlib import Path
 
 from retrieval.catalog.sqlite.connection import connect
 from retrieval.locate import FILE_NAME
+from retrieval.wording import counted
 
 ROWS = 1_000  # read at a time; if that fails, half as many, down to a single one
 MIN_ROW = 32  # bytes; bounds the number of rows that a file can hold
@@ -45,8 +46,7 @@ def recover(folder: Path) -> str | None:
     for end in ("-wal", "-shm"):  # they belong to the damaged file, and were copied with it
         path.with_name(path.name + end).unlink(missing_ok=True)
     os.replace(part, path)
-    saved = f"{rows:,} row{'' if rows == 1 else 's'} saved"
-    return f"{saved}; the damaged file is kept as {beside.name}"
+    return f"{counted(rows, 'row')} saved; the damaged file is kept as {beside.name}"
 
 
 def _lengthen(path: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_picture_has_one_vector_in_any_batch(
     can: bool, folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not can:  # as on a processor that is no x86
-        monkeypatch.setattr("clipmodel.torch_backend.inference.can_pack", lambda dtype: False)
+        monkeypatch.setattr("clipmodel.torch_backend.inference.can_pack", lambda *_: False)
     encoder = ImageEncoder(folder, device="cpu", precision="fp32")
     pixels = np.random.default_rng(0).integers(0, 256, (75, 32, 32, 3), np.uint8)
     together = encoder.encode(pixels)

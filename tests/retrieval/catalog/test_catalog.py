@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -34,17 +33,6 @@ from retrieval.errors import (
 )
 from retrieval.locate import FILE_NAME
 from retrieval.records import Failure, FileState, NewImage, Root, Vectors
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return Path(os.path.realpath(tmp_path))
-
-
-@pytest.fixture
-def catalog(base: Path) -> Iterator[Catalog]:
-    with closing(Catalog.open(base / "library", create=True)) as opened:
-        yield opened
 
 
 def digest(number: int) -> bytes:

@@ -1,9 +1,6 @@
 """What a root leaves out: globs and forgotten places, remembered, translated, taken in again."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,23 +19,12 @@ SPECIAL = "raw [2019]*"  # a folder, and as a glob something else
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return Path(os.path.realpath(tmp_path))
-
-
-@pytest.fixture
 def photos(base: Path) -> Path:
     paint_many(base / "p", 2)
     paint_many(base / "p" / SPECIAL / "deep", 2, first=10)
     paint_many(base / "p" / "raw 2", 2, first=20)
     paint(base / "p" / "30.jpg", 30)
     return base / "p"
-
-
-@pytest.fixture
-def catalog(base: Path) -> Iterator[Catalog]:
-    with closing(Catalog.open(base / "library", create=True)) as opened:
-        yield opened
 
 
 def excluded(catalog: Catalog) -> dict[str, list[str]]:

@@ -1,9 +1,7 @@
 """The first run, as long as nothing is committed: what an interrupt keeps, what a search says."""
 
-import os
 import shutil
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,17 +18,6 @@ from retrieval.records import Progress, Summary
 from tests.retrieval.cli.test_cli import refused
 from tests.retrieval.conftest import Models
 from tests.retrieval.small import SmallEncoder, as_counts, paint, paint_many, run_index, small_model
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return Path(os.path.realpath(tmp_path))
-
-
-@pytest.fixture
-def catalog(base: Path) -> Iterator[Catalog]:
-    with closing(Catalog.open(base / "library", create=True)) as opened:
-        yield opened
 
 
 def interrupted_while_loading(catalog: Catalog, photos: Path, read: int) -> Summary:

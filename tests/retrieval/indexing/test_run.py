@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -37,20 +37,9 @@ from tests.retrieval.small import (
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return Path(os.path.realpath(tmp_path))
-
-
-@pytest.fixture
 def photos(base: Path) -> Path:
     paint_many(base / "photos", 10)
     return base / "photos"
-
-
-@pytest.fixture
-def catalog(base: Path) -> Iterator[Catalog]:
-    with closing(Catalog.open(base / "library", create=True)) as opened:
-        yield opened
 
 
 def fresh_contents(base: Path, *paths: Path) -> dict[str, tuple[str, bytes] | str | None]:

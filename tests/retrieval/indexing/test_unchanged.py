@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -18,17 +16,6 @@ from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, pain
 
 # Further than any file system's: tmpfs has all of 64 bits of seconds, ext4 ends in 2446.
 SECONDS = (15_032_385_535, 1 << 40, (1 << 62) - 1, -(1 << 31), -(1 << 40), -1, 0)
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return Path(os.path.realpath(tmp_path))
-
-
-@pytest.fixture
-def catalog(base: Path) -> Iterator[Catalog]:
-    with closing(Catalog.open(base / "library", create=True)) as opened:
-        yield opened
 
 
 def forged(catalog: Catalog, assignment: str) -> None:

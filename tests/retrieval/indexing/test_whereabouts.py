@@ -20,11 +20,6 @@ from tests.retrieval.small import as_counts, contents, paint_many, run_index
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return Path(os.path.realpath(tmp_path))
-
-
-@pytest.fixture
 def old(base: Path) -> Path:
     paint_many(base / "it's old" / "2023", 4)
     paint_many(base / "it's old", 2, first=10)
