@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack, cast
 from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.sqlite.header import check_header
 from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound, ModelMismatch
 from retrieval.filters import Filters
 from retrieval.locate import FILE_NAME, library_folder
@@ -275,7 +276,7 @@ class Library:
         from retrieval.collection.check import check
 
         if not self._exists():
-            raise LibraryNotFound(self._none_yet())
+            raise self._none_yet()
         self.close()  # a repair may replace the open catalog
         return check(self.folder, repair)
 
@@ -333,14 +334,16 @@ class Library:
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
 
-    def _none_yet(self) -> str:
-        return f"no library yet at {self.folder}; run `retrieve index FOLDER` to make one"
+    def _none_yet(self) -> LibraryNotFound:
+        check_header(self.folder / FILE_NAME)
+        said = f"no library yet at {self.folder}; run `retrieve index FOLDER` to make one"
+        return LibraryNotFound(said)
 
     def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
         with self._opening:
             if not self._exists():
                 if not create:
-                    raise LibraryNotFound(self._none_yet())
+                    raise self._none_yet()
                 if self._opened:  # it existed, and has been deleted
                     self._opened[0].close()
                     self._opened = None

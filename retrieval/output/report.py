@@ -55,11 +55,16 @@ def of_change(summary: Summary) -> str | None:
 
 def of_check(library: Path, problems: "Sequence[Problem]") -> str:
     """Return one line for each problem."""
-    lines = [
-        printable(f"fixed: {problem.what}: {problem.mended}" if problem.mended else problem.what)
-        for problem in problems
-    ]
-    return "\n".join(lines or [printable(f"nothing is wrong with {library}")]) + "\n"
+    lines = [printable(_problem(problem)) for problem in problems]
+    if all(problem.harmless and not problem.mended for problem in problems):
+        lines.append(printable(f"nothing is wrong with {library}"))
+    return "\n".join(lines) + "\n"
+
+
+def _problem(problem: "Problem") -> str:
+    if problem.mended:
+        return f"fixed: {problem.what}: {problem.mended}"
+    return f"note: {problem.what}; {problem.harmless}" if problem.harmless else problem.what
 
 
 def of_status(status: Status) -> str:
