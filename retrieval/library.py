@@ -308,11 +308,12 @@ class Library:
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Record that a folder has moved from `old` to `new`; return the number of its files, none
-        of which is read. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        of which is read. Raises PathNotFound, also if none of them is there; LibraryNotFound,
+        LibraryBusy, LibraryReadOnly.
         """
-        from retrieval.catalog import roots
+        from retrieval.collection.relocate import relocate
 
-        return roots.relocate(self._catalog(), given(old), given(new))
+        return relocate(self._catalog(), given(old), given(new))
 
     def rest(self) -> None:
         """Close the catalog's file after a while without use, so that it is complete by itself.
