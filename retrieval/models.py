@@ -10,6 +10,7 @@ from clipmodel.errors import ClipModelError, DownloadError
 from retrieval.errors import ModelMismatch, ModelUnavailable, TooManyOpenFiles
 from retrieval.paths import with_home
 from retrieval.records import ModelRecord
+from retrieval.values import check_path
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
@@ -89,6 +90,7 @@ def to_index(asked: Name | None, record: ModelRecord | None) -> "ModelFolder":
 
 def is_same(record: ModelRecord, name: Name) -> bool:
     """Return whether `name` means the weights of the record. Downloads nothing."""
+    check_path(name)
     try:
         return name == record.name or _resolve(name, download=False).digest == record.digest
     except ClipModelError:

@@ -30,7 +30,7 @@ from retrieval.catalog.sqlite.connection import (
     connect,
     explained,
 )
-from retrieval.catalog.sqlite.header import check_header
+from retrieval.catalog.sqlite.header import check_header, not_a_folder
 from retrieval.catalog.sqlite.onlooker import Onlooker, source_of
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew, because
 from retrieval.locate import FILE_NAME, INDEX_FILE
@@ -196,6 +196,8 @@ class Catalog:
         self._connections.rest()
 
     def _make(self) -> None:
+        if self.folder.is_file():
+            raise not_a_folder(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):  # another process was quicker

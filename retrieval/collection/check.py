@@ -42,8 +42,8 @@ def check(folder: Path, repair: bool) -> list[Problem]:
     Raises LibraryTooNew; with `repair` also LibraryBusy and LibraryReadOnly.
     """
     if not repair:
-        found = _faults(folder, _is_ours(folder))
-        return [Problem(fault.what, harmless=fault.harmless) for fault in found]
+        faults = _faults(folder, _is_ours(folder))
+        return [Problem(fault.what, harmless=fault.harmless) for fault in faults]
     done: dict[str, str | None] = {}
     with write_lock(folder), explained(folder):
         for _ in range(MAX_ROUNDS):

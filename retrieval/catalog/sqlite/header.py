@@ -9,7 +9,7 @@ Source of the offsets: https://www.sqlite.org/fileformat2.html#the_database_head
 import os
 from pathlib import Path
 
-from retrieval.errors import CatalogDamaged, LibraryNotFound
+from retrieval.errors import CatalogDamaged, InvalidValue, LibraryNotFound, RetrieveError
 from retrieval.locate import FILE_NAME, INDEX_FILE
 
 MAGIC = b"SQLite format 3\0"
@@ -32,6 +32,23 @@ def check_header(path: Path) -> None:
         raise LibraryNotFound(  # it has tables, and no version
             f"{path} belongs to another program; use another folder: --library DIR"
         )
+
+
+def missing(folder: Path) -> RetrieveError:
+    """Return why a folder has no catalog: it is no library yet, or has lost it."""
+    try:
+        check_header(folder / FILE_NAME)
+    except CatalogDamaged as error:
+        return error
+    if folder.is_file():
+        return not_a_folder(folder)
+    return LibraryNotFound(f"no library yet at {folder}; run `retrieve index FOLDER` to make one")
+
+
+def not_a_folder(file: Path) -> InvalidValue:
+    """Return the error for a file that was named as the library."""
+    hint = f"did you mean {file.parent}?" if file.name == FILE_NAME else "name its folder"
+    return InvalidValue(f"the library must be a folder, not the file {file}; {hint}")
 
 
 def is_emptied(path: Path) -> bool:
