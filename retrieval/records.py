@@ -92,6 +92,7 @@ class Decoded:
     taken_at: datetime | None
     shot: Shot = field(default_factory=Shot)
     difference_hash: bytes | None = None  # of the whole picture (difference_hash.py)
+    truncated: bool = False  # the file ends too early; what is there was read
 
 
 @dataclass(frozen=True, slots=True)
