@@ -40,6 +40,7 @@ UPRIGHT = {
 QUARTER_TURNS = (5, 6, 7, 8)
 
 WEBP_QUALITY = 80
+WEBP_LARGE = 2048  # pixels
 SMALL_SIDE = 96  # pixels that a difference hash is taken from if no model needs more
 
 
@@ -62,8 +63,10 @@ def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS
 
 
 def webp(image: Image.Image) -> bytes:
+    """Return a picture as WebP; a large one in half of the time and with a tenth more bytes."""
     written = io.BytesIO()
-    image.save(written, "WEBP", quality=WEBP_QUALITY, method=2)
+    method = 2 if max(image.size) <= WEBP_LARGE else 0
+    image.save(written, "WEBP", quality=WEBP_QUALITY, method=method)
     return written.getvalue()
 
 
@@ -79,6 +82,14 @@ def describe(data: bytes) -> Shot:
     """Return a picture's EXIF without decoding its pixels. Raises UnreadablePicture."""
     with explained(), opened(data) as image:
         return shot_of(image)
+
+
+def differs(data: bytes) -> bool:
+    """Return whether versions of this package before DECODING 1 decoded a picture otherwise."""
+    with explained(), opened(data) as image:
+        if image.format in ("RAW", "JXL") or image.mode[0] in "IF":
+            return True
+        return image.mode != "LAB" and transform_of(image) is not None
 
 
 def hashed(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:

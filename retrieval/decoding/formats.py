@@ -126,6 +126,21 @@ def is_named_as_picture(word: str) -> bool:
     return os.fsencode(os.path.splitext(word)[1]).lower() in picture_extensions()
 
 
+# What the browsers of the day show by themselves, as it is meant, in colours as well.
+FOR_BROWSERS = frozenset("JPEG MPO PNG GIF WEBP AVIF BMP ICO".split())
+QUICK = FOR_BROWSERS - {"AVIF"}  # to decode anew whenever it is asked for
+
+
+def is_for_browsers(name: str) -> bool:
+    """Return whether browsers can show files of a format, by Pillow's name."""
+    return name in FOR_BROWSERS
+
+
+def is_slow(name: str) -> bool:
+    """Return whether a format takes so long to decode that larger pictures of it are kept."""
+    return name not in QUICK
+
+
 def media_type(name: str) -> str:
     """Return the media type of a format by Pillow's name."""
     return next((each.media_type for each in FORMATS if each.name == name), FORMATS[-1].media_type)

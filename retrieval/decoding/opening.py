@@ -88,6 +88,16 @@ def _avif(image: Image.Image, data: bytes) -> None:
             image.info["meaning"] = meant(*numbers)
 
 
+def _jpeg2000(image: Image.Image, data: bytes) -> None:
+    """Take the profile from the box of its colours, which Pillow leaves there."""
+    header = boxes.find(data, None, b"jp2h")
+    colours = boxes.find(data, header, b"colr") if header else None
+    if (
+        colours and data[colours.begin : colours.begin + 1] == b"\2"
+    ):  # by a profile, not by a number
+        image.info["icc_profile"] = data[colours.begin + 3 : colours.end]
+
+
 def _heif(image: Image.Image, data: bytes) -> None:
     said = image.info.get("nclx_profile")
     if isinstance(said, dict) and "icc_profile" not in image.info:
@@ -99,6 +109,7 @@ MEANINGS: dict[str, Callable[[Image.Image, bytes], None]] = {
     "PNG": _png,
     "AVIF": _avif,
     "HEIF": _heif,
+    "JPEG2000": _jpeg2000,
 }
 
 
@@ -124,30 +135,22 @@ def missing_part(image: Image.Image) -> float:
 
 # -- reasons -------------------------------------------------------------------------------------
 
-SIGNATURES = (
-    (b"%PDF", "it is a PDF, which is not read"),
-    (b"%!PS", "it is PostScript, which is not read: not a picture of pixels"),
-    (b"<svg", "it is an SVG: drawings are not read"),
-    (b"\x1aE\xdf\xa3", "it is a video"),
-    (b"PK\x03\x04", "it is a ZIP file, not a picture"),
-)
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 PHOTOS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
 
 
 def why_not(data: bytes) -> str | None:
-    """Return why no plugin takes a file, as one sentence; None if that is unknown."""
+    """Return why no plugin takes a file of a format that is read, as one sentence; else None."""
     if data.startswith(b"8BPS"):
         return _why_no_psd(data)
-    if data[4:8] == b"ftyp":
-        name = PHOTOS.get(data[8:12])
-        return f"the {name} decoder refuses it" if name else "it is a video, or of an unknown brand"
+    if data[4:8] == b"ftyp" and (name := PHOTOS.get(data[8:12])):
+        return f"the {name} decoder refuses it"
     if data.startswith(JXL):
         hint = missing_extensions().get(b".jxl")
         return f"reading JPEG XL needs {hint}" if hint else "the JPEG XL decoder refuses it"
     if data[:4] in (b"II*\0", b"MM\0*"):
         return "it is a TIFF of a kind that cannot be read"
-    return next((said for begins, said in SIGNATURES if data.startswith(begins)), None)
+    return None
 
 
 def _why_no_psd(data: bytes) -> str:

@@ -182,7 +182,7 @@ def _no_more_files() -> bool:
     return False
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 
 

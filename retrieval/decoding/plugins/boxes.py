@@ -78,7 +78,7 @@ def items(data: bytes) -> Items | None:
     for box in boxes(data, meta.begin + FULL, meta.end):
         match box.type:
             case b"pitm":
-                width = 4 if data[box.begin] else 2
+                width = 4 if _byte(data, box.begin) else 2
                 begin, end = found.primary_at = box.begin + FULL, box.begin + FULL + width
                 found.primary = int.from_bytes(data[begin:end])
             case b"iref":
@@ -93,7 +93,7 @@ def items(data: bytes) -> Items | None:
 
 def _thumbnails(data: bytes, iref: Box) -> Iterator[tuple[int, int, list[int]]]:
     """Yield (item, where its reference's type is written, the items it is a thumbnail of)."""
-    width = 4 if data[iref.begin] else 2
+    width = 4 if _byte(data, iref.begin) else 2
     for box in boxes(data, iref.begin + FULL, iref.end):
         if box.type != b"thmb":
             continue
@@ -123,8 +123,8 @@ def _properties(data: bytes, iprp: Box) -> dict[int, list[Property]]:
 
 def _associations(data: bytes, ipma: Box) -> Iterator[tuple[int, int]]:
     """Yield (item, number of a property, from 1), in order."""
-    item_bytes = 4 if data[ipma.begin] else 2
-    index_bytes = 2 if data[ipma.begin + 3] & 1 else 1
+    item_bytes = 4 if _byte(data, ipma.begin) else 2
+    index_bytes = 2 if _byte(data, ipma.begin + 3) & 1 else 1
     mask = (1 << (8 * index_bytes - 1)) - 1  # the highest bit says that it is essential
     at = ipma.begin + FULL + 4
     while at + item_bytes < ipma.end:
@@ -133,6 +133,11 @@ def _associations(data: bytes, ipma: Box) -> Iterator[tuple[int, int]]:
         for _ in range(min(count, (ipma.end - at) // index_bytes)):
             yield item, int.from_bytes(data[at : at + index_bytes]) & mask
             at += index_bytes
+
+
+def _byte(data: bytes, at: int) -> int:
+    """Return a byte, 0 behind the end of the file."""
+    return int.from_bytes(data[at : at + 1])
 
 
 # -- the small picture ---------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class RawPicture(Deferred):
         self._mode, self._size = "RGB", (sizes.width, sizes.height)
         self.tile = []
         self._is_half = False
+        self._small: Image.Image | None = None  # stored, but not large enough
         self.tags = exif_of(data)
         self.tags[ORIENTATION] = TURNS.get(sizes.flip, 1)
 
@@ -44,6 +45,7 @@ class RawPicture(Deferred):
         stored = self._stored()
         if stored and min(stored.size) >= min(side, *self.size):
             return self._take(stored, side)
+        self._small = stored
         self._is_half = min(self.size) // 2 >= side
         if self._is_half:
             self._size = self.size[0] // 2, self.size[1] // 2
@@ -56,8 +58,8 @@ class RawPicture(Deferred):
                 half_size=self._is_half, use_camera_wb=True, output_bps=8, user_flip=0
             )
         except rawpy.LibRawError as error:
-            if stored := self._stored():  # small, and better than nothing
-                return self._as_stored(stored)
+            if self._small:  # better than nothing
+                return self._as_stored(self._small)
             raise OSError(f"the raw data cannot be developed: {_said(error)}") from error
         return Image.fromarray(pixels).convert("RGB")
 

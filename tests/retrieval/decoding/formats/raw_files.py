@@ -31,7 +31,9 @@ def dng(
         stored.paste(preview_colour, (0, 0, *stored.size))
     jpeg = io.BytesIO()
     stored.save(jpeg, "JPEG", quality=95)
-    return _file(picture.size, samples, stored.size, jpeg.getvalue() if preview else b"", orientation)
+    return _file(
+        picture.size, samples, stored.size, jpeg.getvalue() if preview else b"", orientation
+    )
 
 
 def _file(
