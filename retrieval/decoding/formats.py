@@ -94,7 +94,7 @@ def pillow_formats() -> list[str]:
 
     Image.init()
     for each in FORMATS:
-        if each.needs and _is_there(each.needs):
+        if each.name == "TIFF" or (each.needs and _is_there(each.needs)):
             with suppress(ImportError):  # a damaged installation: its files say so, one by one
                 plugin = f"retrieval.decoding.plugins.{each.name.lower()}"
                 importlib.import_module(plugin).register()

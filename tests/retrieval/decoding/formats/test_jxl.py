@@ -40,8 +40,8 @@ def test_every_mode(mode: str) -> None:
 def test_sixteen_bits_and_floats() -> None:
     grey = np.asarray(base().convert("L"))
     right = decode(written(base().convert("L"), "PNG"), 32).pixels.astype(int)
-    light = profiles.linear(grey / 255, Meaning())  # the encoder takes floats as linear
-    for pixels in (grey.astype(np.uint16) * 257, light.astype(np.float32)):
+    light = profiles.linear(grey / 255, Meaning())  # the encoder takes both as linear
+    for pixels in ((light * 65535).astype(np.uint16), light.astype(np.float32)):
         data = bytes(imagecodecs.jpegxl_encode(pixels, lossless=True))
         assert np.abs(decode(data, 32).pixels - right).max() <= 2
 
