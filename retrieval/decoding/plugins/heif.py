@@ -13,12 +13,12 @@ from PIL import Image
 
 from clipmodel.bicubic import Box
 from retrieval.decoding.plugins import boxes
-from retrieval.decoding.plugins.smaller import is_same_shape
+from retrieval.decoding.plugins.smaller import Smaller, is_same_shape
 
 BRANDS = frozenset("heic heix heim heis hevc hevx hevm hevs mif1 msf1 mif2 heif".split())
 
 
-class HeifPicture(pi_heif.HeifImageFile):  # type: ignore[misc]  # it comes without types
+class HeifPicture(Smaller, pi_heif.HeifImageFile):  # type: ignore[misc]  # it comes without types
     """A HEIC file that Pillow has open."""
 
     _small: Image.Image | None = None

@@ -1,7 +1,7 @@
 """The seam for files with more than one size of a picture in them."""
 
 from abc import abstractmethod
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from PIL import Image, ImageFile
 
@@ -14,10 +14,13 @@ from clipmodel.bicubic import Box
 DRAFT_FACTOR = 1.5
 
 
-@runtime_checkable
-class Smaller(Protocol):
-    """An opened picture that may be loaded from a smaller one in the same file."""
+class Smaller:
+    """An opened picture that may be loaded from a smaller one in the same file.
 
+    No Protocol: `isinstance` with one takes 0.2 ms, a tenth of decoding a small JPEG.
+    """
+
+    @abstractmethod
     def choose(self, side: int) -> Box | None:
         """Decide to load the smallest picture whose shorter side is at least `side` pixels.
 
@@ -26,7 +29,7 @@ class Smaller(Protocol):
         """
 
 
-class Deferred(ImageFile.ImageFile):
+class Deferred(Smaller, ImageFile.ImageFile):
     """An opened file whose pixels another library makes, or another picture in the file.
 
     Its size is that of the pixels as stored; `tags` has EXIF, with the orientation to apply.

@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 
 from clipmodel.bicubic import Box
 from retrieval.decoding.exif import ORIENTATION
-from retrieval.decoding.plugins.smaller import is_same_shape
+from retrieval.decoding.plugins.smaller import Smaller, is_same_shape
 
 KIND, REDUCED = 254, 1  # NewSubfileType, and its bit
 WIDTH, HEIGHT, SUB_IFDS = 256, 257, 330
@@ -23,7 +23,7 @@ LARGE = 43  # BigTIFF's version
 Page = tuple[tuple[int, int], int]  # width and height, and where its tags are
 
 
-class TiffPicture(TiffImagePlugin.TiffImageFile):
+class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
     """A TIFF that Pillow has open."""
 
     _chosen: Image.Image | None = None
