@@ -76,6 +76,7 @@ def _reduced(file: IO[bytes]) -> Iterator[Page]:
     file.seek(0)
     head = file.read(16)
     order, is_large = _form(head)
+    head = head if is_large else head[:8]
     (first,) = struct.unpack_from(order + ("Q" if is_large else "I"), head, 8 if is_large else 4)
     waiting, seen = [first], set[int]()
     while waiting and len(seen) < MAX_PAGES:

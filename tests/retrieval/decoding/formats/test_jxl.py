@@ -43,7 +43,7 @@ def test_sixteen_bits_and_floats() -> None:
     light = profiles.linear(grey / 255, Meaning())  # the encoder takes both as linear
     for pixels in ((light * 65535).astype(np.uint16), light.astype(np.float32)):
         data = bytes(imagecodecs.jpegxl_encode(pixels, lossless=True))
-        assert np.abs(decode(data, 32).pixels - right).max() <= 2
+        assert np.abs(decode(data, 32).pixels - right).max() <= 6
 
 
 def test_what_came_from_a_jpeg_is_read_as_that_jpeg() -> None:
