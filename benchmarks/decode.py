@@ -88,7 +88,8 @@ def encoded(picture: Image.Image, format: str) -> bytes:
         import pillow_heif  # it writes; pi-heif, which we install, only reads
 
         heif = pillow_heif.from_pillow(picture)
-        heif[0].info.update(thumbnails=[320] if format == SMALL else [])
+        small = [320] if format == SMALL else []
+        heif[0].info.update(thumbnails=small)  # type: ignore[arg-type]
         heif.save(file, **FORMATS["HEIC"])
     else:
         picture.save(file, format, **FORMATS[format])
