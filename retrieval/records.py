@@ -92,6 +92,7 @@ class Decoded:
     taken_at: datetime | None
     shot: Shot = field(default_factory=Shot)
     difference_hash: bytes | None = None  # of the whole picture (difference_hash.py)
+    is_truncated: bool = False  # the file ends too early; what is there was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Image:
     paths: tuple[Path, ...] = field(default=())  # every copy, absolute, sorted
     modified_at: datetime | None = None  # the oldest of the copies, in local time
     shot: Shot | None = None  # None: its EXIF has not been read yet
+    is_truncated: bool = False  # its file ends too early
 
     @property
     def date(self) -> datetime:
@@ -125,6 +127,8 @@ class NewImage:
     taken_at: str | None  # ISO 8601
     shot: Shot | None = None  # None: not read
     difference_hash: bytes | None = None
+    is_truncated: bool = False
+    decoding: int | None = None  # the version that its pixels were decoded by
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
+from retrieval.records import NO_MTIME
 
 Migration = Callable[[Connection], None]
 FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
@@ -73,9 +74,12 @@ class ImageRow(Base):
     format: Mapped[str]
     taken_at: Mapped[str | None]  # ISO 8601
     difference_hash: Mapped[bytes | None]  # see difference_hash.py; NULL: not computed yet
+    is_truncated: Mapped[bool | None]  # its file ends too early
+    decoding: Mapped[int | None]  # version that its pixels were decoded by; NULL: an older one
 
     __table_args__ = (
         Index("unhashed_images", "id", sqlite_where=text("difference_hash IS NULL")),
+        Index("images_to_renew", "id", sqlite_where=text("decoding IS NULL")),
         {"sqlite_autoincrement": True},
     )
 
@@ -260,8 +264,20 @@ def _add_moments(connection: Connection) -> None:
     connection.execute(text("DROP TABLE old_embeddings"))
 
 
+def to_4(connection: Connection) -> None:
+    """Add what decoding came to know: profiles, RAW, JPEGs that end too early.
+
+    The next run reads what failed again, and encodes again what looks different.
+    """
+    connection.execute(text("ALTER TABLE images ADD COLUMN is_truncated BOOLEAN"))
+    connection.execute(text("ALTER TABLE images ADD COLUMN decoding INTEGER"))
+    connection.execute(text("CREATE INDEX images_to_renew ON images (id) WHERE decoding IS NULL"))
+    again = "UPDATE files SET mtime_ns = :none WHERE failure_code IN ('damaged', 'not_a_picture')"
+    connection.execute(text(again), {"none": NO_MTIME})
+
+
 # MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.
-MIGRATIONS: tuple[Migration, ...] = (to_2, to_3)
+MIGRATIONS: tuple[Migration, ...] = (to_2, to_3, to_4)
 
 
 def upgrade(connection: Connection) -> None:

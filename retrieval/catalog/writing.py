@@ -16,7 +16,11 @@ from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
 from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained, shrink
+from retrieval.decoding.limits import DECODING
 from retrieval.records import Failure, FileState, Found, ModelRecord, NewImage, Shot, Vectors
+
+# The columns of an image that follow from its pixels.
+FROM_PIXELS = ("width", "height", "format", "difference_hash", "is_truncated", "decoding")
 
 Hubness = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
@@ -29,11 +33,12 @@ def record(
 ) -> None:
     """Write a batch: new images, their vectors, and the files that contain them.
 
-    Existing images and vectors are kept, so the same batch may be recorded twice.
+    Existing vectors are kept, so the same batch may be recorded twice. Existing images are kept
+    but for what follows from their pixels, which a newer version may decode differently.
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         if images:
-            connection.execute(insert(ImageRow).on_conflict_do_nothing(), _image_rows(images))
+            connection.execute(_put_images(), _image_rows(images))
         digests = {file.digest for file in files if file.digest}
         digests.update(image.digest for image in images)
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
@@ -52,6 +57,21 @@ def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, b
         _insert_shots(connection, shots)
         if rows:
             connection.execute(hashed.values({"difference_hash": bindparam("hash")}), rows)
+
+
+def renew(catalog: Catalog, same: Sequence[int], changed: Sequence[int]) -> None:
+    """Record which images, by id, this version decodes as before, and drop all vectors of the
+    others, so that they are encoded again.
+    """
+    sames = [{"image": id} for id in same]
+    lost = [{"image": id} for id in changed]
+    current = update(ImageRow).where(ImageRow.id == bindparam("image"))
+    vectors = delete(EmbeddingRow).where(EmbeddingRow.image_id == bindparam("image"))
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        if sames:
+            connection.execute(current.values(decoding=DECODING), sames)
+        if lost:
+            connection.execute(vectors, lost)
 
 
 def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
@@ -180,6 +200,12 @@ def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int
 def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
     names = [field.name for field in fields(NewImage) if field.name != "shot"]
     return [{name: getattr(image, name) for name in names} for image in images]
+
+
+def _put_images() -> Any:
+    put = insert(ImageRow)
+    renewed = {name: put.excluded[name] for name in FROM_PIXELS}
+    return put.on_conflict_do_update(index_elements=["digest"], set_=renewed)
 
 
 def _insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:

@@ -10,8 +10,9 @@ from retrieval.records import Decoded, Failure, Shot
 class Task:
     """A file to read and hash, and what else to do with it.
 
-    With `describe`, its EXIF and difference hash are read. Otherwise it is decoded if there is a
-    `size`, and a thumbnail is made if there is a `box`.
+    With `describe`, its EXIF and difference hash are read. With `compare`, it is only opened, to
+    see whether an older version decoded it otherwise. Else it is decoded if there is a `size`, and
+    a thumbnail is made if there is a `box`.
     """
 
     key: int  # chosen by the caller, returned with the result
@@ -19,6 +20,7 @@ class Task:
     size: int | None  # pixels a side
     max_pixels: int
     describe: bool = False
+    compare: bool = False
     box: tuple[int, int] | None = None  # pixels, width and height, that a thumbnail must fit into
 
 
@@ -31,6 +33,7 @@ class TaskResult:
     decoded: Decoded | None = None
     shot: Shot | None = None
     difference_hash: bytes | None = None
+    differs: bool | None = None  # from what an older version decoded
     thumbnail: bytes | None = None  # WebP
     failure: Failure | None = None
     gone: bool = False  # the file no longer exists
@@ -45,6 +48,8 @@ def work(task: Task) -> TaskResult:
         data = content.read(task.path)
         digest = content.digest_of(data)
         with decode.allowing(task.max_pixels):
+            if task.compare:
+                return TaskResult(task.key, digest, differs=decode.differs(data))
             if task.describe:
                 shot, hash = decode.describe(data), decode.hashed(data, task.max_pixels)
                 return TaskResult(task.key, digest, shot=shot, difference_hash=hash)

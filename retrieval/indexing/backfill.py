@@ -31,6 +31,7 @@ class Reread:
     decoded: Decoded | None = None
     shot: Shot | None = None
     difference_hash: bytes | None = None
+    differs: bool | None = None  # from what an older version decoded
 
 
 class Backfill:
@@ -63,6 +64,24 @@ class Backfill:
         if model and self._catalog.embeddings.count(model.id) == self._catalog.images.count():
             return []  # the usual case, found with two counts instead of comparing two lists
         return self._catalog.embeddings.missing(model.id if model else None)
+
+    def renewed(self) -> Iterator[None]:
+        """Find the images that an older version decoded otherwise, and drop their vectors, for
+        `pictures` to encode them again. Files that are not there are left for another run.
+        """
+        if not (missing := self._catalog.images.to_renew()):
+            return
+        from retrieval.catalog import writing
+
+        same, changed = list[int](), list[int]()
+        for image in self._reread(missing, None, compare=True):
+            if image.differs is not None:
+                (changed if image.differs else same).append(image.image_id)
+            if len(same) + len(changed) >= ROWS_PER_COMMIT:
+                writing.renew(self._catalog, same, changed)
+                same, changed = [], []
+            yield
+        writing.renew(self._catalog, same, changed)
 
     def pictures(self, expect: Callable[[int], None]) -> Iterator[NewPicture | None]:
         """Decode the images that this model has not encoded; yield None for an unreadable one.
@@ -117,8 +136,11 @@ class Backfill:
         writing.all_measured(self._catalog, model, query_bank_digest())
         self.has_measured = True
 
-    def _reread(self, missing: Sequence[tuple[int, bytes]], side: int | None) -> Iterator[Reread]:
-        return reread(self._catalog, missing, self._pool, side, self._max_pixels, self._window)
+    def _reread(
+        self, missing: Sequence[tuple[int, bytes]], side: int | None, *, compare: bool = False
+    ) -> Iterator[Reread]:
+        limits = self._max_pixels, self._window
+        return reread(self._catalog, missing, self._pool, side, *limits, compare=compare)
 
 
 def reread(
@@ -128,16 +150,19 @@ def reread(
     side: int | None,
     max_pixels: int,
     window: int,
+    *,
+    compare: bool = False,
 ) -> Iterator[Reread]:
     """Decode these images, given as (image id, digest), and yield them in any order.
 
-    side: pixels that the model takes; None to describe the images instead.
+    side: pixels that the model takes; None to describe the images instead, or to `compare` them.
     """
+    describe = side is None and not compare
     waiting = _places(catalog, missing)
     flights: dict[int, tuple[bytes, list[bytes]]] = {}  # image id -> digest, paths not yet tried
 
     def submit(image_id: int, paths: list[bytes]) -> None:
-        pool.submit(Task(image_id, paths.pop(), side, max_pixels, describe=side is None))
+        pool.submit(Task(image_id, paths.pop(), side, max_pixels, describe, compare))
 
     more = True
     while more or flights:
@@ -153,10 +178,10 @@ def reread(
                 yield Reread(image_id, digest)
         if flights and (result := pool.collect()):
             digest, paths = flights.pop(result.key)
-            if result.digest == digest and (result.decoded or result.shot):
-                yield Reread(
-                    result.key, digest, result.decoded, result.shot, result.difference_hash
-                )
+            known = result.decoded or result.shot or result.differs is not None
+            if result.digest == digest and known:
+                hash, differs = result.difference_hash, result.differs
+                yield Reread(result.key, digest, result.decoded, result.shot, hash, differs)
             elif paths:  # this file changed or is unreadable, but there are copies
                 flights[result.key] = (digest, paths)
                 submit(result.key, paths)

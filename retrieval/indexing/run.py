@@ -135,6 +135,7 @@ class IndexRun:
         backfill = Backfill(
             self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
         )
+        yield from self._reported(backfill.renewed())  # what an older version decoded otherwise
         yield from self._encoded(backfill.pictures(self._encoding.expect))  # that this model lacks
         yield from self._reported(backfill.described())  # facts that an older version did not keep
         yield from self._reported(backfill.measured(query_bank))

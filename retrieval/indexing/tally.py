@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.limits import DECODING
 from retrieval.indexing.changes import Changes, Vanished
 from retrieval.indexing.intake import IntakeResult
 from retrieval.indexing.recorder import Recorder
@@ -29,7 +30,8 @@ class NewPicture(NamedTuple):
         taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
         size = decoded.width, decoded.height
         shot, hash = decoded.shot, decoded.difference_hash
-        image = NewImage(digest, *size, decoded.format, taken_at, shot, hash)
+        cut = decoded.is_truncated
+        image = NewImage(digest, *size, decoded.format, taken_at, shot, hash, cut, DECODING)
         return cls(image, decoded.pixels, file)
 
 

@@ -88,6 +88,7 @@ def _picture(image: Image, path: Path, score: float | None, relevance: float | N
         "taken_at": image.taken_at.isoformat() if image.taken_at else None,
         "date": image.date.isoformat(),
         "copies": [os.fspath(copy) for copy in image.paths if copy != path],
+        "truncated": image.is_truncated,
     }
 
 

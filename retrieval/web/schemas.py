@@ -35,6 +35,7 @@ class PictureEntry(TypedDict):
     taken_at: str | None
     date: str
     copies: list[str]
+    truncated: bool  # its file ends too early; the missing part is grey
 
 
 class SearchPage(TypedDict):

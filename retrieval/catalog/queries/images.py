@@ -27,11 +27,11 @@ class Images:
         images: dict[int, Image] = {}
         for chunk in chunks([int(id) for id in ids]):
             paths, times = self._places(chunk)
-            columns = "id, width, height, format, taken_at, image_id, " + ", ".join(SHOT)
+            columns = "id, width, height, format, taken_at, is_truncated, image_id, "
+            columns += ", ".join(SHOT)
             found = f"SELECT {columns} FROM images LEFT JOIN shots ON image_id = id"
-            for id, width, height, format, taken_at, described, *shot in self._reader.rows(
-                f"{found} WHERE id IN ({marks(chunk)})", chunk
-            ):
+            for row in self._reader.rows(f"{found} WHERE id IN ({marks(chunk)})", chunk):
+                id, width, height, format, taken_at, is_truncated, described, *shot = row
                 images[id] = Image(
                     id,
                     width,
@@ -41,6 +41,7 @@ class Images:
                     tuple(sorted(paths.get(id, ()))),
                     times.get(id),
                     Shot(*shot) if described else None,
+                    bool(is_truncated),
                 )
         return images
 
@@ -83,6 +84,10 @@ class Images:
             return []  # the usual case: two counts are faster than comparing two lists
         missing = "id NOT IN (SELECT image_id FROM shots) OR difference_hash IS NULL"
         return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
+
+    def to_renew(self) -> list[tuple[int, bytes]]:
+        """Return (id, digest) of images decoded by an older version, which may look different."""
+        return self._reader.rows("SELECT id, digest FROM images WHERE decoding IS NULL ORDER BY id")
 
     def _places(self, ids: Sequence[int]) -> tuple[dict[int, list[Path]], dict[int, datetime]]:
         """Return the paths of each image's files, and the time of the oldest."""

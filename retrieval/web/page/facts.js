@@ -12,6 +12,8 @@ import { bytes, folderOf, moment, number } from "./words.js";
 export function facts(item) {
   return [
     item.exists === false && el("p", { class: "wrong" }, "The file is missing."),
+    item.truncated &&
+      el("p", { class: "wrong" }, "The file ends too early. The missing part is shown in grey."),
     el(
       "dl",
       {},

@@ -40,7 +40,9 @@ def test_a_pipe_gets_the_same_columns_between_tabs() -> None:
     )
 
 
-KEYS = "id path name score relevance strength width height format taken_at date copies".split()
+KEYS = (
+    "id path name score relevance strength width height format taken_at date copies truncated"
+).split()
 
 
 def test_text_holds_no_commands_for_a_terminal() -> None:
@@ -68,6 +70,7 @@ def test_json_is_utf8_and_loses_nothing() -> None:
         "width": 640,
         "height": 480,
         "format": "JPEG",
+        "truncated": False,
         "taken_at": "2023-06-01T12:30:00+02:00",
         "date": "2023-06-01T12:30:00",
         "copies": ["/p/c.jpg", str(ODD)],
