@@ -166,16 +166,24 @@ class Library:
         return asked.among(how.where)
 
     def similar(
-        self, picture: StrPath | int, limit: int = 10, *, filters: Filters | None = None
+        self,
+        picture: StrPath | int,
+        limit: int = 10,
+        *,
+        filters: Filters | None = None,
+        pairs: bool = True,
     ) -> list[Match]:
         """Return the pictures most similar to a file's, or to the library's picture of this number,
         without its exact copies. The file need not be in the library. Raises what `search` raises.
+
+        pairs: as in `SearchOptions`; a picture's own raw file or JPEG is then left out as well.
         """
-        how = SearchOptions(limit=limit, filters=filters).with_limit(limit + 1)
+        how = SearchOptions(limit=limit, filters=filters, pairs=pairs).with_limit(limit + 1)
         place = ImageId(picture) if isinstance(picture, int) else given(picture)
         matches = self.search(Question(Example(place)), options=how)
         own = identified(self._catalog(), place)[0] if isinstance(place, Path) else place.id
-        return [match for match in matches if match.image.id != own][:limit]
+        other = self._catalog().other_files.pairs([own]).get(own) if own and pairs else None
+        return [match for match in matches if match.image.id not in (own, other)][:limit]
 
     def has(self, image_id: int) -> bool:
         """Return whether there is a picture with this number. Raises LibraryNotFound."""
@@ -192,7 +200,11 @@ class Library:
             self.search("a picture", 1)
 
     def duplicates(
-        self, threshold: float | None = None, *, filters: Filters | None = None
+        self,
+        threshold: float | None = None,
+        *,
+        filters: Filters | None = None,
+        pairs: bool = True,
     ) -> "Groups":
         """Find identical files and nearly identical pictures, in groups with the one to keep first:
         the one with the most pixels, then without a name like "x (1)" or "Copy of x", then the
@@ -203,11 +215,12 @@ class Library:
 
         Every file in a group exists and is as it was indexed; links and other names of a file are
         not copies. The result's `left_out` counts files that are missing or changed. Nothing is
-        deleted. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
+        deleted. pairs: a raw file is no duplicate of its JPEG. Raises InvalidQuery,
+        LibraryNotFound, LibraryEmpty, PathNotFound.
         """
         from retrieval.collection import duplicates
 
-        return duplicates.find(*self._encoded(), threshold, filters or Filters())
+        return duplicates.find(*self._encoded(), threshold, filters or Filters(), pairs)
 
     def tag(
         self,

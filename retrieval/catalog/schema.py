@@ -30,6 +30,7 @@ from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
 
 Migration = Callable[[Connection], None]
 FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
+UNDESCRIBED = "difference_hash IS NULL OR taken_from IS NULL"  # images to be read again
 MOVED_AT_ONCE = 10_000  # embeddings, during a migration
 
 
@@ -73,9 +74,11 @@ class ImageRow(Base):
     format: Mapped[str]
     taken_at: Mapped[str | None]  # ISO 8601
     difference_hash: Mapped[bytes | None]  # see difference_hash.py; NULL: not computed yet
+    taken_from: Mapped[str | None]  # a `TakenFrom`; NULL: its metadata are yet to be read
+    rating: Mapped[int | None]  # -1: rejected, 0 to 5; NULL: not rated
 
     __table_args__ = (
-        Index("unhashed_images", "id", sqlite_where=text("difference_hash IS NULL")),
+        Index("undescribed_images", "id", sqlite_where=text(UNDESCRIBED)),
         {"sqlite_autoincrement": True},
     )
 
@@ -146,11 +149,51 @@ class TextRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
     moment: Mapped[int]
-    source: Mapped[str]  # "ocr", "xmp", "filename", ...
+    kind: Mapped[str]  # "title", "caption", "keyword", "person"; "shown": read from the picture
+    source: Mapped[str]  # "exif", "xmp", "iptc", "sidecar", "takeout", ...
     language: Mapped[str | None]  # BCP 47; NULL: not known
     text: Mapped[str]
 
     __table_args__ = (Index("texts_of_image", "image_id"),)
+
+
+class CompanionRow(Base):
+    """A file that belongs to a picture in its folder, as the last scan found it."""
+
+    __tablename__ = "companions"
+
+    root_id: Mapped[int] = mapped_column(
+        ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[bytes] = mapped_column(primary_key=True)  # relative to the root, as `main`
+    main: Mapped[bytes]  # the picture
+    kind: Mapped[str]  # a `CompanionKind`
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    is_picture: Mapped[bool]  # it is in `files` as well
+    image_id: Mapped[int | None]  # the image that a sidecar's facts were added to; NULL: none yet
+
+    __table_args__ = (
+        Index("companions_of_picture", "root_id", "main"),
+        Index("paired_pictures", "root_id", "path", sqlite_where=text("is_picture")),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class LeftOutRow(Base):
+    """How many files or folders of one kind the last scan left out of a folder."""
+
+    __tablename__ = "left_out"
+
+    root_id: Mapped[int] = mapped_column(
+        ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[bytes] = mapped_column(primary_key=True)  # of the folder, ending in "/"; or empty
+    kind: Mapped[str] = mapped_column(primary_key=True)  # see decoding/kinds/names.py
+    extension: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 class EmbeddingRow(Base):
@@ -184,16 +227,20 @@ def to_2(connection: Connection) -> None:
 
 
 def to_3(connection: Connection) -> None:
-    """Add exclusions, difference hashes, ctimes, inodes, moments, texts and failure codes."""
+    """Add exclusions, difference hashes, facts, ctimes, inodes, moments, texts, failure codes,
+    companions, and counts of what is left out.
+    """
     connection.execute(text("ALTER TABLE roots ADD COLUMN exclude VARCHAR"))
     connection.execute(text("ALTER TABLE images ADD COLUMN difference_hash BLOB"))
-    connection.execute(
-        text("CREATE INDEX unhashed_images ON images (id) WHERE difference_hash IS NULL")
-    )
+    connection.execute(text("ALTER TABLE images ADD COLUMN taken_from VARCHAR"))
+    connection.execute(text("ALTER TABLE images ADD COLUMN rating INTEGER"))
+    connection.execute(text(f"CREATE INDEX undescribed_images ON images (id) WHERE {UNDESCRIBED}"))
     connection.execute(text("ALTER TABLE files ADD COLUMN ctime_ns INTEGER"))
     connection.execute(text("ALTER TABLE files ADD COLUMN inode INTEGER"))
     _code_failures(connection)
     _add_moments(connection)
+    tables = [Base.metadata.tables[name] for name in ("companions", "left_out")]
+    Base.metadata.create_all(connection, tables)
 
 
 def _code_failures(connection: Connection) -> None:

@@ -16,12 +16,14 @@ from clipmodel.bicubic import Box
 from clipmodel.preprocess import crop, resize
 from retrieval.decoding.colours import rgb
 from retrieval.decoding.difference_hash import difference_hash
-from retrieval.decoding.exif import orientation_of, shot_of, taken_at
+from retrieval.decoding.exif import orientation_of
 from retrieval.decoding.formats import COMMON, pillow_formats
+from retrieval.decoding.kinds.refusal import refused
 from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.metadata.facts import read_metadata
 from retrieval.decoding.pillow_errors import explained, too_large
 from retrieval.errors import FailureCode, UnreadablePicture
-from retrieval.records import Decoded, Shot
+from retrieval.records import Decoded, Facts, Shot
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 if at least this many times the model's side remains; so 12
 # megapixels are decoded at an eighth. The cosine to the vector of a full decode, over eight photos
@@ -87,10 +89,10 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
         return np.asarray(crop(small, size), np.uint8)
 
 
-def describe(data: bytes) -> Shot:
-    """Return a picture's EXIF without decoding its pixels. Raises UnreadablePicture."""
+def describe(data: bytes) -> tuple[Facts, Shot]:
+    """Return a picture's metadata without decoding its pixels. Raises UnreadablePicture."""
     with explained(), _open(data) as image:
-        return shot_of(image)
+        return read_metadata(image)
 
 
 def hashed(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
@@ -119,12 +121,12 @@ def _decode(data: bytes, size: int, max_pixels: int) -> Decoded:
         least = int(DRAFT_FACTOR * size)
         drafted = image.draft(None, (least, least))
         image.load()
-        orientation, taken, shot = orientation_of(image), taken_at(image), shot_of(image)
+        orientation, (facts, shot) = orientation_of(image), read_metadata(image)
         small = _small(image, orientation, size, drafted and drafted[1])
     if orientation in QUARTER_TURNS:
         width, height = height, width
     pixels = np.asarray(crop(small, size), np.uint8)
-    return Decoded(pixels, width, height, format, taken, shot, difference_hash(small))
+    return Decoded(pixels, width, height, format, facts, shot, difference_hash(small))
 
 
 def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
@@ -153,7 +155,10 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=COMMON)
     except UnidentifiedImageError:
-        return Image.open(io.BytesIO(data), formats=pillow_formats())
+        try:
+            return Image.open(io.BytesIO(data), formats=pillow_formats())
+        except UnidentifiedImageError as error:
+            raise refused(data) from error
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
