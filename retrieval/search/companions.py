@@ -33,3 +33,9 @@ def with_companions(catalog: Catalog, answers: Sequence[Sequence[Match]]) -> lis
         [replace(match, companions=tuple(beside.get(match.path, ()))) for match in matches]
         for matches in answers
     ]
+
+
+def others(catalog: Catalog, matches: Sequence[Match], own: int | None, pairs: bool) -> list[Match]:
+    """Return the matches without an image, and with `pairs` without the one that it belongs to."""
+    main = catalog.other_files.pairs([own]).get(own) if own is not None and pairs else None
+    return [match for match in matches if match.image.id not in (own, main)]
