@@ -64,6 +64,8 @@ class _Names:
         self._whole = {name.lower(): name for name in sorted(pictures, reverse=True)}
         self._stems: dict[bytes, bytes] = {}
         for name in sorted(pictures, key=_precedence):
+            if extension_of(name) == b".thm":  # of a film; it has nothing to itself
+                continue
             self._stems.setdefault(_stem(name), name)
 
     def companion(self, name: bytes) -> Pair | None:
