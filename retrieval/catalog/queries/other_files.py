@@ -76,8 +76,8 @@ class OtherFiles:
     def pairs(self, ids: Sequence[int] | None = None) -> dict[int, int]:
         """Return the images that are companions (of `ids`, or all), and whose companions they are.
 
-        An image with a file that is nobody's companion is not among them, nor is one that was taken
-        at another time than the picture of its name: numbers of cameras begin again.
+        One that was taken at another time than the picture of its name is not among them: cameras
+        count from 1 again.
         """
         if ids is None:
             return _of_one_time(self._reader.rows(PAIRS))
@@ -105,9 +105,6 @@ JOIN files AS theirs ON theirs.root_id = companions.root_id AND theirs.path = co
 JOIN images AS companion ON companion.id = own.image_id
 JOIN images AS picture ON picture.id = theirs.image_id
 WHERE is_picture AND own.image_id <> theirs.image_id
-AND NOT EXISTS (SELECT 1 FROM files WHERE files.image_id = own.image_id AND NOT EXISTS (
-    SELECT 1 FROM companions AS held
-    WHERE held.root_id = files.root_id AND held.path = files.path AND held.is_picture))
 """
 
 
