@@ -7,7 +7,9 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
+from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import (
     NAMED_KINDS,
     Kind,
@@ -155,3 +157,23 @@ def total(counts: Iterable[Counter[tuple[bytes, str, str]]]) -> tuple[LeftOut, .
         for (_, kind, extension), count in of_folders.items():
             sums[kind, extension] += count
     return tuple(LeftOut(*at, count) for at, count in sorted(sums.items()))
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file whose name does not say so is a picture by its first bytes."""
+    extension = extension_of(os.fsencode(path.name))
+    is_sure = kind_by_name(extension) is not None and lacking(os.fsdecode(extension)) is None
+    return not is_sure and path.is_file() and kind_by_content(os.fsencode(path)) is None
+
+
+def picture_of_sidecar(path: Path) -> Path | None:
+    """Return the picture that a sidecar belongs to, if it is one and has any."""
+    name = os.fsencode(path.name)
+    if extension_of(name) not in (b".xmp", b".json"):
+        return None
+    with suppress(OSError):
+        beside = [os.fsencode(each) for each in os.listdir(path.parent)]
+        pictures = [each for each in beside if extension_of(each) in picture_extensions()]
+        found = (pair.main for pair in pairs(pictures, [name]) if pair.name == name)
+        return next((path.with_name(os.fsdecode(main)) for main in found), None)
+    return None
