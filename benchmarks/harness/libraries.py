@@ -99,8 +99,8 @@ def _insert(
     packed = (vector.tobytes() for vector in vectors)
     embeddings = zip(numbers, packed, *hubness.T.tolist(), strict=True)
     database.executemany(
-        "INSERT INTO images (id, digest, width, height, format, difference_hash) "
-        "VALUES (?, ?, 640, 480, 'JPEG', ?)",
+        "INSERT INTO images (id, digest, width, height, format, difference_hash, taken_from) "
+        "VALUES (?, ?, 640, 480, 'JPEG', ?, 'file')",
         ((number, digest, digest[:8]) for number, _, _, _, digest in some),
     )
     database.executemany("INSERT INTO shots (image_id) VALUES (?)", ((each,) for each in numbers))

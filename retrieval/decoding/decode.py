@@ -17,14 +17,15 @@ from clipmodel.bicubic import Box
 from clipmodel.preprocess import crop, resize
 from retrieval.decoding.colours import plain
 from retrieval.decoding.difference_hash import difference_hash
-from retrieval.decoding.exif import orientation_of, shot_of, taken_at
+from retrieval.decoding.exif import orientation_of
 from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.metadata.facts import read_metadata
 from retrieval.decoding.opening import MAX_MISSING, mended, missing_part, opened
 from retrieval.decoding.pillow_errors import explained, too_large
 from retrieval.decoding.plugins.smaller import Smaller, drafted
 from retrieval.decoding.profiles import transform_of
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded, Shot
+from retrieval.records import Decoded, Facts, Shot
 
 T = TypeVar("T")
 
@@ -78,10 +79,10 @@ def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
         return np.asarray(crop(small, size), np.uint8)
 
 
-def describe(data: bytes) -> Shot:
-    """Return a picture's EXIF without decoding its pixels. Raises UnreadablePicture."""
+def describe(data: bytes) -> tuple[Facts, Shot]:
+    """Return a picture's metadata without decoding its pixels. Raises UnreadablePicture."""
     with explained(), opened(data) as image:
-        return shot_of(image)
+        return read_metadata(image)
 
 
 def differs(data: bytes) -> bool:
@@ -127,13 +128,13 @@ def _decode(data: bytes, size: int, max_pixels: int, is_truncated: bool) -> Deco
         width, height = _bound(image, max_pixels)
         format = image.format or ""
         box = _load(image, size, is_truncated)
-        orientation, taken, shot = orientation_of(image), taken_at(image), shot_of(image)
+        orientation, (facts, shot) = orientation_of(image), read_metadata(image)
         small = _small(image, orientation, size, box)
     if orientation in QUARTER_TURNS:
         width, height = height, width
     pixels = np.asarray(crop(small, size), np.uint8)
     hash = difference_hash(small)
-    return Decoded(pixels, width, height, format, taken, shot, hash, is_truncated)
+    return Decoded(pixels, width, height, format, facts, shot, hash, is_truncated)
 
 
 def _thumbnail(

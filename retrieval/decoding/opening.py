@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from retrieval.decoding.formats import COMMON, missing_extensions, pillow_formats
+from retrieval.decoding.kinds.refusal import refused
 from retrieval.decoding.plugins import boxes
 from retrieval.decoding.profiles import BT_709, Meaning, meant
 from retrieval.errors import FailureCode, UnreadablePicture
@@ -33,7 +34,7 @@ def opened(data: bytes) -> Image.Image:
         except UnidentifiedImageError:
             if said := why_not(data):
                 raise UnreadablePicture(said) from None
-            raise
+            raise refused(data) from None
     if read := MEANINGS.get(image.format or ""):
         read(image, data)
     return image

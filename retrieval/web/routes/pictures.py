@@ -35,9 +35,12 @@ router = APIRouter(prefix="/pictures/{id}")
 def picture(site: Here, id: Number) -> JSON:
     """Return all details of a picture."""
     image = known(site, id)
-    size = site.library.catalog.files.bytes_of([id]).get(id)
+    catalog, path = site.library.catalog, first_in(image.paths)
+    size = catalog.files.bytes_of([id]).get(id)
     exists = file_of(image) is not None
-    return JSON(details_object(image, first_in(image.paths), size, exists))
+    companions = catalog.other_files.of_images([id]).get(path, [])
+    wordings = catalog.images.wordings(id)
+    return JSON(details_object(image, path, size, exists, companions, wordings))
 
 
 @router.get(

@@ -18,7 +18,8 @@ def match(
     taken: datetime | None = None,
     relevance: float | None = None,
 ) -> Match:
-    return Match(paths[0], score, Image(1, 640, 480, "JPEG", taken, paths), relevance)
+    image = Image(1, 640, 480, "JPEG", taken, paths, taken_from="original")
+    return Match(paths[0], score, image, relevance)
 
 
 PLAIN = match(Path("/p/a.jpg"))
@@ -41,7 +42,8 @@ def test_a_pipe_gets_the_same_columns_between_tabs() -> None:
 
 
 KEYS = (
-    "id path name score relevance strength width height format taken_at date copies truncated"
+    "id path name score relevance strength width height format taken_at date taken_from copies "
+    "companions truncated"
 ).split()
 
 
@@ -73,7 +75,9 @@ def test_json_is_utf8_and_loses_nothing() -> None:
         "truncated": False,
         "taken_at": "2023-06-01T12:30:00+02:00",
         "date": "2023-06-01T12:30:00",
+        "taken_from": "original",
         "copies": ["/p/c.jpg", str(ODD)],
+        "companions": [],
     }
     assert list(first) == KEYS
     assert second["path"] == str(ODD) and second["taken_at"] is None and second["copies"] == []
