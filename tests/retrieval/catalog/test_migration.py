@@ -181,7 +181,7 @@ def test_only_what_looks_different_now_is_encoded_again(library: Path) -> None:
     with closing(Catalog.open(library)) as catalog:
         encoder = SmallEncoder()
         run_index(catalog, [], encoder=encoder)
-        assert encoder.pictures == 1 and catalog.images.to_renew() == []
+        assert encoder.pictures == 1 and catalog.images.undescribed() == []
         after = contents(catalog)
         place = str(photos / "linear.png")
         assert after[place] == before[place]

@@ -53,7 +53,7 @@ def test_the_small_picture_is_found_by_its_reference() -> None:
     assert (small.size, small.of_size) == ((320, 240), WIDE)
 
 
-@pytest.mark.parametrize(("side", "size"), [(96, (320, 240)), (240, (320, 240)), (241, WIDE)])
+@pytest.mark.parametrize(("side", "size"), [(96, (320, 240)), (160, (320, 240)), (161, WIDE)])
 def test_it_is_decoded_where_it_is_large_enough(side: int, size: tuple[int, int]) -> None:
     assert taken(with_small(scene()), side) == size
 
@@ -115,4 +115,4 @@ def test_of_a_phone(name: str, encoder: NumpyImageEncoder, monkeypatch: pytest.M
     facts = [(each.width, each.height, each.taken_at, each.shot) for each in (small, whole)]
     assert facts[0] == facts[1]
     one, other = encoder.encode(np.stack([small.pixels, whole.pixels]))
-    assert one @ other > 0.99  # measured: 0.9945 and 0.9955
+    assert one @ other >= 0.995

@@ -56,7 +56,7 @@ def test_a_stored_picture_that_is_upright_already_is_not_turned_again() -> None:
 
 
 def test_its_facts_are_the_raw_files_own() -> None:
-    shot = describe(dng(LARGE))
+    _, shot = describe(dng(LARGE))
     assert (shot.camera, shot.exposure) == ("Maker Camera 1", 0.004)
 
 
