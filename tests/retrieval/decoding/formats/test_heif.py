@@ -53,7 +53,7 @@ def test_the_small_picture_is_found_by_its_reference() -> None:
     assert (small.size, small.of_size) == ((320, 240), WIDE)
 
 
-@pytest.mark.parametrize(("side", "size"), [(96, (320, 240)), (120, (320, 240)), (121, WIDE)])
+@pytest.mark.parametrize(("side", "size"), [(48, (320, 240)), (80, (320, 240)), (81, WIDE)])
 def test_it_is_decoded_where_it_is_large_enough(side: int, size: tuple[int, int]) -> None:
     assert taken(with_small(scene()), side) == size
 
@@ -109,8 +109,8 @@ def test_of_a_phone(name: str, encoder: NumpyImageEncoder, monkeypatch: pytest.M
     """All facts are those of the whole picture, and the vector nearly is."""
     data = (FORMATS / f"{name}.heic").read_bytes()
     width = int(name.rpartition("-")[2])
-    assert max(taken(data, 120)) == width
-    assert (max(taken(data, encoder.size)) == width) == (encoder.size <= width * 3 // 8)
+    assert max(taken(data, 80)) == width
+    assert (max(taken(data, encoder.size)) == width) == (encoder.size <= width // 4)
     small = decode(data, encoder.size)
     monkeypatch.setattr(heif.HeifPicture, "choose", lambda self, side: None)
     whole = decode(data, encoder.size)
