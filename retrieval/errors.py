@@ -103,6 +103,10 @@ class InvalidValue(RetrieveError):
     """An argument or option has an invalid value. The command line exits with 2."""
 
 
+class UnknownOption(InvalidValue, TypeError):
+    """A method of `Library` has no option of this name."""
+
+
 class InvalidQuery(InvalidValue):
     """A query cannot be answered: it is empty, malformed, or has an invalid option."""
 

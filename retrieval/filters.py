@@ -7,13 +7,15 @@ modification time of its oldest file in this machine's time zone.
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from retrieval.decoding.formats import FORMATS, format_words
 from retrieval.errors import InvalidQuery
+from retrieval.values import check_kind, check_path, shown
 
 MAX_CAMERA_WORDS = 100  # SQLite takes a thousand conditions at most
 SHAPES = ("landscape", "portrait", "square")
@@ -40,17 +42,19 @@ class Filters:
     orientation: Literal["landscape", "portrait", "square"] | None = None
 
     def __post_init__(self) -> None:
-        if self.folder is not None and not os.fspath(self.folder):
-            raise InvalidQuery("the folder filter is empty; give a path or a name")
-        for each in (self.after, self.before):
-            if each is not None:
-                first_moment(each)
+        if self.folder is not None:
+            check_path(self.folder)
+            if not os.fspath(self.folder):
+                raise InvalidQuery("the folder filter is empty; give a path or a name")
+        _check_dates(self.after, self.before)
+        if self.camera is not None:
+            check_kind("camera", self.camera, str, "a str")
+            if not self.camera.strip():
+                raise InvalidQuery("the camera is empty; give a word of its name")
         if self.near is not None:
-            _check_place(*self.near)
-        if self.min_size is not None and min(self.min_size) < 0:
-            raise InvalidQuery(
-                f"{self.min_size} is not a valid size; give width and height in pixels"
-            )
+            _check_place(self.near)
+        if self.min_size is not None:
+            _check_size(self.min_size)
         if self.format is not None:
             _check_format(self.format)
         if self.orientation is not None and self.orientation not in SHAPES:
@@ -118,6 +122,8 @@ def first_moment(given: Moment) -> datetime:
         return given.replace(tzinfo=None)
     if isinstance(given, date):
         return datetime.combine(given, time())
+    if not isinstance(given, str):
+        raise InvalidQuery(f"a date must be a str, a date or a datetime, not {shown(given)}")
     parts = re.fullmatch(
         r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?)?)?", given.strip()
     )
@@ -133,8 +139,26 @@ def first_moment(given: Moment) -> datetime:
         ) from error
 
 
+def _check_dates(after: Moment | None, before: Moment | None) -> None:
+    """Raise InvalidQuery for an invalid date, or if no moment lies between the two."""
+    first = None if after is None else first_moment(after)
+    last = None if before is None else first_moment(before)
+    if first is None or last is None or first < last:
+        return
+    remedy = "before excludes its date" if first == last else "swap the two"
+    raise InvalidQuery(f"no date is on or after {after} and before {before}; {remedy}")
+
+
+def _check_size(size: object) -> None:
+    sides = tuple(size) if isinstance(size, Sequence) else ()
+    are_whole = all(isinstance(side, Integral) for side in sides)
+    if len(sides) != 2 or not are_whole or min(sides) < 0:
+        raise InvalidQuery(f"{shown(size)} is not a valid size; give width and height in pixels")
+
+
 def _check_format(name: str) -> None:
     """Raise InvalidQuery for an unknown format, with a suggestion."""
+    check_kind("format", name, str, "a str")
     known = format_words()
     called = name.strip().lstrip(".").lower()
     if called not in known:
@@ -146,7 +170,13 @@ def _check_format(name: str) -> None:
         raise InvalidQuery(f"{name!r} is not a known format; {hint}: {names}")
 
 
-def _check_place(north: float, east: float, km: float) -> None:
+def _check_place(near: object) -> None:
+    parts = tuple(near) if isinstance(near, Sequence) else ()
+    if len(parts) != 3 or not all(isinstance(part, Real) for part in parts):
+        raise InvalidQuery(
+            f"near must be degrees north, degrees east and kilometres, not {shown(near)}"
+        )
+    north, east, km = map(float, parts)
     if not (-90 <= north <= 90 and -180 <= east <= 180 and 0 <= km < math.inf):
         raise InvalidQuery(
             f"{north:g},{east:g},{km:g} is not a valid place; give degrees north (-90 to 90), "

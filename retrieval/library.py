@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack, cast
@@ -11,16 +10,18 @@ from typing import TYPE_CHECKING, Self, Unpack, cast
 from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound, ModelMismatch
+from retrieval.catalog.sqlite.header import missing
+from retrieval.errors import InvalidQuery, LibraryEmpty, ModelMismatch
 from retrieval.filters import Filters
 from retrieval.locate import FILE_NAME, library_folder
-from retrieval.paths import StrPath, given, with_home
+from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answer import answered, why_empty
 from retrieval.search.options import SearchKeywords, SearchOptions
 from retrieval.search.parse import parse
 from retrieval.search.query_encoder import QueryEncoder, identified
 from retrieval.search.question import Example, ImageId, Question
+from retrieval.values import with_named
 from retrieval.vectors.nearest import Searcher
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Library:
         from retrieval.indexing.options import IndexOptions  # searches do not need it
         from retrieval.indexing.targets import named as named_paths
 
-        how = replace(options or IndexOptions(), **named)
+        how = with_named(IndexOptions, options, named, "index")
         # Checked first, so that no model is downloaded and no library created for nothing.
         targets = named_paths(self._catalog() if self._exists() else None, paths)
         model = models.to_index(how.model or self._asked_model, self.model)
@@ -156,8 +157,8 @@ class Library:
         """Return the matches of each query, encoding and searching all of them together. Arguments
         and errors are those of `search`.
         """
-        how = replace(options or SearchOptions(), **named).with_limit(limit)
-        if isinstance(queries, SINGLE):
+        how = with_named(SearchOptions, options, named, "search").with_limit(limit)
+        if isinstance(queries, SINGLE) or not isinstance(queries, Iterable):
             raise InvalidQuery("search_many takes a list of queries; use search for one")
         return self._answers([self._question(query, how) for query in queries], how)
 
@@ -171,8 +172,9 @@ class Library:
         """Return the pictures most similar to a file's, or to the library's picture of this number,
         without its exact copies. The file need not be in the library. Raises what `search` raises.
         """
-        how = SearchOptions(limit=limit, filters=filters).with_limit(limit + 1)
         place = ImageId(picture) if isinstance(picture, int) else given(picture)
+        how = SearchOptions(limit=limit, filters=filters)
+        how = how.with_limit(limit + 1)
         matches = self.search(Question(Example(place)), options=how)
         own = identified(self._catalog(), place)[0] if isinstance(place, Path) else place.id
         return [match for match in matches if match.image.id != own][:limit]
@@ -207,7 +209,7 @@ class Library:
         """
         from retrieval.collection import duplicates
 
-        return duplicates.find(*self._encoded(), threshold, filters or Filters())
+        return duplicates.find(*self._encoded(), threshold, filters)
 
     def tag(
         self,
@@ -221,10 +223,10 @@ class Library:
         """
         from retrieval.search import tags
 
-        several = [pictures] if isinstance(pictures, (str, os.PathLike)) else pictures
+        paths = several_given(pictures)
         catalog, model = self._encoded()
         encoder = self._encoder_of(catalog, model)
-        return tags.tag(catalog, encoder, [given(each) for each in several], labels, templates)
+        return tags.tag(catalog, encoder, paths, labels, templates)
 
     def export(self, folder: StrPath) -> "Exported":
         """Write all vectors and a table of their files into `folder`; see export.py."""
@@ -275,7 +277,7 @@ class Library:
         from retrieval.collection.check import check
 
         if not self._exists():
-            raise LibraryNotFound(self._none_yet())
+            raise missing(self.folder)
         self.close()  # a repair may replace the open catalog
         return check(self.folder, repair)
 
@@ -307,11 +309,12 @@ class Library:
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
         """Record that a folder has moved from `old` to `new`; return the number of its files, none
-        of which is read. Raises PathNotFound, LibraryNotFound, LibraryBusy, LibraryReadOnly.
+        of which is read. Raises PathNotFound, also if none of them is there; LibraryNotFound,
+        LibraryBusy, LibraryReadOnly.
         """
-        from retrieval.catalog import roots
+        from retrieval.collection.relocate import relocate
 
-        return roots.relocate(self._catalog(), given(old), given(new))
+        return relocate(self._catalog(), given(old), given(new))
 
     def rest(self) -> None:
         """Close the catalog's file after a while without use, so that it is complete by itself.
@@ -333,14 +336,11 @@ class Library:
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
 
-    def _none_yet(self) -> str:
-        return f"no library yet at {self.folder}; run `retrieve index FOLDER` to make one"
-
     def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
         with self._opening:
             if not self._exists():
                 if not create:
-                    raise LibraryNotFound(self._none_yet())
+                    raise missing(self.folder)
                 if self._opened:  # it existed, and has been deleted
                     self._opened[0].close()
                     self._opened = None

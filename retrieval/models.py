@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from clipmodel import errors, pretrained
-from clipmodel.errors import ClipModelError, DownloadError
+from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
 from retrieval.errors import ModelMismatch, ModelUnavailable, TooManyOpenFiles
 from retrieval.paths import with_home
 from retrieval.records import ModelRecord
+from retrieval.values import check_path
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
@@ -68,6 +69,11 @@ def of_library(record: ModelRecord) -> "ModelFolder":
     remedy = "or encode the library with another model: retrieve index --model NAME"
     try:
         model = _resolve(record.name)
+    except ModelNotFound as error:
+        raise ModelUnavailable(
+            f"the library's model {record.name} is gone; if it has moved, run "
+            "`retrieve index --model NEW`, which encodes nothing again"
+        ) from error
     except ClipModelError as error:
         raise ModelUnavailable(
             f"the library needs the weights of {record.name!r}: {error}; {remedy}"
@@ -89,10 +95,16 @@ def to_index(asked: Name | None, record: ModelRecord | None) -> "ModelFolder":
 
 def is_same(record: ModelRecord, name: Name) -> bool:
     """Return whether `name` means the weights of the record. Downloads nothing."""
+    check_path(name)
     try:
         return name == record.name or _resolve(name, download=False).digest == record.digest
     except ClipModelError:
         return False
+
+
+def is_gone(name: str) -> bool:
+    """Return whether a model's name is a path at which there is nothing any more."""
+    return not _is_named(name) and not os.path.exists(name)
 
 
 def known(current: ModelRecord | None) -> list[KnownModel]:

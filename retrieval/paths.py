@@ -5,11 +5,12 @@ To a user they are one name; to most file systems they are two, and both may exi
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from retrieval.errors import PathNotFound
+from retrieval.errors import InvalidValue, PathNotFound
+from retrieval.values import check_path, shown
 
 StrPath = str | os.PathLike[str]
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -17,17 +18,29 @@ NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 def given(path: StrPath) -> Path:
     """Return the path that a user gave, with ~ expanded. Raises PathNotFound for an empty one,
-    which `Path` would take for the current folder.
+    which `Path` would take for the current folder, and InvalidValue for what is no path.
     """
+    check_path(path)
     if not os.fspath(path):
         raise PathNotFound("the path is empty; name a folder or a file")
     return as_on_disk(with_home(path))
 
 
+def several_given(paths: StrPath | Iterable[StrPath]) -> list[Path]:
+    """Return the paths that a user gave, one or several. Raises what `given` raises."""
+    if isinstance(paths, (str, os.PathLike)):
+        return [given(paths)]
+    if isinstance(paths, bytes) or not isinstance(paths, Iterable):
+        raise InvalidValue(f"paths must be a str, a Path or several, not {shown(paths)}")
+    return [given(path) for path in paths]
+
+
 def with_home(path: StrPath) -> Path:
     """Expand `~` and `~name` to home folders; an unknown name stays as it is. Raises PathNotFound
-    for text that cannot be a file name: with a NUL byte, or not encodable.
+    for text that cannot be a file name: with a NUL byte, or not encodable; InvalidValue for what is
+    no path.
     """
+    check_path(path)
     try:
         if b"\0" in os.fsencode(path):
             raise ValueError("a NUL byte")

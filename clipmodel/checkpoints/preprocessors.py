@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.errors import CheckpointError
+from clipmodel.hub.registry import OPENAI_MEAN, OPENAI_STD
 
 # Processors that prepare pictures as CLIP does; others have other defaults.
 _PROCESSORS = (
@@ -71,9 +72,9 @@ def _normalised(path: Path, held: Mapping[str, Any]) -> tuple[Triple | None, Tri
     if type(factor) not in (int, float) or not 0 < factor < math.inf:
         raise CheckpointError(f"{path}: rescale_factor is {factor!r}, not a number above 0")
     scale = _BYTE * factor
-    if mean is None or std is None or math.isclose(scale, 1, rel_tol=1e-6):
+    if math.isclose(scale, 1, rel_tol=1e-6):
         return mean, std
-    return _divided(mean, scale), _divided(std, scale)
+    return _divided(mean or OPENAI_MEAN, scale), _divided(std or OPENAI_STD, scale)
 
 
 def _divided(values: Triple, scale: float) -> Triple:

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import re
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -103,10 +104,15 @@ def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | Non
 
 
 def _reason(error: Exception) -> str:
-    return (
-        str(error.reason if isinstance(error, urllib.error.URLError) else error)
-        or type(error).__name__
-    )
+    """Return why a download failed, without the number of a system's error."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, socket.gaierror):
+        return "no address is known for this name (is the machine offline?)"
+    if isinstance(cause, TimeoutError):
+        return "the connection timed out"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return str(cause) or type(error).__name__
 
 
 def _remedy(target: Path, part: Path) -> str:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.connection import cause
+from retrieval.catalog.sqlite.connection import BACKUP_ID, cause
 from retrieval.errors import CatalogDamaged, LibraryReadOnly, PathNotFound, PathTaken, because
 from retrieval.locate import FILE_NAME
 from retrieval.paths import part_beside
@@ -87,6 +87,7 @@ def _verify(part: Path, counts: list[int], catalog: Catalog) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")
         [(said,), *_] = copy.execute("PRAGMA integrity_check(1)")
         is_whole = said == "ok" and _counts(copy) == counts
+        copy.execute(f"PRAGMA application_id = {BACKUP_ID}")  # see Catalog._restore
     if not is_whole:
         raise CatalogDamaged(
             f"{catalog.path} is damaged ({said}), so no copy was kept; "

@@ -27,6 +27,7 @@ class Problem:
 
     what: str  # one line
     mended: str | None = None  # how it was repaired; None: it was not
+    harmless: str | None = None  # why nothing needs to be done
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Fault:
 
     what: str
     mend: Callable[[Path], str | None]  # folder -> what was done; None: it failed
+    harmless: str | None = None
 
 
 def of_catalog(catalog: Catalog) -> Iterator[Fault]:

@@ -23,15 +23,17 @@ from retrieval.catalog.queries.files import Files
 from retrieval.catalog.queries.images import Images
 from retrieval.catalog.queries.places import Places
 from retrieval.catalog.sqlite.connection import (
+    BACKUP_ID,
     SCHEMA_VERSION,
     NoLocks,
     checkpoint,
     connect,
     explained,
 )
+from retrieval.catalog.sqlite.header import check_header, not_a_folder
 from retrieval.catalog.sqlite.onlooker import Onlooker, source_of
 from retrieval.errors import LibraryNotFound, LibraryReadOnly, LibraryTooNew, because
-from retrieval.locate import FILE_NAME
+from retrieval.locate import FILE_NAME, INDEX_FILE
 from retrieval.records import (
     Counts,
     ModelRecord,
@@ -54,6 +56,7 @@ class Catalog:
         self.path = folder / FILE_NAME
         self._connections = source_of(self.path, prepare)
         self._engine: Engine | None = None
+        self.may_have_index = True  # False: index files in the folder are another catalog's
         self.images = Images(self)
         self.files = Files(self)
         self.places = Places(self, self.files)
@@ -67,6 +70,7 @@ class Catalog:
         LibraryTooNew, CatalogDamaged.
         """
         catalog = cls(Path(os.path.realpath(folder)))
+        check_header(catalog.path)
         if not catalog.path.is_file():
             if not create:
                 raise LibraryNotFound(f"no library at {folder}; run `retrieve index PATH` first")
@@ -127,14 +131,28 @@ class Catalog:
         )
 
     def _check_version(self) -> None:
-        [(version,)] = self._first("PRAGMA user_version")
+        pragmas = "user_version, application_id FROM pragma_user_version, pragma_application_id"
+        [(version, application)] = self._first(f"SELECT {pragmas}")
         if version > SCHEMA_VERSION:
             raise LibraryTooNew(
                 f"{self.path} has version {version}, but this program supports at most "
                 f"{SCHEMA_VERSION}; update retrieve"
             )
+        if application == BACKUP_ID:
+            self._restore()
         if version < SCHEMA_VERSION:
             self._upgrade()
+
+    def _restore(self) -> None:
+        """Make a backup the catalog of its folder. Index files there, of other vectors, are removed
+        or, where nothing can be written, not used.
+        """
+        if isinstance(self._connections, Onlooker):
+            self.may_have_index = False
+            return
+        for index in self.folder.glob(INDEX_FILE.format("*")):
+            index.unlink(missing_ok=True)
+        self.read(lambda connection: connection.execute("PRAGMA application_id = 0"))
 
     def _first(self, statement: str) -> list[Any]:
         """Run the first statement; without locks, an existing catalog becomes read-only."""
@@ -178,6 +196,8 @@ class Catalog:
         self._connections.rest()
 
     def _make(self) -> None:
+        if self.folder.is_file():
+            raise not_a_folder(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):  # another process was quicker

@@ -41,7 +41,7 @@ def forget(catalog: Catalog, path: Path) -> int:
     are dropped too. Raises PathNotFound, LibraryBusy, LibraryReadOnly.
     """
     with write_lock(catalog.folder), explained(catalog.folder):
-        known = _known_at(catalog, path)
+        known = known_at(catalog, path)
         with catalog.engine().begin() as connection:
             files = sum(_forget(catalog, connection, root, inside) for root, inside in known)
             gone = drop_unheld(connection)
@@ -52,23 +52,20 @@ def forget(catalog: Catalog, path: Path) -> int:
 def relocate(catalog: Catalog, old: Path, new: Path) -> int:
     """Record that the folder or file at `old` is now at `new`; return the number of its files.
 
-    `old` may be a root, a folder with roots below it, or a path inside a root. Raises PathNotFound,
-    LibraryBusy, LibraryReadOnly.
+    `old` may be a root, a folder with roots below it, or a path inside a root. The files are not
+    looked for there: see collection/relocate.py. Raises PathNotFound, LibraryBusy, LibraryReadOnly.
     """
-    if not os.path.exists(new):
-        raise PathNotFound(f"{new} does not exist; give the path where the pictures are now")
     target = Path(os.path.realpath(new))
     with write_lock(catalog.folder), explained(catalog.folder):
-        known = _known_at(catalog, old)
+        known = known_at(catalog, old)
         with catalog.engine().begin() as connection:
             files = 0
             for root, inside in known:
                 if inside:
                     files += _move_part(catalog, connection, root, inside, target)
                 else:
-                    below = (relative(spelling, root.path) for spelling in spellings(old))
-                    inside = next(each for each in below if each is not None)
-                    files += _move_root(catalog, connection, root, place(target, inside))
+                    goal = place(target, root_below(old, root))
+                    files += _move_root(catalog, connection, root, goal)
             drop_unheld(connection)
     return files
 
@@ -82,7 +79,7 @@ def follow(catalog: Catalog, old: Path, new: Path) -> int:
     return 0  # it became part of another root that was followed earlier
 
 
-def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
+def known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
     """Return the roots at or below `path` (with b""), or those that contain it, and where."""
     known: dict[int, tuple[Root, list[bytes]]] = {}
     for spelling in spellings(path):
@@ -97,6 +94,12 @@ def _known_at(catalog: Catalog, path: Path) -> list[tuple[Root, bytes]]:
     if not known:
         raise PathNotFound(f"{path} is not in the library; `retrieve status` lists the folders")
     return [(root, inside) for root, places in known.values() for inside in places]
+
+
+def root_below(old: Path, root: Root) -> bytes:
+    """Return the path of a root relative to `old`, which is or contains it."""
+    found = (relative(spelling, root.path) for spelling in spellings(old))
+    return next(each for each in found if each is not None)
 
 
 def _forget(catalog: Catalog, connection: Connection, root: Root, inside: bytes) -> int:

@@ -126,6 +126,12 @@ def switch_model(catalog: Catalog, model: ModelRecord) -> None:
         connection.execute(update(ModelRow).values(is_current=ModelRow.id == model.id))
 
 
+def rename_model(catalog: Catalog, model: ModelRecord, name: str) -> None:
+    """Give a model another name or path, by which its weights are found from now on."""
+    with explained(catalog.folder), catalog.engine().begin() as connection:
+        connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(name=name))
+
+
 def drop_model(catalog: Catalog, model: ModelRecord) -> None:
     """Drop a model with all its embeddings, and return their space to the disk."""
     with explained(catalog.folder):

@@ -93,6 +93,29 @@ class PathType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            if str(value).strip().lstrip("+-").isdigit():
+                raise error  # it says which ones are allowed
+            upper = f" to {self.max}" if self.max is not None else " up"
+            self.fail(f"{str(value)!r} is not a whole number from {self.min}{upper}", param, ctx)
+
+
+class Number(click.types.FloatParamType):
+    """A number, with or without a fraction."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a number", param, ctx)
+
+
 class CommandFailed(click.ClickException):
     """A failure, shown as one line on standard error."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.base import CommonOptions, PathType, common
+from retrieval.cli.base import CommonOptions, Number, PathType, common
 from retrieval.cli.options import chosen_filters, filtering, in_form, limited
 from retrieval.cli.picture_options import Picturing, pictured, show
 
@@ -15,7 +15,7 @@ from retrieval.cli.picture_options import Picturing, pictured, show
 @click.command(cls=Picturing, short_help="List duplicates and near-duplicates in groups.")
 @click.option(
     "--threshold",
-    type=float,
+    type=Number(),
     metavar="S",
     help="Minimum cosine of near-duplicates (default: measured for the model, else 0.97); "
     "1 lists only identical files.",

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import INTERRUPTED, CommonOptions, PathType, common, progress_bar
+from retrieval.cli.base import (
+    INTERRUPTED,
+    CommonOptions,
+    PathType,
+    WholeNumber,
+    common,
+    progress_bar,
+)
 from retrieval.cli.completion import model_names
 from retrieval.cli.options import given_in, remembered
 from retrieval.decoding.limits import MAX_PIXELS
@@ -53,12 +60,12 @@ index_option = partial(remembered, "index")
     help="Encode in this precision: auto, fp32, bf16 or fp16 (default: auto).",
 )
 @index_option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Encode N pictures at a time."
+    "--batch-size", type=WholeNumber(min=1), metavar="N", help="Encode N pictures at a time."
 )
-@index_option("--workers", type=click.IntRange(min=0), metavar="N", help="Decode in N processes.")
+@index_option("--workers", type=WholeNumber(min=0), metavar="N", help="Decode in N processes.")
 @index_option(
     "--max-pixels",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=MAX_PIXELS,
     metavar="N",
     help="Skip larger pictures (default: 200000000). A worker uses up to 0.8 GB + 16 bytes/pixel.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retrieval.cli import completion
+from retrieval.cli.base import WholeNumber
 
 if TYPE_CHECKING:
     from retrieval.filters import Filters
@@ -88,7 +89,7 @@ def limited(default: int, what: str = "results") -> Callable[..., Any]:
     return click.option(
         "-n",
         "--limit",
-        type=click.IntRange(min=1),
+        type=WholeNumber(min=1),
         default=default,
         metavar="N",
         help=f"Show at most N {what} (default: {default}).",

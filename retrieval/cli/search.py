@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.cli import completion
-from retrieval.cli.base import CommonOptions, PathType, common
+from retrieval.cli.base import CommonOptions, Number, PathType, common
 from retrieval.cli.options import (
     chosen_filters,
     filtering,
@@ -84,10 +84,13 @@ def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
     "are averaged. Repeatable.",
 )
 @search_option(
-    "--min-score", type=float, metavar="S", help="Only matches with a cosine of at least S."
+    "--min-score", type=Number(), metavar="S", help="Only matches with a cosine of at least S."
 )
 @search_option(
-    "--min-relevance", type=float, metavar="R", help="Only matches at least this relevant, 0 to 1."
+    "--min-relevance",
+    type=Number(),
+    metavar="R",
+    help="Only matches at least this relevant, 0 to 1.",
 )
 @search_option(
     "--rank",

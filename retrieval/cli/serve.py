@@ -5,7 +5,7 @@ Nothing heavy is imported before the command runs.
 
 import click
 
-from retrieval.cli.base import CommonOptions, common
+from retrieval.cli.base import CommonOptions, WholeNumber, common
 
 
 @click.command(short_help="Search the library in a browser.")
@@ -17,7 +17,7 @@ from retrieval.cli.base import CommonOptions, common
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     metavar="N",
     help="Listen on this port (default: 8000, or the next free one).",
 )

@@ -32,6 +32,7 @@ from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
 
+WITHOUT_INDEX = "searches do without it, and the next `retrieve index` builds it"
 MAX_ROUNDS = 4  # of repairs: each may leave references that the next one has to drop
 
 
@@ -41,7 +42,8 @@ def check(folder: Path, repair: bool) -> list[Problem]:
     Raises LibraryTooNew; with `repair` also LibraryBusy and LibraryReadOnly.
     """
     if not repair:
-        return [Problem(fault.what) for fault in _faults(folder, _is_ours(folder))]
+        faults = _faults(folder, _is_ours(folder))
+        return [Problem(fault.what, harmless=fault.harmless) for fault in faults]
     done: dict[str, str | None] = {}
     with write_lock(folder), explained(folder):
         for _ in range(MAX_ROUNDS):
@@ -86,17 +88,18 @@ def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
 
 def _of_index(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
     path = index_file.path_of(catalog.folder, model.digest)
-    if wrong := _wrong_with(path, catalog, model):
+    if not path.exists():
+        if catalog.embeddings.count(model.id):  # as after a backup was restored
+            yield Fault(f"{path.name} is missing", _rebuild, WITHOUT_INDEX)
+    elif wrong := _wrong_with(path, model):
         yield Fault(f"{path.name} {wrong}", _rebuild)
-    elif path.exists():
+    else:
         yield from _of_its_vectors(path, catalog, model)
 
 
-def _wrong_with(path: Path, catalog: Catalog, model: ModelRecord) -> str | None:
+def _wrong_with(path: Path, model: ModelRecord) -> str | None:
     from indexes import DamagedIndex, VectorIndex, verify  # FAISS
 
-    if not path.exists():
-        return "is missing" if catalog.embeddings.count(model.id) else None
     try:
         index = VectorIndex.open(path)
         verify(path)

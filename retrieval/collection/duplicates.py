@@ -27,6 +27,7 @@ from retrieval.decoding.difference_hash import EMPTY_HASH
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.records import Image, Match, ModelRecord
+from retrieval.values import check_kind, check_number
 
 By = Literal["bytes", "vectors", "hash"]
 Ids = NDArray[np.int64]
@@ -62,15 +63,21 @@ class Groups(list[Group]):
         self.left_out = left_out  # files that are missing, or changed since they were indexed
 
 
-def find(catalog: Catalog, model: ModelRecord, threshold: float | None, filters: Filters) -> Groups:
+def find(
+    catalog: Catalog, model: ModelRecord, threshold: float | None, filters: Filters | None
+) -> Groups:
     """Find groups among the pictures that match the filters. Raises InvalidQuery, PathNotFound.
 
     threshold: minimum cosine of near copies; 1: identical files only; None: as measured for the
     model (nearness.py).
     """
-    if threshold is not None and not 0 < threshold <= 1:
-        raise InvalidQuery(f"the threshold must be above 0 and at most 1, not {threshold}")
-    allowed = chosen(catalog, filters)
+    if threshold is not None:
+        check_number("the threshold", threshold, 0, 1)
+        if not threshold:
+            raise InvalidQuery("the threshold must be above 0")
+    if filters is not None:
+        check_kind("filters", filters, Filters, "a Filters object")
+    allowed = chosen(catalog, filters or Filters())
     if threshold == 1:
         return exact_groups(catalog, allowed)
     near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)

@@ -1,11 +1,15 @@
 """The end of an index run: drop vanished files, and let searches use what was encoded."""
 
+import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.changes import Changes
 from retrieval.vectors import index_file
 from retrieval.vectors.file_store import FileStore
+from retrieval.wording import counted
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
@@ -25,14 +29,27 @@ def prune(catalog: Catalog, changes: Changes) -> None:
         writing.sweep(catalog)
 
 
-def switch_model(catalog: Catalog, folder: "ModelFolder") -> None:
-    """Make the model, which has encoded every image, the one that searches use."""
+def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
+    """Make the model, which has encoded every image, the one that searches use. Yield notes."""
     current, model = catalog.current_model(), catalog.model(folder.digest)
-    if current and model and model != current:
+    if current is None or model is None:
+        return
+    if model.name != folder.name and models.is_gone(model.name):
+        from retrieval.catalog import writing
+
+        writing.rename_model(catalog, model, folder.name)
+        yield f"the weights of {model.name}, which is gone, are now found as {folder.name}"
+    if model.digest != current.digest:
         from retrieval.catalog import writing
 
         writing.switch_model(catalog, model)
         index_file.path_of(catalog.folder, current.digest).unlink(missing_ok=True)
+        kept = counted(catalog.embeddings.count(current.id), "vector")
+        forget = shlex.join(["retrieve", "forget", "--model", current.name])
+        yield (
+            f"searches now use {folder.name} instead of {current.name}, whose {kept} are kept; "
+            f"`{forget}` drops them"
+        )
 
 
 def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> None:

@@ -11,6 +11,7 @@ from retrieval.errors import InvalidValue
 from retrieval.exclusions import check_patterns
 from retrieval.paths import StrPath
 from retrieval.records import MAX_INTEGER
+from retrieval.values import check_kind, check_path, check_whole, texts
 
 if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
@@ -53,23 +54,22 @@ class IndexOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 0), ("batch_size", 1), ("max_pixels", 1)):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and least <= value <= MAX_INTEGER):
-                said = (
-                    f"{name} must be a whole number from {least} to {MAX_INTEGER:,}, not {value!r}"
-                )
-                raise InvalidValue(said)
+            if (value := getattr(self, name)) is not None:
+                check_whole(name, value, least, MAX_INTEGER)
         if self.precision not in PRECISIONS:
             raise InvalidValue(
                 f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
-        if self.model is not None and not os.fspath(self.model):
-            raise InvalidValue("the model's name is empty; see `retrieve models`")
-        if self.device is not None and not re.fullmatch(DEVICE, self.device):
+        check_kind("again", self.again, bool, "True or False")
+        if self.model is not None:
+            check_path(self.model)
+            if not os.fspath(self.model):
+                raise InvalidValue("the model's name is empty; see `retrieve models`")
+        if self.device is not None and not re.fullmatch(DEVICE, str(self.device)):
             raise InvalidValue(
                 f"{self.device!r} is not a valid device; use cpu, cuda, cuda:1, mps or xpu"
             )
-        exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
+        exclude = texts("exclude", self.exclude)
         check_patterns(exclude)
         # The class is frozen; the validated value is always a tuple.
         object.__setattr__(self, "exclude", exclude)

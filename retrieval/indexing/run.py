@@ -193,6 +193,6 @@ class IndexRun:
         if unread := self.tally.unread:
             self.tally.problems.append(finish.unread_note(self._catalog, self._model, unread))
         else:
-            finish.switch_model(self._catalog, self._model)
+            self.tally.problems += finish.switch_model(self._catalog, self._model)
         has_news = has_news or self._recorder.recorded > 0
         finish.renew_index(self._catalog, has_news=has_news, is_measured_anew=is_measured_anew)

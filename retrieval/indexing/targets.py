@@ -13,7 +13,7 @@ from pathlib import Path
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
-from retrieval.paths import StrPath, given, relative, spellings
+from retrieval.paths import StrPath, relative, several_given, spellings
 from retrieval.records import Root
 from retrieval.spelling import respelled
 
@@ -36,8 +36,7 @@ def named(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[P
     catalog: None if there is none yet. Raises PathNotFound, also if no path is named and the
     catalog has no roots.
     """
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    found = [given(path) for path in several]
+    found = several_given(paths)
     for path in found:
         if not os.path.exists(path) and not (catalog and _is_known(catalog, path)):
             raise PathNotFound(f"no such file or folder: {path}")

@@ -10,7 +10,7 @@ from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import RootStatus, Status
 from retrieval.models import KnownModel
 from retrieval.output.text import printable
-from retrieval.records import Failed, Match, Summary, Underway
+from retrieval.records import Counts, Failed, Match, Summary, Underway
 from retrieval.search.tags import Tagged
 from retrieval.wording import counted
 
@@ -55,11 +55,16 @@ def of_change(summary: Summary) -> str | None:
 
 def of_check(library: Path, problems: "Sequence[Problem]") -> str:
     """Return one line for each problem."""
-    lines = [
-        printable(f"fixed: {problem.what}: {problem.mended}" if problem.mended else problem.what)
-        for problem in problems
-    ]
-    return "\n".join(lines or [printable(f"nothing is wrong with {library}")]) + "\n"
+    lines = [printable(_problem(problem)) for problem in problems]
+    if all(problem.harmless and not problem.mended for problem in problems):
+        lines.append(printable(f"nothing is wrong with {library}"))
+    return "\n".join(lines) + "\n"
+
+
+def _problem(problem: "Problem") -> str:
+    if problem.mended:
+        return f"fixed: {problem.what}: {problem.mended}"
+    return f"note: {problem.what}; {problem.harmless}" if problem.harmless else problem.what
 
 
 def of_status(status: Status) -> str:
@@ -67,6 +72,7 @@ def of_status(status: Status) -> str:
     model, counts, index = status.model, status.counts, status.index
     waiting = counts.images - counts.embedded
     pictures = f"{counted(counts.images, 'picture')} in {counted(counts.files, 'file')}"
+    pictures += _of_other_files(counts)
     pictures += f", {waiting:,} yet to be encoded" if waiting else ""
     failures = "; see `retrieve status --failures`" if counts.failures else ""
     facts = [
@@ -84,6 +90,14 @@ def of_status(status: Status) -> str:
         *(("folder", _root(root)) for root in status.roots),
     ]
     return "".join(f"{name:<9} {fact}\n" for name, fact in facts)
+
+
+def _of_other_files(counts: Counts) -> str:
+    """Say why there are more files than pictures."""
+    copies = max(0, counts.files - counts.failures - counts.images)
+    said = [f"{counted(copies, 'copy', 'copies')}"] if copies else []
+    said += [f"{counts.failures:,} unreadable"] if counts.failures else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def of_failures(failures: Iterable[Failed]) -> str:

@@ -8,6 +8,7 @@ from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.paths import StrPath
 from retrieval.search.templates import expanded
+from retrieval.values import check_kind, check_number, check_whole, texts
 
 Rank = Literal["relevance", "cosine"]
 Sort = Literal["score", "date"]
@@ -50,25 +51,21 @@ class SearchOptions:
     allow_url: bool = False  # fetch pictures that a query names by their http(s) address
 
     def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise InvalidQuery(f"the limit must be at least 1, not {self.limit}")
-        if self.offset < 0:
-            raise InvalidQuery(f"the offset must be at least 0, not {self.offset}")
-        if self.min_score is not None and not -1 <= self.min_score <= 1:
-            raise InvalidQuery(
-                f"the minimum score must be a number between -1 and 1, not {self.min_score:g}"
-            )
-        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
-            raise InvalidQuery(
-                f"the minimum relevance must be between 0 and 1, not {self.min_relevance:g}"
-            )
+        check_whole("the limit", self.limit, 1)
+        check_whole("the offset", self.offset, 0)
+        if self.min_score is not None:
+            check_number("the minimum score", self.min_score, -1, 1)
+        if self.min_relevance is not None:
+            check_number("the minimum relevance", self.min_relevance, 0, 1)
+        if self.filters is not None:
+            check_kind("filters", self.filters, Filters, "a Filters object")
         if self.rank not in ("relevance", "cosine"):
             raise InvalidQuery(f"unknown rank {self.rank!r}; use relevance or cosine")
         if self.sort not in ("score", "date"):
             raise InvalidQuery(f"unknown sort {self.sort!r}; use score or date")
         # Normalised, so that equal options compare equal. (Frozen, hence object.__setattr__.)
-        object.__setattr__(self, "without", several(self.without))
-        object.__setattr__(self, "templates", expanded(several(self.templates)))
+        object.__setattr__(self, "without", _described(texts("without", self.without)))
+        object.__setattr__(self, "templates", expanded(texts("templates", self.templates)))
 
     @property
     def where(self) -> Filters:
@@ -84,6 +81,8 @@ class SearchOptions:
         return self if limit is None else replace(self, limit=limit)
 
 
-def several(one_or_more: str | Sequence[str]) -> tuple[str, ...]:
-    """Return a sequence of strings; a single string becomes a sequence of one."""
-    return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
+def _described(without: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the descriptions to subtract. Raises InvalidQuery for an empty one."""
+    if not all(map(str.strip, without)):
+        raise InvalidQuery("a description to subtract is empty; say in a few words what to avoid")
+    return without

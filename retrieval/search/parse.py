@@ -18,6 +18,7 @@ from retrieval.search.question import (
     Vector,
     Words,
 )
+from retrieval.values import shown
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -57,10 +58,9 @@ def parse(
         return _less(Question(Example(asked)), without)  # type: ignore[arg-type]  # see _is_picture
     if isinstance(asked, np.ndarray):
         return _less(Question(_vector(asked)), without)
-    kind = type(asked).__name__
     raise InvalidQuery(
-        f"cannot search for a {kind}; give a str, a Path, a Pillow image, the bytes of a picture, "
-        "a float array (D,), or a list of these"
+        "a query must be a str, a Path, a Pillow image, the bytes of a picture or a float array "
+        f"(D,), not {shown(asked)} ({type(asked).__name__})"
     )
 
 

@@ -277,4 +277,4 @@ def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def _unreadable(name: str, error: UnreadablePicture) -> UnreadablePicture:
-    return UnreadablePicture(f"cannot search for {name}: {error}", error.code, error.limit)
+    return UnreadablePicture(f"cannot use {name}: {error}", error.code, error.limit)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import first_in, ids_in
 from retrieval.errors import InvalidQuery, PathNotFound, because
-from retrieval.search.options import several
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Example, Words
 from retrieval.search.relevance import label_scale_of
 from retrieval.search.templates import expanded
+from retrieval.values import texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,10 @@ def read_labels(file: Path) -> list[str]:
         raise PathNotFound(f"no such label file: {file}") from error
     except OSError as error:
         raise because(PathNotFound, f"{file} cannot be read", error) from error
-    except UnicodeDecodeError as error:
-        raise InvalidQuery(f"{file} is not a text file in UTF-8: {error}") from error
+    except UnicodeError as error:
+        raise InvalidQuery(
+            f"{file} is not a text file in UTF-8; give one with a label on each line"
+        ) from error
     named = (line.strip() for line in lines)
     return list(dict.fromkeys(line for line in named if line and not line.startswith("#")))
 
@@ -59,11 +61,14 @@ def tag(
 
     Raises InvalidQuery if there are no labels, and what `QueryEncoder.embed` raises.
     """
-    if not labels or isinstance(labels, str):
+    labels = () if isinstance(labels, str) else texts("labels", labels)
+    if not labels:
         raise InvalidQuery("there are no labels; give a list of two or more")
     paths = [path for each in pictures for path in _files(catalog, each)]
     vectors = encoder.embed([Example(path) for path in paths])
-    words = encoder.embed([Words(label) for label in labels], expanded(several(templates)))
+    words = encoder.embed(
+        [Words(label) for label in labels], expanded(texts("templates", templates))
+    )
     return tagged(paths, labels, probabilities(vectors, words, label_scale_of(encoder.record)))
 
 

@@ -78,6 +78,8 @@ class FileStore:
         """
         with self._opening:
             stamp = _stamp(self._path)
+            if not self._catalog.may_have_index:
+                return None
             if self._is_first and stamp and stamp[2] < SMALL_FILE_BYTES:
                 return None
             if stamp is None or stamp != self._stamp:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -25,6 +25,8 @@ from retrieval.errors import (
     is_spent,
 )
 from retrieval.web.guard import Guard
+from retrieval.web.parameters import check_names
+from retrieval.web.parameters import explained as explained_misuse
 from retrieval.web.routes import library, pictures, search, uploads
 from retrieval.web.schemas import error
 from retrieval.web.state import Site
@@ -61,7 +63,7 @@ def application(site: Site) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misused)
     app.add_exception_handler(Exception, _failed)
-    api = APIRouter(prefix="/api")
+    api = APIRouter(prefix="/api", dependencies=[Depends(check_names)])
     for part in (search, pictures, uploads, library):
         api.include_router(part.router)
     app.include_router(api)
@@ -100,6 +102,4 @@ async def _refused(_: Request, refusal: Exception) -> Response:
 async def _misused(_: Request, misuse: Exception) -> Response:
     """Report the first invalid parameter."""
     assert isinstance(misuse, RequestValidationError)
-    first = misuse.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-    return error(f"{name}: {first['msg']}", 422)
+    return error(explained_misuse(misuse.errors()[0]), 422)

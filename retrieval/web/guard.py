@@ -66,9 +66,9 @@ class Guard:
         self._app = app
         self._settings = settings
         self._is_everywhere = settings.host in EVERYWHERE
-        bound = f"[{settings.host}]" if ":" in settings.host else settings.host
         own = machine_names() if self._is_everywhere else ()
-        self._names = {name.lower() for name in (*LOCAL, bound, *own, *settings.names)}
+        names = (*LOCAL, settings.host, *own, *settings.names)
+        self._names = {_in_header(name) for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -160,6 +160,11 @@ class Body:
             raise HTTPException(413, _too_large(self._max_bytes))
         self._is_whole = not message.get("more_body", False)
         return message
+
+
+def _in_header(name: str) -> str:
+    """Return a host name as the header Host has it."""
+    return (f"[{name}]" if ":" in name and not name.startswith("[") else name).lower()
 
 
 def machine_names() -> tuple[str, str]:

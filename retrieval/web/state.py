@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -23,7 +24,7 @@ from retrieval.catalog.sqlite.pool import REST_SECONDS
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task, TaskResult
-from retrieval.errors import RetrieveError
+from retrieval.errors import InvalidValue, RetrieveError
 from retrieval.filters import Filters
 from retrieval.library import Library
 from retrieval.web.index_jobs import IndexJobs
@@ -38,6 +39,8 @@ MAX_CONCURRENT_QUERIES = 12
 MAX_WORKERS = 2  # processes that decode uploads and draw thumbnails
 MAX_RECEIVING = 4  # uploads at a time, each in a file of at most 64 MiB
 MAX_SORTED_LISTS = 8  # lists of all pictures by date, one for each set of filters
+
+HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 T = TypeVar("T")
 
@@ -56,6 +59,17 @@ class ServerSettings:
     # address of a client proves nothing: a proxy on this machine makes all of them local.
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
+    def __post_init__(self) -> None:
+        """Raise InvalidValue for a name by which no client could ask."""
+        if not self.host.strip():
+            raise InvalidValue("the host is empty; omit --host, or give an address such as 0.0.0.0")
+        for name in self.names:
+            if not (HOST_NAME.fullmatch(name) or _is_ip(name)):
+                raise InvalidValue(
+                    f"{name!r} is not a host name; give it as in photos.example.org, without "
+                    "http://, port or path"
+                )
+
     @property
     def is_local(self) -> bool:
         """Return whether only this machine can reach the server."""
@@ -63,6 +77,14 @@ class ServerSettings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 class Site:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.catalog.sqlite import medium
+from retrieval.catalog.sqlite.header import check_header
 from retrieval.errors import (
     SPENT,
     CatalogDamaged,
@@ -33,9 +34,10 @@ class NoLocks(LibraryReadOnly):
 def connect(path: Path) -> sqlite3.Connection:
     """Open a catalog for reading and writing, in autocommit mode.
 
-    Raises NoLocks, LibraryReadOnly, and SQLite's own errors.
+    Raises NoLocks, LibraryReadOnly, CatalogDamaged, and SQLite's own errors.
     """
     _refuse_links(path)
+    check_header(path)
     try:
         return _connected(path, FIRST_BUSY_SECONDS)
     except sqlite3.OperationalError as error:
@@ -183,6 +185,7 @@ def _no_more_files() -> bool:
 
 
 SCHEMA_VERSION = 3
+BACKUP_ID = int.from_bytes(b"back")  # SQLite's application_id of a backup until it is restored
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 
 

@@ -12,11 +12,14 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from retrieval.catalog.sqlite.connection import connect
+from retrieval.catalog.sqlite.header import MAGIC, is_emptied
 from retrieval.locate import FILE_NAME
 from retrieval.wording import counted
 
 ROWS = 1_000  # read at a time; if that fails, half as many, down to a single one
 MIN_ROW = 32  # bytes; bounds the number of rows that a file can hold
+WAL_HEADER, FRAME_HEADER = 32, 24  # bytes
+PAGE_SIZES = [1 << bits for bits in range(9, 17)]
 
 Row = tuple[object, ...]
 
@@ -27,17 +30,17 @@ def recover(folder: Path) -> str | None:
     The damaged file is kept beside the new one. The caller holds the write lock.
     """
     path, part = folder / FILE_NAME, folder / (FILE_NAME + ".part")
-    size = path.stat().st_size
+    if not path.exists():
+        return None
     _remove(part)
+    beside = _set_aside(path)  # first, as SQLite writes a WAL back into the file, or deletes it
     _lengthen(path)
     try:
         rows = _copy(path, part)
     except sqlite3.DatabaseError:  # not even the list of tables can be read
         _remove(part)
-        os.truncate(path, size)
+        _put_back(beside, path)
         return None
-    beside = _set_aside(path)
-    os.truncate(beside, size)
     with part.open("rb") as whole:
         os.fsync(whole.fileno())
     for index in folder.glob("vectors-*"):  # an id may mean another image from now on
@@ -50,13 +53,35 @@ def recover(folder: Path) -> str | None:
 
 
 def _lengthen(path: Path) -> None:
-    """Extend a truncated file to the length in its header: SQLite reads no shorter one."""
+    """Extend a truncated file to the length in its header, or else in its WAL: SQLite reads no
+    shorter one, and takes one of less than a page for a new database.
+    """
     with path.open("rb") as file:
         head = file.read(32)
     page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
     size = path.stat().st_size
-    if head.startswith(b"SQLite format 3") and size < page * pages < 1024 * size:
+    if head.startswith(MAGIC) and size < page * pages < 1024 * max(size, page):
         os.truncate(path, page * pages)
+    elif is_emptied(path) and (length := _length_by_wal(path)):
+        os.truncate(path, length)
+
+
+def _length_by_wal(path: Path) -> int:
+    """Return the length in bytes that the WAL's last transaction gave the catalog; 0 if none did.
+
+    Source: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+    """
+    try:
+        wal = path.with_name(path.name + "-wal").read_bytes()
+    except OSError:
+        return 0
+    page, pages = int.from_bytes(wal[8:12], "big"), 0
+    if page not in PAGE_SIZES:
+        return 0
+    for at in range(WAL_HEADER, len(wal) - FRAME_HEADER - page + 1, FRAME_HEADER + page):
+        if wal[at + 8 : at + 16] == wal[16:24]:  # the salts: older frames have other ones
+            pages = int.from_bytes(wal[at + 4 : at + 8], "big") or pages  # 0: no end of one
+    return page * pages
 
 
 def _copy(path: Path, part: Path) -> int:
@@ -66,7 +91,8 @@ def _copy(path: Path, part: Path) -> int:
         damaged.execute("PRAGMA cell_size_check = ON")
         fresh.execute("PRAGMA foreign_keys = OFF")  # dangling references are found later
         [(version,)] = damaged.execute("PRAGMA user_version")
-        tables = _make_tables(damaged, fresh)
+        if not (tables := _make_tables(damaged, fresh)):
+            raise sqlite3.DatabaseError("no tables are left")
         fresh.execute("BEGIN")
         rows = sum(_copy_table(damaged, fresh, table) for table in tables)
         fresh.execute(f"PRAGMA user_version = {version}")
@@ -160,6 +186,14 @@ def _set_aside(path: Path) -> Path:
     if wal.exists():
         shutil.copy2(wal, beside.with_name(beside.name + "-wal"))
     return beside
+
+
+def _put_back(beside: Path, path: Path) -> None:
+    """Undo `_set_aside`, and whatever SQLite did to the files since."""
+    wal = beside.with_name(beside.name + "-wal")
+    os.replace(beside, path)
+    if wal.exists():
+        os.replace(wal, path.with_name(path.name + "-wal"))
 
 
 def _remove(part: Path) -> None:

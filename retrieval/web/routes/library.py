@@ -19,6 +19,7 @@ from retrieval.output.json_forms import (
 from retrieval.paths import given
 from retrieval.web import schemas
 from retrieval.web.guard import check_owner, is_owner
+from retrieval.web.parameters import IndexRequest
 from retrieval.web.routes.pictures import can_reveal
 from retrieval.web.schemas import JSON, errors
 from retrieval.web.state import Here, Site
@@ -74,11 +75,11 @@ def facets(site: Here) -> JSON:
 def start_index(
     site: Here,
     request: Request,
-    paths: Annotated[list[str], Body(embed=True)] = [],  # noqa: B006
+    asked: Annotated[IndexRequest, Body()] = IndexRequest(),  # noqa: B008
 ) -> JSON:
     """Index folders and files; without any, bring the whole library up to date."""
     check_owner(request, "indexing")
-    named = [given(path) for path in paths]
+    named = [given(path) for path in asked.paths]
     for path in named:
         if not os.path.exists(path):
             raise PathNotFound(f"no such file or folder: {path}")

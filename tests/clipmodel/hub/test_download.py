@@ -211,8 +211,15 @@ def test_other_redirects_are_refused(server: Server, tmp_path: Path, elsewhere: 
 def test_no_server_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         port = closed.server_port
-    with pytest.raises(DownloadError, match="refused.*save the file as .*model.pt yourself"):
+    said = "m.pt: Connection refused.*save the file as .*model.pt yourself"
+    with pytest.raises(DownloadError, match=said):
         download(f"http://127.0.0.1:{port}/m.pt", SHA256, tmp_path / "model.pt", progress=False)
+
+
+def test_a_name_without_an_address_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="is the machine offline") as told:
+        download("http://no.such.name.invalid/m.pt", SHA256, tmp_path / "model.pt", progress=False)
+    assert "Errno" not in str(told.value)
 
 
 def test_other_schemes_are_refused(tmp_path: Path) -> None:

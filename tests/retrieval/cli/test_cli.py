@@ -244,7 +244,7 @@ def test_mistakes_with_a_library(indexed: Path) -> None:
     library = ("--library", indexed)
     assert "empty" in refused("search", " ", *library, code=2)
     assert "no such picture: missing.jpg" in refused("search", "missing.jpg", *library)
-    assert "cannot search for photos/notes.jpg" in refused("search", "photos/notes.jpg", *library)
+    assert "cannot use photos/notes.jpg" in refused("search", "photos/notes.jpg", *library)
     (indexed / ".retrieve" / FILE_NAME).write_bytes(b"no database" * 1000)
     assert "damaged" in refused("search", "a red car", *library)
 

@@ -6,6 +6,7 @@ made sense and failed (a file that is not there, a library without pictures).
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,11 @@ from click.testing import CliRunner
 
 from retrieval import InvalidQuery, InvalidValue, Library, PathNotFound
 from retrieval.cli.main import cli
+from retrieval.locate import FILE_NAME, beside
 from retrieval.search.parse import parse, typed
 from retrieval.search.question import Words
 from tests.retrieval.cli.test_cli import ROOT, ok, refused, retrieve
+from tests.retrieval.conftest import Models
 
 LIBRARY = ("--library", "photos")
 
@@ -29,7 +32,7 @@ LIBRARY = ("--library", "photos")
 def test_a_word_with_a_hyphen_is_no_option(indexed: Path, word: str) -> None:
     said = refused("search", "dog", f"-{word}", *LIBRARY, code=2)
     if word[1].isdigit():  # an option with its value
-        assert "not a valid integer" in said
+        assert "not a whole number" in said
     else:
         assert f"`- {word}` or `--not {shlex.quote(word)}`" in said
 
@@ -207,6 +210,21 @@ def test_an_answer_that_cannot_be_written_is_an_error(
         ["index", "photos", "--exclude", "["],
         ["serve", "--host", "0.0.0.0"],
         ["serve", "--token", ""],
+        ["serve", "--host", ""],
+        ["serve", "--allow-host", ""],
+        ["serve", "--allow-host", "http://photos.example.org/"],
+        ["serve", "--allow-host", "photos.example.org:8000"],
+        ["serve", "--allow-host", "*"],
+        ["serve", "--port", "http"],
+        ["search", "dog", "-n", "many"],
+        ["search", "dog", "--not", ""],
+        ["search", "dog", "--min-score", "high"],
+        ["search", "dog", "--camera", " "],
+        ["search", "dog", "--after", "2024", "--before", "2023"],
+        ["search", "dog after:2024 before:2023"],
+        ["duplicates", "--threshold", "close"],
+        ["index", "photos", "--workers", "-1"],
+        ["tag", "photos", "--labels", "photos/small/red.png"],
     ],
 )
 def test_a_bad_value_ends_with_2(indexed: Path, arguments: list[str]) -> None:
@@ -238,3 +256,68 @@ def test_an_empty_model_is_no_default(indexed: Path) -> None:
     """As from an unset variable: --model "$MODEL"."""
     result = CliRunner().invoke(cli, ["index", "--model", ""])
     assert result.exit_code == 2 and "the model's name is empty" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "dog", "-n", "many"], "'many' is not a whole number from 1 up"),
+        (["search", "dog", "-n", "0"], "0 is not in the range x>=1"),
+        (["serve", "--port", "http"], "'http' is not a whole number from 0 to 65535"),
+        (["search", "dog", "--min-score", "high"], "'high' is not a number"),
+        (["search", "dog", "--not", ""], "a description to subtract is empty"),
+        (["search", "dog", "--after", "2024", "--before", "2023"], "swap the two"),
+        (["serve", "--allow-host", ""], "'' is not a host name"),
+        (["serve", "--host", ""], "the host is empty"),
+        (["tag", "photos", "--labels", "photos/small/red.png"], "a label on each line"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_right(
+    indexed: Path, arguments: list[str], said: str
+) -> None:
+    assert said in refused(*arguments, *LIBRARY, code=2)
+
+
+@pytest.mark.parametrize("command", [["tag", "x.png", "--labels", "labels"], ["similar", "x.png"]])
+def test_a_file_that_is_no_picture_is_not_searched_for(indexed: Path, command: list[str]) -> None:
+    Path("x.png").write_text("no picture")
+    Path("labels").write_text("cat\ndog\n")
+    assert "cannot use x.png: it is not a picture" in refused(*command, *LIBRARY)
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["search", "dog"], ["index", "photos/small"], ["check"]]
+)
+def test_a_file_is_no_library(indexed: Path, command: list[str]) -> None:
+    catalog = beside(indexed).absolute() / FILE_NAME
+    picture = indexed.absolute() / "small/red.png"
+    for file, hint in ((picture, "name its folder"), (catalog, f"did you mean {catalog.parent}?")):
+        said = refused(*command, "--library", file, code=2)
+        assert f"the library must be a folder, not the file {file}; {hint}" in said
+
+
+def test_more_files_than_pictures_are_explained(indexed: Path) -> None:
+    assert "12 pictures in 14 files (1 copy, 1 unreadable)" in ok("status", *LIBRARY)
+
+
+def test_a_switch_of_models_is_told(indexed: Path, models: Models) -> None:
+    said = ok("index", "--model", models.other, "--workers", 0, *LIBRARY)
+    kept = f"searches now use {models.other} instead of {models.small}, whose 12 vectors are kept"
+    assert kept in said and f"`retrieve forget --model {models.small}` drops them" in said
+    assert "searches now use" not in ok("index", "--workers", 0, *LIBRARY)
+
+
+def test_a_model_that_moved_is_found_again(indexed: Path, models: Models, home: Path) -> None:
+    """Weights are known by their content: nothing is encoded again, and searches find them."""
+    old, new = home / "old", home / "new"
+    shutil.copytree(models.small, old)
+    ok("index", "photos", "--model", old, "--workers", 0, "--library", "own")
+    old.rename(new)
+    for command in (["search", "dog"], ["index"]):
+        said = refused(*command, "--library", "own")
+        assert f"the library's model {old} is gone; if it has moved, run" in said
+    said = ok("index", "--model", new, "--workers", 0, "--library", "own")
+    assert f"the weights of {old}, which is gone, are now found as {new}" in said
+    assert "encoded 0 pictures" in said
+    assert ok("search", "dog", "-n", 1, "--library", "own")
+    assert str(new) in ok("status", "--library", "own")

@@ -143,7 +143,7 @@ def test_a_picture_on_standard_input_and_as_bytes() -> None:
     unknown = Path("other.png").read_bytes()
     matches = in_python(lambda it: it.search(unknown))
     assert [each["path"] for each in typed("-", stdin=unknown)] == [str(m.path) for m in matches]
-    with pytest.raises(UnreadablePicture, match="cannot search for these bytes"):
+    with pytest.raises(UnreadablePicture, match="cannot use these bytes"):
         in_python(lambda it: it.search(b"no picture"))
 
 

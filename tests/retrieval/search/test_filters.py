@@ -18,9 +18,10 @@ from retrieval.catalog import roots, writing
 from retrieval.catalog.conditions import kilometres
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen, first_in
-from retrieval.errors import InvalidQuery, PathNotFound
-from retrieval.filters import FIELDS, NAMES, Filters, first_moment, written
+from retrieval.errors import InvalidQuery, InvalidValue, PathNotFound
+from retrieval.filters import FIELDS, NAMES, Filters, Moment, first_moment, written
 from retrieval.records import FileState, Image, NewImage, Shot, Vectors
+from retrieval.search.parse import parse
 from retrieval.vectors import file_store, index_file
 from retrieval.vectors.nearest import Searcher
 
@@ -129,8 +130,20 @@ places = st.builds(
     st.sampled_from([MUNICH, PARIS, FIJI]),
     st.sampled_from([1, 700]),
 )
+
+
+def filters_between(after: Moment | None, before: Moment | None, **others: Any) -> Filters:
+    """Filters with the earlier date first: others are refused."""
+    both = sorted(filter(None, (after, before)), key=first_moment)
+    if len(both) == 2 and first_moment(both[0]) < first_moment(both[1]):
+        after, before = both
+    elif len(both) == 2:
+        before = None
+    return Filters(after=after, before=before, **others)
+
+
 filters_of_any_kind = st.builds(
-    Filters,
+    filters_between,
     folder=maybe(st.sampled_from(["holiday", "work", "work/holiday"])),
     after=maybe(dates),
     before=maybe(dates),
@@ -223,11 +236,36 @@ def test_dates_in_every_form(given: Any, first: datetime) -> None:
         {"near": (0.0, 0.0, math.nan)},
         {"min_size": (-1, 5)},
         {"orientation": "up"},
+        {"orientation": 3},
+        {"folder": 3},
+        {"after": 2023},
+        {"camera": 3},
+        {"camera": " "},
+        {"near": 3},
+        {"near": (1.0, 2.0)},
+        {"near": ("48", 2, 3)},
+        {"min_size": 3},
+        {"min_size": ("a", "b")},
+        {"min_size": (1, 2, 3)},
+        {"format": 3},
+        {"after": "2024", "before": "2023"},
+        {"after": "2023-06-02", "before": "2023-06-02"},
+        {"after": date(2024, 1, 1), "before": datetime(2023, 12, 31)},
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidQuery):
+    with pytest.raises(InvalidValue, match="not|empty|no date|is no|format"):
         Filters(**wrong)
+
+
+def test_dates_that_exclude_every_picture_are_refused_wherever_they_meet() -> None:
+    with pytest.raises(InvalidQuery, match="before 2023; swap the two"):
+        Filters(after="2024").with_(Filters(before="2023"))
+    with pytest.raises(InvalidQuery, match="before excludes its date"):
+        parse("a dog after:2023 before:2023")
+    with pytest.raises(InvalidQuery, match="no date is on or after 2024 and before 2023"):
+        parse("a dog after:2024").among(Filters(before="2023"))
+    assert Filters(after="2023-12-31", before="2024")
 
 
 def test_two_filters_together() -> None:

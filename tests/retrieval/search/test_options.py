@@ -62,6 +62,52 @@ def test_an_unknown_keyword_is_named(indexed: Path) -> None:
                 ask("a cat", **unknown)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda library: library.search("x", limt=0), "search has no option 'limt'.*mean limit?"),
+        (lambda library: library.index("photos", exlude="x"), "no option 'exlude'.*mean exclude"),
+        (lambda library: library.search("x", zzz=0), "search has no option 'zzz'; it has limit,"),
+        (lambda library: library.search(3), "a query must be a str, .*not 3"),
+        (lambda library: library.search({}), "a query must be"),
+        (lambda library: library.search("x", "many"), "the limit must be a whole number, not 'ma"),
+        (lambda library: library.search("x", 2.5), "the limit must be a whole number, not 2.5"),
+        (lambda library: library.search("x", offset="a"), "the offset must be a whole number"),
+        (lambda library: library.search("x", min_score="a"), "the minimum score must be a number"),
+        (lambda library: library.search("x", filters="in:x"), "filters must be a Filters object"),
+        (lambda library: library.search("x", folder=3), "a path must be a str or a Path, not 3"),
+        (lambda library: library.search("x", without=3), "without must be a str or several"),
+        (lambda library: library.search("x", without=""), "to subtract is empty"),
+        (lambda library: library.search("x", templates=[3]), "templates must be a str or several"),
+        (lambda library: library.search("x", options=3), "options must be a SearchOptions"),
+        (lambda library: library.search_many(3), "a list of queries"),
+        (lambda library: library.index(3), "paths must be a str, a Path or several, not 3"),
+        (lambda library: library.index([3]), "a path must be a str or a Path, not 3"),
+        (lambda library: library.index("photos", exclude=3), "exclude must be a str or several"),
+        (lambda library: library.index("photos", model=3), "a path must be a str or a Path"),
+        (lambda library: library.index("photos", workers=True), "workers must be a whole number"),
+        (lambda library: library.index("photos", again="x"), "again must be True or False"),
+        (lambda library: library.index("photos", options=3), "options must be an IndexOptions"),
+        (lambda library: library.similar(3.5), "a path must be a str or a Path, not 3.5"),
+        (lambda library: library.similar(1, "a"), "the limit must be a whole number"),
+        (lambda library: library.tag(3, ["a", "b"]), "paths must be a str, a Path or several"),
+        (lambda library: library.tag("photos", [3]), "labels must be a str or several, not 3"),
+        (lambda library: library.duplicates("x"), "the threshold must be a number"),
+        (lambda library: library.duplicates(filters={}), "filters must be a Filters object"),
+        (lambda library: library.forget(3), "a path must be"),
+        (lambda library: library.forget_model(3), "a path must be"),
+        (lambda library: library.relocate("photos", 3), "a path must be"),
+        (lambda library: library.export(3), "a path must be"),
+        (lambda library: library.backup(3), "a path must be"),
+        (lambda library: Library.open(3), "a path must be"),
+        (lambda library: Library.open(library.folder, 3), "a path must be"),
+    ],
+)
+def test_a_mistake_in_a_call_gets_a_sentence(indexed: Path, call: Any, said: str) -> None:
+    with Library.open(indexed) as library, pytest.raises(InvalidValue, match=said):
+        call(library)
+
+
 def test_many_queries_share_the_options(indexed: Path) -> None:
     with Library.open(indexed) as library:
         queries = ["a cat", "a dog in:large"]

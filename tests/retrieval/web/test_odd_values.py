@@ -115,3 +115,40 @@ def test_the_sentences_of_a_query_are_bounded(frank: TestClient, asked: dict[str
 def test_a_token_is_text(indexed: Path) -> None:
     with Library.open(beside(indexed)) as library, pytest.raises(CannotServe, match="UTF-8"):
         serve(library, ServerSettings(token="\udcff"), 0, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("search?q=red&limt=3", "limt: there is no such parameter; did you mean limit?"),
+        ("search?q=red&min_size=9x9", "did you mean min-size?"),
+        ("search?query=red", "query: there is no such parameter; known are after, before, "),
+        ("search?q=red&q=blue", "q: it is given 2 times"),
+        ("duplicates?treshold=1", "did you mean threshold?"),
+        ("similar/1?q=red", "q: there is no such parameter"),
+        ("pictures/1/thumbnail?larg=1", "did you mean large?"),
+        ("status?x=1", "x: there is no such parameter; this address takes none"),
+        ("search?limit=many", "limit: must be a whole number"),
+        ("search?limit=501", "limit: must be at most 500"),
+        ("search?offset=-1", "offset: must be at least 0"),
+        ("search?sort=size", "sort: must be 'score' or 'date'"),
+        ("duplicates?threshold=x", "threshold: must be a number"),
+    ],
+)
+def test_parameters_are_known_or_refused(frank: TestClient, asked: str, said: str) -> None:
+    answer = frank.get(f"/api/{asked}")
+    assert answer.status_code == 422 and said in answer.json()["error"]
+
+
+def test_lists_may_be_given_more_than_once(frank: TestClient) -> None:
+    assert frank.get("/api/search?q=red&not=a&not=b&template={}&template=a {}").status_code == 200
+
+
+def test_an_unknown_field_of_a_body_does_not_index_everything(
+    frank: TestClient, site: Site
+) -> None:
+    for body in ({"path": ["/nowhere"]}, {"paths": [], "pths": []}):
+        answer = frank.post("/api/index", json=body)
+        assert answer.status_code == 422 and "did you mean paths?" in answer.json()["error"]
+    assert frank.post("/api/index", json={"paths": "x"}).json()["error"] == "paths: must be a list"
+    assert not site.index_jobs.last
