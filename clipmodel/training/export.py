@@ -43,7 +43,7 @@ def projections(learner: Learner) -> dict[str, Tensor]:
     """Return the image tower's projections; mean and deviation are in the first one's weights."""
     state = {f"projection.{k}": v for k, v in learner.projection.state_dict().items()}
     first = "projection.fc_0" if "projection.fc_0.weight" in state else "projection.out"
-    scaled = state[f"{first}.weight"] / learner.deviation
+    scaled = (state[f"{first}.weight"] / learner.deviation).half().float()  # as it is stored
     state[f"{first}.bias"] = state[f"{first}.bias"] - scaled @ learner.mean
     state[f"{first}.weight"] = scaled
     temper = learner.temper.detach()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from clipmodel.config import EfficientNetConfig
@@ -26,6 +26,13 @@ from clipmodel.training.packages import lite0
 BATCH = 32
 
 Encode = Callable[[Tensor], Tensor]  # (B, S, S, 3) uint8 -> (B, F)
+
+
+class _Averages(EfficientNet):
+    """An image tower that ends with its averages."""
+
+    def embed(self, features: Tensor) -> Tensor:
+        return features
 
 
 class Trunk:
@@ -82,9 +89,8 @@ class Trunk:
 
     def _tower(self) -> Encode:
         if self._encode is None:
-            tower = EfficientNet(self.config, 1).eval()
+            tower = _Averages(self.config, 1).eval()
             tower.load_state_dict(lite0()[0], strict=False)
-            tower.embed = nn.Identity()  # type: ignore[method-assign]
             dtype = torch.bfloat16 if has_native_bf16() else torch.float32
             setup = Setup("cpu", dtype, torch.tensor(MEAN), torch.tensor(STD))
             self._encode = quick_efficientnet(tower, setup)
