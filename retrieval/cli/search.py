@@ -242,4 +242,6 @@ def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord | None") -
     if model is None or calibration_of(model) or not isinstance(asked.query, Words):
         return
     better = f"; for a better model run `retrieve index --model {DEFAULT}` (see `retrieve models`)"
-    click.echo(f"these are best guesses{better if model.name in bundled_models() else ''}", err=True)
+    click.echo(
+        f"these are best guesses{better if model.name in bundled_models() else ''}", err=True
+    )
