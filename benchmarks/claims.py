@@ -265,7 +265,7 @@ def _packed(names: set[str]) -> dict[str, Image.Image]:
 
 
 def calibrate() -> None:
-    held = {"ViT-B/32": of_vit(), "tiny": of_bundled()}
+    held = {"ViT-B/32": of_vit(), "tiny-2": of_bundled()}
     FITTED.write_text(json.dumps(held, indent=2) + "\n")
     print(FITTED.read_text(), end="")
 

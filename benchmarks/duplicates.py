@@ -141,7 +141,7 @@ def judges(folder: Path) -> dict[str, Judge]:
     seen = looked_at(folder)
     never = 2.0
     found = {
-        "retrieve": seen.judge(Nearness.of("tiny")),
+        "retrieve": seen.judge(Nearness.of("tiny-2")),
         "vectors alone, 0.97": seen.judge(Nearness(0.97, never, never)),
         "vectors alone, 0.93": seen.judge(Nearness(0.93, never, never)),
         f"our hash alone, {MAX_BITS_SAME} bits": seen.judge(Nearness(never, never, -1.0)),

@@ -91,7 +91,15 @@ class EfficientNetConfig(ImageTowerConfig):
     stem: int  # channels of the first convolution
     stages: tuple[Stage, ...]
     head_width: int  # channels of the last convolution, which are averaged over all places
-    projection: tuple[int, ...]  # widths of the hidden layers between the average and D
+    projection: tuple[int, ...]  # widths of the hidden layers between the averages and D
+    all_stages: bool = False  # averages of all stages are projected, not of the last convolution's
+    classes: int = 0  # whose embeddings are added, each by its probability
+
+    @property
+    def features(self) -> int:
+        """The number of averages that are projected: stage after stage, the head's at the end."""
+        before = sum(stage.channels for stage in self.stages) if self.all_stages else 0
+        return before + self.head_width
 
     def __post_init__(self) -> None:
         stages = (each if isinstance(each, Stage) else Stage(**each) for each in self.stages)
@@ -108,8 +116,8 @@ class EfficientNetConfig(ImageTowerConfig):
                 side = -(-side // stage.stride) if block == 0 else side
                 products += side**2 * wide * (stage.kernel**2 + stage.channels)
                 inside = stage.channels
-        layers = (self.head_width, *self.projection)
-        products += side**2 * inside * self.head_width
+        layers = (self.features, *self.projection)
+        products += side**2 * inside * self.head_width + self.head_width * self.classes
         return 2 * (products + sum(before * after for before, after in pairwise(layers)))
 
 

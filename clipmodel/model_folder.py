@@ -104,7 +104,8 @@ def save_folder(
 ) -> ModelFolder:
     """Write a model folder in one move, replacing an existing one.
 
-    state_dict: of a `CLIP(config)`. dtype: of the stored weights (None: unchanged). int8: names of
+    state_dict: of a `CLIP(config)`. dtype: of the stored matrices (None: unchanged); vectors stay,
+    as they are few, and some are differences of large numbers. int8: names of
     matrices to store as integers with scales. files: those that the text family needs, by their
     name. Other files in the folder, such as a model card, are kept.
     """
@@ -146,7 +147,7 @@ def _stored(
         if name in int8:
             integers, scale = quantised(tensor.float().numpy())
             stored[name], stored[name + SCALE] = torch.from_numpy(integers), torch.from_numpy(scale)
-        elif tensor.is_floating_point() and dtype:
+        elif tensor.is_floating_point() and dtype and tensor.ndim > 1:
             stored[name] = tensor.to(getattr(torch, dtype)).contiguous()
         else:
             stored[name] = tensor.contiguous()

@@ -33,6 +33,7 @@ __all__ = [
     "save_folder",
 ]
 
+ALIASES = {"tiny": "tiny-2"}  # names of the newest of its kind
 READER_VERSION = 2  # of checkpoints/: models converted by an older version are converted again
 
 
@@ -42,8 +43,13 @@ def available_models() -> list[str]:
 
 
 def bundled_models() -> list[str]:
-    """Return the names of the models that are installed with this package."""
-    return ["tiny"]
+    """Return the names of the models that are installed with this package, aliases first."""
+    return [*ALIASES, *dict.fromkeys(ALIASES.values())]
+
+
+def _bundled(name: str | Path) -> Path | None:
+    """Return the folder of a bundled model."""
+    return BUNDLED / ALIASES.get(str(name), str(name)) if name in bundled_models() else None
 
 
 def models_folder(download_root: str | Path | None = None) -> Path:
@@ -63,8 +69,8 @@ def _with_home(name: str | Path) -> Path:
 
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
     """Return whether `resolve` would neither download nor convert anything."""
-    if name in bundled_models():
-        return _is_model_folder(BUNDLED / str(name))
+    if bundled := _bundled(name):
+        return _is_model_folder(bundled)
     models = models_folder(download_root)
     entry = REGISTRY.get(str(name))
     if entry is not None:
@@ -89,8 +95,8 @@ def resolve(
     Raises ModelNotFound, also if a model is not cached and `download` is False; DownloadError;
     CheckpointError.
     """
-    if name_or_path in bundled_models():
-        return ModelFolder.open(BUNDLED / str(name_or_path))
+    if bundled := _bundled(name_or_path):
+        return ModelFolder.open(bundled)
     models = models_folder(download_root)
     entry = REGISTRY.get(str(name_or_path))
     if entry is not None:

@@ -78,6 +78,12 @@ def of_library(record: ModelRecord) -> "ModelFolder":
         raise ModelUnavailable(
             f"the library needs the weights of {record.name!r}: {error}; {remedy}"
         ) from error
+    if model.digest != record.digest and record.name in pretrained.ALIASES:
+        raise ModelMismatch(
+            f"the library was encoded by an earlier {record.name!r}, which is no longer part of "
+            f"this program; encode it again with the new one, which finds more: "
+            f"retrieve index --model {record.name}"
+        )
     if model.digest != record.digest:
         raise ModelMismatch(
             f"{record.name!r} has different weights here ({model.digest[:12]}) from those that "
@@ -97,7 +103,9 @@ def is_same(record: ModelRecord, name: Name) -> bool:
     """Return whether `name` means the weights of the record. Downloads nothing."""
     check_path(name)
     try:
-        return name == record.name or _resolve(name, download=False).digest == record.digest
+        if name == record.name and name not in pretrained.ALIASES:
+            return True
+        return _resolve(name, download=False).digest == record.digest
     except ClipModelError:
         return False
 

@@ -87,7 +87,7 @@ def photos(tmp_path: Path) -> Path:
     """A folder with a library of its own, where the examples find the files that they name."""
     from PIL import Image
 
-    if not (ROOT / "clipmodel/weights/tiny/vision.safetensors").exists():
+    if not (ROOT / "clipmodel/weights/tiny-2/vision.safetensors").exists():
         pytest.skip("the bundled model is not here")
     (tmp_path / "photos/holiday").mkdir(parents=True)
     for name in ("red", "green", "blue"):

@@ -4,6 +4,8 @@ Each family has one function, which families.py names.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
 from typing import cast
 
 from torch import Tensor
@@ -79,13 +81,16 @@ def efficientnet(weights: Weights, settings: Settings) -> EfficientNetConfig:
         shape(weights, f"visual.projection.fc_{number}.weight", 2)[0] for number in range(hidden)
     )
     dim = shape(weights, "visual.projection.out.weight", 2)[0]
+    known = "visual.classes.embedding"
+    classes = shape(weights, known, 2)[0] if known in weights else 0
     held = {
         name.removeprefix("visual."): tuple(weight.shape)
         for name, weight in weights.items()
         if name.startswith("visual.") and not name.endswith(COUNTER)
     }
-    for number in lite_sizes():
-        config = efficientnet_lite(number, image_size=settings.image_size, projection=projection)
+    for number, all_stages in product(lite_sizes(), (False, True)):
+        config = efficientnet_lite(number, image_size=settings.image_size)
+        config = replace(config, projection=projection, all_stages=all_stages, classes=classes)
         if of_efficientnet(config, dim) == held:
             return config
     raise CheckpointError("layout not supported: its tower has none of EfficientNet-Lite's sizes")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from clipmodel.config import EfficientNetConfig, Stage
-from clipmodel.numpy_backend.transformer import gelu, layer_norm, linear, product
+from clipmodel.numpy_backend.transformer import gelu, layer_norm, linear, product, softmax
 from clipmodel.numpy_backend.weights import Floats, Weights
 
 EPSILON = np.float32(1e-3)  # of batch norms
@@ -27,13 +27,26 @@ class EfficientNet:
     def __call__(self, x: Floats) -> Floats:
         """Return (B, D) for pixels (B, S, S, 3)."""
         x = relu6(self._stem(x))  # (B, S / 2, S / 2, stem)
-        for number, (stage, is_first) in enumerate(_blocks(self._config.stages)):
+        averages = list[Floats]()
+        for number, (stage, is_first, is_last) in enumerate(_blocks(self._config.stages)):
             x = self._block(x, f"blocks.{number}", stage, is_first)
-        x = relu6(self._pointwise(x, "last")).mean(axis=(1, 2))  # (B, head_width)
+            if self._config.all_stages and is_last:
+                averages.append(x.mean(axis=(1, 2)))
+        averages.append(relu6(self._pointwise(x, "last")).mean(axis=(1, 2)))
+        return self._embed(np.concatenate(averages, axis=1))
+
+    def _embed(self, features: Floats) -> Floats:
+        """Map averages (B, F) to (B, D)."""
+        x, weights = features, self._weights
         for layer in range(len(self._config.projection)):
-            hidden = gelu(linear(x, self._weights, f"projection.fc_{layer}"))
-            x = layer_norm(hidden, self._weights, f"projection.ln_{layer}")
-        return linear(x, self._weights, "projection.out")
+            hidden = gelu(linear(x, weights, f"projection.fc_{layer}"))
+            x = layer_norm(hidden, weights, f"projection.ln_{layer}")
+        projected = linear(x, weights, "projection.out")
+        if self._config.classes:
+            last = features[:, -self._config.head_width :]
+            likely = softmax(linear(last, weights, "classes.score"))  # (B, classes)
+            projected += product(likely, weights["classes.embedding"])
+        return projected
 
     def _block(self, x: Floats, name: str, stage: Stage, is_first: bool) -> Floats:
         stride = stage.stride if is_first else 1
@@ -82,11 +95,11 @@ class EfficientNet:
         return self._folded[name]
 
 
-def _blocks(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, bool]]:
-    """Yield the stage of each block, and whether the block is its first."""
+def _blocks(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, bool, bool]]:
+    """Yield the stage of each block, and whether the block is its first and its last."""
     for stage in stages:
         for number in range(stage.blocks):
-            yield stage, number == 0
+            yield stage, number == 0, number == stage.blocks - 1
 
 
 def padded_same(x: Floats, side: int, stride: int) -> Floats:

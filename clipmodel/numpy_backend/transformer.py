@@ -60,14 +60,20 @@ def split_heads(x: Floats, heads: int) -> Floats:
     return x.reshape(batch, places, heads, width // heads).swapaxes(1, 2)
 
 
+def softmax(scores: Floats) -> Floats:
+    """Return probabilities over the last axis."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    probabilities: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
 def attention(q: Floats, k: Floats, v: Floats, causal: bool = False) -> Floats:
     """Attend with q (B, heads, M, W / heads) to k and v (B, heads, N, W / heads): (B, M, W)."""
     batch, heads, places, width = q.shape
     scores = q @ k.swapaxes(2, 3) / np.float32(width**0.5)  # (B, heads, M, N)
     if causal:
         scores[..., ~np.tri(places, dtype=bool)] = -np.inf  # no token sees a later one
-    scores = np.exp(scores - scores.max(axis=3, keepdims=True))
-    seen: Floats = scores / scores.sum(axis=3, keepdims=True) @ v
+    seen: Floats = softmax(scores) @ v
     return seen.swapaxes(1, 2).reshape(batch, places, heads * width)
 
 

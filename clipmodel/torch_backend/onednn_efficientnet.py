@@ -37,7 +37,7 @@ class OneDnnEfficientNet:
             self._blocks.append(OneDnnBlock(block, dtype, shape))
             shape = self._blocks[-1].shape
         self._last = Convolution(tower.last, dtype, shape)
-        self._projection = tower.projection
+        self._ends, self._embed = tower.ends, tower.embed
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """pixels: (B, S, S, 3) uint8. Returns (B, D), not normalised."""
@@ -45,10 +45,13 @@ class OneDnnEfficientNet:
             return torch.empty(0, self._dim)
         x = ((pixels.flip(1, 2) - self._mean) / self._std).to(self._dtype)  # (B, S, S, 3)
         x = self._stem(x.permute(0, 3, 1, 2))  # (B, stem, S / 2, S / 2), channels last
-        for block in self._blocks:
+        averages = list[Tensor]()
+        for number, block in enumerate(self._blocks):
             x = block(x)
-        features = self._last(x).mean((2, 3), dtype=torch.float32)  # (B, head_width)
-        return self._projection(features)  # type: ignore[no-any-return]
+            if number in self._ends:
+                averages.append(x.mean((2, 3), dtype=torch.float32))
+        averages.append(self._last(x).mean((2, 3), dtype=torch.float32))
+        return self._embed(torch.cat(averages, dim=1))
 
 
 class OneDnnBlock:

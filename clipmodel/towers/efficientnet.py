@@ -1,12 +1,13 @@
-"""EfficientNet-Lite (Tan and Le 2019; Liu 2020) and a projection to D: leaves to root.
+"""EfficientNet-Lite (Tan and Le 2019; Liu 2020) and its projections to D: leaves to root.
 
 It computes the same as TensorFlow's published models, so their weights fit: odd padding has one
 pixel more below and to the right, and norms have an epsilon of 1e-3.
 """
 
 from collections import OrderedDict
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -67,6 +68,24 @@ class InvertedResidual(nn.Module):
         return out + x if self.is_residual else out
 
 
+class Classes(nn.Module):
+    """The classes of a classifier, each with an embedding that is added by its probability.
+
+    It carries what a classifier was taught about a thousand things into the space of words, also
+    of things that no captioned picture shows.
+    """
+
+    def __init__(self, inside: int, count: int, embed_dim: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(inside, count)
+        self.embedding = nn.Parameter(torch.empty(count, embed_dim))
+        draw(self.embedding, embed_dim**-0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, inside). Returns (B, D)."""
+        return F.softmax(self.score(features), dim=1) @ self.embedding
+
+
 class EfficientNet(nn.Module):
     """Pixels -> embedding, not normalised."""
 
@@ -76,16 +95,37 @@ class EfficientNet(nn.Module):
         self.stem = convolution(3, config.stem, 3, stride=2)
         self.blocks = nn.Sequential(*_blocks(config.stem, config.stages))
         self.last = convolution(config.stages[-1].channels, config.head_width)
-        self.projection = _projection((config.head_width, *config.projection), embed_dim)
+        self.projection = _projection((config.features, *config.projection), embed_dim)
+        self.head_width = config.head_width
+        self.ends = stage_ends(config) if config.all_stages else frozenset()
+        if config.classes:
+            self.classes = Classes(config.head_width, config.classes, embed_dim)
 
     def features(self, x: Tensor) -> Tensor:
-        """x: (B, 3, H, W) normalised pixels. Returns (B, head_width), averages over all places."""
+        """x: (B, 3, H, W) normalised pixels. Returns (B, F), averages over all places."""
         x = self.stem(x.to(self.stem.conv.weight.dtype))  # type: ignore[arg-type, union-attr]
-        return self.last(self.blocks(x)).mean((2, 3))  # type: ignore[no-any-return]
+        averages = list[Tensor]()
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in self.ends:
+                averages.append(x.mean((2, 3)))
+        return torch.cat([*averages, self.last(x).mean((2, 3))], dim=1)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """features: (B, F). Returns (B, D)."""
+        projected: Tensor = self.projection(features)
+        if not hasattr(self, "classes"):
+            return projected
+        return projected + self.classes(features[:, -self.head_width :])  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
-        return self.projection(self.features(x))  # type: ignore[no-any-return]
+        return self.embed(self.features(x))
+
+
+def stage_ends(config: EfficientNetConfig) -> frozenset[int]:
+    """Return the number of the last block of each stage."""
+    return frozenset(total - 1 for total in accumulate(stage.blocks for stage in config.stages))
 
 
 def _blocks(inside: int, stages: tuple[Stage, ...]) -> list[nn.Module]:

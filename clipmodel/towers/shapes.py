@@ -108,11 +108,15 @@ def of_efficientnet(vision: EfficientNetConfig, dim: int) -> Shapes:
             shapes |= _unit(f"{block}.project", wide, stage.channels)
             inside, number = stage.channels, number + 1
     shapes |= _unit("last", inside, vision.head_width)
-    widths = (vision.head_width, *vision.projection)
+    widths = (vision.features, *vision.projection)
     for layer, (before, after) in enumerate(pairwise(widths)):
         shapes |= _linear(f"projection.fc_{layer}", before, after)
         shapes |= _norm(f"projection.ln_{layer}", after)
-    return shapes | _linear("projection.out", widths[-1], dim)
+    shapes |= _linear("projection.out", widths[-1], dim)
+    if vision.classes:
+        shapes |= _linear("classes.score", vision.head_width, vision.classes)
+        shapes["classes.embedding"] = (vision.classes, dim)
+    return shapes
 
 
 def of_bert(text: BertConfig, dim: int) -> Shapes:

@@ -1,4 +1,7 @@
-"""`python -m clipmodel.training --data DIR --out DIR` trains `tiny`; `evaluate` measures it."""
+"""`python -m clipmodel.training --data DIR --out DIR` trains the bundled model.
+
+`evaluate` measures a model.
+"""
 
 from pathlib import Path
 
@@ -25,33 +28,27 @@ DATA = Path("../shared/data")
     show_default=True,
     help="Keep the training state in this folder; the same command resumes.",
 )
-@click.option("--device", help="Train on this device: cuda or cpu (default: cuda if available).")
 @click.pass_context
-def main(
-    context: click.Context, data: Path, out: Path | None, run: Path, device: str | None
-) -> None:
-    """Train the model `tiny`: first on text, then on pictures."""
+def main(context: click.Context, data: Path, out: Path | None, run: Path) -> None:
+    """Train the bundled model: what joins a classifier's features and a sentence encoder."""
     if context.invoked_subcommand is not None:
         context.obj = data
         return
     if out is None:
         raise click.UsageError("--out is missing; give the model folder to write")
-    _train(data, out, run, device)
+    _train(data, out, run)
 
 
-def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
-    import torch
-
-    from clipmodel.pretrained import save_folder
-    from clipmodel.training.course import COURSE, TINY
+def _train(data: Path, out: Path, run: Path) -> None:
+    from clipmodel.training.course import COURSE, IMAGE_TOWER
+    from clipmodel.training.export import export
     from clipmodel.training.material import gather
     from clipmodel.training.train import train
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     run.mkdir(parents=True, exist_ok=True)
-    material = gather(data, run, TINY, COURSE, device)
-    model = train(TINY, COURSE, material, run, device)
-    folder = save_folder(out, "tiny", TINY, model.state_dict(), "float16")
+    material = gather(data, run, COURSE)
+    learner = train(IMAGE_TOWER, COURSE, material, run)
+    folder = export(learner, IMAGE_TOWER, COURSE.temperature, out, out.name)
     click.echo(f"wrote {folder.path} ({folder.digest[:16]})")
 
 
@@ -63,13 +60,10 @@ def _train(data: Path, out: Path, run: Path, device: str | None) -> None:
 def evaluate(data: Path, model: str) -> None:
     """Print size, cost, recall, zero-shot accuracy and precision on unseen pictures."""
     from clipmodel.pretrained import resolve
-    from clipmodel.training.evaluate import costs, flickr_recall, scene_precision, zero_shot
+    from clipmodel.training.evaluate import measures
 
-    folder = resolve(model)
-    unseen = flickr_recall(folder, data), zero_shot(folder, data), scene_precision(folder)
-    for measures in (costs(folder), *unseen):
-        for name, value in measures.items():
-            click.echo(f"{name:<52}{value:.3f}")
+    for name, value in measures(resolve(model), data):
+        click.echo(f"{name:<58}{value:.3f}")
 
 
 if __name__ == "__main__":

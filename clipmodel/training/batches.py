@@ -3,9 +3,7 @@
 A resumed run therefore sees the batches of an uninterrupted one.
 """
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,103 +11,62 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clipmodel.tokenizer import token_ids
-from clipmodel.training.augment import Augmentation, crop
-from clipmodel.training.data import Collection
-
-MAX_CAPTION_TOKENS = 28  # that are read: 2% of the captions are longer
-
 
 @dataclass(frozen=True)
 class Source:
-    """A collection, its augmentation, and its number of pictures in each batch."""
+    """N pictures in V views, with their captions, and how many of them are in each batch."""
 
-    collection: Collection
-    augmentation: Augmentation
-    share: int
+    name: str
+    features: NDArray[np.float16]  # (V, N, F)
+    captions: Sequence[Sequence[int]]  # of each picture: rows of the teacher's vectors
+    pictures: int
+    truths: NDArray[np.bool_] | None = None  # (N, T): which statements are true of each
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures, source after source, each with one of its captions."""
+    """B pictures, source after source, each in one of its views and with one of its captions."""
 
-    pixels: Tensor  # (B, 3, S, S) uint8
-    colour: Tensor  # (B,) strength of the colour changes
-    captions: list[str]
-    tokens: Tensor  # (B, L) int64
-    taught: Tensor  # (P, 384) the teacher's vectors of the captions of the first P, the photos
-    truths: Tensor  # (B - P, T) bool: which statements are true of the others, the scenes
+    features: Tensor  # (B, F) float32
+    captions: Tensor  # (B,) rows of the teacher's vectors
+    is_painted: Tensor  # (B,) bool: which pictures are painted; their truths are known
+    truths: Tensor  # (P, T) bool, of the painted ones
 
 
+@dataclass(frozen=True)
 class Sampler:
-    """A sampler that draws every picture of a source once before any is drawn again.
+    """A sampler that draws every picture of a source once before any is drawn again."""
 
-    photos: sources whose captions the teacher knows. scenes: painted ones, whose captions are
-    learnt from the pictures alone, as the teacher is vague about colours and numbers; false
-    statements about them are known as well.
-    """
+    sources: Sequence[Source]
+    seed: int
 
-    def __init__(
-        self,
-        photos: Sequence[Source],
-        scenes: Sequence[Source],
-        taught: Mapping[str, NDArray[np.float16]],
-        seed: int,
-    ) -> None:
-        self.sources = (*photos, *scenes)
-        self.photos = sum(source.share for source in photos)
-        self.taught = taught
-        self.seed = seed
-
-    def batch(self, step: int, size: int) -> Batch:
-        """Return the batch of a step, with pictures of `size` pixels a side."""
-        rng = random.Random(f"{self.seed}/{step}")
-        pixels: list[NDArray[np.uint8]] = []
-        captions: list[str] = []
-        colour: list[float] = []
-        truths: list[NDArray[np.bool_]] = []
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        features, captions, truths = list[NDArray[np.float16]](), list[int](), list[Tensor]()
+        is_painted = list[bool]()
         for source in self.sources:
-            for row in self._rows(source, step):
-                pixels.append(crop(source.collection.pictures[row], size, source.augmentation, rng))
-                captions.append(rng.choice(source.collection.captions[row]))
-                colour.append(source.augmentation.colour)
-                if source.collection.truths is not None:
-                    truths.append(source.collection.truths[row])
-        taught = np.stack([self.taught[text] for text in captions[: self.photos]])
+            rng = np.random.default_rng([self.seed, step, *source.name.encode()])
+            rows = self._rows(source, step)
+            if source.truths is not None:
+                truths.append(torch.from_numpy(source.truths[rows]))
+            is_painted += [source.truths is not None] * len(rows)
+            features.append(
+                source.features[rng.integers(len(source.features), size=len(rows)), rows]
+            )
+            captions += [int(rng.choice(source.captions[row])) for row in rows]
         return Batch(
-            pixels=torch.from_numpy(np.stack(pixels)).permute(
-                0, 3, 1, 2
-            ),  # (B, S, S, 3) -> (B, 3, S, S)
-            colour=torch.tensor(colour),
-            captions=captions,
-            tokens=tokens(captions, longest=MAX_CAPTION_TOKENS),
-            taught=torch.from_numpy(taught).float(),
-            truths=torch.from_numpy(np.array(truths, bool)),
+            torch.from_numpy(np.concatenate(features)).float(),
+            torch.tensor(captions),
+            torch.tensor(is_painted),
+            torch.cat(truths) if truths else torch.empty(0, 0, dtype=torch.bool),
         )
 
-    def batches(self, steps: range, size: int) -> Iterator[tuple[int, Batch]]:
-        """Yield the batches of `steps`, preparing the next one while the last one is in use."""
-        with ThreadPoolExecutor(max_workers=1) as maker:
-            coming = maker.submit(self.batch, steps.start, size)
-            for step in steps:
-                batch = coming.result()
-                coming = maker.submit(self.batch, step + 1, size)
-                yield step, batch
-
-    def _rows(self, source: Source, step: int) -> list[int]:
-        count = len(source.collection)
-        places = range(step * source.share, (step + 1) * source.share)
-        orders = {
-            epoch: self._order(source, epoch) for epoch in {place // count for place in places}
-        }
-        return [int(orders[place // count][place % count]) for place in places]
+    def _rows(self, source: Source, step: int) -> NDArray[np.int64]:
+        count = len(source.captions)
+        places = np.arange(step * source.pictures, (step + 1) * source.pictures)
+        orders = {epoch: self._order(source, epoch) for epoch in {*(places // count).tolist()}}
+        return np.array([orders[place // count][place % count] for place in places.tolist()])
 
     def _order(self, source: Source, epoch: int) -> NDArray[np.int64]:
-        name = source.collection.name.encode()
-        return np.random.default_rng([self.seed, epoch, *name]).permutation(len(source.collection))
-
-
-def tokens(texts: Sequence[str], longest: int = 77) -> Tensor:
-    """Return token ids (B, L), cut after the longest text: a causal tower ignores the rest."""
-    ids = token_ids(texts, context_length=longest, truncate=True)
-    return torch.from_numpy(ids[:, : int((ids != 0).sum(axis=1).max())])
+        rng = np.random.default_rng([self.seed, epoch, *source.name.encode()])
+        return rng.permutation(len(source.captions))

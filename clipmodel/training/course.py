@@ -1,65 +1,46 @@
 """The bundled model's shape, and the course of its training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from clipmodel.config import ModelConfig, ResNetConfig, TextConfig
+from clipmodel.config import EfficientNetConfig
+from clipmodel.towers.lite import efficientnet_lite
+from clipmodel.training.augment import PHOTO, SCENE, THING, WHOLE, Augmentation
 from clipmodel.training.loop import Plan
 
-TINY = ModelConfig(
-    embed_dim=256,
-    vision=ResNetConfig(image_size=96, width=24, layers=(2, 2, 2, 2), heads=12),
-    text=TextConfig(
-        context_length=77,
-        vocab_size=49408,
-        width=128,
-        layers=4,
-        heads=4,
-        mlp_width=512,
-        activation="quick_gelu",
-    ),
-    mean=(0.48145466, 0.4578275, 0.40821073),
-    std=(0.26862954, 0.26130258, 0.27577711),
+CONTEXT_LENGTH = 64  # word pieces of a text that are read
+IMAGE_TOWER: EfficientNetConfig = replace(
+    efficientnet_lite(0), projection=(1024,), all_stages=True, classes=1000
 )
 
 
 @dataclass(frozen=True)
-class Look:
-    """A part of the training: pixels a side, and the pictures of each source in a batch."""
+class Share:
+    """A source's views of each picture, and the number of its pictures in a batch."""
 
-    plan: Plan
-    size: int
-    photos: int  # of Flickr8k
-    things: int  # of Tiny ImageNet
-    scenes: int  # painted
+    views: tuple[Augmentation, ...]  # the first one is that of a search: the whole picture
+    pictures: int
 
 
 @dataclass(frozen=True)
 class Course:
-    """The whole training: first words, then several looks at pictures."""
+    """The whole training."""
 
-    words: Plan
-    looks: tuple[Look, ...]
+    plan: Plan
+    photos: Share  # of Flickr8k
+    things: Share  # of Tiny ImageNet
+    painted: Share
     scenes: int  # how many are painted
+    temperature: float = 0.05
+    softness: float = 0.3  # the part of a target for captions of similar meaning
+    knowledge: float = 0.5  # weight of the loss by which the classifier's classes are kept
+    dropout: float = 0.35
     seed: int = 0
 
 
 COURSE = Course(
-    words=Plan("words", steps=1500, rate=2e-3, decay=0.01),
-    looks=(
-        Look(
-            Plan("small", steps=2400, rate=2e-3, decay=0.1),
-            size=64,
-            photos=160,
-            things=40,
-            scenes=56,
-        ),
-        Look(
-            Plan("large", steps=2200, rate=1.5e-3, decay=0.1),
-            size=96,
-            photos=112,
-            things=32,
-            scenes=112,
-        ),
-    ),
-    scenes=24_000,
+    plan=Plan("pictures and words", steps=1400, rate=1e-3, decay=0.05),
+    photos=Share((WHOLE, replace(WHOLE, flip=True), PHOTO, PHOTO, PHOTO), pictures=640),
+    things=Share((WHOLE, THING), pictures=128),
+    painted=Share((WHOLE, SCENE), pictures=320),
+    scenes=16_000,
 )

@@ -1,6 +1,8 @@
 """Evaluation of a model on unseen pictures, with the encoders that a library uses."""
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from clipmodel.torch_backend.loading import load_image_tower
 from clipmodel.training.data import flickr8k, tiny_imagenet
 
 FIRST_PHOTOS = 100  # as many as there are vectors of ViT-B/32 to compare with
+HITS = 10  # that precision looks at
+MENTIONS = 2  # captions of a photo that must match a query's pattern
 ZERO_SHOT_PROMPTS = ("a photo of a {}", "a picture of a {}", "a close-up photo of a {}", "{}")
 
 
@@ -60,19 +64,49 @@ def costs(folder: ModelFolder) -> dict[str, float]:
     }
 
 
-def flickr_recall(folder: ModelFolder, data: Path) -> dict[str, float]:
-    """Measure text-to-image recall on 1,000 test photos with 5,000 captions, and on 100 of them."""
+def measures(folder: ModelFolder, data: Path) -> Iterator[tuple[str, float]]:
+    """Yield name and value of all that is measured."""
+    yield from costs(folder).items()
+    yield from words_and_photos(folder, data).items()
+    yield from zero_shot(folder, data).items()
+    yield from painted_scenes(folder).items()
+
+
+def words_and_photos(folder: ModelFolder, data: Path) -> dict[str, float]:
+    """Measure text-to-image recall on 1,000 test photos with 5,000 captions, and on 100 of them.
+
+    And precision of everyday queries, if `data` has them: a photo is right if MENTIONS of its
+    captions match the query's pattern.
+    """
     test = flickr8k(data, "test")
     owner = np.repeat(np.arange(len(test)), [len(captions) for captions in test.captions])
-    texts = TextEncoder(folder).encode([text for captions in test.captions for text in captions])
+    encoder = TextEncoder(folder)
+    texts = encoder.encode([text for captions in test.captions for text in captions])
     pictures = encode_pictures(folder, list(test.pictures))
-    measures = {
+    measured = {
         f"Flickr8k test, text to image, R@{k}": recall(pictures, texts, owner, k)
         for k in (1, 5, 10)
     }
     few = owner < FIRST_PHOTOS
     few_found = recall(pictures[:FIRST_PHOTOS], texts[few], owner[few], 10)
-    return measures | {f"… among its first {FIRST_PHOTOS} photos, R@10": few_found}
+    measured |= {f"… among its first {FIRST_PHOTOS} photos, R@10": few_found}
+    if (data / "queries.json").exists():
+        patterns = json.loads((data / "queries.json").read_text(encoding="utf-8"))
+        right = np.array([_shown(pattern, test.captions) for pattern in patterns.values()])
+        found = precision(encoder.encode(list(patterns)) @ pictures.T, right)
+        measured |= {f"… {len(patterns)} short queries, by cosine, P@{HITS}": found}
+    return measured
+
+
+def precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """Return the fraction of right ones among the first HITS of each row. Both: (Q, N)."""
+    first = np.argsort(-scores, axis=1)[:, :HITS]
+    return float(np.take_along_axis(right, first, axis=1).mean())
+
+
+def _shown(pattern: str, captions: Sequence[Sequence[str]]) -> list[bool]:
+    said = re.compile(pattern, re.IGNORECASE)
+    return [sum(bool(said.search(text)) for text in texts) >= MENTIONS for texts in captions]
 
 
 def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
@@ -93,15 +127,22 @@ def zero_shot(folder: ModelFolder, data: Path) -> dict[str, float]:
     return {f"Tiny ImageNet test, zero-shot top-{k}": float((rank < k).mean()) for k in (1, 5)}
 
 
-def scene_precision(folder: ModelFolder, count: int = 4000) -> dict[str, float]:
-    """Measure for how many of the ten nearest test scenes a query is true."""
+def painted_scenes(folder: ModelFolder, count: int = 4000) -> dict[str, float]:
+    """Measure searches of test scenes by words and by a scene, whose kinds right ones share."""
     size = folder.config.vision.image_size
     scenes = [imagine(seed, "test") for seed in range(count)]
-    pictures = [np.asarray(paint(scene, size, size, seed)) for seed, scene in enumerate(scenes)]
+    painted = [np.asarray(paint(scene, size, size, seed)) for seed, scene in enumerate(scenes)]
+    pictures = encode_pictures(folder, painted)
     asked = queries()
     texts = TextEncoder(folder).encode([query.text for query in asked])
-    nearest = np.argsort(-texts @ encode_pictures(folder, pictures).T, axis=1)[:, :10]
-    right = [
-        [query.matches(scenes[i]) for i in row] for query, row in zip(asked, nearest, strict=True)
-    ]
-    return {f"painted scenes, {len(asked)} unseen queries, precision@10": float(np.mean(right))}
+    right = np.array([[query.matches(scene) for scene in scenes] for query in asked])
+    kinds = [{thing.kind for thing in scene.things} for scene in scenes]
+    examples = range(0, count, count // 200)
+    alike = np.array([[bool(kinds[one] & held) for held in kinds] for one in examples])
+    scores = pictures[examples] @ pictures.T
+    scores[np.arange(len(examples)), examples] = -np.inf  # not the example itself
+    by_words = precision(texts @ pictures.T, right)
+    return {
+        f"painted scenes, {len(asked)} unseen queries, P@{HITS}": by_words,
+        f"painted scenes, by a scene, of the same kind, P@{HITS}": precision(scores, alike),
+    }

@@ -1,26 +1,22 @@
-"""Losses: distances of pictures from their captions, and of texts from the teacher's vectors."""
+"""Losses: distances of pictures from their captions, from statements, and from classes."""
 
-from collections.abc import Sequence
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def targets(captions: Sequence[str], likeness: Tensor, softness: float) -> Tensor:
+def targets(captions: Tensor, likeness: Tensor, softness: float) -> Tensor:
     """Return (B, B), rows of sum 1: divided among equal captions, `softness` among similar ones.
 
-    likeness: (B, B) the teacher's cosines. Softening keeps a small model from learning that two
-    photos of a running dog are opposites (relational distillation).
+    captions: (B,) a number for each text. likeness: (B, B) the teacher's cosines. Softening keeps a
+    small model from learning that two photos of a running dog are opposites (relational
+    distillation).
     """
-    place = {text: i for i, text in enumerate(dict.fromkeys(captions))}
-    group = torch.tensor([place[text] for text in captions], device=likeness.device)
-    same = (group[:, None] == group[None, :]).float()
+    same = (captions[:, None] == captions[None, :]).float()
     same = same / same.sum(dim=1, keepdim=True)
     return (1 - softness) * same + softness * F.softmax(likeness / 0.08, dim=1)
 
 
-def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> Tensor:
+def contrast(pictures: Tensor, texts: Tensor, scale: float, wanted: Tensor) -> Tensor:
     """Return the symmetric cross-entropy of unit vectors (B, D) (Radford et al. 2021)."""
     logits = scale * pictures @ texts.T  # (B, B)
     forward = -(wanted * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
@@ -30,7 +26,7 @@ def contrast(pictures: Tensor, texts: Tensor, scale: Tensor, wanted: Tensor) -> 
     return (forward + back) / 2
 
 
-def truth(pictures: Tensor, texts: Tensor, scale: Tensor, truths: Tensor) -> Tensor:
+def truth(pictures: Tensor, texts: Tensor, scale: float, truths: Tensor) -> Tensor:
     """Return the symmetric cross-entropy of pictures (B, D) against statements (T, D).
 
     truths: (B, T) bool, several true in each row. The loss of captions assumes that those of other
@@ -47,8 +43,10 @@ def truth(pictures: Tensor, texts: Tensor, scale: Tensor, truths: Tensor) -> Ten
     return (losses[0] + losses[1]) / 2
 
 
-def imitation(texts: Tensor, taught: Tensor, temperature: float = 0.05) -> Tensor:
-    """Return how far unit vectors (B, D) are from the teacher's, also compared with the others."""
-    near = 1 - (texts * taught).sum(dim=1).mean()
-    which = torch.arange(len(texts), device=texts.device)
-    return near + 0.2 * F.cross_entropy(texts @ taught.T / temperature, which)
+def knowledge(pictures: Tensor, names: Tensor, scale: float, likely: Tensor) -> Tensor:
+    """Return the cross-entropy of pictures (B, D) against the names of classes (C, D).
+
+    likely: (B, C) a classifier's probabilities, so that what it knows of things that no caption
+    mentions stays in place (Hinton et al. 2015).
+    """
+    return -(likely * F.log_softmax(scale * pictures @ names.T, dim=1)).sum(dim=1).mean()

@@ -1,64 +1,69 @@
-"""The material of a training: photos, labelled pictures, painted scenes, and texts."""
+"""The material of a training: pictures as averages, texts as vectors, and which belong together."""
 
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from clipmodel.config import ModelConfig
 from clipmodel.scenes.painting import paint
 from clipmodel.scenes.scene import captions, imagine, statements
-from clipmodel.training.augment import PHOTO, SCENE
 from clipmodel.training.batches import Sampler, Source
-from clipmodel.training.corpus import corpus
-from clipmodel.training.course import Course, Look
+from clipmodel.training.course import CONTEXT_LENGTH, IMAGE_TOWER, Course, Share
 from clipmodel.training.data import Collection, Split, flickr8k, tiny_imagenet
-from clipmodel.training.imitate import Lessons, principal_axes
-from clipmodel.training.teacher import teach, vocabulary_file
+from clipmodel.training.features import Trunk
+from clipmodel.training.packages import class_names, lite0
+from clipmodel.training.teacher import teach
 
-SCENE_SIZE = 112  # pixels a side: a little more than the model sees, so that crops stay sharp
+SCENE_SIZE = 112  # pixels a side
+CLASS_PROMPTS = ("a photo of a {}", "{}")
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a training needs besides its course."""
+    """All that a training needs besides its course. The texts' vectors have unit norm."""
 
-    photos: Collection
-    things: Collection
-    scenes: Collection
-    statements: Sequence[str]  # the columns of `scenes.truths`
-    taught: Mapping[str, NDArray[np.float16]]  # (384,) for each caption of photos and things
-    lessons: Lessons
-    head: Tensor  # (384, D) from the teacher's space into the shared one, as it begins
-
-    def sampler(self, look: Look) -> Sampler:
-        """Return a sampler of the batches for a part of the course."""
-        photos = [Source(self.photos, PHOTO, look.photos), Source(self.things, PHOTO, look.things)]
-        scenes = [Source(self.scenes, SCENE, look.scenes)] if look.scenes else []
-        return Sampler(photos, scenes, self.taught, self.lessons.seed)
+    sampler: Sampler
+    texts: Tensor  # (N, 384), which the captions of the sampler's batches point into
+    statements: Tensor  # (T, 384), to which the truths of its batches belong
+    classes: Tensor  # (prompts, C, 384)
+    classifier: nn.Linear
+    unchanged: Tensor  # (M, F) averages of whole pictures of all sources
 
 
-def gather(data: Path, run: Path, config: ModelConfig, course: Course, device: str) -> Material:
-    """Read `data`, paint, and ask the teacher; slow results are kept in the folder `run`."""
-    photos = flickr8k(data, "train")
+def gather(data: Path, run: Path, course: Course) -> Material:
+    """Read `data`, paint and encode; slow results are kept in the folder `run`."""
     things, _ = tiny_imagenet(data, "train")
-    spoken, labels = ([text for texts in c.captions for text in texts] for c in (photos, things))
-    texts = corpus(spoken, labels, vocabulary_file())
-    taught = teach(texts, run / "teacher.npz", device)
-    return Material(
-        photos,
-        things,
-        painted("train", course.scenes, run),
-        [statement.text for statement in statements()],
-        dict(zip(texts, taught, strict=True)),
-        Lessons(texts, taught, course.seed),
-        principal_axes(taught, config.embed_dim),
+    collections = (
+        (flickr8k(data, "train"), course.photos),
+        (things, course.things),
+        (painted("train", course.scenes, run), course.painted),
     )
+    spoken = [text for held, _ in collections for texts in held.captions for text in texts]
+    stated = [statement.text for statement in statements()]
+    named = [prompt.format(name) for prompt in CLASS_PROMPTS for name in class_names()]
+    texts = list(dict.fromkeys([*spoken, *stated, *named]))
+    vectors = torch.from_numpy(teach(texts, run / "texts.npz", CONTEXT_LENGTH))
+    place = {text: row for row, text in enumerate(texts)}
+    sources = [_source(*each, place, run) for each in collections]
+    return Material(
+        Sampler(sources, course.seed),
+        vectors,
+        vectors[[place[text] for text in stated]],
+        vectors[[place[text] for text in named]].reshape(len(CLASS_PROMPTS), -1, vectors.shape[1]),
+        lite0()[1],
+        torch.from_numpy(np.concatenate([source.features[0] for source in sources])).float(),
+    )
+
+
+def _source(held: Collection, share: Share, place: dict[str, int], run: Path) -> Source:
+    features = Trunk(IMAGE_TOWER).views(held, share.views, run)
+    rows = [[place[text] for text in texts] for texts in held.captions]
+    return Source(held.name, features, rows, share.pictures, held.truths)
 
 
 def painted(split: Split, count: int, run: Path) -> Collection:
@@ -69,7 +74,7 @@ def painted(split: Split, count: int, run: Path) -> Collection:
         part = saved.with_suffix(".part.npy")
         np.save(part, _paint_all(split, count))
         part.replace(saved)
-    spoken = [captions(scene, seed) for seed, scene in enumerate(scenes)]
+    spoken: list[list[str]] = [captions(scene, seed) for seed, scene in enumerate(scenes)]
     truths = np.array([[true.matches(scene) for true in statements()] for scene in scenes])
     return Collection(f"scenes {split}", np.load(saved, mmap_mode="r"), spoken, truths)
 

@@ -25,7 +25,7 @@ MIN_ANSWERS = 8  # scenes painted for each query, in addition to chance
 ASKED: dict[str, Part] = {
     "a red car": ("car", "red"),
     "a house at night": ("house", "night"),
-    "three balloons": ("balloon", 3),
+    "a purple balloon": ("balloon", "purple"),
 }
 ASKED_OF_PHOTOS = ("people outdoors", "a dog", "water", "a car in a street", "a building", "snow")
 NEXT = "two cats in the snow", "children playing"  # suggestions for scenes, and for photos

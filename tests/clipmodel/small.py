@@ -122,6 +122,8 @@ EFFICIENTNET_CONFIG = replace(
         stages=(Stage(3, 1, 1, 8, 2), Stage(5, 2, 3, 16, 2), Stage(3, 2, 6, 24, 1)),
         head_width=40,
         projection=(32,),
+        all_stages=True,
+        classes=10,
     ),
 )
 WORDS = ("a", "red", "car", "dog", "on", "the", "beach", ",", "!", "##s", "##ch", "b", "##ea", "犬")

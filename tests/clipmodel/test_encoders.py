@@ -35,7 +35,10 @@ FAMILIES = {
     "resnet": RESNET_CONFIG,
     "efficientnet": EFFICIENTNET_CONFIG,
     "efficientnet, odd sides, no hidden layer": replace(
-        VIT_CONFIG, vision=replace(EFFICIENTNET_CONFIG.vision, image_size=75, projection=())
+        VIT_CONFIG,
+        vision=replace(
+            EFFICIENTNET_CONFIG.vision, image_size=75, projection=(), all_stages=False, classes=0
+        ),
     ),
     "efficientnet-lite2": replace(
         VIT_CONFIG, vision=efficientnet_lite(2, image_size=65, projection=(64, 32))

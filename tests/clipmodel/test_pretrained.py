@@ -48,7 +48,8 @@ def test_the_names_are_openais() -> None:
         "ViT-L/14",
         "ViT-L/14@336px",
     ]
-    assert bundled_models() == ["tiny"]
+    assert bundled_models() == ["tiny", "tiny-2"]
+    assert resolve("tiny") == resolve("tiny-2")
 
 
 @pytest.mark.parametrize("name", list(REGISTRY))

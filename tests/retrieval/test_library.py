@@ -338,7 +338,7 @@ def test_weights_that_went_missing(photos: Path, models: Models) -> None:
         library.index(photos, workers=0)
     shutil.rmtree("model")
     with Library.open("library") as library:
-        with pytest.raises(ModelUnavailable, match=r"model.*--model NAME"):
+        with pytest.raises(ModelUnavailable, match=r"model.*--model NEW"):
             library.search("anything")
         assert library.search(photos / "large" / "red.png")  # what is known needs no weights
     shutil.copytree(models.other, "model")
