@@ -174,8 +174,7 @@ class Library:
         the library. Raises what `search` raises.
         """
         place = ImageId(picture) if isinstance(picture, int) else given(picture)
-        how = SearchOptions(limit=limit, filters=filters, pairs=pairs)
-        how = how.with_limit(limit + 1)
+        how = SearchOptions(limit=limit, filters=filters, pairs=pairs).with_limit(limit + 1)
         matches = self.search(Question(Example(place)), options=how)
         own = identified(self._catalog(), place)[0] if isinstance(place, Path) else place.id
         return others(self._catalog(), matches, own, pairs)[:limit]

@@ -144,7 +144,7 @@ def _thumbnail(
         _bound(image, max_pixels)
         # The orientation is certain only once the picture is loaded.
         either = [_within(image.size, sides) for sides in (box, box[::-1])]
-        part = _load(image, max(min(size) for size in either), is_truncated)
+        part = _load(image, max(map(min, either)), is_truncated, is_to_show=True)
         orientation = orientation_of(image)
         size = either[orientation in QUARTER_TURNS]
         transform = transform_of(image)
@@ -155,11 +155,16 @@ def _thumbnail(
         return _upright(small, orientation)
 
 
-def _load(image: Image.Image, side: int, is_truncated: bool) -> Box | None:
+def _load(
+    image: Image.Image, side: int, is_truncated: bool, *, is_to_show: bool = False
+) -> Box | None:
     """Load a picture with at least `side` pixels on its shorter side if it has them, from the
     smallest that is in its file. Returns the exact part of it, as `draft` does.
     """
-    box = image.choose(side) if isinstance(image, Smaller) else drafted(image, side)
+    if isinstance(image, Smaller):
+        box = image.choose(side, is_to_show=is_to_show)
+    else:
+        box = drafted(image, side)
     image.load()
     if is_truncated and missing_part(image) > MAX_MISSING:
         raise UnreadablePicture("the file ends too early: most of the picture is missing")

@@ -33,7 +33,8 @@ def _format(
     return Format(name, tuple(extensions.split()), media_type, counts_as, needs, extra)
 
 
-# Of the cameras that LibRaw reads; without .raw, which may be anything, and .tif.
+# Of the cameras that LibRaw reads; without .tif, and .raw, which may be anything (its first bytes
+# decide).
 RAW_EXTENSIONS = (
     ".dng .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .raf .orf .ori .rw2 .rwl .pef .srw .3fr .fff "
     ".iiq .mef .mos .mrw .x3f .erf .kdc .dcr .k25 .dcs .bay .gpr .mdc .ptx .pxn"

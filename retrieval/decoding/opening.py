@@ -1,4 +1,4 @@
-"""Opening of a file's bytes as a picture, and the reason why that fails."""
+"""Opening of a file's bytes as a picture, and what its colours mean."""
 
 import io
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from retrieval.decoding.formats import COMMON, missing_extensions, pillow_formats
+from retrieval.decoding.formats import COMMON, pillow_formats
 from retrieval.decoding.kinds.refusal import refused
 from retrieval.decoding.plugins import boxes
 from retrieval.decoding.profiles import BT_709, Meaning, meant
@@ -32,8 +32,6 @@ def opened(data: bytes) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(data), formats=pillow_formats())
         except UnidentifiedImageError:
-            if said := why_not(data):
-                raise UnreadablePicture(said) from None
             raise refused(data) from None
     if read := MEANINGS.get(image.format or ""):
         read(image, data)
@@ -132,33 +130,3 @@ def missing_part(image: Image.Image) -> float:
     pixels = np.asarray(image).reshape(image.height, -1).astype(np.int16)
     present = np.flatnonzero((np.abs(pixels - GREY) > NEAR_GREY).any(axis=1))  # rows
     return 1.0 - (int(present[-1]) + 1) / image.height if len(present) else 1.0
-
-
-# -- reasons -------------------------------------------------------------------------------------
-
-JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-PHOTOS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
-
-
-def why_not(data: bytes) -> str | None:
-    """Return why no plugin takes a file of a format that is read, as one sentence; else None."""
-    if data.startswith(b"8BPS"):
-        return _why_no_psd(data)
-    if data[4:8] == b"ftyp" and (name := PHOTOS.get(data[8:12])):
-        return f"the {name} decoder refuses it"
-    if data.startswith(JXL):
-        hint = missing_extensions().get(b".jxl")
-        return f"reading JPEG XL needs {hint}" if hint else "the JPEG XL decoder refuses it"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return "it is a TIFF of a kind that cannot be read"
-    return None
-
-
-def _why_no_psd(data: bytes) -> str:
-    version, channels = int.from_bytes(data[4:6]), int.from_bytes(data[12:14])
-    depth = int.from_bytes(data[22:24])
-    if version == 2:
-        return "it is a PSB, a large PSD, which is not read"
-    if depth not in (1, 8):
-        return f"it is a PSD of {depth} bits a channel; those of 8 are read"
-    return f"it is a PSD of a kind that cannot be read ({channels} channels)"

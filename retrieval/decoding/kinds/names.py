@@ -8,7 +8,10 @@ import os
 from collections.abc import Iterable
 from enum import StrEnum
 
-from retrieval.decoding.formats import missing_extensions, picture_extensions
+from retrieval.decoding.formats import (
+    RAW_EXTENSIONS,
+    missing_extensions,
+)
 from retrieval.records import LeftOut
 from retrieval.wording import counted
 
@@ -46,11 +49,8 @@ DRAWINGS = frozenset(
     b".svg .svgz .eps .ps .ai .cdr .emf .wmf .dxf .dwg .odg .vsd .vsdx .fig .sketch .afdesign "
     b".xcf .kra .clip .procreate .afphoto .drawio .excalidraw".split()
 )
-RAWS = frozenset(  # as LibRaw lists them, with those of multi-shot and medium-format backs
-    b".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .dng .drf .eip .erf .fff .gpr .iiq .k25 "
-    b".kdc .mdc .mef .mos .mrw .nef .nrw .orf .pef .ptx .pxn .r3d .raf .raw .rw2 .rwl .rwz .sr2 "
-    b".srf .srw .x3f".split()
-)
+UNREAD_RAWS = frozenset(b".ari .cap .drf .eip .r3d .rwz".split())  # not looked for
+RAWS = UNREAD_RAWS | {os.fsencode(each) for each in (*RAW_EXTENSIONS.split(), ".raw")}
 SIDECARS = frozenset(b".xmp .aae .thm .json".split())
 DOCUMENTS = frozenset(
     # texts and office documents
@@ -77,7 +77,7 @@ DOCUMENTS = frozenset(
 WORDS = {
     Kind.VIDEO: "videos are not read",
     Kind.DRAWING: "drawings are not read",
-    Kind.RAW: "raw camera files are not read",
+    Kind.RAW: "raw files of this kind are not read",
     Kind.SIDECAR: "sidecars without a picture",
     Kind.UNKNOWN: "not pictures",
 }
@@ -96,7 +96,7 @@ def extension_of(name: bytes) -> bytes:
 
 def kind_by_name(extension: bytes) -> Kind | None:
     """Return the kind of files with this extension; None where the first bytes have to decide."""
-    if extension in RAWS and extension not in picture_extensions():
+    if extension in UNREAD_RAWS:
         return Kind.RAW
     if extension in VIDEOS:
         return Kind.VIDEO

@@ -39,6 +39,7 @@ PICTURES = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"8BPS\0\1", "PSD"),
+    (b"8BPS\0\2", "PSB"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
     (b"\xff\x0a", "JXL"),
@@ -167,6 +168,8 @@ def kind_by_content(path: bytes) -> Kind | None:
     found = signature_of(head)
     if found is None:
         return Kind.UNKNOWN
+    if found.kind == Kind.RAW:
+        return None if is_read("RAW") else Kind.NEEDS
     if found.kind is not None:
         return found.kind
     return None if is_read(found.name) else _unread(found.name)

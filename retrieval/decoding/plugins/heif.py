@@ -15,9 +15,9 @@ from clipmodel.bicubic import Box
 from retrieval.decoding.plugins import boxes
 from retrieval.decoding.plugins.smaller import Smaller, is_same_shape
 
-# The shorter side of a small picture that is used, over the pixels that are needed. With the
-# bundled model, the cosine to the vector of the whole picture was 0.9945 for one of 240 pixels, and
-# 0.9955 for one of 384.
+# The shorter side of a small picture that is used for a vector, over the pixels that are needed.
+# With the first bundled model, of 96 pixels, the cosine to the vector of the whole picture was
+# 0.9945 for one of 240 pixels, and 0.9955 for one of 384.
 LEAST = 3.0
 BRANDS = frozenset("heic heix heim heis hevc hevx hevm hevs mif1 msf1 mif2 heif".split())
 
@@ -27,7 +27,7 @@ class HeifPicture(Smaller, pi_heif.HeifImageFile):  # type: ignore[misc]  # it c
 
     _small: Image.Image | None = None
 
-    def choose(self, side: int) -> Box | None:
+    def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide to load the stored small picture; see `Smaller`."""
         if self.fp is None or min(self.size) <= side:
             return None
@@ -35,8 +35,9 @@ class HeifPicture(Smaller, pi_heif.HeifImageFile):  # type: ignore[misc]  # it c
         data = self.fp.read()
         if (found := boxes.items(data)) is None:
             return None
+        least = side if is_to_show else LEAST * side
         for small in boxes.small_pictures(found):
-            if min(small.size) >= LEAST * side and is_same_shape(small.size, small.of_size):
+            if min(small.size) >= least and is_same_shape(small.size, small.of_size):
                 self._take(boxes.showing(data, found, small.item))
                 return None
         return None

@@ -41,7 +41,7 @@ class JxlPicture(Deferred):
         self.tags = _exif(self._data)
         self.tags[ORIENTATION] = said.orientation
 
-    def choose(self, side: int) -> Box | None:
+    def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide to load the JPEG that the file was made from; see `Smaller`."""
         jpeg = self._original()
         if jpeg is None or jpeg.size != self.size:

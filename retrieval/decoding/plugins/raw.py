@@ -40,7 +40,7 @@ class RawPicture(Deferred):
         self.tags = exif_of(data)
         self.tags[ORIENTATION] = TURNS.get(sizes.flip, 1)
 
-    def choose(self, side: int) -> Box | None:
+    def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide on the stored JPEG, or on the sensor's data at half its size; see `Smaller`."""
         stored = self._stored()
         if stored and min(stored.size) >= min(side, *self.size):

@@ -21,8 +21,10 @@ class Smaller:
     """
 
     @abstractmethod
-    def choose(self, side: int) -> Box | None:
+    def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide to load the smallest picture whose shorter side is at least `side` pixels.
+
+        is_to_show: people look at it; a vector needs a closer likeness of the whole picture.
 
         The picture's size is then that one's. Returns what `draft` returns: the exact part of it,
         or None for all of it.

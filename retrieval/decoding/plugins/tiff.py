@@ -28,7 +28,7 @@ class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
 
     _chosen: Image.Image | None = None
 
-    def choose(self, side: int) -> Box | None:
+    def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide to load a reduced page; see `Smaller`."""
         has_more = SUB_IFDS in self.tag_v2 or self.tag_v2.next
         if not has_more or min(self.size) <= side or self.getexif().get(ORIENTATION, 1) != 1:

@@ -28,6 +28,7 @@ def test_the_table_in_the_documentation_is_what_happens() -> None:
         (b"\0\0\0\x18ftypheic" + bytes(40), "the HEIC decoder refuses it"),
         (b"\xff\x0a" + bytes(40), "JPEG XL"),
         (b"II*\0" + bytes(40), "a TIFF of a kind"),
+        (b"IIU\0" + bytes(40), "the raw \\(RW2\\) decoder refuses it"),
     ],
 )
 def test_the_reason_is_true(data: bytes, reason: str) -> None:
@@ -43,6 +44,8 @@ def test_without_a_module_its_files_say_what_to_install(monkeypatch: pytest.Monk
         assert b".jxl" not in formats.picture_extensions()
         assert formats.missing_extensions() == {b".jxl": 'pip install ".[jxl]"'}
         assert b".heic" in formats.picture_extensions()
+        with pytest.raises(UnreadablePicture, match=r'reading JPEG XL needs pip install "\.\[jxl'):
+            decode(b"\xff\x0a" + bytes(40), 32)
     finally:
         for name in ("picture_extensions", "missing_extensions", "pillow_formats"):
             getattr(formats, name).cache_clear()

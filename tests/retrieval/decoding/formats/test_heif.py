@@ -36,12 +36,12 @@ def scene(size: tuple[int, int] = WIDE) -> Image.Image:
     return Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
 
 
-def taken(data: bytes, side: int) -> tuple[int, int]:
-    """The size of the picture that is decoded for a model of that side."""
+def taken(data: bytes, side: int, is_to_show: bool = False) -> tuple[int, int]:
+    """The size of the picture that is decoded for a model of that side, or to be shown."""
     decoding.decode(data, side)  # the plugin is there
     with Image.open(io.BytesIO(data)) as opened:
         assert isinstance(opened, heif.HeifPicture)
-        opened.choose(side)
+        opened.choose(side, is_to_show=is_to_show)
         opened.load()
         return opened.size
 
@@ -91,6 +91,11 @@ def test_a_damaged_small_picture_costs_nothing() -> None:
         assert taken(data[:at] + garbage + data[at + 4 :], 96) == WIDE
 
 
+@pytest.mark.parametrize(("side", "size"), [(240, (320, 240)), (241, WIDE)])
+def test_to_be_shown_it_need_be_no_larger(side: int, size: tuple[int, int]) -> None:
+    assert taken(with_small(scene()), side, is_to_show=True) == size
+
+
 def test_thumbnails_come_from_it_if_it_suffices() -> None:
     data = with_small(scene(), 512)
     assert thumbnail(data, 200, 200).size == (200, 150)
@@ -112,7 +117,7 @@ def test_of_a_phone(name: str, encoder: NumpyImageEncoder, monkeypatch: pytest.M
     assert max(taken(data, 80)) == width
     assert (max(taken(data, encoder.size)) == width) == (encoder.size <= width // 4)
     small = decode(data, encoder.size)
-    monkeypatch.setattr(heif.HeifPicture, "choose", lambda self, side: None)
+    monkeypatch.setattr(heif.HeifPicture, "choose", lambda *_, **__: None)
     whole = decode(data, encoder.size)
     facts = [(each.width, each.height, each.taken_at, each.shot) for each in (small, whole)]
     assert facts[0] == facts[1]
