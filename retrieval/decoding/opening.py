@@ -46,7 +46,7 @@ def _png(image: Image.Image, data: bytes) -> None:
     if numbers := _cicp(data):
         info.pop("icc_profile", None)
         info["meaning"] = meant(*numbers)
-    elif "icc_profile" not in info and "srgb" not in info and ("gamma" in info):
+    elif "icc_profile" not in info and "srgb" not in info and "gamma" in info:
         gamma = info["gamma"]
         is_usual = USUAL_GAMMA[0] < gamma < USUAL_GAMMA[1]
         said = _chromaticities(info.get("chromaticity"))
@@ -91,9 +91,8 @@ def _jpeg2000(image: Image.Image, data: bytes) -> None:
     """Take the profile from the box of its colours, which Pillow leaves there."""
     header = boxes.find(data, None, b"jp2h")
     colours = boxes.find(data, header, b"colr") if header else None
-    if (
-        colours and data[colours.begin : colours.begin + 1] == b"\2"
-    ):  # by a profile, not by a number
+    is_by_profile = colours and data[colours.begin : colours.begin + 1] == b"\2"  # else: a number
+    if colours and is_by_profile:
         image.info["icc_profile"] = data[colours.begin + 3 : colours.end]
 
 

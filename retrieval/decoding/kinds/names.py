@@ -8,10 +8,7 @@ import os
 from collections.abc import Iterable
 from enum import StrEnum
 
-from retrieval.decoding.formats import (
-    RAW_EXTENSIONS,
-    missing_extensions,
-)
+from retrieval.decoding.formats import RAW_EXTENSIONS, missing_extensions
 from retrieval.records import LeftOut
 from retrieval.wording import counted
 

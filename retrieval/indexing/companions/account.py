@@ -56,9 +56,8 @@ def _record(
     more = {at: n for at, n in ledger.left_out.items() if counts.get(at) != n}
     zero = [at for at in counts if at not in ledger.left_out]
     if new or gone or more or zero:
-        from retrieval.catalog.recording import (
-            other_files,
-        )  # SQLAlchemy, not needed if nothing changed
+        # It brings SQLAlchemy, which is not needed if nothing changed.
+        from retrieval.catalog.recording import other_files
 
         differences = other_files.Differences(target.root.id, gone, new, zero, more)
         other_files.record(catalog, differences)
