@@ -28,6 +28,8 @@ from playwright.sync_api import Page, sync_playwright
 from clipmodel.scenes.painting import paint
 from clipmodel.scenes.scene import imagine
 from retrieval import Library
+from retrieval.output import sheet
+from retrieval.output.captions import answer
 
 OUT = Path(__file__).parent / "pictures"
 QUERY = "a red car"
@@ -60,6 +62,19 @@ def paint_library(folder: Path) -> Path:
     with Library.open(folder / "library") as library:
         library.index(photos, model="tiny")
     return folder / "library"
+
+
+FAILURES = ("three cats", "a bird above a boat", "a dog to the left of a tree")
+
+
+def draw_failures(library: Path) -> None:
+    """Draw what the bundled model gets wrong, for its card: the first answers to FAILURES."""
+    with Library.open(library) as opened:
+        found = opened.search_many(FAILURES, 5, rank="cosine")
+    answers = [answer(f"“{asked}”", hits) for asked, hits in zip(FAILURES, found, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        sheet.save(answers, drawn := Path(folder) / "failures.png")
+        save(drawn.read_bytes(), "failures.webp")
 
 
 def command(*words: str) -> list[str]:
@@ -223,6 +238,7 @@ def browser() -> Iterator[Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, browser() as chromium:
         library = paint_library(Path(folder))
+        draw_failures(library)
         look = {"viewport": {"width": 1180, "height": 760}, "device_scale_factor": 1.5}
         for draw in (draw_page, draw_terminal):  # each on a page of its own: the server's has a CSP
             draw(chromium.new_page(**look, color_scheme="light"), library)

@@ -110,6 +110,11 @@ def is_same(record: ModelRecord, name: Name) -> bool:
         return False
 
 
+def better_than(name: str) -> str | None:
+    """Return the model to recommend in place of a small one that is bundled, else None."""
+    return DEFAULT if name in pretrained.bundled_models() else None
+
+
 def is_gone(name: str) -> bool:
     """Return whether a model's name is a path at which there is nothing any more."""
     return not _is_named(name) and not os.path.exists(name)

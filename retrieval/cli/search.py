@@ -243,14 +243,12 @@ def _say_that_none_is_relevant(asked: "Question") -> None:
 
 def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord | None") -> None:
     """Say so for a model without relevance, and name a better model if there is one."""
-    from clipmodel.pretrained import bundled_models
-    from retrieval.models import DEFAULT
+    from retrieval.models import better_than
     from retrieval.search.question import Words
     from retrieval.search.relevance import calibration_of
 
     if model is None or calibration_of(model) or not isinstance(asked.query, Words):
         return
-    better = f"; for a better model run `retrieve index --model {DEFAULT}` (see `retrieve models`)"
-    click.echo(
-        f"these are best guesses{better if model.name in bundled_models() else ''}", err=True
-    )
+    better = better_than(model.name)
+    hint = f"; for a better model run `retrieve index --model {better}` (see `retrieve models`)"
+    click.echo(f"these are best guesses{hint if better else ''}", err=True)

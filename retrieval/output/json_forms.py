@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.decoding.kinds.names import phrase
+from retrieval.models import better_than
 from retrieval.records import Failed, Image, LeftOut, Match, Shot, Wording
 from retrieval.search.relevance import strength
 
@@ -142,6 +143,7 @@ def status_object(status: "Status") -> Form:
         "model": model.name if model else None,
         "dim": model.dim if model else None,
         "precision": model.precision if model else None,
+        "better_model": better_than(model.name) if model else None,
         "files": counts.files,
         "images": counts.images,
         "embedded": counts.embedded,

@@ -9,9 +9,9 @@ from retrieval.collection.duplicates import Group
 from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import RootStatus, Status
 from retrieval.decoding.kinds.names import in_words
-from retrieval.models import KnownModel
+from retrieval.models import KnownModel, better_than
 from retrieval.output.text import printable
-from retrieval.records import Counts, Failed, Match, Summary, Underway
+from retrieval.records import Counts, Failed, Match, ModelRecord, Summary, Underway
 from retrieval.search.tags import Tagged
 from retrieval.wording import counted
 
@@ -81,7 +81,7 @@ def of_status(status: Status) -> str:
         ("library", printable(os.fspath(status.folder))),
         (
             "model",
-            f"{model.name} ({model.dim} dimensions, {model.precision})" if model else "none yet",
+            _model(model) if model else "none yet",
         ),
         *(("also", _other(other)) for other in status.others),
         ("pictures", pictures),
@@ -163,6 +163,12 @@ def _marks(model: KnownModel) -> str:
     marks = [("this library's", model.is_current), ("the default", model.is_default)]
     said = ", ".join(mark for mark, holds in marks if holds)
     return f"  ({said})" if said else ""
+
+
+def _model(model: ModelRecord) -> str:
+    better = better_than(model.name)
+    hint = f"; small, for better answers: `retrieve index --model {better}`" if better else ""
+    return f"{model.name} ({model.dim} dimensions, {model.precision}{hint})"
 
 
 def _other(model: OtherModel) -> str:

@@ -156,6 +156,7 @@ class ServerStatus(TypedDict):
     model: str | None
     dim: int | None
     precision: str | None
+    better_model: str | None
     files: int
     images: int
     embedded: int

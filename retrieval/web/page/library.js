@@ -58,8 +58,9 @@ export class LibraryView {
       ),
       !status.roots.length ? el("li", { class: "quiet" }, "No folders are indexed yet.") : "",
     );
+    const better = status.better_model && ` (small; for better answers: retrieve index --model ${status.better_model})`;
     find(".about", this.view).textContent =
-      `${status.library} · model ${status.model ?? "not chosen yet"}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
+      `${status.library} · model ${status.model ?? "not chosen yet"}${better || ""}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
     this.drawStart();
   }
 

@@ -180,6 +180,7 @@ def test_on_a_terminal_they_are_best_guesses(
     indexed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from retrieval.cli.search import _say_that_they_are_guesses
+    from retrieval.models import better_than
     from retrieval.search.parse import parse
 
     _say_that_they_are_guesses(parse("a dog"), record("tiny", resolve("tiny").digest))
@@ -188,6 +189,8 @@ def test_on_a_terminal_they_are_best_guesses(
     assert said.startswith(f"these are best guesses; {better}")
     _say_that_they_are_guesses(parse("a dog"), record("ViT-B/32"))
     assert capsys.readouterr().err == "these are best guesses\n"
+    for name in ("tiny", "tiny-2"):
+        assert better_than(name) == "ViT-B/32"
     _say_that_they_are_guesses(parse("a dog - a cat"), record("ViT-B/32"))
     assert capsys.readouterr().err == ""
 

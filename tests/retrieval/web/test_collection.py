@@ -21,7 +21,17 @@ from tests.retrieval.web.test_pictures import eventually
 def test_status_is_that_of_the_command_line(client: TestClient) -> None:
     shown = CliRunner().invoke(cli, ["status", "--json", "--library", "photos"])
     expected, held = json.loads(shown.stdout), client.get("/api/status").json()
-    for key in ("library", "model", "files", "images", "embedded", "failures", "bytes", "indexing"):
+    for key in (
+        "library",
+        "model",
+        "better_model",
+        "files",
+        "images",
+        "embedded",
+        "failures",
+        "bytes",
+        "indexing",
+    ):
         assert held[key] == expected[key], key
     assert [root["present"] for root in held["roots"]] == [True]
     assert held["can_index"] and not held["allow_url"] and held["indexing"] is None
