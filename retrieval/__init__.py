@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from retrieval.indexing.options import IndexOptions
     from retrieval.interrupted import Interrupted
     from retrieval.library import Library
-    from retrieval.records import Failed, Image, Match, Progress, Shot, Summary
+    from retrieval.records import Failed, Image, LeftOut, Match, Progress, Shot, Summary
     from retrieval.search.options import SearchOptions
     from retrieval.search.tags import Tagged
 
@@ -64,6 +64,7 @@ __all__ = [
     "Interrupted",
     "InvalidQuery",
     "InvalidValue",
+    "LeftOut",
     "Library",
     "LibraryBusy",
     "LibraryEmpty",
@@ -89,7 +90,9 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("Failed", "Image", "Match", "Progress", "Shot", "Summary"), "records"),
+    **dict.fromkeys(
+        ("Failed", "Image", "LeftOut", "Match", "Progress", "Shot", "Summary"), "records"
+    ),
     "Interrupted": "interrupted",
     "Exported": "collection.export",
     "Filters": "filters",

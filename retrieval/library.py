@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
 from clipmodel.pools import Lock
@@ -17,6 +16,7 @@ from retrieval.locate import FILE_NAME, library_folder
 from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answer import answered, why_empty
+from retrieval.search.companions import others
 from retrieval.search.options import SearchKeywords, SearchOptions
 from retrieval.search.parse import parse
 from retrieval.search.query_encoder import QueryEncoder, identified
@@ -76,12 +76,7 @@ class Library:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -167,17 +162,22 @@ class Library:
         return asked.among(how.where)
 
     def similar(
-        self, picture: StrPath | int, limit: int = 10, *, filters: Filters | None = None
+        self,
+        picture: StrPath | int,
+        limit: int = 10,
+        *,
+        filters: Filters | None = None,
+        pairs: bool = True,
     ) -> list[Match]:
         """Return the pictures most similar to a file's, or to the library's picture of this number,
-        without its exact copies. The file need not be in the library. Raises what `search` raises.
+        without its exact copies and, with `pairs`, its raw file or JPEG. The file need not be in
+        the library. Raises what `search` raises.
         """
         place = ImageId(picture) if isinstance(picture, int) else given(picture)
-        how = SearchOptions(limit=limit, filters=filters)
-        how = how.with_limit(limit + 1)
+        how = SearchOptions(limit=limit, filters=filters, pairs=pairs).with_limit(limit + 1)
         matches = self.search(Question(Example(place)), options=how)
         own = identified(self._catalog(), place)[0] if isinstance(place, Path) else place.id
-        return [match for match in matches if match.image.id != own][:limit]
+        return others(self._catalog(), matches, own, pairs)[:limit]
 
     def has(self, image_id: int) -> bool:
         """Return whether there is a picture with this number. Raises LibraryNotFound."""
@@ -194,7 +194,7 @@ class Library:
             self.search("a picture", 1)
 
     def duplicates(
-        self, threshold: float | None = None, *, filters: Filters | None = None
+        self, threshold: float | None = None, *, filters: Filters | None = None, pairs: bool = True
     ) -> "Groups":
         """Find identical files and nearly identical pictures, in groups with the one to keep first:
         the one with the most pixels, then without a name like "x (1)" or "Copy of x", then the
@@ -203,13 +203,13 @@ class Library:
         threshold: minimum cosine of nearly identical pictures; 1 means identical files only. By
         default the model's own threshold and a difference hash decide (see `nearness.py`).
 
-        Every file in a group exists and is as it was indexed; links and other names of a file are
-        not copies. The result's `left_out` counts files that are missing or changed. Nothing is
-        deleted. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
+        Every file in a group exists and is as it was indexed; links, other names of a file and,
+        with `pairs`, raw files of a JPEG are not copies. The result's `left_out` counts files that
+        are missing or changed. Raises InvalidQuery, LibraryNotFound, LibraryEmpty, PathNotFound.
         """
         from retrieval.collection import duplicates
 
-        return duplicates.find(*self._encoded(), threshold, filters)
+        return duplicates.find(*self._encoded(), threshold, filters, pairs)
 
     def tag(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,44 @@ class Shot:
     focal_length: float | None = None  # millimetres
 
 
+# Where a date comes from, the most trusted first: EXIF's DateTimeOriginal, DateTimeDigitized and
+# GPS clock, XMP, IPTC, EXIF's DateTime; then what lies beside the picture: an XMP sidecar, the JSON
+# of Google Takeout; then the file's name, and its time.
+TakenFrom = Literal[
+    "original",
+    "digitized",
+    "gps",
+    "xmp",
+    "iptc",
+    "modified",
+    "sidecar",
+    "takeout",
+    "name",
+    "file",
+]
+TextKind = Literal["title", "caption", "keyword", "person"]
+
+
+class Wording(NamedTuple):
+    """A text that describes a picture, and where it was found: "exif", "xmp", "iptc", ..."""
+
+    kind: TextKind
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a picture's metadata, or a sidecar, say about it; None for missing facts."""
+
+    taken_at: datetime | None = None  # with a UTC offset if known, else in local time
+    taken_from: TakenFrom = "file"  # "file": no date was found
+    latitude: float | None = None  # degrees north; given with the longitude or not at all
+    longitude: float | None = None  # degrees east
+    rating: int | None = None  # -1: rejected, 0: none, 1 to 5
+    wordings: tuple[Wording, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A picture prepared for the encoder, with the facts in its file."""
@@ -89,9 +127,14 @@ class Decoded:
     width: int  # pixels, as displayed (orientation applied)
     height: int
     format: str  # Pillow's name: "JPEG", "PNG", ...
-    taken_at: datetime | None
+    facts: Facts = field(default_factory=Facts)
     shot: Shot = field(default_factory=Shot)
     difference_hash: bytes | None = None  # of the whole picture (difference_hash.py)
+    is_truncated: bool = False  # the file ends too early; what is there was read
+
+    @property
+    def taken_at(self) -> datetime | None:
+        return self.facts.taken_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +149,9 @@ class Image:
     paths: tuple[Path, ...] = field(default=())  # every copy, absolute, sorted
     modified_at: datetime | None = None  # the oldest of the copies, in local time
     shot: Shot | None = None  # None: its EXIF has not been read yet
+    taken_from: TakenFrom = "file"
+    rating: int | None = None  # as in `Facts`
+    is_truncated: bool = False  # its file ends too early
 
     @property
     def date(self) -> datetime:
@@ -125,6 +171,11 @@ class NewImage:
     taken_at: str | None  # ISO 8601
     shot: Shot | None = None  # None: not read
     difference_hash: bytes | None = None
+    taken_from: TakenFrom | None = None  # None: not read
+    rating: int | None = None
+    wordings: tuple[Wording, ...] = ()
+    is_truncated: bool = False
+    decoding: int | None = None  # the version that its pixels were decoded by
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +203,31 @@ class FileState:
     failure: Failure | None
     ctime_ns: int | None = None  # None: not known
     inode: int | None = None
+
+
+CompanionKind = Literal[
+    "raw", "live", "sidecar", "takeout", "edits", "thumbnail", "finder", "backup"
+]
+
+
+class Companion(NamedTuple):
+    """A file that belongs to a picture in the same folder, told by its name."""
+
+    path: bytes  # relative to the root, as `main`
+    main: bytes  # the picture
+    kind: CompanionKind
+    size: int
+    mtime_ns: int
+    is_picture: bool = False  # it is indexed as well, as a raw file beside its JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Files, or folders, that a scan left out."""
+
+    kind: str  # of decoding/kinds/names.py
+    extension: str  # lower-case, with the dot; empty where it does not matter
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +302,8 @@ class Summary:
     unchanged: int = 0
     encoded: int = 0  # images that went through the model
     dropped: int = 0  # read, but not kept, as they were not encoded yet; counted nowhere else
+    companions: int = 0  # files beside pictures that are not indexed themselves
+    left_out: tuple[LeftOut, ...] = ()  # what is not read, by kind and extension
     seconds: float = 0.0
     interrupted: bool = False
     problems: tuple[str, ...] = ()  # what could not be done, and what to do about it
@@ -239,3 +317,4 @@ class Match:
     score: float  # cosine similarity
     image: Image
     relevance: float | None = None  # probability that it shows the words; None: unknown
+    companions: tuple[Path, ...] = ()  # raw file, Live Photo, sidecars: files that belong to it

@@ -21,6 +21,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.decoding.formats import is_named_as_picture
 from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
+from retrieval.indexing.companions.ledger import is_picture, picture_of_sidecar
 from retrieval.indexing.scan import lists
 from retrieval.indexing.targets import Target, resolve
 from retrieval.interrupted import Interrupted
@@ -139,7 +140,9 @@ def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> 
         return (path if is_file else _folder(path, root.path)) if is_known else None
     if not root.entire:
         return path if is_known else None
-    return path if path.is_dir() or is_named_as_picture(path.name) else None
+    if path.is_dir() or is_named_as_picture(path.name):
+        return path
+    return path if is_known or is_picture(path) else picture_of_sidecar(path)
 
 
 def _folder(place: Path, root: Path) -> Path:

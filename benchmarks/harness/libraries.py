@@ -17,6 +17,7 @@ from clipmodel.model_folder import ModelFolder, save_folder
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.writing import adopt_model
 from retrieval.decoding.content import digest_of
+from retrieval.decoding.limits import DECODING
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import query_bank_digest
 from retrieval.vectors.index_file import rebuild
@@ -99,8 +100,8 @@ def _insert(
     packed = (vector.tobytes() for vector in vectors)
     embeddings = zip(numbers, packed, *hubness.T.tolist(), strict=True)
     database.executemany(
-        "INSERT INTO images (id, digest, width, height, format, difference_hash) "
-        "VALUES (?, ?, 640, 480, 'JPEG', ?)",
+        "INSERT INTO images (id, digest, width, height, format, difference_hash, taken_from, "
+        f"decoding) VALUES (?, ?, 640, 480, 'JPEG', ?, 'file', {DECODING})",
         ((number, digest, digest[:8]) for number, _, _, _, digest in some),
     )
     database.executemany("INSERT INTO shots (image_id) VALUES (?)", ((each,) for each in numbers))

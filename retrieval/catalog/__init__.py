@@ -6,7 +6,7 @@
     queries          reads images, files, places and embeddings
     conditions       `Filters` as SQL; `selection` turns them into ids
     browse, names    folders, cameras and formats to browse, and for shell completion
-    writing, roots   every change, one transaction each, under the `lock`
+    writing, roots   every change, one transaction each, under the `lock`; `recording` has more
     integrity        finds and repairs invalid rows
     presence         checks which known files exist now; copy_names recognises copies by name
     backup           copies the catalog while it is in use

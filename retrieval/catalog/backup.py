@@ -14,7 +14,10 @@ from retrieval.paths import part_beside
 
 PAGES = 4_096  # copied at a time, 32 MB; Ctrl-C works in between
 # The tables whose row counts are compared with the copy's.
-COUNTED = ("models", "roots", "images", "files", "embeddings", "shots", "moments", "texts")
+COUNTED = (
+    *("models", "roots", "images", "files", "embeddings", "shots", "moments", "texts"),
+    *("companions", "left_out"),
+)
 
 # Errors of a system, or a file system, without hard links.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}

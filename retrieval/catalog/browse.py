@@ -37,17 +37,23 @@ def version(catalog: Catalog) -> int:
     return zlib.crc32(repr((last, files, embedded, model and model.id)).encode())
 
 
-def newest_first(catalog: Catalog, filters: Filters) -> NDArray[np.int64]:
+def newest_first(catalog: Catalog, filters: Filters, pairs: bool = True) -> NDArray[np.int64]:
     """Return the ids of the images that pass the filters and have a file, newest first.
 
-    Raises PathNotFound if the folder is unknown.
+    pairs: leave out a raw file where its JPEG is among them. Raises PathNotFound if the folder is
+    unknown.
     """
     ids = catalog.ids(
         "SELECT images.id FROM images JOIN files ON files.image_id = images.id "
         f"GROUP BY images.id ORDER BY {DATE} DESC, images.id"
     )
     allowed = chosen(catalog, filters)
-    return ids if allowed is None else ids[np.isin(ids, allowed)]
+    ids = ids if allowed is None else ids[np.isin(ids, allowed)]
+    if not pairs or not catalog.other_files.has_pairs():
+        return ids
+    here = set(ids.tolist())
+    folded = [own for own, main in catalog.other_files.pairs().items() if main in here]
+    return ids[~np.isin(ids, folded)]
 
 
 def folders(catalog: Catalog, limit: int) -> list[tuple[Path, int]]:

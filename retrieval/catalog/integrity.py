@@ -96,6 +96,8 @@ INVALID_ROWS = (
         "(image_id IS NULL) = (failure IS NULL) OR (failure IS NULL) != (failure_code IS NULL)",
         "neither an image nor a failure, or both",
     ),
+    ("companions", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
+    ("left_out", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     ("moments", "image_id NOT IN (SELECT id FROM images)", "missing image"),
     ("texts", "image_id NOT IN (SELECT id FROM images)", "missing image"),
     ("embeddings", "image_id NOT IN (SELECT id FROM images)", "missing image"),

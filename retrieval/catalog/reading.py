@@ -21,6 +21,7 @@ from retrieval.catalog.conditions import kilometres
 from retrieval.catalog.queries.embeddings import Embeddings
 from retrieval.catalog.queries.files import Files
 from retrieval.catalog.queries.images import Images
+from retrieval.catalog.queries.other_files import OtherFiles
 from retrieval.catalog.queries.places import Places
 from retrieval.catalog.sqlite.connection import (
     BACKUP_ID,
@@ -60,6 +61,7 @@ class Catalog:
         self.images = Images(self)
         self.files = Files(self)
         self.places = Places(self, self.files)
+        self.other_files = OtherFiles(self)
         self.embeddings = Embeddings(self)
 
     @classmethod

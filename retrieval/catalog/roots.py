@@ -20,6 +20,8 @@ from retrieval.paths import place, relative, spellings
 from retrieval.records import Root
 from retrieval.spelling import respelled
 
+OF_FOLDERS = {"companions": ("path", "main"), "left_out": ("path",)}  # columns that are paths
+
 
 def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
     """Return the root at `path`, added if new; roots below an entire root become part of it."""
@@ -105,6 +107,8 @@ def root_below(old: Path, root: Root) -> bytes:
 def _forget(catalog: Catalog, connection: Connection, root: Root, inside: bytes) -> int:
     here, values = _at(root, inside)
     files = connection.execute(text(f"DELETE FROM files WHERE {here}"), values).rowcount
+    for table in OF_FOLDERS:
+        connection.execute(text(f"DELETE FROM {table} WHERE {here}"), values)
     if not inside:
         connection.execute(delete(RootRow).where(RootRow.id == root.id))
     elif root.entire and (place(root.path, inside).exists() or not root.path.is_dir()):
@@ -198,6 +202,13 @@ def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, 
     moved = f"""UPDATE OR REPLACE files SET root_id = :other,
         path = CAST(:prefix || substr(path, :skip + 1) AS BLOB) WHERE {here}"""
     values = {**values, "other": other.id, "prefix": prefix, "skip": skip}
+    for table, columns in OF_FOLDERS.items():
+        rest = "coalesce(substr({}, :skip + 1), '')"  # the root's own folder is an empty path
+        to = ", ".join(
+            f"{column} = CAST(:prefix || {rest.format(column)} AS BLOB)" for column in columns
+        )
+        renamed = f"UPDATE OR REPLACE {table} SET root_id = :other, {to} WHERE {here}"
+        connection.execute(text(renamed), values)
     return connection.execute(text(moved), values).rowcount
 
 

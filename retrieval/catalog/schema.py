@@ -27,9 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
+from retrieval.records import NO_MTIME
 
 Migration = Callable[[Connection], None]
 FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
+# Images to be read again.
+UNDESCRIBED = "difference_hash IS NULL OR taken_from IS NULL OR decoding IS NULL"
 MOVED_AT_ONCE = 10_000  # embeddings, during a migration
 
 
@@ -73,9 +76,13 @@ class ImageRow(Base):
     format: Mapped[str]
     taken_at: Mapped[str | None]  # ISO 8601
     difference_hash: Mapped[bytes | None]  # see difference_hash.py; NULL: not computed yet
+    is_truncated: Mapped[bool | None]  # its file ends too early
+    decoding: Mapped[int | None]  # version that its pixels were decoded by; NULL: an older one
+    taken_from: Mapped[str | None]  # a `TakenFrom`; NULL: its metadata are yet to be read
+    rating: Mapped[int | None]  # -1: rejected, 0 to 5; NULL: not rated
 
     __table_args__ = (
-        Index("unhashed_images", "id", sqlite_where=text("difference_hash IS NULL")),
+        Index("undescribed_images", "id", sqlite_where=text(UNDESCRIBED)),
         {"sqlite_autoincrement": True},
     )
 
@@ -146,11 +153,51 @@ class TextRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
     moment: Mapped[int]
-    source: Mapped[str]  # "ocr", "xmp", "filename", ...
+    kind: Mapped[str]  # "title", "caption", "keyword", "person"; "shown": read from the picture
+    source: Mapped[str]  # "exif", "xmp", "iptc", "sidecar", "takeout", ...
     language: Mapped[str | None]  # BCP 47; NULL: not known
     text: Mapped[str]
 
     __table_args__ = (Index("texts_of_image", "image_id"),)
+
+
+class CompanionRow(Base):
+    """A file that belongs to a picture in its folder, as the last scan found it."""
+
+    __tablename__ = "companions"
+
+    root_id: Mapped[int] = mapped_column(
+        ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[bytes] = mapped_column(primary_key=True)  # relative to the root, as `main`
+    main: Mapped[bytes]  # the picture
+    kind: Mapped[str]  # a `CompanionKind`
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    is_picture: Mapped[bool]  # it is in `files` as well
+    image_id: Mapped[int | None]  # the image that a sidecar's facts were added to; NULL: none yet
+
+    __table_args__ = (
+        Index("companions_of_picture", "root_id", "main"),
+        Index("paired_pictures", "root_id", "path", sqlite_where=text("is_picture")),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class LeftOutRow(Base):
+    """How many files or folders of one kind the last scan left out of a folder."""
+
+    __tablename__ = "left_out"
+
+    root_id: Mapped[int] = mapped_column(
+        ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[bytes] = mapped_column(primary_key=True)  # of the folder, ending in "/"; or empty
+    kind: Mapped[str] = mapped_column(primary_key=True)  # see decoding/kinds/names.py
+    extension: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 class EmbeddingRow(Base):
@@ -260,8 +307,31 @@ def _add_moments(connection: Connection) -> None:
     connection.execute(text("DROP TABLE old_embeddings"))
 
 
+def to_4(connection: Connection) -> None:
+    """Add facts and their sources, companions, what is left out, and what decoding came to know:
+    profiles, raw files, JPEGs that end too early.
+
+    The next run reads what failed again, and encodes again what looks different.
+    """
+    columns = {
+        "is_truncated": "BOOLEAN",
+        "decoding": "INTEGER",
+        "taken_from": "VARCHAR",
+        "rating": "INTEGER",
+    }
+    for name, kind in columns.items():
+        connection.execute(text(f"ALTER TABLE images ADD COLUMN {name} {kind}"))
+    connection.execute(text("DROP INDEX IF EXISTS unhashed_images"))
+    connection.execute(text(f"CREATE INDEX undescribed_images ON images (id) WHERE {UNDESCRIBED}"))
+    connection.execute(text("DROP TABLE texts"))  # no version before this one wrote any
+    tables = [Base.metadata.tables[name] for name in ("texts", "companions", "left_out")]
+    Base.metadata.create_all(connection, tables)
+    again = "UPDATE files SET mtime_ns = :none WHERE failure_code IN ('damaged', 'not_a_picture')"
+    connection.execute(text(again), {"none": NO_MTIME})
+
+
 # MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.
-MIGRATIONS: tuple[Migration, ...] = (to_2, to_3)
+MIGRATIONS: tuple[Migration, ...] = (to_2, to_3, to_4)
 
 
 def upgrade(connection: Connection) -> None:

@@ -1,7 +1,8 @@
-"""A cache of thumbnails in a file beside the catalog, which may be deleted at any time.
+"""Caches of pictures to show, each in a file beside the catalog that may be deleted at any time:
+thumbnails, and renditions, which are larger and only of files that take long to decode.
 
-Its size is limited: the least recently used thumbnails are dropped first. If it cannot be read or
-written, the server works without it.
+Their sizes are limited: the least recently used pictures are dropped first. If a cache cannot be
+read or written, the server works without it.
 """
 
 import sqlite3
@@ -15,18 +16,24 @@ from retrieval.catalog.sqlite.pool import ConnectionPool
 from retrieval.paths import database_files, drop_link, size_of
 
 FILE_NAME = "thumbnails.sqlite"
-VERSION = 1  # of how thumbnails are drawn; those of another version are dropped
+RENDITIONS_NAME = "renditions.sqlite"
+FILE_NAMES = (FILE_NAME, RENDITIONS_NAME)
+VERSION = 2  # of how pictures are drawn; those of another version are dropped
 MAX_BYTES = 1_000_000_000
 KEPT_FRACTION = 0.9  # of the limit, when thumbnails have to be dropped
 NOTE_SECONDS = 3600.0  # between two records of a thumbnail's use
 BUSY_SECONDS = 5.0
+MAX_NAME = 15  # bytes behind a digest
 
 
 class ThumbnailCache:
-    """A map from a file's digest to WebP. Safe to use from any number of threads."""
+    """A map from a file's digest, perhaps with a name behind it, to WebP.
 
-    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
-        self._path = folder / FILE_NAME
+    Safe to use from any number of threads.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, name: str = FILE_NAME) -> None:
+        self._path = folder / name
         self._max_bytes = max_bytes
         self._one_at_a_time = threading.Lock()
         self._connections = ConnectionPool(self._path, lambda: _with_table(self._path))
@@ -65,17 +72,19 @@ class ThumbnailCache:
 
 
 def forget(folder: Path, digests: Iterable[bytes]) -> None:
-    """Drop the thumbnails of pictures that are no longer in the library."""
-    if (folder / FILE_NAME).exists() and (connection := _opened(folder / FILE_NAME)):
-        with suppress(sqlite3.Error):
-            gone = "DELETE FROM thumbnails WHERE digest = ?"
-            connection.executemany(gone, ((digest,) for digest in digests))
-        connection.close()
+    """Drop what is cached of pictures that are no longer in the library."""
+    rows = [(digest, digest + b"\xff" * (MAX_NAME + 1)) for digest in digests]
+    for name in FILE_NAMES:
+        if (folder / name).exists() and (connection := _opened(folder / name)):
+            with suppress(sqlite3.Error):
+                gone = "DELETE FROM thumbnails WHERE digest BETWEEN ? AND ?"
+                connection.executemany(gone, rows)
+            connection.close()
 
 
 def bytes_of(folder: Path) -> int:
-    """Return the size of the cache on disk."""
-    return sum(map(size_of, database_files(folder / FILE_NAME)))
+    """Return the size of the caches on disk."""
+    return sum(size_of(file) for name in FILE_NAMES for file in database_files(folder / name))
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:

@@ -4,7 +4,7 @@ Callers hold the write lock (`lock.py`). `forget` and `relocate` in `roots.py` t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,13 @@ from sqlalchemy.dialects.sqlite import insert
 
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow, ShotRow
+from retrieval.catalog.recording import facts
+from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow
 from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained, shrink
-from retrieval.records import Failure, FileState, Found, ModelRecord, NewImage, Shot, Vectors
+from retrieval.records import Failure, FileState, Found, ModelRecord, NewImage, Vectors
+
+# The columns of an image that follow from its pixels.
+FROM_PIXELS = ("width", "height", "format", "difference_hash", "is_truncated", "decoding")
 
 Hubness = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
 
@@ -29,29 +33,21 @@ def record(
 ) -> None:
     """Write a batch: new images, their vectors, and the files that contain them.
 
-    Existing images and vectors are kept, so the same batch may be recorded twice.
+    Existing vectors are kept, so the same batch may be recorded twice. Existing images are kept
+    but for what follows from their pixels, which a newer version may decode differently.
     """
     with explained(catalog.folder), catalog.engine().begin() as connection:
         if images:
-            connection.execute(insert(ImageRow).on_conflict_do_nothing(), _image_rows(images))
+            connection.execute(_put_images(), _image_rows(images))
         digests = {file.digest for file in files if file.digest}
         digests.update(image.digest for image in images)
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
-        _insert_shots(connection, {ids[i.digest]: i.shot for i in images if i.shot})
+        facts.insert_shots(connection, {ids[i.digest]: i.shot for i in images if i.shot})
+        facts.add_wordings(connection, {ids[i.digest]: i.wordings for i in images if i.wordings})
         if vectors:
             _insert_vectors(connection, vectors, ids)
         if files:
             _upsert_files(connection, files, ids)
-
-
-def describe(catalog: Catalog, shots: Mapping[int, Shot], hashes: Mapping[int, bytes]) -> None:
-    """Write the EXIF data and difference hashes of images, by id."""
-    rows = [{"image": id, "hash": hash} for id, hash in hashes.items()]
-    hashed = update(ImageRow).where(ImageRow.id == bindparam("image"))
-    with explained(catalog.folder), catalog.engine().begin() as connection:
-        _insert_shots(connection, shots)
-        if rows:
-            connection.execute(hashed.values({"difference_hash": bindparam("hash")}), rows)
 
 
 def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
@@ -178,14 +174,14 @@ def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int
 
 
 def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
-    names = [field.name for field in fields(NewImage) if field.name != "shot"]
+    names = [field.name for field in fields(NewImage) if field.name not in ("shot", "wordings")]
     return [{name: getattr(image, name) for name in names} for image in images]
 
 
-def _insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
-    rows = [{"image_id": id, **asdict(shot)} for id, shot in shots.items()]
-    if rows:
-        connection.execute(insert(ShotRow).on_conflict_do_nothing(), rows)
+def _put_images() -> Any:
+    put = insert(ImageRow)
+    renewed = {name: put.excluded[name] for name in FROM_PIXELS}
+    return put.on_conflict_do_update(index_elements=["digest"], set_=renewed)
 
 
 def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:

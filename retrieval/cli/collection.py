@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.base import CommonOptions, Number, PathType, common
-from retrieval.cli.options import chosen_filters, filtering, in_form, limited
+from retrieval.cli.options import chosen_filters, filtering, in_form, limited, pairing
 from retrieval.cli.picture_options import Picturing, pictured, show
 
 
@@ -21,12 +21,13 @@ from retrieval.cli.picture_options import Picturing, pictured, show
     "1 lists only identical files.",
 )
 @filtering
+@pairing
 @in_form
 @pictured
 @common
 @click.pass_context
 def duplicates(
-    context: click.Context, threshold: float | None, form: str | None, null: bool
+    context: click.Context, threshold: float | None, no_pairs: bool, form: str | None, null: bool
 ) -> None:
     """List duplicates and near-duplicates in groups, with the file to keep first.
 
@@ -37,7 +38,8 @@ def duplicates(
 
     --paths and --null list the redundant files: all but the first of each group. A file is listed
     only if it exists and is unchanged since it was indexed. Links to a file, and other names of it,
-    are not duplicates. Nothing is ever deleted.
+    are not duplicates, nor is a raw file of its JPEG (--no-pairs compares them as well). Nothing is
+    ever deleted.
 
     \b
     retrieve duplicates --in ~/Pictures/2023
@@ -50,7 +52,8 @@ def duplicates(
     from retrieval.output.text import paths_of
 
     with context.ensure_object(CommonOptions).open() as library:
-        found = library.duplicates(threshold, filters=chosen_filters(context))
+        filters = chosen_filters(context)
+        found = library.duplicates(threshold, filters=filters, pairs=not no_pairs)
     if found.left_out:
         click.echo(report.of_left_out(found.left_out), err=True)
     text: str | bytes

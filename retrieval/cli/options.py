@@ -84,6 +84,13 @@ def in_form(command: Callable[..., Any]) -> Callable[..., Any]:
     return as_json(paths(null(command)))
 
 
+def pairing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --no-pairs."""
+    return click.option(
+        "--no-pairs", is_flag=True, help="Show a raw file and its JPEG as two results, not one."
+    )(command)
+
+
 def limited(default: int, what: str = "results") -> Callable[..., Any]:
     """Add -n and --limit."""
     return click.option(

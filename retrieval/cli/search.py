@@ -21,6 +21,7 @@ from retrieval.cli.options import (
     given_in,
     in_form,
     limited,
+    pairing,
     remembered,
 )
 from retrieval.cli.picture_options import Picturing, pictured, show
@@ -109,6 +110,7 @@ def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
 @search_option(
     "--allow-url", is_flag=True, help="Allow http(s) addresses of pictures in the query."
 )
+@pairing
 @in_form
 @pictured
 @common
@@ -117,6 +119,7 @@ def search(
     context: click.Context,
     query: tuple[str, ...],
     limit: int,
+    no_pairs: bool,
     form: str | None,
     null: bool,
 ) -> None:
@@ -130,8 +133,9 @@ def search(
     taken and path, best first: aligned in a terminal, tab-separated in a pipe. The order is not
     exactly that of the scores, as pictures that resemble everything rank lower; --rank cosine turns
     that off. JSON objects have id (id:12 is a term), path, name, score, relevance, strength, width,
-    height, format, taken_at, date (the file's own if taken_at is null) and copies (other paths of
-    the same picture). Exits with 0 even if nothing matches.
+    height, format, taken_at, date (the file's own if taken_at is null), taken_from (where the date
+    is from), copies (other paths of the same picture) and companions (its raw file, Live Photo and
+    sidecars). Exits with 0 even if nothing matches.
 
     \b
     retrieve search a red car -n 20
@@ -146,7 +150,8 @@ def search(
         from retrieval.search.parse import typed
 
         filters = chosen_filters(context)
-        options = SearchOptions(limit=limit, filters=filters, **given_in(context, "search"))
+        given = given_in(context, "search")
+        options = SearchOptions(limit=limit, filters=filters, pairs=not no_pairs, **given)
         asked = typed(query, sys.stdin.buffer.read, options.allow_url, library.has)
         matches = _found(library, asked, options)
     text = rendered("null" if null else form, matches, by_date=options.sort == "date")
@@ -172,11 +177,14 @@ def _found(library: "Library", asked: "Question", options: "SearchOptions") -> l
 @click.argument("path", metavar="PATH", type=PathType(path_type=Path))
 @limited(10)
 @filtering
+@pairing
 @in_form
 @pictured
 @common
 @click.pass_context
-def similar(context: click.Context, path: Path, limit: int, form: str | None, null: bool) -> None:
+def similar(
+    context: click.Context, path: Path, limit: int, no_pairs: bool, form: str | None, null: bool
+) -> None:
     """Find pictures similar to the file PATH, without that picture and its copies.
 
     The output is the same as that of `retrieve search`.
@@ -184,7 +192,8 @@ def similar(context: click.Context, path: Path, limit: int, form: str | None, nu
     with context.ensure_object(CommonOptions).open_to_search() as library:
         from retrieval.output.captions import answer
 
-        matches = library.similar(path, limit, filters=chosen_filters(context))
+        filters = chosen_filters(context)
+        matches = library.similar(path, limit, filters=filters, pairs=not no_pairs)
     text = rendered("null" if null else form, matches)
     show(context, text, [answer(f"similar to {path.name}", matches)])
 

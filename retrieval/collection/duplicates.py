@@ -62,14 +62,23 @@ class Groups(list[Group]):
         self.sizes = sizes  # bytes of each image's file, by the number of the image
         self.left_out = left_out  # files that are missing, or changed since they were indexed
 
+    def and_(self, other: "Groups") -> "Groups":
+        """Return the groups of both, which have no picture in common."""
+        sizes = {**self.sizes, **other.sizes}
+        return Groups([*self, *other], sizes, self.left_out + other.left_out)
+
 
 def find(
-    catalog: Catalog, model: ModelRecord, threshold: float | None, filters: Filters | None
+    catalog: Catalog,
+    model: ModelRecord,
+    threshold: float | None,
+    filters: Filters | None,
+    pairs: bool = True,
 ) -> Groups:
     """Find groups among the pictures that match the filters. Raises InvalidQuery, PathNotFound.
 
     threshold: minimum cosine of near copies; 1: identical files only; None: as measured for the
-    model (nearness.py).
+    model (nearness.py). pairs: a raw file is not compared with other pictures if its JPEG is.
     """
     if threshold is not None:
         check_number("the threshold", threshold, 0, 1)
@@ -81,7 +90,20 @@ def find(
     if threshold == 1:
         return exact_groups(catalog, allowed)
     near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)
-    return groups(catalog, model, near, allowed)
+    companions = _companions(catalog, allowed) if pairs else None
+    if companions is None or not len(companions):
+        return groups(catalog, model, near, allowed)
+    ids = catalog.images.ids() if allowed is None else allowed
+    found = groups(catalog, model, near, ids[~np.isin(ids, companions)])
+    return found.and_(exact_groups(catalog, companions))
+
+
+def _companions(catalog: Catalog, allowed: Ids | None) -> Ids:
+    """Return the sorted ids of raw files, and the like, whose picture is allowed as well."""
+    mains = catalog.other_files.pairs()
+    is_allowed = None if allowed is None else set(allowed.tolist())
+    ids = [id for id, main in mains.items() if is_allowed is None or main in is_allowed]
+    return np.array(sorted(ids), np.int64)
 
 
 def groups(

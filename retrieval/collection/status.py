@@ -1,5 +1,6 @@
 """`retrieve status`: what a library holds, where, and in how many bytes."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.collection.other_models import OtherModel, others
 from retrieval.locate import FILE_NAME
 from retrieval.paths import database_files, size_of
-from retrieval.records import Counts, ModelRecord, Underway
+from retrieval.records import Counts, LeftOut, ModelRecord, Underway
 from retrieval.vectors import index_file
 
 
@@ -22,6 +23,7 @@ class RootStatus:
     is_entire: bool  # False: only files that were named
     is_present: bool  # False: not mounted, or moved
     excluded: tuple[str, ...] = ()  # globs, and forgotten places in it
+    left_out: tuple[LeftOut, ...] = ()  # by the last run over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,15 @@ class Status:
     thumbnail_bytes: int
     underway: Underway | None  # an index run in progress, in any process
     others: tuple[OtherModel, ...] = ()  # models whose embeddings are kept, too
+    companions: int = 0  # files beside pictures that are not indexed themselves
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What the last runs left out of all folders, by kind and extension."""
+        sums: Counter[tuple[str, str]] = Counter()
+        for root in self.roots:
+            sums.update({(each.kind, each.extension): each.count for each in root.left_out})
+        return tuple(LeftOut(*at, count) for at, count in sorted(sums.items()))
 
     @property
     def bytes(self) -> int:
@@ -56,6 +67,7 @@ class Status:
 
 def status_of(catalog: Catalog) -> Status:
     counts, model = catalog.counts(), catalog.current_model()
+    left_out = catalog.other_files.totals()
     roots = tuple(
         RootStatus(
             root.path,
@@ -63,6 +75,7 @@ def status_of(catalog: Catalog) -> Status:
             root.entire,
             root.path.is_dir(),
             tuple(root.exclusions.described()),
+            tuple(left_out.get(root.id, ())),
         )
         for root in catalog.roots()
     )
@@ -77,6 +90,7 @@ def status_of(catalog: Catalog) -> Status:
         thumbnail_cache.bytes_of(catalog.folder),
         underway(catalog.folder),
         others(catalog),
+        catalog.other_files.companion_count(),
     )
 
 

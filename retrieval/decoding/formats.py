@@ -3,8 +3,10 @@
 It does not import Pillow, which a search by words does not need.
 """
 
+import importlib
 import importlib.util
 import os
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ class Format(NamedTuple):
     media_type: str = "application/octet-stream"
     counts_as: str | None = None  # another format whose name people use for it
     needs: str | None = None  # a module besides Pillow, without which such files are skipped
+    extra: str | None = None  # of this package, that installs that module; None: it comes with it
 
 
 def _format(
@@ -25,12 +28,20 @@ def _format(
     media_type: str = "application/octet-stream",
     counts_as: str | None = None,
     needs: str | None = None,
+    extra: str | None = None,
 ) -> Format:
-    return Format(name, tuple(extensions.split()), media_type, counts_as, needs)
+    return Format(name, tuple(extensions.split()), media_type, counts_as, needs, extra)
 
+
+# Of the cameras that LibRaw reads; without .tif, and .raw, which may be anything (its first bytes
+# decide).
+RAW_EXTENSIONS = (
+    ".dng .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .raf .orf .ori .rw2 .rwl .pef .srw .3fr .fff "
+    ".iiq .mef .mos .mrw .x3f .erf .kdc .dcr .k25 .dcs .bay .gpr .mdc .ptx .pxn"
+)
 
 # Everything Pillow opens (a test compares), without extensions that mostly mean something else:
-# .fit (sports watches), .im, .vst and .vda.
+# .fit (sports watches), .im, .vst and .vda; and what `plugins` adds to it.
 FORMATS = (
     _format("JPEG", ".jpg .jpeg .jpe .jfif", "image/jpeg"),
     _format("MPO", ".mpo", "image/jpeg", counts_as="JPEG"),  # what phones write as .jpg
@@ -41,7 +52,9 @@ FORMATS = (
     _format("BMP", ".bmp", "image/bmp"),
     _format("DIB", ".dib", "image/bmp"),
     _format("AVIF", ".avif .avifs", "image/avif"),
-    _format("HEIF", ".heic .heif .hif .heics .heifs", "image/heic", needs="pillow_heif"),
+    _format("HEIF", ".heic .heif .hif .heics .heifs", "image/heic", needs="pi_heif"),
+    _format("JXL", ".jxl", "image/jxl", needs="imagecodecs", extra="jxl"),
+    _format("RAW", RAW_EXTENSIONS, needs="rawpy"),
     _format("JPEG2000", ".jp2 .j2k .jpc .jpf .jpx .j2c", "image/jp2"),
     _format("PPM", ".ppm .pgm .pbm .pnm .pfm", "image/x-portable-anymap"),
     _format("PSD", ".psd", "image/vnd.adobe.photoshop"),
@@ -74,15 +87,20 @@ NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
 @cache
 def pillow_formats() -> list[str]:
-    """Load all of Pillow's plugins and return the names of its picture formats."""
+    """Load all plugins, Pillow's and ours, and return the names of the picture formats.
+
+    RAW is first: such files are TIFFs as well, whose first picture is a stamp.
+    """
     from PIL import Image
 
-    if _is_there("pillow_heif"):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
     Image.init()
-    return [format for format in Image.ID if format not in NOT_PICTURES]
+    for each in FORMATS:
+        if each.name == "TIFF" or (each.needs and _is_there(each.needs)):
+            with suppress(ImportError):  # a damaged installation: its files say so, one by one
+                plugin = f"retrieval.decoding.plugins.{each.name.lower()}"
+                importlib.import_module(plugin).register()
+    names = [format for format in Image.ID if format not in NOT_PICTURES]
+    return sorted(names, key=lambda name: name != "RAW")
 
 
 @cache
@@ -92,8 +110,36 @@ def picture_extensions() -> frozenset[bytes]:
     return frozenset(os.fsencode(ext) for each in readable for ext in each.extensions)
 
 
+@cache
+def missing_extensions() -> dict[bytes, str]:
+    """Return the extensions of formats whose module is not installed, and how to install it."""
+    return {
+        os.fsencode(ext): f'pip install ".[{each.extra}]"'
+        if each.extra
+        else f"pip install {each.needs.replace('_', '-')}"
+        for each in FORMATS
+        if each.needs and not _is_there(each.needs)
+        for ext in each.extensions
+    }
+
+
 def is_named_as_picture(word: str) -> bool:
     return os.fsencode(os.path.splitext(word)[1]).lower() in picture_extensions()
+
+
+# What the browsers of the day show by themselves, as it is meant, in colours as well.
+FOR_BROWSERS = frozenset("JPEG MPO PNG GIF WEBP AVIF BMP ICO".split())
+QUICK = FOR_BROWSERS - {"AVIF"}  # to decode anew whenever it is asked for
+
+
+def is_for_browsers(name: str) -> bool:
+    """Return whether browsers can show files of a format, by Pillow's name."""
+    return name in FOR_BROWSERS
+
+
+def is_slow(name: str) -> bool:
+    """Return whether a format takes so long to decode that larger pictures of it are kept."""
+    return name not in QUICK
 
 
 def media_type(name: str) -> str:

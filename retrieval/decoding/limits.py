@@ -1,4 +1,8 @@
-"""Limits on the cost of one file."""
+"""Limits on the cost of one file, and the version of what is made of it."""
+
+# Counts up when files come out different; catalogs remember it by image. 1: colour profiles, raw
+# camera files, 16 and 32 bits.
+DECODING = 1
 
 MAX_PIXELS = 200_000_000  # the largest pictures that phones take
 MAX_BYTES = 1 << 30  # of a file; a sparse file may claim terabytes

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded, Failure, Shot
+from retrieval.records import Decoded, Facts, Failure, Shot
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """A file to read and hash, and what else to do with it.
 
-    With `describe`, its EXIF and difference hash are read. Otherwise it is decoded if there is a
-    `size`, and a thumbnail is made if there is a `box`.
+    With `describe`, its metadata and difference hash are read, and whether an older version decoded
+    it otherwise. Else it is decoded if there is a `size`, and a thumbnail is made if there is a
+    `box`.
     """
 
     key: int  # chosen by the caller, returned with the result
@@ -29,8 +30,10 @@ class TaskResult:
     key: int
     digest: bytes | None = None
     decoded: Decoded | None = None
+    facts: Facts | None = None
     shot: Shot | None = None
     difference_hash: bytes | None = None
+    differs: bool | None = None  # from what an older version decoded
     thumbnail: bytes | None = None  # WebP
     failure: Failure | None = None
     gone: bool = False  # the file no longer exists
@@ -46,8 +49,9 @@ def work(task: Task) -> TaskResult:
         digest = content.digest_of(data)
         with decode.allowing(task.max_pixels):
             if task.describe:
-                shot, hash = decode.describe(data), decode.hashed(data, task.max_pixels)
-                return TaskResult(task.key, digest, shot=shot, difference_hash=hash)
+                facts, shot = decode.describe(data)
+                hash, differs = decode.hashed(data, task.max_pixels), decode.differs(data)
+                return TaskResult(task.key, digest, None, facts, shot, hash, differs)
             decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
             small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
         webp = decode.webp(small) if small else None

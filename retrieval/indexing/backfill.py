@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import LIST_LENGTH
+from retrieval.decoding.metadata.dates import with_name
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task
 from retrieval.indexing.recorder import ROWS_PER_COMMIT
 from retrieval.indexing.tally import NewPicture, Tally
-from retrieval.records import Decoded, Shot
+from retrieval.records import Decoded, Facts, Shot
 from retrieval.vectors import index_file
 from retrieval.vectors.hubness import QueryBank, is_measured, query_bank_digest
 
@@ -29,8 +30,10 @@ class Reread:
     image_id: int
     digest: bytes
     decoded: Decoded | None = None
+    facts: Facts | None = None
     shot: Shot | None = None
     difference_hash: bytes | None = None
+    differs: bool | None = None  # from what an older version decoded
 
 
 class Backfill:
@@ -81,26 +84,27 @@ class Backfill:
                 yield None
 
     def described(self) -> Iterator[None]:
-        """Read EXIF and difference hash of images indexed by a version that kept neither.
-
-        Nothing is encoded.
+        """Read metadata and difference hash of images indexed by a version that did not keep them,
+        and of those whose sidecar has changed. Nothing is encoded, but vectors of an image that
+        an older version decoded otherwise are dropped, for `pictures` to encode it again.
         """
         if not (missing := self._catalog.images.undescribed()):
             return
-        from retrieval.catalog import writing
-
-        shots: dict[int, Shot] = {}
-        hashes: dict[int, bytes] = {}
+        read: list[Reread] = []
         for image in self._reread(missing, None):
             if image.shot:
-                shots[image.image_id] = image.shot
-            if image.difference_hash:
-                hashes[image.image_id] = image.difference_hash
-            if len(shots) >= ROWS_PER_COMMIT:
-                writing.describe(self._catalog, shots, hashes)
-                shots, hashes = {}, {}
+                read.append(image)
+            if len(read) >= ROWS_PER_COMMIT:
+                self._describe(read)
+                read = []
             yield
-        writing.describe(self._catalog, shots, hashes)
+        self._describe(read)
+
+    def _describe(self, read: Sequence[Reread]) -> None:
+        from retrieval.catalog.recording import facts
+
+        changed = [each.image_id for each in read if each.differs]
+        facts.describe(self._catalog, *_by_id(read), changed)
 
     def measured(self, load: Callable[[], QueryBank] | None) -> Iterator[None]:
         """Measure the hubness of all the model's vectors, unless this query bank already did."""
@@ -134,7 +138,8 @@ def reread(
     side: pixels that the model takes; None to describe the images instead.
     """
     waiting = _places(catalog, missing)
-    flights: dict[int, tuple[bytes, list[bytes]]] = {}  # image id -> digest, paths not yet tried
+    # image id -> digest, paths not yet tried, the names of all
+    flights: dict[int, tuple[bytes, list[bytes], list[bytes]]] = {}
 
     def submit(image_id: int, paths: list[bytes]) -> None:
         pool.submit(Task(image_id, paths.pop(), side, max_pixels, describe=side is None))
@@ -147,18 +152,25 @@ def reread(
                 break
             image_id, digest, paths = place
             if paths:
-                flights[image_id] = (digest, paths)
+                flights[image_id] = (digest, paths, [*paths])
                 submit(image_id, paths)
             else:
                 yield Reread(image_id, digest)
         if flights and (result := pool.collect()):
-            digest, paths = flights.pop(result.key)
+            digest, paths, every = flights.pop(result.key)
             if result.digest == digest and (result.decoded or result.shot):
+                facts = result.facts and with_name(result.facts, every)
                 yield Reread(
-                    result.key, digest, result.decoded, result.shot, result.difference_hash
+                    result.key,
+                    digest,
+                    result.decoded,
+                    facts,
+                    result.shot,
+                    result.difference_hash,
+                    result.differs,
                 )
             elif paths:  # this file changed or is unreadable, but there are copies
-                flights[result.key] = (digest, paths)
+                flights[result.key] = (digest, paths, every)
                 submit(result.key, paths)
             else:
                 yield Reread(result.key, digest)
@@ -174,3 +186,14 @@ def _places(
         for image_id, digest in some:
             image = images.get(image_id)
             yield image_id, digest, [os.fsencode(path) for path in image.paths] if image else []
+
+
+def _by_id(
+    read: Sequence[Reread],
+) -> tuple[dict[int, Shot], dict[int, Facts], dict[int, bytes]]:
+    """Return shots, facts and difference hashes by the ids of their images."""
+    return (
+        {each.image_id: each.shot for each in read if each.shot},
+        {each.image_id: each.facts for each in read if each.facts},
+        {each.image_id: each.difference_hash for each in read if each.difference_hash},
+    )

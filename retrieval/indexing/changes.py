@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import is_excluded
+from retrieval.indexing.companions.ledger import Ledger
 from retrieval.indexing.scan import Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
@@ -64,6 +65,8 @@ class Changes:
         self.vanished: list[Vanished] = []
         self.missing: dict[Target, int] = {}  # missing folders -> number of files known there
         self.problems: list[str] = []
+        self.ledgers: dict[Target, Ledger] = {}  # what else was seen, by target
+        self.unlisted: dict[Target, list[bytes]] = {}  # folders that could not be read
         self._catalog = catalog
         self._targets = targets
         self._again = again
@@ -79,7 +82,9 @@ class Changes:
                 self.missing[target] = len(known)
                 continue
             self._renumbered, before = [], self.seen
+            self.ledgers[target] = Ledger(known)
             yield from self._walk(target, known, unlisted)
+            self.unlisted[target] = [folder.path for folder in unlisted]
             yield from self._left_over(target, known, unlisted)
             yield from self._of_other_inodes(self.seen - before)
 
@@ -91,11 +96,13 @@ class Changes:
         if target.path.is_dir() and target.root.entire:
             exclusions, library = target.root.exclusions, os.fsencode(self._catalog.folder)
             excluded = exclusions.excluded() if exclusions else None
-            yield from scan(root, target.inside, excluded, library)
+            yield from scan(root, target.inside, excluded, library, self.ledgers[target])
         else:
-            for path in [target.inside] if target.inside else list(known):
+            paths = [target.inside] if target.inside else list(known)
+            for path in paths:
                 if found := self._look_at(root, path):
                     yield found
+            self.ledgers[target].beside(root, paths)
 
     def _walk(
         self, target: Target, known: ByPath, unlisted: list[Unlisted]

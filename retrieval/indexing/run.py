@@ -18,6 +18,8 @@ from retrieval.decoding.pool import InProcess, Pool, WorkerPool
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
 from retrieval.indexing.changes import Changes, retry_too_large
+from retrieval.indexing.companions.account import account
+from retrieval.indexing.companions.sidecars import read_sidecars
 from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
 from retrieval.indexing.intake import Intake
 from retrieval.indexing.recorder import Recorder
@@ -130,13 +132,15 @@ class IndexRun:
 
         self.tally.count_moves()
         finish.prune(self._catalog, changes)  # vanished files
+        account(self._catalog, changes)  # companions, and what is left out
         self.tally.find_moved_folders()
 
         backfill = Backfill(
             self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
         )
+        yield from self._reported(backfill.described())  # what an older version did not know
         yield from self._encoded(backfill.pictures(self._encoding.expect))  # that this model lacks
-        yield from self._reported(backfill.described())  # facts that an older version did not keep
+        yield from self._reported(read_sidecars(self._catalog))  # facts that lie beside pictures
         yield from self._reported(backfill.measured(query_bank))
         self._finish(has_news=bool(changes.vanished), is_measured_anew=backfill.has_measured)
 

@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.limits import DECODING
+from retrieval.decoding.metadata.dates import with_name
 from retrieval.indexing.changes import Changes, Vanished
+from retrieval.indexing.companions.ledger import total
 from retrieval.indexing.intake import IntakeResult
 from retrieval.indexing.recorder import Recorder
+from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import Moved, likely_place, missing_note, moved
 from retrieval.records import NO_MTIME, Decoded, Failure, FileState, NewImage, Progress, Summary
 
@@ -26,10 +30,21 @@ class NewPicture(NamedTuple):
 
     @classmethod
     def of(cls, digest: bytes, decoded: Decoded, file: FileState | None = None) -> "NewPicture":
-        taken_at = decoded.taken_at.isoformat() if decoded.taken_at else None
-        size = decoded.width, decoded.height
-        shot, hash = decoded.shot, decoded.difference_hash
-        image = NewImage(digest, *size, decoded.format, taken_at, shot, hash)
+        facts = with_name(decoded.facts, [file.path] if file else ())
+        image = NewImage(
+            digest,
+            decoded.width,
+            decoded.height,
+            decoded.format,
+            facts.taken_at.isoformat() if facts.taken_at else None,
+            decoded.shot,
+            decoded.difference_hash,
+            facts.taken_from,
+            facts.rating,
+            facts.wordings,
+            decoded.is_truncated,
+            DECODING,
+        )
         return cls(image, decoded.pixels, file)
 
 
@@ -140,8 +155,24 @@ class Tally:
             seconds=time.monotonic() - self._began,
             interrupted=self.interrupted,
             dropped=self._dropped,
-            problems=(*self._changes.problems, *self._notes_of_missing(), *self.problems),
+            companions=sum(ledger.lone_companions() for ledger in self._changes.ledgers.values()),
+            left_out=total(ledger.left_out for ledger in self._changes.ledgers.values()),
+            problems=(
+                *self._changes.problems,
+                *self._notes_of_missing(),
+                *self._notes_of_named(),
+                *self.problems,
+            ),
         )
+
+    def _notes_of_named(self) -> Iterator[str]:
+        """Say why files that the user named cannot be read."""
+        for target in self._changes.ledgers:
+            if target.inside and (said := self._failure_of(target)):
+                yield f"{target.path}: {said}"
+
+    def _failure_of(self, target: Target) -> str | None:
+        return self._catalog.files.sentence_at(target.root.id, target.inside)
 
     def _notes_of_missing(self) -> Iterator[str]:
         known = {each.old for each in self._moved}

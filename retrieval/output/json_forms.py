@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.decoding.kinds.names import phrase
 from retrieval.models import better_than
-from retrieval.records import Failed, Image, Match, Shot
+from retrieval.records import Failed, Image, LeftOut, Match, Shot, Wording
 from retrieval.search.relevance import strength
 
 if TYPE_CHECKING:
@@ -29,19 +30,32 @@ DIGITS = 6  # decimal places of a score; float32 has no more
 
 
 def match_object(match: Match) -> Form:
-    """Return a match. If `taken_at` is null, `date` is the file's date."""
-    return _picture(match.image, match.path, match.score, match.relevance)
+    """Return a match. `taken_from` says where `date` comes from; if `taken_at` is null, it is the
+    file's date. `companions`: the files that belong to it, such as a raw file or a sidecar.
+    """
+    return _picture(match.image, match.path, match.score, match.relevance, match.companions)
 
 
-def listed_object(image: Image, path: Path) -> Form:
+def listed_object(image: Image, path: Path, companions: Sequence[Path] = ()) -> Form:
     """Return a picture in the form of a match, without a score."""
-    return _picture(image, path, None, None)
+    return _picture(image, path, None, None, companions)
 
 
-def details_object(image: Image, path: Path, size: int | None, exists: bool) -> Form:
+def details_object(
+    image: Image,
+    path: Path,
+    size: int | None,
+    exists: bool,
+    companions: Sequence[Path] = (),
+    wordings: Sequence[Wording] = (),
+) -> Form:
     """Return a picture with all its details. `size` is in bytes."""
     shot = image.shot or Shot()
-    return listed_object(image, path) | {
+
+    def said(*kinds: str) -> list[str]:
+        return [each.text for each in wordings if each.kind in kinds]
+
+    return listed_object(image, path, companions) | {
         "modified_at": image.modified_at.isoformat() if image.modified_at else None,
         "size": size,
         "camera": shot.camera,
@@ -52,6 +66,10 @@ def details_object(image: Image, path: Path, size: int | None, exists: bool) -> 
         "aperture": shot.aperture,
         "iso": shot.iso,
         "focal_length": shot.focal_length,
+        "rating": image.rating,
+        "descriptions": said("title", "caption"),
+        "keywords": said("keyword"),
+        "people": said("person"),
         "exists": exists,
     }
 
@@ -75,7 +93,13 @@ def tagged_object(tagged: "Tagged") -> Form:
     return {"path": os.fspath(tagged.path), "labels": labels}
 
 
-def _picture(image: Image, path: Path, score: float | None, relevance: float | None) -> Form:
+def _picture(
+    image: Image,
+    path: Path,
+    score: float | None,
+    relevance: float | None,
+    companions: Sequence[Path],
+) -> Form:
     return {
         "id": image.id,
         "path": os.fspath(path),
@@ -88,7 +112,10 @@ def _picture(image: Image, path: Path, score: float | None, relevance: float | N
         "format": image.format,
         "taken_at": image.taken_at.isoformat() if image.taken_at else None,
         "date": image.date.isoformat(),
+        "taken_from": image.taken_from if image.taken_at else "file",
         "copies": [os.fspath(copy) for copy in image.paths if copy != path],
+        "companions": [os.fspath(each) for each in companions],
+        "truncated": image.is_truncated,
     }
 
 
@@ -121,6 +148,8 @@ def status_object(status: "Status") -> Form:
         "images": counts.images,
         "embedded": counts.embedded,
         "failures": counts.failures,
+        "companions": status.companions,
+        "left_out": [left_out_object(each) for each in status.left_out],
         "index": index.kind if index else None,
         "indexed": index.vectors if index else 0,
         "bytes": status.bytes,
@@ -136,10 +165,17 @@ def status_object(status: "Status") -> Form:
                 "entire": root.is_entire,
                 "present": root.is_present,
                 "excluded": list(root.excluded),
+                "left_out": [left_out_object(each) for each in root.left_out],
             }
             for root in status.roots
         ],
     }
+
+
+def left_out_object(left: LeftOut) -> Form:
+    """Return the number of files, or folders, of one kind that the last run left out."""
+    said = {"kind": left.kind, "extension": left.extension or None, "count": left.count}
+    return said | {"text": phrase(left)}
 
 
 def failure_object(failed: Failed) -> Form:

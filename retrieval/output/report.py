@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from retrieval.collection.duplicates import Group
 from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import RootStatus, Status
+from retrieval.decoding.kinds.names import in_words
 from retrieval.models import KnownModel, better_than
 from retrieval.output.text import printable
 from retrieval.records import Counts, Failed, Match, ModelRecord, Summary, Underway
@@ -27,10 +28,11 @@ def of_run(summary: Summary) -> str:
     rate = summary.encoded / summary.seconds if summary.seconds else 0.0
     lines = [f"{how} {summary.seconds:.1f} s: encoded {counted(summary.encoded, 'picture')}"]
     lines[0] += f", {rate:.1f} images/s" if summary.encoded else ""
-    counts = ((name, getattr(summary, name)) for name in COUNTED)
-    lines.append(
-        "files: " + (", ".join(f"{count:,} {name}" for name, count in counts if count) or "none")
-    )
+    counts = [(name, getattr(summary, name)) for name in COUNTED]
+    said = [f"{count:,} {name}" for name, count in counts if count]
+    said += [counted(summary.companions, "companion")] if summary.companions else []
+    lines.append("files: " + (", ".join(said) or "none"))
+    lines += [f"left out: {printable(words)}" for words in [in_words(summary.left_out)] if words]
     lines += [f"note: {printable(problem)}" for problem in summary.problems]
     if summary.failed:
         lines.append(
@@ -84,6 +86,8 @@ def of_status(status: Status) -> str:
         *(("also", _other(other)) for other in status.others),
         ("pictures", pictures),
         ("failures", f"{counts.failures:,}{failures}"),
+        *((("beside", _companions(status.companions)),) if status.companions else ()),
+        *(("left out", printable(words)) for words in [in_words(status.left_out)] if words),
         ("index", f"{index.kind}, {counted(index.vectors, 'vector')}" if index else "none"),
         ("on disk", size_of(status.bytes)),
         *((("indexing", _underway(status.underway)),) if status.underway else ()),
@@ -173,6 +177,10 @@ def _other(model: OtherModel) -> str:
         f"{printable(model.name)} ({held}; "
         f"to drop them: `retrieve forget --model {printable(model.name)}`)"
     )
+
+
+def _companions(count: int) -> str:
+    return f"{counted(count, 'companion')} of pictures (sidecars, Live Photos and the like)"
 
 
 def _underway(run: Underway) -> str:

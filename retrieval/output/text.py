@@ -23,7 +23,7 @@ def as_table(matches: Sequence[Match], *, by_date: bool = False) -> str:
     by_date: the matches are sorted by date, so a file's own date is shown, marked as such, for a
     picture without a date taken.
     """
-    rows = [(*_columns(match, by_date), _copies(match)) for match in matches]
+    rows = [(*_columns(match, by_date), _copies(match) + _companions(match)) for match in matches]
     word, size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2, 3))
     is_known = any(match.relevance is not None for match in matches)
     return "".join(
@@ -85,6 +85,12 @@ def _date(image: Image, by_date: bool) -> str:
 def _copies(match: Match) -> str:
     others = len(match.image.paths) - 1
     return f"  (+{others} cop{'y' if others == 1 else 'ies'})" if others else ""
+
+
+def _companions(match: Match) -> str:
+    """Return the extensions of the files that belong to a match."""
+    ends = dict.fromkeys(each.suffix.lower() or each.name for each in match.companions)
+    return f"  (with {printable(', '.join(ends))})" if ends else ""
 
 
 def _escaped(character: str) -> str:

@@ -12,6 +12,7 @@ from retrieval.catalog.selection import chosen, first_in
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.records import Match
+from retrieval.search.companions import paired, with_companions
 from retrieval.search.options import Rank, SearchOptions
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Mix, Query, Question, Words
@@ -47,10 +48,14 @@ def answered(
     weights = np.array(hubness_weights, np.float32)
     curve = curve if is_measured(model) else None
     answers: list[list[Match]] = [[] for _ in questions]
+    is_paired = how.pairs and catalog.other_files.has_pairs()
     for filters, rows in _alike(questions):
         allowed = chosen(catalog, filters)
         depth = max(how.offset + how.limit, MIN_DEPTH if how.has_minimum else EVIDENCE_HITS)
+        depth *= 2 if is_paired else 1  # each may be half of a pair
         hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
+        if is_paired:
+            hits = [paired(catalog, found) for found in hits]
         pictures = (
             catalog.embeddings.at_least(model.id, MAX_COUNTED) if allowed is None else len(allowed)
         )
@@ -58,7 +63,7 @@ def answered(
             is_words = isinstance(questions[row].query, Words)
             judge = Judge.of(curve, pictures, found) if curve and is_words else None
             answers[row] = _answer(found, filters, judge, how)
-    return answers
+    return with_companions(catalog, answers)
 
 
 class Judge(NamedTuple):

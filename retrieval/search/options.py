@@ -27,6 +27,7 @@ class SearchKeywords(TypedDict, total=False):
     rank: Rank
     sort: Sort
     allow_url: bool
+    pairs: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class SearchOptions:
     rank: Rank = "relevance"  # "cosine": without the correction for hubness (hubness.py)
     sort: Sort = "score"  # "date": the newest first
     allow_url: bool = False  # fetch pictures that a query names by their http(s) address
+    pairs: bool = True  # a raw file and its JPEG are one match; False: each is one
 
     def __post_init__(self) -> None:
         check_whole("the limit", self.limit, 1)

@@ -6,6 +6,7 @@ from fastapi import Path, Response
 from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
 
 from retrieval.output.json_forms import json_object
+from retrieval.records import TakenFrom
 
 Number = Annotated[int, Path(ge=1, le=1 << 62)]  # of a picture
 
@@ -20,7 +21,8 @@ class Error(TypedDict):
 class PictureEntry(TypedDict):
     """A picture. `score` (cosine), `relevance`, `strength` and `taken_at` are null if unknown.
 
-    Without `taken_at`, `date` is that of the file.
+    `taken_from` says where `date` comes from; without `taken_at`, it is that of the file.
+    `companions` are files that belong to it: its raw file, Live Photo and sidecars.
     """
 
     id: int
@@ -34,7 +36,10 @@ class PictureEntry(TypedDict):
     format: str
     taken_at: str | None
     date: str
+    taken_from: TakenFrom
     copies: list[str]
+    companions: list[str]
+    truncated: bool  # its file ends too early; the missing part is grey
 
 
 class SearchPage(TypedDict):
@@ -61,6 +66,10 @@ class PictureDetails(PictureEntry):
     aperture: float | None
     iso: int | None
     focal_length: float | None
+    rating: int | None
+    descriptions: list[str]
+    keywords: list[str]
+    people: list[str]
     exists: bool
 
 
@@ -103,6 +112,15 @@ class Duplicates(TypedDict):
     left_out_files: int  # missing, or changed since they were indexed
 
 
+class LeftOutFiles(TypedDict):
+    """Files that the last run left out, or folders if `kind` says so; `text` has it in words."""
+
+    kind: str
+    extension: str | None
+    count: int
+    text: str
+
+
 class IndexedFolder(TypedDict):
     """A folder of the library. `entire` is false if only single files of it were named."""
 
@@ -111,6 +129,7 @@ class IndexedFolder(TypedDict):
     entire: bool
     present: bool
     excluded: list[str]
+    left_out: list[LeftOutFiles]
 
 
 class RunningIndex(TypedDict):
@@ -142,6 +161,8 @@ class ServerStatus(TypedDict):
     images: int
     embedded: int
     failures: int
+    companions: int
+    left_out: list[LeftOutFiles]
     index: str | None
     indexed: int
     bytes: int

@@ -101,7 +101,7 @@ class Site:
         self.index_jobs = IndexJobs(library)
         self._preparing = threading.Thread(target=self._prepare, name="prepare")
         self._turns = CapacityLimiter(max(MAX_CONCURRENT_QUERIES, os.cpu_count() or 1))
-        self._newest: OrderedDict[tuple[int, Filters], NDArray[np.int64]] = OrderedDict()
+        self._newest: OrderedDict[tuple[int, Filters, bool], NDArray[np.int64]] = OrderedDict()
 
     async def in_turn(self, work: Callable[[], T]) -> T:
         """Run `work` in a thread once one is free. Ctrl-C does not wait for it."""
@@ -117,12 +117,12 @@ class Site:
         task = Task(0, os.fsencode(picture), side, MAX_PIXELS, box=SMALL_BOX)
         return self.decoders.do(task).result()
 
-    def newest_first(self, filters: Filters) -> NDArray[np.int64]:
+    def newest_first(self, filters: Filters, pairs: bool) -> NDArray[np.int64]:
         """Return the ids of all pictures that match the filters, sorted once for all pages."""
         catalog = self.library.catalog
-        key = browse.version(catalog), filters
+        key = browse.version(catalog), filters, pairs
         if (ids := self._newest.get(key)) is None:
-            ids = self._newest[key] = browse.newest_first(catalog, filters)
+            ids = self._newest[key] = browse.newest_first(catalog, filters, pairs)
             while len(self._newest) > MAX_SORTED_LISTS:
                 self._newest.popitem(last=False)
         return ids

@@ -1,5 +1,6 @@
 """Pictures cut and altered, of every format: each is decoded or fails with one line, in bounds."""
 
+import importlib.util
 import io
 import os
 import random
@@ -18,11 +19,12 @@ from retrieval.decoding.limits import MAX_PIXELS, MAX_SECONDS, memory_for
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
+from tests.retrieval.decoding.formats.raw_files import dng
 from tests.retrieval.small import DATA, SIDE
 from tests.torture.tally import Tally
 
 FORMATS = (
-    "JPEG PNG WEBP TIFF GIF AVIF JPEG2000 HEIF BMP PPM TGA ICO ICNS PCX SGI DDS QOI BLP MPO IM DIB "
+    "JPEG PNG WEBP TIFF GIF AVIF JPEG2000 BMP PPM TGA ICO ICNS PCX SGI DDS QOI BLP MPO IM DIB "
     "MSP XBM"
 ).split()
 MODES = {"MSP": "1", "XBM": "1", "BLP": "P", "ICO": "RGBA", "ICNS": "RGBA"}
@@ -64,18 +66,12 @@ def samples() -> Iterator[bytes]:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     noise = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
     first, second = (Image.fromarray(frame).resize((96, 64)) for frame in noise)
-    if "HEIF" in FORMATS:
-        try:
-            import pillow_heif
-        except ImportError:
-            pass
-        else:
-            pillow_heif.register_heif_opener()
+    yield from plugins(first, exif.tobytes(), profile)
     for format in FORMATS:
         mode, options = MODES.get(format, "RGB"), dict(OPTIONS.get(format, {}))
         if options.get("save_all"):
             options["append_images"] = [second.convert(mode)]
-        if format in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF"):
+        if format in ("JPEG", "PNG", "WEBP", "AVIF"):
             options |= {"exif": exif.tobytes(), "icc_profile": profile}
         stream = io.BytesIO()
         try:
@@ -84,6 +80,28 @@ def samples() -> Iterator[bytes]:
         except (KeyError, ValueError, OSError):  # not every Pillow writes all of them
             continue
         yield stream.getvalue()
+
+
+def plugins(picture: Image.Image, exif: bytes, profile: bytes) -> Iterator[bytes]:
+    """The formats of our plugins, each in all the ways in which it is read."""
+    for preview in (None, (96, 64), (16, 12)):
+        yield dng(picture, preview=preview, orientation=6)
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        for small in ([], [48]):
+            stream, heif = io.BytesIO(), pillow_heif.from_pillow(picture.resize((480, 320)))
+            heif[0].info["thumbnails"] = small
+            heif.save(stream, exif=exif, icc_profile=profile)
+            yield stream.getvalue()
+    if importlib.util.find_spec("imagecodecs"):
+        import imagecodecs
+
+        jpeg = io.BytesIO()
+        picture.save(jpeg, "JPEG", exif=exif, icc_profile=profile)
+        yield bytes(imagecodecs.jpegxl_encode_jpeg(jpeg.getvalue()))
+        for options in ({"lossless": True}, {"level": 80}):
+            yield bytes(imagecodecs.jpegxl_encode(np.asarray(picture), **options))
 
 
 def truncations(whole: Sequence[bytes]) -> Iterator[bytes]:

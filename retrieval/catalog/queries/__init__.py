@@ -3,6 +3,7 @@
 reader      the protocol that runs their statements
 images      distinct contents, with all of their copies
 files       sizes, times and failures of files
+other_files companions of pictures, and the counts of what is left out
 places      the roots and relative paths that a path stands for, in any spelling
 embeddings  vectors, by model and image
 """

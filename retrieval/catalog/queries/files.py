@@ -97,6 +97,12 @@ class Files:
         rows = self._reader.rows(found, (root_id, path))
         return FailureCode(rows[0][0]) if rows and rows[0][0] is not None else None
 
+    def sentence_at(self, root_id: int, path: bytes) -> str | None:
+        """Return why a file has no image, for people; None if it has one, or is unknown."""
+        found = "SELECT failure FROM files WHERE root_id = ? AND path = ?"
+        rows = self._reader.rows(found, (root_id, path))
+        return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
     def too_large(self, max_pixels: int) -> list[FileState]:
         """Return the files that had too many pixels for a run with a limit below `max_pixels`."""
         columns = "root_id, path, size, mtime_ns, failure, failure_limit"

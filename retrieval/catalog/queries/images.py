@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from retrieval.catalog.queries.reader import Reader
 from retrieval.catalog.sqlite.connection import chunks, marks
 from retrieval.paths import place
-from retrieval.records import Image, Shot
+from retrieval.records import Image, Shot, Wording
 
+IMAGE = "width, height, format, taken_at, taken_from, rating, is_truncated"
 SHOT = tuple(field.name for field in fields(Shot))  # columns of the table `shots`
 
 
@@ -27,11 +28,11 @@ class Images:
         images: dict[int, Image] = {}
         for chunk in chunks([int(id) for id in ids]):
             paths, times = self._places(chunk)
-            columns = "id, width, height, format, taken_at, image_id, " + ", ".join(SHOT)
+            columns = f"id, {IMAGE}, image_id, {', '.join(SHOT)}"
             found = f"SELECT {columns} FROM images LEFT JOIN shots ON image_id = id"
-            for id, width, height, format, taken_at, described, *shot in self._reader.rows(
-                f"{found} WHERE id IN ({marks(chunk)})", chunk
-            ):
+            for row in self._reader.rows(f"{found} WHERE id IN ({marks(chunk)})", chunk):
+                id, width, height, format, taken_at, taken_from, rating, *rest = row
+                is_truncated, described, *shot = rest
                 images[id] = Image(
                     id,
                     width,
@@ -41,11 +42,18 @@ class Images:
                     tuple(sorted(paths.get(id, ()))),
                     times.get(id),
                     Shot(*shot) if described else None,
+                    taken_from or ("original" if taken_at else "file"),
+                    rating,
+                    bool(is_truncated),
                 )
         return images
 
     def count(self) -> int:
         return self._reader.number("SELECT count(*) FROM images")
+
+    def ids(self) -> NDArray[np.int64]:
+        """Return the ids of all images, ascending."""
+        return self._reader.ids("SELECT id FROM images ORDER BY id")
 
     def of_digest(self, digest: bytes) -> int | None:
         rows = self._reader.rows("SELECT id FROM images WHERE digest = ?", (digest,))
@@ -76,13 +84,21 @@ class Images:
         return held < self.count()
 
     def undescribed(self) -> list[tuple[int, bytes]]:
-        """Return (id, digest) of images from older catalogs, without EXIF or difference hash."""
-        unhashed = "SELECT EXISTS (SELECT 1 FROM images WHERE difference_hash IS NULL)"
+        """Return (id, digest) of images from older catalogs, which lack facts or a difference hash
+        or may look different now, and of those whose sidecar has changed.
+        """
+        lacking = "difference_hash IS NULL OR taken_from IS NULL OR decoding IS NULL"
+        some = f"SELECT EXISTS (SELECT 1 FROM images WHERE {lacking})"
         described = self._reader.number("SELECT count(*) FROM shots")
-        if described == self.count() and not self._reader.number(unhashed):
+        if described == self.count() and not self._reader.number(some):
             return []  # the usual case: two counts are faster than comparing two lists
-        missing = "id NOT IN (SELECT image_id FROM shots) OR difference_hash IS NULL"
+        missing = f"{lacking} OR id NOT IN (SELECT image_id FROM shots)"
         return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
+
+    def wordings(self, image_id: int) -> list[Wording]:
+        """Return the texts that describe an image, as they were found."""
+        found = "SELECT kind, text, source FROM texts WHERE image_id = ? ORDER BY id"
+        return [Wording(*row) for row in self._reader.rows(found, (image_id,))]
 
     def _places(self, ids: Sequence[int]) -> tuple[dict[int, list[Path]], dict[int, datetime]]:
         """Return the paths of each image's files, and the time of the oldest."""

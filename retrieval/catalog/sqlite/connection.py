@@ -184,7 +184,7 @@ def _no_more_files() -> bool:
     return False
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BACKUP_ID = int.from_bytes(b"back")  # SQLite's application_id of a backup until it is restored
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
 

@@ -56,6 +56,8 @@ export const api = {
 
 export const thumbnail = (id) => `/api/pictures/${id}/thumbnail`;
 export const large = (id) => `/api/pictures/${id}/thumbnail?large=1`;
+/** For a closer look: all pixels, or as many as the server draws of what browsers can't decode. */
+export const full = (id) => `/api/pictures/${id}/full`;
 export const original = (id) => `/api/pictures/${id}/original`;
 export const uploaded = (key) => `/api/uploads/${key}/thumbnail`;
 

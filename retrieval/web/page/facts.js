@@ -12,6 +12,8 @@ import { bytes, folderOf, moment, number } from "./words.js";
 export function facts(item) {
   return [
     item.exists === false && el("p", { class: "wrong" }, "The file is missing."),
+    item.truncated &&
+      el("p", { class: "wrong" }, "The file ends too early. The missing part is shown in grey."),
     el(
       "dl",
       {},
@@ -62,7 +64,12 @@ function rows(item) {
         "Match",
         el("span", { class: "quiet" }, `score ${item.score.toFixed(3)}`),
       ],
-    [item.taken_at ? "Taken" : "File date", moment(item.date)],
+    [
+      item.taken_at ? "Taken" : "File date",
+      moment(item.date),
+      el("span", { class: "quiet" }, origin(item.taken_from)),
+    ],
+    ...texts(item),
     [
       "Size",
       `${number(item.width)} × ${number(item.height)}`,
@@ -93,7 +100,35 @@ function rows(item) {
       "Copies",
       ...item.copies.map((path) => el("span", { class: "path" }, path)),
     ],
+    item.companions?.length && [
+      "Companions",
+      ...item.companions.map((path) => el("span", { class: "path" }, path)),
+    ],
   ].filter(Boolean);
+}
+
+/** What is written about the picture, in its metadata or beside it. */
+function texts({ descriptions, keywords, people, rating }) {
+  return [
+    ...(descriptions ?? []).map((text) => ["Description", text]),
+    people?.length && ["People", people.join(", ")],
+    keywords?.length && ["Keywords", keywords.join(", ")],
+    rating && ["Rating", rating < 0 ? "Rejected" : "★".repeat(rating)],
+  ];
+}
+
+/** Where a date is from, unless the camera wrote it, or it is the file's own. */
+function origin(taken_from) {
+  const from = {
+    gps: "GPS",
+    xmp: "XMP",
+    iptc: "IPTC",
+    modified: "last change",
+    sidecar: "XMP sidecar",
+    takeout: "Google Takeout",
+    name: "file name",
+  }[taken_from];
+  return from ? ` from ${from}` : "";
 }
 
 function exposure({ exposure, aperture, iso, focal_length }) {

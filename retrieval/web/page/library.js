@@ -38,19 +38,21 @@ export class LibraryView {
       [number(status.files), "files"],
       [bytes(status.bytes), "on disk"],
       [number(status.failures), "unreadable"],
-    ];
+      [number(status.companions), "companions"],
+    ].filter(([value, label]) => value !== "0" || label !== "companions");
     this.figures.replaceChildren(
       ...figures.map(([value, label]) => el("div", {}, el("dd", {}, value), el("dt", {}, label))),
     );
     const lacking = status.images - status.embedded;
     this.roots.replaceChildren(
-      ...status.roots.map(({ path, files, present, excluded }) =>
+      ...status.roots.map(({ path, files, present, excluded, left_out: left }) =>
         el(
           "li",
           {},
           el("span", { class: "path" }, path),
           el("span", { class: "quiet" }, count(files, "file")),
           excluded.length > 0 && el("span", { class: "quiet" }, `excluding ${excluded.join(", ")}`),
+          left.length > 0 && el("span", { class: "quiet" }, `left out: ${left.map(({ text }) => text).join(", ")}`),
           !present && el("span", { class: "tag" }, "not mounted"),
         ),
       ),

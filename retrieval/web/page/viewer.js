@@ -1,6 +1,6 @@
 /** One picture, large, with its details. */
 
-import { api, large, original, thumbnail } from "./api.js";
+import { api, full as whole, large, original, thumbnail } from "./api.js";
 import { connection } from "./connection.js";
 import { copy, el, find, icon, toast } from "./dom.js";
 import { facts } from "./facts.js";
@@ -112,7 +112,7 @@ export class Viewer {
     const scale = Math.max(2, this.size.width / devicePixelRatio / width);
     Object.assign(this.frame.style, { width: `${width * scale}px`, height: `${height * scale}px` });
     const full = find(".full", this.frame);
-    if (full && Math.max(this.size.width, this.size.height) > LARGE) full.src = original(this.id);
+    if (full && Math.max(this.size.width, this.size.height) > LARGE) full.src = whole(this.id);
     this.stage.scrollTo(
       x * width * scale - this.stage.clientWidth / 2,
       y * height * scale - this.stage.clientHeight / 2,

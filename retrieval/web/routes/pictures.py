@@ -14,7 +14,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
 from retrieval.catalog.selection import first_in
-from retrieval.decoding.formats import media_type
+from retrieval.catalog.thumbnail_cache import VERSION
+from retrieval.decoding.formats import is_for_browsers, media_type
 from retrieval.output.json_forms import details_object
 from retrieval.records import Image
 from retrieval.web import original_file
@@ -22,7 +23,7 @@ from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.original_file import OpenedFile
 from retrieval.web.schemas import JSON, Number, PictureDetails, errors
 from retrieval.web.state import Here, Site
-from retrieval.web.thumbnails import LARGE_BOX, SMALL_BOX, NoThumbnail
+from retrieval.web.thumbnails import FULL_BOX, LARGE_BOX, SMALL_BOX, Box, NoThumbnail
 
 FOREVER = "private, max-age=31536000, immutable"  # an id always means the same bytes
 PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
@@ -34,9 +35,12 @@ router = APIRouter(prefix="/pictures/{id}")
 def picture(site: Here, id: Number) -> JSON:
     """Return all details of a picture."""
     image = known(site, id)
-    size = site.library.catalog.files.bytes_of([id]).get(id)
+    catalog, path = site.library.catalog, first_in(image.paths)
+    size = catalog.files.bytes_of([id]).get(id)
     exists = file_of(image) is not None
-    return JSON(details_object(image, first_in(image.paths), size, exists))
+    companions = catalog.other_files.of_images([id]).get(path, [])
+    wordings = catalog.images.wordings(id)
+    return JSON(details_object(image, path, size, exists, companions, wordings))
 
 
 @router.get(
@@ -47,15 +51,26 @@ def picture(site: Here, id: Number) -> JSON:
 async def thumbnail(site: Here, request: Request, id: Number, large: bool = False) -> Response:
     """Return the picture upright, within 960 × 320 pixels; with `large`, 2048 × 2048."""
     image, digest = await run_sync(with_digest, site, id)
-    headers = {"ETag": f'"{digest.hex()}-{"large" if large else "small"}"'}
-    headers["Cache-Control"] = FOREVER
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    try:
-        webp = await site.thumbnails.of(digest, image.paths, LARGE_BOX if large else SMALL_BOX)
-    except NoThumbnail as error:
-        raise HTTPException(410, f"cannot show {image.paths[0]}: {error}") from error
-    return Response(webp, media_type="image/webp", headers=headers)
+    return await drawn(site, request, image, digest, LARGE_BOX if large else SMALL_BOX)
+
+
+@router.get(
+    "/full",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/*": {}}, "description": "The picture."},
+        304: {"description": "Not modified."},
+        **errors(404, 410, 503),
+    },
+)
+async def full(site: Here, request: Request, id: Number) -> Response:
+    """Return the picture for a closer look: the original file if browsers can show it, else a WebP
+    within 6144 × 6144 pixels.
+    """
+    image, digest = await run_sync(with_digest, site, id)
+    if is_for_browsers(image.format):
+        return await run_sync(original, site, id)
+    return await drawn(site, request, image, digest, FULL_BOX)
 
 
 @router.get(
@@ -77,6 +92,18 @@ def original(site: Here, id: Number) -> FileResponse:
         content_disposition_type="inline",
         headers={"Cache-Control": "private, no-cache"},
     )
+
+
+async def drawn(site: Site, request: Request, image: Image, digest: bytes, box: Box) -> Response:
+    """Return a picture that the server draws, unless the browser has it."""
+    headers = {"ETag": f'"{digest.hex()}-{box[0]}-{VERSION}"', "Cache-Control": FOREVER}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    try:
+        webp = await site.thumbnails.of(digest, image.paths, box, image.format)
+    except NoThumbnail as error:
+        raise HTTPException(410, f"cannot show {image.paths[0]}: {error}") from error
+    return Response(webp, media_type="image/webp", headers=headers)
 
 
 @router.post("/reveal", status_code=204, responses=errors(404, 410, 503))

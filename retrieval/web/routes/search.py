@@ -71,8 +71,12 @@ async def search(
     min_relevance: Annotated[float | None, Query(ge=0, le=1)] = None,
     without: Annotated[list[str] | None, Query(alias="not")] = None,
     template: Annotated[list[str] | None, Query()] = None,
+    pairs: bool = True,
 ) -> JSON:
-    """Search by description or example picture; without a query, list all, newest first."""
+    """Search by description or example picture; without a query, list all, newest first.
+
+    `pairs=false`: a raw file and its JPEG are two matches.
+    """
     options = SearchOptions(
         limit=limit,
         offset=offset,
@@ -83,12 +87,13 @@ async def search(
         min_relevance=min_relevance,
         rank=rank,
         sort=sort,
+        pairs=pairs,
     )
 
     def answer() -> Matches:
         line = Line([q], Names(site))
         if not (line.has_terms or without):
-            return newest(site, line.filters.with_(filters), limit, offset)
+            return newest(site, line.filters.with_(filters), options)
         matches = site.library.search(question_of(line), options=options)
         return Matches(
             [match_object(match) for match in matches], offset == 0 and are_all_weak(matches)
@@ -99,12 +104,17 @@ async def search(
 
 @router.get("/similar/{id}", response_model=SearchPage, responses=errors(400, 503))
 async def similar(
-    site: Here, id: Number, filters: Filtered, limit: Limit = 50, offset: Offset = 0
+    site: Here,
+    id: Number,
+    filters: Filtered,
+    limit: Limit = 50,
+    offset: Offset = 0,
+    pairs: bool = True,
 ) -> JSON:
     """Find pictures similar to one in the library, without itself and its copies."""
 
     def answer() -> Matches:
-        matches = site.library.similar(id, offset + limit, filters=filters)
+        matches = site.library.similar(id, offset + limit, filters=filters, pairs=pairs)
         return Matches([match_object(match) for match in matches[offset:]])
 
     return await paged(site, answer, f"id:{id}", limit, offset)
@@ -112,17 +122,21 @@ async def similar(
 
 @router.get("/duplicates", response_model=Duplicates, responses=errors(400, 503))
 async def duplicates(
-    site: Here, filters: Filtered, threshold: Annotated[float | None, Query(gt=0, le=1)] = None
+    site: Here,
+    filters: Filtered,
+    threshold: Annotated[float | None, Query(gt=0, le=1)] = None,
+    pairs: bool = True,
 ) -> JSON:
     """List groups of copies and near copies, the file to keep first. Nothing is deleted.
 
     `threshold`: lowest cosine of near copies (default: the value measured for the model); 1: only
-    files with the same bytes. All listed files exist and are unchanged since they were indexed.
+    files with the same bytes. `pairs=false`: compare a raw file with its JPEG as well. All listed
+    files exist and are unchanged since they were indexed.
     """
 
     def answer() -> dict[str, Any]:
         try:
-            found = site.library.duplicates(threshold, filters=filters)
+            found = site.library.duplicates(threshold, filters=filters, pairs=pairs)
         except (LibraryEmpty, LibraryNotFound):
             found = Groups((), {}, 0)
         return {
@@ -166,12 +180,14 @@ async def paged(
     )
 
 
-def newest(site: Site, filters: Filters, limit: int, offset: int) -> Matches:
-    catalog, ids = site.library.catalog, site.newest_first(filters)
-    some = ids[offset : offset + limit].tolist()
+def newest(site: Site, filters: Filters, how: SearchOptions) -> Matches:
+    catalog, ids = site.library.catalog, site.newest_first(filters, how.pairs)
+    some = ids[how.offset : how.offset + how.limit].tolist()
     images = catalog.images.by_id(some)
     held = [images[id] for id in some if id in images and images[id].paths]
-    listed = [listed_object(image, first_in(image.paths, filters.folder)) for image in held]
+    beside = catalog.other_files.of_images(some)
+    shown = [(image, first_in(image.paths, filters.folder)) for image in held]
+    listed = [listed_object(image, path, beside.get(path, ())) for image, path in shown]
     return Matches(listed, is_library_empty=not catalog.images.count())
 
 

@@ -152,7 +152,8 @@ def test_an_empty_library_is_filled_from_the_page(empty: Any, page: Any, own: An
     page.get_by_label("Folder to index").fill(str(own / "scenes"))
     page.get_by_role("button", name="Index").click()
     expect(page).to_have_url(re.compile("view=status"))
-    expect(page.locator(".figures")).to_contain_text("8", timeout=60_000)
+    figure = page.locator(".figures div").filter(has_text="pictures")
+    expect(figure).to_have_text(re.compile(r"^8\s*pictures$"), timeout=60_000)
     page.get_by_role("link", name="Pictures", exact=True).click()
     expect(found(page)).to_have_count(8, timeout=60_000)
 

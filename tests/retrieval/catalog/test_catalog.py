@@ -413,7 +413,7 @@ def put_moments(catalog: Catalog) -> None:
     with catalog.engine().begin() as connection:
         for moment in range(3):
             moments = "INSERT INTO moments VALUES (1, :moment, 'second', 2.5)"
-            texts = "INSERT INTO texts VALUES (:moment + 1, 1, :moment, 'ocr', NULL, 'a')"
+            texts = "INSERT INTO texts VALUES (:moment + 1, 1, :moment, 'shown', 'ocr', NULL, 'a')"
             copied = (
                 "INSERT INTO embeddings (model_id, image_id, moment, vector) SELECT model_id, "
                 "image_id, :moment, vector FROM embeddings WHERE image_id = 1 AND moment = 0"

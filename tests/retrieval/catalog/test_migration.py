@@ -12,6 +12,7 @@ from PIL import Image
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
 from retrieval.collection.check import check
+from retrieval.decoding.profiles import Meaning, made
 from retrieval.locate import FILE_NAME
 from retrieval.records import Shot
 from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, run_index
@@ -161,6 +162,30 @@ def test_the_next_run_fills_it_in_without_encoding(library: Path) -> None:
         assert encoder.pictures == 0 and catalog.images.undescribed() == []
         shots = {image.shot for image in catalog.images.by_id([1, 2, 3]).values()}
         assert shots == {Shot(camera=f"Box {seed}") for seed in range(3)}
+
+
+def test_only_what_looks_different_now_is_encoded_again(library: Path) -> None:
+    """A picture with a profile that older versions ignored, and a file that they did not read."""
+    photos = library.parent / "photos"
+    profile = made(Meaning(gamma=1.0))
+    with closing(Catalog.open(library)) as catalog:
+        run_index(catalog, [])
+        paint(photos / "linear.png", 7, icc_profile=profile)
+        (photos / "noise.jpg").write_bytes(b"nothing")
+        assert as_counts(run_index(catalog, [photos]))["new"] == 1
+        before = contents(catalog)
+    with closing(sqlite3.connect(library / FILE_NAME)) as connection:  # as if by an older version
+        connection.execute("UPDATE images SET decoding = NULL")
+        connection.execute("UPDATE embeddings SET vector = zeroblob(length(vector))")
+        connection.commit()
+    with closing(Catalog.open(library)) as catalog:
+        encoder = SmallEncoder()
+        run_index(catalog, [], encoder=encoder)
+        assert encoder.pictures == 1 and catalog.images.undescribed() == []
+        after = contents(catalog)
+        place = str(photos / "linear.png")
+        assert after[place] == before[place]
+        assert sum(after[name] == before[name] for name in after) == 2  # and the failure
 
 
 def test_what_cannot_be_read_now_is_filled_in_later(library: Path) -> None:

@@ -19,7 +19,7 @@ from retrieval.errors import FailureCode, ModelMismatch
 from retrieval.locate import FILE_NAME
 
 LIBRARIES = Path(__file__).parent / "libraries"
-VERSIONS = (2, 3)
+VERSIONS = (2, 3, 4)
 
 
 @pytest.fixture(params=VERSIONS)

@@ -25,7 +25,9 @@ SQLITE_ONLY = re.compile(
 
 def statements() -> Iterator[tuple[str, str]]:
     """Every string of the room that could be part of a statement, with its place."""
-    for path in sorted([*ROOM.glob("*.py"), *(ROOM / "queries").glob("*.py")]):
+    for path in sorted(
+        [*ROOM.glob("*.py"), *ROOM.glob("queries/*.py"), *ROOM.glob("recording/*.py")]
+    ):
         tree = ast.parse(path.read_bytes())
         prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):

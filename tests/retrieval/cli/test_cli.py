@@ -175,7 +175,8 @@ def test_status(indexed: Path, models: Models) -> None:
     held = json.loads(ok("status", "--json", "--library", indexed))
     assert held["images"] == held["embedded"] == 12 and held["files"] == 14
     root = {"path": str(indexed), "files": 14, "entire": True, "present": True, "excluded": []}
-    assert held["roots"] == [root]
+    assert held["roots"] == [root | {"left_out": []}]
+    assert held["companions"] == 0 and held["left_out"] == []
     assert held["model"] == str(models.small) and held["dim"] == 24 and held["bytes"] > 0
     path, reason = ok("status", "--failures", "--library", indexed).rstrip("\n").split("\t")
     assert path == str(indexed / "notes.jpg") and reason

@@ -17,6 +17,7 @@ from retrieval.decoding.content import digest_of, read
 from retrieval.decoding.decode import decode, thumbnail
 from retrieval.decoding.limits import MAX_BYTES
 from retrieval.errors import UnreadablePicture
+from tests.retrieval.decoding.formats.samples import written
 from tests.retrieval.small import DATA
 
 SIZE = 32
@@ -128,9 +129,7 @@ FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "AVIF
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_formats(format: str) -> None:
-    if format == "HEIF":
-        pytest.importorskip("pillow_heif").register_heif_opener()
-    decoded = decode(saved(Image.new("RGB", (64, 48), BLUE), format), SIZE)
+    decoded = decode(written(Image.new("RGB", (64, 48), BLUE), format), SIZE)
     assert (decoded.format, decoded.width, decoded.height) == (format, 64, 48)
     assert np.abs(decoded.pixels.astype(int) - BLUE).max() <= 6
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from retrieval.decoding.decode import decode, describe
+from retrieval.decoding.decode import decode
+from retrieval.decoding.decode import describe as metadata_of
 from retrieval.records import Shot
 
 EXIF, GPS = 0x8769, 0x8825
@@ -33,6 +34,10 @@ def jpeg(base: Any = (), details: Any = (), gps: Any = ()) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (16, 12), "green").save(file, "JPEG", exif=exif)
     return file.getvalue()
+
+
+def describe(data: bytes) -> Shot:
+    return metadata_of(data)[1]
 
 
 def place(gps: dict[int, Any]) -> tuple[float | None, float | None]:

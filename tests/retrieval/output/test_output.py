@@ -18,7 +18,8 @@ def match(
     taken: datetime | None = None,
     relevance: float | None = None,
 ) -> Match:
-    return Match(paths[0], score, Image(1, 640, 480, "JPEG", taken, paths), relevance)
+    image = Image(1, 640, 480, "JPEG", taken, paths, taken_from="original")
+    return Match(paths[0], score, image, relevance)
 
 
 PLAIN = match(Path("/p/a.jpg"))
@@ -40,7 +41,10 @@ def test_a_pipe_gets_the_same_columns_between_tabs() -> None:
     )
 
 
-KEYS = "id path name score relevance strength width height format taken_at date copies".split()
+KEYS = (
+    "id path name score relevance strength width height format taken_at date taken_from copies "
+    "companions truncated"
+).split()
 
 
 def test_text_holds_no_commands_for_a_terminal() -> None:
@@ -68,9 +72,12 @@ def test_json_is_utf8_and_loses_nothing() -> None:
         "width": 640,
         "height": 480,
         "format": "JPEG",
+        "truncated": False,
         "taken_at": "2023-06-01T12:30:00+02:00",
         "date": "2023-06-01T12:30:00",
+        "taken_from": "original",
         "copies": ["/p/c.jpg", str(ODD)],
+        "companions": [],
     }
     assert list(first) == KEYS
     assert second["path"] == str(ODD) and second["taken_at"] is None and second["copies"] == []

@@ -20,6 +20,7 @@ from PIL import Image
 from retrieval import Library
 from retrieval.catalog.thumbnail_cache import FILE_NAME, ThumbnailCache
 from retrieval.web.state import Site
+from tests.retrieval.decoding.formats.raw_files import dng
 from tests.retrieval.web.conftest import asked
 
 CORNERS = ("red", "lime", "blue", "white")  # of a picture, clockwise from the top left
@@ -120,6 +121,26 @@ def test_heic_and_what_is_transparent(client: TestClient, indexed: Path) -> None
     index(indexed)
     assert colours(thumbnail(client, indexed / "photo.heic")) == CORNERS
     assert colours(thumbnail(client, indexed / "glass.png")) == ("white",) * 4
+
+
+def test_a_closer_look_at_what_browsers_cannot_show(client: TestClient, indexed: Path) -> None:
+    """The original's bytes if a browser can show them, else a picture that the server draws."""
+    cornered((640, 480)).save(indexed / "scan.tif")
+    cornered((640, 480)).save(indexed / "photo.png")
+    (indexed / "camera.dng").write_bytes(dng(cornered((640, 480)), orientation=3))
+    index(indexed)
+    full = f"/api/pictures/{number_of(client, indexed / 'photo.png')}/full"
+    assert client.get(full).content == (indexed / "photo.png").read_bytes()
+    for name in ("scan.tif", "camera.dng"):
+        full = f"/api/pictures/{number_of(client, indexed / name)}/full"
+        answer = client.get(full)
+        assert answer.headers["content-type"] == "image/webp"
+        with Image.open(io.BytesIO(answer.content)) as drawn:
+            assert drawn.size == (640, 480)
+        (indexed / name).unlink()  # it is kept
+        assert client.get(full).content == answer.content
+    etag = answer.headers["etag"]
+    assert client.get(full, headers={"If-None-Match": etag}).status_code == 304
 
 
 def test_the_orientations_of_others(client: TestClient, indexed: Path) -> None:

@@ -1,0 +1,5 @@
+"""What `writing` leaves to others: each function is one transaction as well.
+
+facts        dates, places, ratings and texts, from metadata and sidecars
+other_files  companions of pictures, and the counts of what is left out
+"""

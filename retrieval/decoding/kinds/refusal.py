@@ -1,0 +1,66 @@
+"""Why the bytes of a file cannot be read as a picture: one true sentence."""
+
+import os
+
+from retrieval.decoding.formats import FORMATS, missing_extensions
+from retrieval.decoding.kinds.names import Kind
+from retrieval.decoding.kinds.signatures import HEAD_BYTES, Signature, is_read, signature_of
+from retrieval.errors import FailureCode, UnreadablePicture
+
+UNKNOWN = "it is not a picture in a format that can be read"
+KINDS = {Kind.VIDEO: "a video", Kind.DRAWING: "a drawing"}
+CALLED = {"HEIF": "HEIC", "JXL": "JPEG XL", "JPEG2000": "JPEG 2000"}  # Pillow's name, and people's
+DEPTHS = (1, 8)  # bits a channel of the PSDs that are read
+
+
+def refused(data: bytes) -> UnreadablePicture:
+    """Return the error for bytes that no decoder takes for a picture."""
+    found = signature_of(data[:HEAD_BYTES])
+    if found is None:
+        return UnreadablePicture(UNKNOWN, FailureCode.NOT_A_PICTURE)
+    if found.kind is None or found.kind == Kind.RAW:
+        return _of_picture(found, data)
+    return UnreadablePicture(_of_other(found), FailureCode.NOT_A_PICTURE)
+
+
+def _of_other(found: Signature) -> str:
+    if found.name == "encrypted":
+        return "it is not a picture that can be read: it is encrypted"
+    if found.name == "text":
+        return "it is not a picture but text"
+    assert found.kind  # not a picture
+    what = KINDS.get(found.kind, "another file")
+    return f"it is not a picture but {what} ({found.name})"
+
+
+def _of_picture(found: Signature, data: bytes) -> UnreadablePicture:
+    """Return the error for a picture that its decoder refuses, or that has no decoder here."""
+    name = "RAW" if found.kind == Kind.RAW else found.name
+    called = f"raw ({found.name})" if found.kind == Kind.RAW else CALLED.get(name, name)
+    if name == "PSB":
+        said = "it is a PSB, a large PSD, which is not read"
+    elif is_read(name):
+        return UnreadablePicture(_of_variant(name, called, data))
+    elif hint := _missing(name):
+        said = f"reading {called} needs {hint}"
+    else:
+        said = f"{UNKNOWN}, but {called}"
+    return UnreadablePicture(said, FailureCode.NOT_A_PICTURE)
+
+
+def _of_variant(name: str, called: str, data: bytes) -> str:
+    """Say why a file is not read although its format is."""
+    if name == "PSD":
+        channels, depth = (int.from_bytes(data[at : at + 2], "big") for at in (12, 22))
+        if depth not in DEPTHS:
+            return f"it is a PSD of {depth} bits a channel; those of 8 are read"
+        return f"it is a PSD of a kind that cannot be read ({channels} channels)"
+    if name == "TIFF":
+        return "it is a TIFF of a kind that cannot be read"
+    return f"it cannot be decoded: the {called} decoder refuses it"
+
+
+def _missing(name: str) -> str | None:
+    """Return how to install what reads a format, if it is a format of ours."""
+    ends = (os.fsencode(each.extensions[0]) for each in FORMATS if each.name == name)
+    return next((hint for end in ends if (hint := missing_extensions().get(end))), None)

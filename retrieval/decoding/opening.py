@@ -1,0 +1,131 @@
+"""Opening of a file's bytes as a picture, and what its colours mean."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from retrieval.decoding.formats import COMMON, pillow_formats
+from retrieval.decoding.kinds.refusal import refused
+from retrieval.decoding.plugins import boxes
+from retrieval.decoding.profiles import BT_709, Meaning, meant
+from retrieval.errors import FailureCode, UnreadablePicture
+
+USUAL_GAMMA = (0.44, 0.47)  # PNG's gAMA for sRGB is 0.45455
+END_OF_JPEG = b"\xff\xd9"
+MAX_MISSING = 0.5  # of the rows of a JPEG, which ends too early
+GREY = 128  # of the rows that are missing
+NEAR_GREY = 2
+
+
+def opened(data: bytes) -> Image.Image:
+    """Open a picture, with `info["meaning"]` if its file says in numbers what its colours are.
+
+    Raises UnreadablePicture, and whatever else Pillow raises.
+    """
+    if not data:
+        raise UnreadablePicture("the file is empty", FailureCode.EMPTY)
+    try:
+        image = Image.open(io.BytesIO(data), formats=COMMON)
+    except UnidentifiedImageError:
+        try:
+            image = Image.open(io.BytesIO(data), formats=pillow_formats())
+        except UnidentifiedImageError:
+            raise refused(data) from None
+    if read := MEANINGS.get(image.format or ""):
+        read(image, data)
+    return image
+
+
+# -- colours in numbers --------------------------------------------------------------------------
+
+
+def _png(image: Image.Image, data: bytes) -> None:
+    info = image.info
+    if numbers := _cicp(data):
+        info.pop("icc_profile", None)
+        info["meaning"] = meant(*numbers)
+    elif "icc_profile" not in info and "srgb" not in info and "gamma" in info:
+        gamma = info["gamma"]
+        is_usual = USUAL_GAMMA[0] < gamma < USUAL_GAMMA[1]
+        said = _chromaticities(info.get("chromaticity"))
+        if gamma > 0 and not (is_usual and said == BT_709):
+            info["meaning"] = Meaning(said, gamma=None if is_usual else 1 / gamma)
+
+
+def _cicp(data: bytes) -> tuple[int, int] | None:
+    """Return primaries and transfer from a PNG's chunk `cICP`, which precedes the pixels."""
+    at = 8
+    while at + 12 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if kind == b"cICP" and size == 4:
+            return data[at + 8], data[at + 9]
+        if kind == b"IDAT":
+            return None
+        at += 12 + size
+    return None
+
+
+def _chromaticities(said: object) -> tuple[tuple[float, float], ...]:
+    """Return PNG's `cHRM`, which has white first, or sRGB's if it is missing or near to them."""
+    if not isinstance(said, tuple) or len(said) != 8 or min(said[1::2]) <= 0:
+        return BT_709
+    white, *colours = zip(said[::2], said[1::2], strict=True)
+    found = (*colours, white)
+    off = np.abs(np.array(found) - np.array(BT_709)).max()
+    return BT_709 if off < 0.005 else found
+
+
+def _avif(image: Image.Image, data: bytes) -> None:
+    found = boxes.items(data)
+    if found is None or found.primary is None or "icc_profile" in image.info:
+        return
+    for each in found.of(found.primary, b"colr"):
+        if each.body[:4] == b"nclx" and len(each.body) >= 8:
+            numbers = int.from_bytes(each.body[4:6]), int.from_bytes(each.body[6:8])
+            image.info["meaning"] = meant(*numbers)
+
+
+def _jpeg2000(image: Image.Image, data: bytes) -> None:
+    """Take the profile from the box of its colours, which Pillow leaves there."""
+    header = boxes.find(data, None, b"jp2h")
+    colours = boxes.find(data, header, b"colr") if header else None
+    is_by_profile = colours and data[colours.begin : colours.begin + 1] == b"\2"  # else: a number
+    if colours and is_by_profile:
+        image.info["icc_profile"] = data[colours.begin + 3 : colours.end]
+
+
+def _heif(image: Image.Image, data: bytes) -> None:
+    said = image.info.get("nclx_profile")
+    if isinstance(said, dict) and "icc_profile" not in image.info:
+        numbers = (said.get(name, 1) for name in ("color_primaries", "transfer_characteristics"))
+        image.info["meaning"] = meant(*map(int, numbers))
+
+
+MEANINGS: dict[str, Callable[[Image.Image, bytes], None]] = {
+    "PNG": _png,
+    "AVIF": _avif,
+    "HEIF": _heif,
+    "JPEG2000": _jpeg2000,
+}
+
+
+# -- JPEGs that end too early --------------------------------------------------------------------
+
+
+def mended(data: bytes) -> bytes | None:
+    """Return a JPEG with an end; None for other files, and if it has one already.
+
+    Its decoder then fills in the rows that are missing.
+    """
+    if data.startswith(b"\xff\xd8") and not data.endswith(END_OF_JPEG):
+        return data + END_OF_JPEG
+    return None
+
+
+def missing_part(image: Image.Image) -> float:
+    """Return the fraction of a loaded JPEG's rows that its decoder filled in with grey."""
+    pixels = np.asarray(image).reshape(image.height, -1).astype(np.int16)
+    present = np.flatnonzero((np.abs(pixels - GREY) > NEAR_GREY).any(axis=1))  # rows
+    return 1.0 - (int(present[-1]) + 1) / image.height if len(present) else 1.0

@@ -1,0 +1,11 @@
+"""Plugins for Pillow: formats that it does not read, and smaller pictures stored inside of others.
+
+smaller      the seam: a picture that can be read smaller than it is
+boxes        the boxes of ISO media files, and the items of HEIF and AVIF in them
+heif         HEIC by pi-heif, with the small picture that phones store inside
+jxl          JPEG XL by imagecodecs; `jxl_header` says its size and colours
+raw          raw camera files by LibRaw, with the JPEG that cameras store inside; `raw_exif`
+tiff         the reduced pages of TIFF pyramids
+
+Each module of a format has a function `register`, which `formats.pillow_formats` calls.
+"""

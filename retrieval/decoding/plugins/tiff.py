@@ -1,0 +1,99 @@
+"""TIFF pyramids: the same picture in several sizes, as scanners of slides and of maps write them.
+
+The smaller ones are pages, or children of the first page (SubIFDs), marked as reduced.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+from PIL import Image, TiffImagePlugin
+
+from clipmodel.bicubic import Box
+from retrieval.decoding.exif import ORIENTATION
+from retrieval.decoding.plugins.smaller import Smaller, is_same_shape
+
+KIND, REDUCED = 254, 1  # NewSubfileType, and its bit
+WIDTH, HEIGHT, SUB_IFDS = 256, 257, 330
+MAX_PAGES = 32  # that are looked at
+LARGE = 43  # BigTIFF's version
+
+Page = tuple[tuple[int, int], int]  # width and height, and where its tags are
+
+
+class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
+    """A TIFF that Pillow has open."""
+
+    _chosen: Image.Image | None = None
+
+    def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
+        """Decide to load a reduced page; see `Smaller`."""
+        has_more = SUB_IFDS in self.tag_v2 or self.tag_v2.next
+        if not has_more or min(self.size) <= side or self.getexif().get(ORIENTATION, 1) != 1:
+            return None
+        assert self.fp is not None
+        with suppress(OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+            fitting = [
+                (size, at)
+                for size, at in _reduced(self.fp)
+                if min(size) >= side and is_same_shape(size, self.size)
+            ]
+            if fitting:
+                self._take(min(fitting)[1])
+        return None
+
+    def load(self) -> Any:
+        if self._chosen is not None:
+            chosen, self._chosen = self._chosen, None
+            chosen.load()
+            self.im, self._size, self._mode = chosen.im, chosen.size, chosen.mode
+            self.tile = []
+        return super().load()
+
+    def _take(self, at: int) -> None:
+        """Load the page whose tags are there, by a copy of the file that begins with it."""
+        assert self.fp is not None
+        self.fp.seek(0)
+        data = self.fp.read()
+        order, is_large = _form(data)
+        first = struct.pack(order + "Q", at) if is_large else struct.pack(order + "I", at)
+        begin = 8 if is_large else 4
+        copy = data[:begin] + first + data[begin + len(first) :]
+        self._chosen = TiffImagePlugin.TiffImageFile(io.BytesIO(copy))
+        self._size = self._chosen.size
+
+
+def _form(head: bytes) -> tuple[str, bool]:
+    """Return the order of bytes, and whether it is a BigTIFF."""
+    order = "<" if head[:2] == b"II" else ">"
+    return order, struct.unpack_from(order + "H", head, 2)[0] == LARGE
+
+
+def _reduced(file: IO[bytes]) -> Iterator[Page]:
+    """Yield the reduced pages behind the first, and the first page's children."""
+    file.seek(0)
+    head = file.read(16)
+    order, is_large = _form(head)
+    head = head if is_large else head[:8]
+    (first,) = struct.unpack_from(order + ("Q" if is_large else "I"), head, 8 if is_large else 4)
+    waiting, seen = [first], set[int]()
+    while waiting and len(seen) < MAX_PAGES:
+        at = waiting.pop(0)
+        if not at or at in seen:
+            continue
+        seen.add(at)
+        file.seek(at)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+        tags.load(file)
+        if int(tags.get(KIND, 0)) & REDUCED:
+            yield (int(tags[WIDTH]), int(tags[HEIGHT])), at
+        waiting.append(tags.next)
+        children = tags.get(SUB_IFDS, ())
+        waiting += children if isinstance(children, tuple) else (children,)
+
+
+def register() -> None:
+    """Let Pillow open TIFFs by this class."""
+    Image.register_open(TiffPicture.format, TiffPicture, TiffImagePlugin._accept)
