@@ -57,13 +57,12 @@ def load(
     """
     if jit:
         raise ValueError("jit=True is not supported, as it runs code from the checkpoint; omit it")
-    from clipmodel.families import image_family
+    from clipmodel.preprocess import transform
     from clipmodel.pretrained import resolve
     from clipmodel.torch_backend.loading import default_device, load_model
 
     folder = resolve(name, download_root=download_root)
-    transform = image_family(folder.config.vision).transform(folder.config)
-    return load_model(folder, device or default_device()), transform
+    return load_model(folder, device or default_device()), transform(folder.config)
 
 
 def tokenize(

@@ -11,6 +11,26 @@ from typing import Literal
 from clipmodel.errors import CheckpointError
 
 Activation = Literal["quick_gelu", "gelu"]
+Interpolation = Literal["bicubic", "bilinear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """How a picture becomes the square of pixels that an image tower sees.
+
+    `shortest` resizes the shorter side to `edge` pixels, `squash` both sides, whatever their ratio;
+    then the middle is cropped.
+    """
+
+    size: int  # pixels a side, of the square
+    mode: Literal["shortest", "squash"] = "shortest"
+    interpolation: Interpolation = "bicubic"
+    edge: int = 0  # pixels; 0: equal to `size`
+
+    @property
+    def shorter(self) -> int:
+        """The shorter side of a resized picture before it is cropped, in pixels."""
+        return self.edge or self.size
 
 
 @dataclass(frozen=True)
@@ -154,7 +174,7 @@ class BertConfig(TextTowerConfig):
 class ModelConfig:
     """The config of a model: its towers, the dimension they share, and the pixels' mean and std.
 
-    mean, std: of pixels in 0..1 (RGB).
+    mean, std: of pixels in 0..1 (RGB). resize: None for OpenAI's, bicubic and cropped.
     """
 
     embed_dim: int
@@ -162,3 +182,9 @@ class ModelConfig:
     text: TextTowerConfig
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    resize: Resize | None = None
+
+    @property
+    def pixels(self) -> Resize:
+        """How a picture becomes a square of pixels."""
+        return self.resize or Resize(self.vision.image_size)

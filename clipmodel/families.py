@@ -19,6 +19,7 @@ from clipmodel.config import (
     EfficientNetConfig,
     ImageTowerConfig,
     ModelConfig,
+    Resize,
     ResNetConfig,
     TextConfig,
     TextTowerConfig,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-    from PIL import Image
     from torch import nn
 
     from clipmodel.checkpoints.configs import Settings
@@ -67,10 +67,6 @@ class ImageFamily(Family[ImageTowerConfig]):
     quick: "Callable[[nn.Module, Setup], Callable[[torch.Tensor], torch.Tensor]]"
     # (weights, config) -> a function from (B, S, S, 3) normalised pixels to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[Floats], Floats]]"
-    # (RGB picture, S) -> (S, S, 3): how pictures are resized and cropped
-    to_pixels: "Callable[[Image.Image, int], NDArray[np.uint8]]"
-    # config -> the transform of OpenAI's interface: picture -> (3, S, S) normalised
-    transform: "Callable[[ModelConfig], Callable[[Image.Image], torch.Tensor]]"
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,6 @@ IMAGE_FAMILIES = (
         module=Later("clipmodel.model:VisionTransformer"),
         quick=Later("clipmodel.torch_backend.inference:quick_vit"),
         numpy=Later("clipmodel.numpy_backend.vision:VisionTransformer"),
-        to_pixels=Later("clipmodel.preprocess:to_pixels"),
-        transform=Later("clipmodel.preprocess:transform"),
     ),
     ImageFamily(
         name="resnet",
@@ -121,8 +115,6 @@ IMAGE_FAMILIES = (
         module=Later("clipmodel.towers.resnet:ModifiedResNet"),
         quick=Later("clipmodel.torch_backend.inference:quick_convolutions"),
         numpy=Later("clipmodel.numpy_backend.vision:ModifiedResNet"),
-        to_pixels=Later("clipmodel.preprocess:to_pixels"),
-        transform=Later("clipmodel.preprocess:transform"),
     ),
     ImageFamily(
         name="efficientnet",
@@ -134,8 +126,6 @@ IMAGE_FAMILIES = (
         module=Later("clipmodel.towers.efficientnet:EfficientNet"),
         quick=Later("clipmodel.torch_backend.inference:quick_efficientnet"),
         numpy=Later("clipmodel.numpy_backend.efficientnet:EfficientNet"),
-        to_pixels=Later("clipmodel.preprocess:to_pixels"),
-        transform=Later("clipmodel.preprocess:transform"),
     ),
 )
 
@@ -217,6 +207,7 @@ def from_json(held: Mapping[str, Any]) -> ModelConfig:
         text=text.config(**_with_tuples(held["text"])),
         mean=tuple(held["mean"]),
         std=tuple(held["std"]),
+        resize=Resize(**held["resize"]) if held.get("resize") else None,
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from clipmodel import bicubic
 from clipmodel.bicubic import Box
-from clipmodel.config import ModelConfig
+from clipmodel.config import ModelConfig, Resize
 
 if TYPE_CHECKING:
     import torch
@@ -19,26 +19,42 @@ MAX_ASPECT = 50  # long side to short side; of longer pictures only the middle i
 
 
 def resize(
-    image: Image.Image, size: int, box: Box | None = None, *, quick: bool = False
+    image: Image.Image, how: Resize | int, box: Box | None = None, *, quick: bool = False
 ) -> Image.Image:
-    """Resize so that the shorter side of `box` (None: the whole picture) is `size`.
+    """Resize `box` of a picture (None: all of it); `crop` follows.
 
-    The ends of a very long picture, far from what `crop` keeps, are omitted: 1 × 100,000 pixels
-    would become 5 gigapixels.
+    If the aspect ratio is kept, the ends of a very long picture, far from what `crop` keeps, are
+    omitted: 1 × 100,000 pixels would become 5 gigapixels.
 
+    how: a number is a side in pixels, reached in OpenAI's way.
     box: the exact picture in a JPEG that was decoded at an eighth, whose sides are rounded up; it
     comes from Pillow's `draft`. Without it the picture would be stretched and shifted.
     quick: use `bicubic.quick`, for RGB pictures.
     """
-    box = _middle(box or (0, 0, *image.size))
-    width, height = box[2] - box[0], box[3] - box[1]
-    if width <= height:
-        resized = (size, int(size * height / width))
+    how = as_resize(how)
+    box = box or (0, 0, *image.size)
+    if how.mode == "squash":
+        resized = (how.shorter, how.shorter)
     else:
-        resized = (int(size * width / height), size)
+        box = _middle(box)
+        resized = _kept_aspect(box, how.shorter)
     if resized == image.size:
         return image
+    if how.interpolation == "bilinear":
+        return image.resize(resized, Image.Resampling.BILINEAR, box)
     return (bicubic.quick if quick else bicubic.exact)(image, resized, box)
+
+
+def as_resize(how: Resize | int) -> Resize:
+    """Return what a number stands for: a side in pixels, reached in OpenAI's way."""
+    return how if isinstance(how, Resize) else Resize(how)
+
+
+def _kept_aspect(box: Box, shorter: int) -> tuple[int, int]:
+    width, height = box[2] - box[0], box[3] - box[1]
+    if width <= height:
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
 
 
 def _middle(box: Box) -> Box:
@@ -50,24 +66,28 @@ def _middle(box: Box) -> Box:
     return left + across, top + down, right - across, bottom - down
 
 
-def crop(image: Image.Image, size: int) -> Image.Image:
+def crop(image: Image.Image, how: Resize | int) -> Image.Image:
     """Return the middle (size, size)."""
+    size = as_resize(how).size
     left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 
-def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
+def resize_and_crop(image: Image.Image, how: Resize | int) -> Image.Image:
     """Resize and crop bit by bit as torchvision's Resize and CenterCrop do."""
-    return crop(resize(image, size), size)
+    return crop(resize(image, how), how)
 
 
-def to_pixels(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Return the pixels of an RGB picture, (size, size, 3), 0 to 255."""
-    return np.asarray(resize_and_crop(image, size), np.uint8)
+def to_pixels(image: Image.Image, how: Resize | int) -> NDArray[np.uint8]:
+    """Return the pixels of an RGB picture, (S, S, 3), 0 to 255."""
+    return np.asarray(resize_and_crop(image, how), np.uint8)
 
 
 def transform(config: ModelConfig) -> "Callable[[Image.Image], torch.Tensor]":
-    """Return OpenAI's torchvision pipeline: a Pillow image of any mode -> (3, S, S) float32."""
+    """Return a torchvision pipeline, OpenAI's by default.
+
+    It maps a Pillow image of any mode to (3, S, S) float32, normalised.
+    """
     from torchvision.transforms import (
         CenterCrop,
         Compose,
@@ -77,11 +97,12 @@ def transform(config: ModelConfig) -> "Callable[[Image.Image], torch.Tensor]":
         ToTensor,
     )
 
-    size = config.vision.image_size
+    how = config.pixels
+    size = [how.shorter, how.shorter] if how.mode == "squash" else how.shorter
     composed: Callable[[Image.Image], torch.Tensor] = Compose(
         [
-            Resize(size, interpolation=InterpolationMode.BICUBIC),
-            CenterCrop(size),
+            Resize(size, interpolation=InterpolationMode(how.interpolation)),
+            CenterCrop(how.size),
             _to_rgb,
             ToTensor(),
             Normalize(config.mean, config.std),

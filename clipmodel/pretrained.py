@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 ALIASES = {"tiny": "tiny-2"}  # names of the newest of its kind
-READER_VERSION = 2  # of checkpoints/: models converted by an older version are converted again
+READER_VERSION = 3  # of checkpoints/: models converted by an older version are converted again
 
 
 def available_models() -> list[str]:

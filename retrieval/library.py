@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
+from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
@@ -60,10 +61,9 @@ class Library:
         library = cls(library_folder(path), model)
         if model and (record := library.model) and not models.is_same(record, model):
             library.close()
-            asked = os.fspath(model)
             raise ModelMismatch(
-                f"the library {library.folder} holds {record.name!r} embeddings, not {asked!r}; "
-                f"run `retrieve index --model {asked}` to encode it again"
+                f"the library {library.folder} holds {record.name!r} embeddings, not {str(model)!r}"
+                f"; run `retrieve index --model {model}` to encode it again"
             )
         return library
 
@@ -184,9 +184,9 @@ class Library:
         return self._catalog().images.digest_of(image_id) is not None
 
     @property
-    def side(self) -> int | None:
-        """The side of the model's square input in pixels; None until there is a model."""
-        return self._encoder_of(self._catalog(), model).side if (model := self.model) else None
+    def resize(self) -> Resize | None:
+        """How the model's square of pixels is made; None until there is a model."""
+        return self._encoder_of(self._catalog(), model).resize if (model := self.model) else None
 
     def prepare(self) -> None:
         """Open the model and the index now, so that the first search is as fast as later ones."""

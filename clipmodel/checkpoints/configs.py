@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.checkpoints.preprocessors import prepared_by
-from clipmodel.config import Activation
+from clipmodel.config import Activation, Resize
 from clipmodel.errors import CheckpointError
 from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 
@@ -26,7 +26,7 @@ class Settings:
     text_head_width: int | None
     mean: Triple | None  # of pixels in 0..1, per RGB channel
     std: Triple | None
-    image_size: int | None = None  # pixels a side; the weights reveal it too
+    resize: Resize | None = None  # its size is revealed by the weights too
 
 
 OPENAI_SETTINGS = Settings(
@@ -92,7 +92,9 @@ _OPENCLIP_TEXT = {
 }
 _OPENCLIP_HARMLESS: dict[str, Any] = {
     "mode": ("RGB",),
-    "fill_color": None,  # of a border, which pictures resized by their shorter side do not have
+    "fill_color": None,  # of a border, which resized pictures do not have
+    "resize_mode": ("shortest", "squash"),
+    "interpolation": ("bicubic", "bilinear", "random"),
     "pool_type": ("tok", "argmax"),
     "pos_embed_type": ("learnable",),
     "proj_type": ("linear",),
@@ -113,9 +115,6 @@ _OPENCLIP_HARMLESS: dict[str, Any] = {
 }
 
 
-_OPENCLIP_PIXELS = {"interpolation": "bicubic", "resize_mode": "shortest"}
-
-
 def settings_of_openclip(path: Path) -> Settings:
     """Read OpenCLIP's config, with OpenCLIP's defaults for missing settings."""
     held = read_json(path)
@@ -126,13 +125,6 @@ def settings_of_openclip(path: Path) -> Settings:
     for key in ("multimodal_cfg", "init_logit_bias"):
         if model.get(key) is not None:
             raise CheckpointError(f"layout not supported: {path} sets {key}")
-    for key, expected in _OPENCLIP_PIXELS.items():
-        if pixels.get(key, expected) != expected:
-            raise CheckpointError(
-                f"layout not supported: {path} resizes pictures another way ({key}={pixels[key]!r})"
-            )
-    _refuse(path, "preprocess_cfg", pixels, {"size", "mean", "std", *_OPENCLIP_PIXELS})
-    size = pixels.get("size", vision.get("image_size"))
     activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     text_width, heads = text.get("width", 512), text.get("heads", 8)
     return Settings(
@@ -142,7 +134,21 @@ def settings_of_openclip(path: Path) -> Settings:
         text_head_width=_head_width(path, text_width, heads),
         mean=triple(path, "mean", pixels.get("mean")),
         std=triple(path, "std", pixels.get("std")),
-        image_size=square(path, "size", size),
+        resize=resize_of_openclip(path, pixels, vision.get("image_size")),
+    )
+
+
+def resize_of_openclip(path: Path, pixels: Mapping[str, Any], image_size: object) -> Resize | None:
+    """Return what `preprocess_cfg` says; None if neither it nor the tower's config has a size."""
+    _refuse(path, "preprocess_cfg", pixels, {"size", "mean", "std"})
+    size = square(path, "size", pixels.get("size", image_size))
+    filter = pixels.get("interpolation") or "bicubic"  # `random` is of the training alone
+    if size is None:
+        return None
+    return Resize(
+        size,
+        mode=pixels.get("resize_mode") or "shortest",
+        interpolation="bilinear" if filter == "bilinear" else "bicubic",
     )
 
 
@@ -178,6 +184,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
             f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
         )
     prepared = prepared_by(pixels, processor)
+    size = whole(config, "image_size", vision.get("image_size"))
     return Settings(
         vision_activation=_activation(config, vision.get("hidden_act", "quick_gelu")),
         text_activation=_activation(config, text.get("hidden_act", "quick_gelu")),
@@ -189,7 +196,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
         ),
         mean=prepared.mean,
         std=prepared.std,
-        image_size=prepared.size or whole(config, "image_size", vision.get("image_size")),
+        resize=prepared.resize or (Resize(size) if size else None),
     )
 
 

@@ -1,30 +1,29 @@
-"""The configs of Hugging Face's image processors; any but CLIP's preprocessing is refused."""
+"""The configs of Hugging Face's image processors: as they say it, or refused."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
+from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple
+from clipmodel.config import Interpolation, Resize
 from clipmodel.errors import CheckpointError
 from clipmodel.hub.registry import OPENAI_MEAN, OPENAI_STD
 
-# Processors that prepare pictures as CLIP does; others have other defaults.
-_PROCESSORS = (
-    "CLIPImageProcessor",
-    "CLIPImageProcessorFast",
-    "CLIPImageProcessorPil",
-    "CLIPFeatureExtractor",
-)
-_BICUBIC = 3  # as Pillow counts
-_DEFAULT_SIZE = 224  # pixels a side, of CLIPImageProcessor
+# The defaults of a processor's settings, by the start of its name.
+_PROCESSORS: dict[str, dict[str, Any]] = {
+    "CLIP": {"size": {"shortest_edge": 224}, "do_center_crop": True, "crop_size": 224},
+    "Siglip": {"size": {"height": 224, "width": 224}},
+}
+_KINDS = ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
+_FILTERS: dict[int, Interpolation] = {2: "bilinear", 3: "bicubic"}  # as Pillow counts
 _BYTE = 255  # the greatest value of a pixel, which a rescale factor makes 1
 
 
 class Prepared(NamedTuple):
     """The preprocessing of pictures; None where no config gives a setting."""
 
-    size: int | None = None  # pixels a side
+    resize: Resize | None = None
     mean: Triple | None = None
     std: Triple | None = None
 
@@ -41,23 +40,56 @@ def prepared_by(pixels: Path, processor: Path) -> Prepared:
 
 
 def _of_processor(path: Path, held: Mapping[str, Any]) -> Prepared:
-    """Read one config; refuse all but a resize to the model's side, centre crop, normalisation."""
-    kind = held.get("image_processor_type") or held.get("feature_extractor_type") or _PROCESSORS[0]
-    if kind not in _PROCESSORS:
-        raise CheckpointError(f"layout not supported: {path} describes a {kind!r}, not CLIP's")
-    for key, value in (("do_resize", True), ("do_center_crop", True), ("resample", _BICUBIC)):
-        if held.get(key) not in (None, value):
-            raise CheckpointError(f"layout not supported: {path} sets {key} = {held[key]!r}")
-    if held.get("size") is None and held.get("crop_size") is None:
-        return Prepared(None, *_normalised(path, held))
-    side = _shortest(path, held.get("size"))
-    cut = square(path, "crop_size", held.get("crop_size")) or _DEFAULT_SIZE
-    if side != cut:
+    mean, std = _normalised(path, held)
+    return Prepared(_resized(path, held), mean, std)
+
+
+def _resized(path: Path, held: Mapping[str, Any]) -> Resize | None:
+    """Return how pictures are resized and cropped; None if it is left to the model's size."""
+    kind = held.get("image_processor_type") or held.get("feature_extractor_type") or "CLIP"
+    defaults = next((d for name, d in _PROCESSORS.items() if kind in _names(name)), None)
+    if defaults is None:
         raise CheckpointError(
-            f"layout not supported: {path} resizes the shorter side to {side} pixels and crops to "
-            f"{cut}; they must be equal"
+            f"layout not supported: {path} describes a {kind!r}, not one of "
+            f"{', '.join(f'{name}ImageProcessor' for name in _PROCESSORS)}"
         )
-    return Prepared(cut, *_normalised(path, held))
+    if held.get("do_resize") is False or held.get("do_pad"):
+        key = "do_pad" if held.get("do_pad") else "do_resize"
+        raise CheckpointError(f"layout not supported: {path} sets {key} = {held[key]!r}")
+    filter = held.get("resample")
+    if (interpolation := _FILTERS.get(3 if filter is None else filter)) is None:
+        raise CheckpointError(
+            f"layout not supported: {path} sets resample = {filter!r}, not 2 (bilinear) or 3 "
+            "(bicubic)"
+        )
+    if held.get("size") is None and held.get("crop_size") is None and "crop_size" in defaults:
+        return None if interpolation == "bicubic" else Resize(224, interpolation=interpolation)
+    given = defaults | {key: value for key, value in held.items() if value is not None}
+    edge, mode = _edge(path, given["size"])
+    if not given.get("do_center_crop"):
+        if mode == "shortest":
+            raise CheckpointError(f"layout not supported: {path} sets do_center_crop = False")
+        return Resize(edge, mode, interpolation)
+    cut = square(path, "crop_size", given["crop_size"]) or edge
+    if edge < cut:
+        raise CheckpointError(
+            f"layout not supported: {path} resizes pictures to {edge} pixels and crops to {cut}"
+        )
+    return Resize(cut, mode, interpolation, 0 if edge == cut else edge)
+
+
+def _names(processor: str) -> set[str]:
+    return {processor, *(processor + kind for kind in _KINDS)}
+
+
+def _edge(path: Path, size: object) -> tuple[int, Literal["shortest", "squash"]]:
+    """Return the side that pictures are resized to: the shorter one's length, or of both."""
+    is_edge = isinstance(size, int) or (isinstance(size, dict) and set(size) == {"shortest_edge"})
+    if isinstance(size, dict) and is_edge:
+        size = size["shortest_edge"]
+    if (edge := square(path, "size", size)) is None:
+        raise CheckpointError(f"{path}: size is {size!r}, not a number of pixels")
+    return edge, "shortest" if is_edge else "squash"
 
 
 def _normalised(path: Path, held: Mapping[str, Any]) -> tuple[Triple | None, Triple | None]:
@@ -80,15 +112,3 @@ def _normalised(path: Path, held: Mapping[str, Any]) -> tuple[Triple | None, Tri
 def _divided(values: Triple, scale: float) -> Triple:
     red, green, blue = (value / scale for value in values)
     return red, green, blue
-
-
-def _shortest(path: Path, size: object) -> int:
-    """Return the length that the shorter side of a picture is resized to, by default CLIP's.
-
-    {"height", "width"} is refused, as it distorts pictures.
-    """
-    if isinstance(size, dict):
-        if set(size) != {"shortest_edge"}:
-            raise CheckpointError(f"layout not supported: {path} sets size = {size!r}")
-        size = size["shortest_edge"]
-    return whole(path, "size", size) or _DEFAULT_SIZE

@@ -87,9 +87,9 @@ def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> 
             f"{file.name}.json beside it: {_EXAMPLE}"
         )
     vision = image.read_config(weights, settings)
-    if settings.image_size not in (None, vision.image_size):
+    if settings.resize and settings.resize.size != vision.image_size:
         raise CheckpointError(
-            f"layout not supported: pictures are cut to {settings.image_size} pixels a side, and "
+            f"layout not supported: pictures are cut to {settings.resize.size} pixels a side, and "
             f"the weights are for {vision.image_size}"
         )
     return ModelConfig(
@@ -98,6 +98,7 @@ def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> 
         text=text.read_config(weights, settings),
         mean=cast(Triple, settings.mean),
         std=cast(Triple, settings.std),
+        resize=settings.resize,
     )
 
 

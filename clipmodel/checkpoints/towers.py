@@ -88,8 +88,9 @@ def efficientnet(weights: Weights, settings: Settings) -> EfficientNetConfig:
         for name, weight in weights.items()
         if name.startswith("visual.") and not name.endswith(COUNTER)
     }
+    size = settings.resize.size if settings.resize else None
     for number, all_stages in product(lite_sizes(), (False, True)):
-        config = efficientnet_lite(number, image_size=settings.image_size)
+        config = efficientnet_lite(number, image_size=size)
         config = replace(config, projection=projection, all_stages=all_stages, classes=classes)
         if of_efficientnet(config, dim) == held:
             return config

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clipmodel.bicubic import Box
-from clipmodel.preprocess import crop, resize
+from clipmodel.config import Resize
+from clipmodel.preprocess import as_resize, crop, resize
 from retrieval.decoding.colours import plain
 from retrieval.decoding.difference_hash import difference_hash
 from retrieval.decoding.exif import orientation_of
@@ -45,8 +46,8 @@ WEBP_LARGE = 2048  # pixels
 SMALL_SIDE = 96  # pixels that a difference hash is taken from if no model needs more
 
 
-def decode(data: bytes, size: int, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode a picture's first frame for a model of `size` pixels a side.
+def decode(data: bytes, size: Resize | int, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode a picture's first frame for a model of `size` (a number: pixels a side, cropped).
 
     Raises UnreadablePicture, also for more than `max_pixels` or than Pillow's own limit in this
     process (see `allowing`).
@@ -71,8 +72,8 @@ def webp(image: Image.Image) -> bytes:
     return written.getvalue()
 
 
-def pixels_of(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Return a picture that Pillow has open as (size, size, 3). Raises UnreadablePicture."""
+def pixels_of(image: Image.Image, size: Resize | int) -> NDArray[np.uint8]:
+    """Return a picture that Pillow has open as (S, S, 3). Raises UnreadablePicture."""
     with explained():
         image.load()
         small = _small(image, orientation_of(image), size)
@@ -123,11 +124,11 @@ def _whole_or_mended(data: bytes, read: Callable[[bytes, bool], T]) -> T:
             return read(sound, True)
 
 
-def _decode(data: bytes, size: int, max_pixels: int, is_truncated: bool) -> Decoded:
+def _decode(data: bytes, size: Resize | int, max_pixels: int, is_truncated: bool) -> Decoded:
     with opened(data) as image:
         width, height = _bound(image, max_pixels)
         format = image.format or ""
-        box = _load(image, size, is_truncated)
+        box = _load(image, as_resize(size).shorter, is_truncated)
         orientation, (facts, shot) = orientation_of(image), read_metadata(image)
         small = _small(image, orientation, size, box)
     if orientation in QUARTER_TURNS:
@@ -186,8 +187,10 @@ def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _small(image: Image.Image, orientation: int, size: int, box: Box | None = None) -> Image.Image:
-    """Return it in sRGB, upright, `size` on the shorter side. box: as in `preprocess.resize`.
+def _small(
+    image: Image.Image, orientation: int, size: Resize | int, box: Box | None = None
+) -> Image.Image:
+    """Return it in sRGB, upright, resized to be cropped. size, box: as in `preprocess.resize`.
 
     Colours are converted last, when few pixels are left.
     """

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from clipmodel.config import Resize
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded, Facts, Failure, Shot
 
@@ -17,7 +18,7 @@ class Task:
 
     key: int  # chosen by the caller, returned with the result
     path: bytes  # absolute
-    size: int | None  # pixels a side
+    size: Resize | int | None  # of the model's pixels; a number: pixels a side, cropped
     max_pixels: int
     describe: bool = False
     box: tuple[int, int] | None = None  # pixels, width and height, that a thumbnail must fit into

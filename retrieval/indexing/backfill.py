@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clipmodel.config import Resize
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import LIST_LENGTH
 from retrieval.decoding.metadata.dates import with_name
@@ -75,7 +76,7 @@ class Backfill:
         missing = self._without_vector()
         self._tally.backfilled = len(missing)
         expect(len(missing))
-        for image in self._reread(missing, self._model.config.vision.image_size):
+        for image in self._reread(missing, self._model.config.pixels):
             if image.decoded:
                 index_file.outdate(self._catalog, self._model.digest)
                 yield NewPicture.of(image.digest, image.decoded)
@@ -121,28 +122,30 @@ class Backfill:
         writing.all_measured(self._catalog, model, query_bank_digest())
         self.has_measured = True
 
-    def _reread(self, missing: Sequence[tuple[int, bytes]], side: int | None) -> Iterator[Reread]:
-        return reread(self._catalog, missing, self._pool, side, self._max_pixels, self._window)
+    def _reread(
+        self, missing: Sequence[tuple[int, bytes]], resize: Resize | None
+    ) -> Iterator[Reread]:
+        return reread(self._catalog, missing, self._pool, resize, self._max_pixels, self._window)
 
 
 def reread(
     catalog: Catalog,
     missing: Sequence[tuple[int, bytes]],
     pool: Pool,
-    side: int | None,
+    resize: Resize | None,
     max_pixels: int,
     window: int,
 ) -> Iterator[Reread]:
     """Decode these images, given as (image id, digest), and yield them in any order.
 
-    side: pixels that the model takes; None to describe the images instead.
+    resize: how the model's pixels are made; None to describe the images instead.
     """
     waiting = _places(catalog, missing)
     # image id -> digest, paths not yet tried, the names of all
     flights: dict[int, tuple[bytes, list[bytes], list[bytes]]] = {}
 
     def submit(image_id: int, paths: list[bytes]) -> None:
-        pool.submit(Task(image_id, paths.pop(), side, max_pixels, describe=side is None))
+        pool.submit(Task(image_id, paths.pop(), resize, max_pixels, describe=resize is None))
 
     more = True
     while more or flights:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from clipmodel.config import Resize
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.changes import ChangedFile
@@ -46,7 +47,7 @@ class Intake:
         pool: Pool,
         knows: Callable[[bytes], bool],
         sizes: Callable[[], set[int]],
-        side: int,
+        resize: Resize,
         max_pixels: int,
         expect: Callable[[], None],
     ) -> None:
@@ -56,7 +57,7 @@ class Intake:
         self._knows = knows
         self._read_sizes = sizes
         self._sizes: set[int] | None = None  # of known files and of those seen in this run
-        self._side = side  # pixels, of the model
+        self._resize = resize
         self._max_pixels = max_pixels
         self._flights: dict[int, Flight] = {}
         self._next_key = 0
@@ -104,10 +105,10 @@ class Intake:
     def _submit(self, flight: Flight) -> None:
         key, self._next_key = self._next_key, self._next_key + 1
         self._flights[key] = flight
-        side = None if flight.stage == "hash" else self._side
-        if side:
+        resize = None if flight.stage == "hash" else self._resize
+        if resize:
             self._expect()
-        self._pool.submit(Task(key, flight.file.path, side, self._max_pixels))
+        self._pool.submit(Task(key, flight.file.path, resize, self._max_pixels))
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)

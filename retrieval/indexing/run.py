@@ -160,12 +160,9 @@ class IndexRun:
         return targets
 
     def _intake(self) -> Intake:
-        side, knows, sizes = self._side, self._recorder.knows, self._catalog.files.sizes
-        return Intake(self._pool, knows, sizes, side, self._max_pixels, self._encoding.expect)
-
-    @property
-    def _side(self) -> int:
-        return self._model.config.vision.image_size
+        resize, knows = self._model.config.pixels, self._recorder.knows
+        sizes, expect = self._catalog.files.sizes, self._encoding.expect
+        return Intake(self._pool, knows, sizes, resize, self._max_pixels, expect)
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:
         """Encode pictures and commit them, reporting progress."""

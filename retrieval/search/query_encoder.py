@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
@@ -126,7 +127,7 @@ class QueryEncoder:
             return self._known_or_decoded(fetch(picture.url), picture.url)
         from retrieval.decoding import decode
 
-        return decode.pixels_of(picture, self.side)
+        return decode.pixels_of(picture, self.resize)
 
     def _known_or_decoded(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
         from retrieval.decoding import content
@@ -138,7 +139,7 @@ class QueryEncoder:
         from retrieval.decoding import decode
 
         try:
-            return decode.decode(data, self.side).pixels
+            return decode.decode(data, self.resize).pixels
         except UnreadablePicture as error:
             raise _unreadable(name, error) from error
 
@@ -150,7 +151,8 @@ class QueryEncoder:
         return vector
 
     def _fitting(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if pixels.shape != (self.side, self.side, 3):
+        side = self.resize.size
+        if pixels.shape != (side, side, 3):
             raise InvalidQuery("the picture was prepared for another model; upload it again")
         return pixels
 
@@ -196,10 +198,10 @@ class QueryEncoder:
         return np.concatenate([tower.encode(batch) for batch in batches])
 
     @property
-    def side(self) -> int:
-        """The model's picture size in pixels per side. Raises ModelUnavailable, ModelMismatch."""
+    def resize(self) -> Resize:
+        """How the model's pixels are made. Raises ModelUnavailable, ModelMismatch."""
         with self._opening:
-            return self._model.config.vision.image_size
+            return self._model.config.pixels
 
     # Each is opened once, by the thread that holds the lock.
 

@@ -113,8 +113,8 @@ class Site:
             with self.scratch.file() as path:
                 path.write_bytes(picture)
                 return self.read(path)
-        side = self.library.side or DEFAULT_SIDE
-        task = Task(0, os.fsencode(picture), side, MAX_PIXELS, box=SMALL_BOX)
+        size = self.library.resize or DEFAULT_SIDE
+        task = Task(0, os.fsencode(picture), size, MAX_PIXELS, box=SMALL_BOX)
         return self.decoders.do(task).result()
 
     def newest_first(self, filters: Filters, pairs: bool) -> NDArray[np.int64]:

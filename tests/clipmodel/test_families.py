@@ -33,7 +33,6 @@ from clipmodel.model import CLIP
 from clipmodel.model_folder import CONFIG, ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.numpy_backend.text_encoder import TextEncoder
-from clipmodel.preprocess import to_pixels, transform
 from clipmodel.pretrained import resolve
 from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.torch_backend.inference import Normalised
@@ -94,8 +93,6 @@ POOLING = ImageFamily(
     module=Pooling,  # type: ignore[arg-type]
     quick=Normalised,
     numpy=in_numpy,
-    to_pixels=to_pixels,
-    transform=transform,
 )
 
 

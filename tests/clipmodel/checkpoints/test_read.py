@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.errors import CheckpointError, ModelNotFound, UnknownConfig
 from clipmodel.hub.registry import OPENAI_MEAN, REGISTRY
+from clipmodel.preprocess import to_pixels, transform
 from tests.clipmodel.small import MEAN, STD, write_openclip
 
 Build = Callable[[str], nn.Module]
@@ -96,13 +99,28 @@ def test_settings_that_compute_something_else_are_refused(
         read_checkpoint(write_openclip(tmp_path, weights, **config))
 
 
-def test_another_way_to_resize_is_refused(tmp_path: Path, weights: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("mode", ["shortest", "squash", "longest"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "random"])
+def test_pictures_are_resized_as_openclip_does(
+    tmp_path: Path, weights: dict[str, Tensor], mode: str, interpolation: str
+) -> None:
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
     path = write_openclip(tmp_path, weights)
     held = json.loads((tmp_path / "open_clip_config.json").read_text())
-    held["preprocess_cfg"]["resize_mode"] = "squash"
-    (tmp_path / "open_clip_config.json").write_text(json.dumps(held))
-    with pytest.raises(CheckpointError, match="resizes pictures another way"):
-        read_checkpoint(path)
+    pixels = held["preprocess_cfg"] | {"resize_mode": mode, "interpolation": interpolation}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(held | {"preprocess_cfg": pixels}))
+    if mode == "longest":
+        with pytest.raises(CheckpointError, match="sets preprocess_cfg.resize_mode = 'longest'"):
+            read_checkpoint(path)
+        return
+    _, config = read_checkpoint(path)
+    noise = np.random.default_rng(0).integers(0, 256, (60, 91, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    theirs = image_transform_v2(PreprocessCfg(**pixels | {"size": 32}), is_train=False)(picture)
+    torch.testing.assert_close(transform(config)(picture), theirs, atol=0, rtol=0)
+    ours = (to_pixels(picture, config.pixels) / 255 - config.mean) / config.std
+    np.testing.assert_allclose(ours.transpose(2, 0, 1), theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_not_a_clip(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
+from clipmodel.config import Resize
 from clipmodel.preprocess import to_pixels
 from retrieval.decoding.content import digest_of, read
 from retrieval.decoding.decode import decode, thumbnail
@@ -147,6 +148,21 @@ def test_a_jpeg_decoded_smaller_is_hardly_another_picture(shorter: int) -> None:
         data = saved(large, "JPEG", quality=92)
         whole = to_pixels(Image.open(io.BytesIO(data)), 224).astype(int)
         assert np.abs(decode(data, 224).pixels - whole).mean() < 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+@pytest.mark.parametrize(
+    "how", [Resize(32, "squash", "bilinear"), Resize(32, edge=40), Resize(32, "squash", edge=48)]
+)
+def test_pictures_are_resized_as_a_model_wants_them(how: Resize, orientation: int) -> None:
+    ramps = np.stack(np.broadcast_arrays(*np.ix_(range(0, 180, 2), range(0, 240, 2))), axis=2)
+    photo = Image.fromarray(np.dstack([ramps, ramps[..., :1]]).astype(np.uint8))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = saved(photo, exif=exif)
+    with Image.open(io.BytesIO(data)) as opened:
+        upright = to_pixels(ImageOps.exif_transpose(opened), how).astype(int)
+    assert np.abs(decode(data, how).pixels - upright).max() <= 2
 
 
 @pytest.mark.skipif(not (DATA / "orientation").exists(), reason="no reference data")
