@@ -1,6 +1,5 @@
 """`Library`, the public face: a folder with a catalog, and everything it can be asked."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import TYPE_CHECKING, Self, Unpack, cast
 from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval import models
-from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.header import missing
+from retrieval.catalog.reading import Catalog, database_at
 from retrieval.errors import InvalidQuery, LibraryEmpty, ModelMismatch
 from retrieval.filters import Filters
-from retrieval.locate import FILE_NAME, library_folder
+from retrieval.locate import library_folder
 from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answer import answered, why_empty
@@ -44,7 +42,9 @@ class Library:
     """
 
     def __init__(self, folder: Path, model: StrPath | None = None) -> None:
-        self.folder = folder
+        self.database = database_at(folder)  # not opened: says where the library is
+        self.where = self.database.where  # the library's place, as messages name it
+        self.folder = self.database.local_folder  # on this machine, with the index and thumbnails
         self._asked_model = model
         self._opening = Lock()
         self._opened: tuple[Catalog, Searcher] | None = None
@@ -62,7 +62,7 @@ class Library:
         if model and (record := library.model) and not models.is_same(record, model):
             library.close()
             raise ModelMismatch(
-                f"the library {library.folder} holds {record.name!r} embeddings, not {str(model)!r}"
+                f"the library {library.where} holds {record.name!r} embeddings, not {str(model)!r}"
                 f"; run `retrieve index --model {model}` to encode it again"
             )
         return library
@@ -80,7 +80,7 @@ class Library:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Library({os.fspath(self.folder)!r})"
+        return f"Library({self.where!r})"
 
     @property
     def model(self) -> ModelRecord | None:
@@ -237,7 +237,7 @@ class Library:
     def _encoded(self) -> tuple[Catalog, ModelRecord]:
         catalog = self._catalog()
         if (model := catalog.current_model()) is None:
-            raise LibraryEmpty(why_empty(self.folder))
+            raise LibraryEmpty(why_empty(catalog))
         return catalog, model
 
     def _answers(self, questions: Sequence[Question], how: SearchOptions) -> list[list[Match]]:
@@ -248,7 +248,7 @@ class Library:
         if catalog.current_model() != model:  # another process has switched in the meantime
             return self._answers(questions, how)
         if not all(answers) and not catalog.embeddings.count(model.id):
-            raise LibraryEmpty(why_empty(self.folder))
+            raise LibraryEmpty(why_empty(catalog))
         return answers
 
     def _encoder_of(self, catalog: Catalog, model: ModelRecord) -> QueryEncoder:
@@ -277,18 +277,16 @@ class Library:
         from retrieval.collection.check import check
 
         if not self._exists():
-            raise missing(self.folder)
+            raise self.database.missing()
         self.close()  # a repair may replace the open catalog
-        return check(self.folder, repair)
+        return check(self.database.place, repair)
 
     def backup(self, file: StrPath, *, force: bool = False) -> int:
         """Copy the catalog into one file and verify it, even while it is in use; return its size in
         bytes. force: replace an existing file. Raises PathTaken, PathNotFound, LibraryNotFound,
         LibraryReadOnly, CatalogDamaged.
         """
-        from retrieval.catalog.backup import backup
-
-        return backup(self._catalog(), with_home(file), replace=force)
+        return self._catalog().database.backup(with_home(file), replace=force)
 
     def forget(self, path: StrPath) -> int:
         """Remove a folder or file from the library; return how many files it had. Pictures are not
@@ -321,7 +319,7 @@ class Library:
         A program that keeps a library open should call this now and then.
         """
         if opened := self._opened:
-            opened[0].rest()
+            opened[0].database.rest()
 
     # -- the catalog -----------------------------------------------------------------------------
 
@@ -331,7 +329,7 @@ class Library:
         return self._catalog()
 
     def _exists(self) -> bool:
-        return os.path.isfile(self.folder / FILE_NAME)
+        return self.database.exists()
 
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
@@ -340,11 +338,11 @@ class Library:
         with self._opening:
             if not self._exists():
                 if not create:
-                    raise missing(self.folder)
+                    raise self.database.missing()
                 if self._opened:  # it existed, and has been deleted
                     self._opened[0].close()
                     self._opened = None
             if self._opened is None:
-                catalog = Catalog.open(self.folder, create=create)
+                catalog = Catalog.open(self.database.place, create=create)
                 self._opened = catalog, Searcher(catalog)
             return self._opened

@@ -132,7 +132,7 @@ def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> 
     inside = relative(root.path, path)
     if inside is None or not path.is_relative_to(target.path) or not root.path.is_dir():
         return None
-    if path.is_relative_to(catalog.folder) or (inside and not lists(inside, excluded)):
+    if path.is_relative_to(catalog.local_folder) or (inside and not lists(inside, excluded)):
         return None
     is_known = catalog.files.has_any(root.id, inside)
     if not path.exists():

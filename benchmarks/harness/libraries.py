@@ -18,6 +18,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.writing import adopt_model
 from retrieval.decoding.content import digest_of
 from retrieval.decoding.limits import DECODING
+from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import query_bank_digest
 from retrieval.vectors.index_file import rebuild
@@ -76,7 +77,7 @@ def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], c
     catalog = Catalog.open(folder, create=True)
     dim = model.config.embed_dim
     record = adopt_model(catalog, model.name, model.digest, dim, "fp32", query_bank_digest())
-    with sqlite3.connect(catalog.path) as database:
+    with sqlite3.connect(folder / FILE_NAME) as database:
         database.execute(
             "INSERT INTO roots (id, path, entire) VALUES (1, ?, 1)", (os.fsencode(root),)
         )

@@ -13,10 +13,6 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
 from retrieval.filters import Filters
 
-# Computed by SQLite, so that file times (local) and dates taken sort together as text.
-DATE = """coalesce(substr(taken_at, 1, 19),
-    strftime('%Y-%m-%dT%H:%M:%S', min(mtime_ns) / 1000000000, 'unixepoch', 'localtime'))"""
-
 
 @dataclass(frozen=True, slots=True)
 class Facets:
@@ -43,9 +39,11 @@ def newest_first(catalog: Catalog, filters: Filters, pairs: bool = True) -> NDAr
     pairs: leave out a raw file where its JPEG is among them. Raises PathNotFound if the folder is
     unknown.
     """
+    # By the database, so that file times (local) and dates taken sort together as text.
+    date = f"coalesce(substr(taken_at, 1, 19), {catalog.database.local_time('min(mtime_ns)')})"
     ids = catalog.ids(
         "SELECT images.id FROM images JOIN files ON files.image_id = images.id "
-        f"GROUP BY images.id ORDER BY {DATE} DESC, images.id"
+        f"GROUP BY images.id ORDER BY {date} DESC, images.id"
     )
     allowed = chosen(catalog, filters)
     ids = ids if allowed is None else ids[np.isin(ids, allowed)]

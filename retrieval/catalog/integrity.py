@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.connection import chunks, connect, marks
+from retrieval.catalog.sqlite.connection import connect
 from retrieval.catalog.sqlite.recover import recover
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
@@ -61,7 +62,7 @@ def damaged(said: str) -> Fault:
 def _make_tables(folder: Path) -> str:
     from retrieval.catalog.schema import Base
 
-    with closing(Catalog.open(folder)) as catalog, catalog.engine().begin() as connection:
+    with closing(Catalog.open(folder)) as catalog, catalog.transaction() as connection:
         Base.metadata.create_all(connection)
         for table in Base.metadata.sorted_tables:
             for index in table.indexes:

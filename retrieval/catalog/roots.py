@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, text, update
-from sqlalchemy.dialects.sqlite import insert
 
 from retrieval import exclusions
 from retrieval.catalog import thumbnail_cache
-from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.recording.upsert import insert
 from retrieval.catalog.schema import FileRow, RootRow
-from retrieval.catalog.sqlite.connection import explained
 from retrieval.catalog.writing import drop_unheld
 from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
@@ -25,13 +23,13 @@ OF_FOLDERS = {"companions": ("path", "main"), "left_out": ("path",)}  # columns 
 
 def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
     """Return the root at `path`, added if new; roots below an entire root become part of it."""
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         return _place_root(catalog, connection, path, entire)
 
 
 def exclude(catalog: Catalog, changed: Mapping[int, Exclusions]) -> None:
     """Write the exclusions of roots, by id."""
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for root_id, held in changed.items():
             _exclude(connection, root_id, held)
 
@@ -42,12 +40,12 @@ def forget(catalog: Catalog, path: Path) -> int:
     A path that still exists inside a remaining root is excluded from it. Pictures without a file
     are dropped too. Raises PathNotFound, LibraryBusy, LibraryReadOnly.
     """
-    with write_lock(catalog.folder), explained(catalog.folder):
+    with catalog.database.exclusive():
         known = known_at(catalog, path)
-        with catalog.engine().begin() as connection:
+        with catalog.transaction() as connection:
             files = sum(_forget(catalog, connection, root, inside) for root, inside in known)
             gone = drop_unheld(connection)
-    thumbnail_cache.forget(catalog.folder, gone)
+    thumbnail_cache.forget(catalog.local_folder, gone)
     return files
 
 
@@ -58,9 +56,9 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
     looked for there: see collection/relocate.py. Raises PathNotFound, LibraryBusy, LibraryReadOnly.
     """
     target = Path(os.path.realpath(new))
-    with write_lock(catalog.folder), explained(catalog.folder):
+    with catalog.database.exclusive():
         known = known_at(catalog, old)
-        with catalog.engine().begin() as connection:
+        with catalog.transaction() as connection:
             files = 0
             for root, inside in known:
                 if inside:
@@ -74,7 +72,7 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
 
 def follow(catalog: Catalog, old: Path, new: Path) -> int:
     """Rename the root at `old` to `new`, another path of the same folder; return its file count."""
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for root in _roots(catalog, connection):
             if root.path == old:
                 return _move_root(catalog, connection, root, new)
@@ -124,7 +122,7 @@ def _exclude(connection: Connection, root_id: int, held: Exclusions) -> None:
 
 def _place_root(catalog: Catalog, connection: Connection, path: Path, entire: bool) -> Root:
     stored = _stored(catalog, path)
-    placed = insert(RootRow).values(path=stored, entire=entire)
+    placed = insert(connection, RootRow).values(path=stored, entire=entire)
     widened = placed.on_conflict_do_update(
         index_elements=["path"], set_={"entire": RootRow.entire | placed.excluded.entire}
     )
@@ -238,6 +236,7 @@ def _stored(catalog: Catalog, path: Path) -> bytes:
     """Return a root's path as stored: relative to the library if the root contains it, so that both
     can move together.
     """
-    if catalog.folder.is_relative_to(path):
-        return os.fsencode(os.path.relpath(path, catalog.folder))
+    base = catalog.database.base
+    if base and base.is_relative_to(path):
+        return os.fsencode(os.path.relpath(path, base))
     return os.fsencode(path)

@@ -26,7 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
 from retrieval.records import NO_MTIME
 
 Migration = Callable[[Connection], None]
@@ -334,15 +333,13 @@ def to_4(connection: Connection) -> None:
 MIGRATIONS: tuple[Migration, ...] = (to_2, to_3, to_4)
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring a catalog of any older version, or an empty file, to SCHEMA_VERSION.
+def upgrade(connection: Connection, version: int) -> None:
+    """Bring a catalog of an older version (0: one without tables) to the newest.
 
     It runs in the caller's transaction, so a catalog is never half migrated.
     """
-    version = connection.execute(text("PRAGMA user_version")).scalar_one()
     if version == 0:
         Base.metadata.create_all(connection)
     else:
         for migrate in MIGRATIONS[version - 1 :]:
             migrate(connection)
-    connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))

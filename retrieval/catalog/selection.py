@@ -91,8 +91,7 @@ def _ids_in_named(catalog: Catalog, folder: str) -> Ids:
     if not named.isascii():
         return np.unique(np.fromiter(_ids_in_accented(catalog, named), np.int64))
     parts = [np.empty(0, np.int64)]
-    # Names need not be text, but SQLite accepts them.
-    path = "lower(CAST(CAST(? || path AS BLOB) AS TEXT))"
+    path = f"lower({catalog.database.as_text('? || path')})"
     condition, values = holds(path, named)
     found = f"""SELECT DISTINCT image_id FROM files WHERE root_id = ? AND image_id IS NOT NULL
         AND {condition}"""

@@ -1,6 +1,7 @@
 """Changes to a catalog. Each function is one transaction, so a crash never leaves half a change.
 
-Callers hold the write lock (`lock.py`). `forget` and `relocate` in `roots.py` take it themselves.
+Callers hold the library (`Database.running`). `forget` and `relocate` in `roots.py` do so
+themselves, exclusively.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from retrieval.catalog import thumbnail_cache
+from retrieval.catalog.database import LIST_LENGTH
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import facts
+from retrieval.catalog.recording.upsert import insert
 from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow
-from retrieval.catalog.sqlite.connection import LIST_LENGTH, explained, shrink
 from retrieval.records import Failure, FileState, Found, ModelRecord, NewImage, Vectors
 
 # The columns of an image that follow from its pixels.
@@ -36,9 +37,9 @@ def record(
     Existing vectors are kept, so the same batch may be recorded twice. Existing images are kept
     but for what follows from their pixels, which a newer version may decode differently.
     """
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         if images:
-            connection.execute(_put_images(), _image_rows(images))
+            connection.execute(_put_images(connection), _image_rows(images))
         digests = {file.digest for file in files if file.digest}
         digests.update(image.digest for image in images)
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
@@ -58,7 +59,7 @@ def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
     ]
     here = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
     known: dict[str, Any] = {"ctime_ns": bindparam("ctime"), "inode": bindparam("number")}
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(update(FileRow).where(here).values(known), rows)
 
 
@@ -68,7 +69,7 @@ def remove_files(catalog: Catalog, files: Iterable[tuple[int, bytes]]) -> None:
     if not rows:
         return
     condition = (FileRow.root_id == bindparam("root")) & (FileRow.path == bindparam("inside"))
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(delete(FileRow).where(condition), rows)
 
 
@@ -76,9 +77,9 @@ def sweep(catalog: Catalog) -> None:
     """Drop images without a file, with their vectors and thumbnails, and roots of single files that
     have none left.
     """
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         gone = drop_unheld(connection)
-    thumbnail_cache.forget(catalog.folder, gone)
+    thumbnail_cache.forget(catalog.local_folder, gone)
 
 
 # -- models --------------------------------------------------------------------------------------
@@ -97,9 +98,9 @@ def adopt_model(
     The first model of a catalog becomes current. precision: of the vectors to come; the row keeps
     the coarsest. query_bank: digest of the query bank that measures the vectors of a new model.
     """
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         first = connection.execute(select(func.count()).select_from(ModelRow)).scalar_one() == 0
-        adopted = insert(ModelRow).values(
+        adopted = insert(connection, ModelRow).values(
             name=name,
             digest=digest,
             dim=dim,
@@ -118,22 +119,21 @@ def adopt_model(
 
 def switch_model(catalog: Catalog, model: ModelRecord) -> None:
     """Make `model` current. The embeddings of the other models are kept."""
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(update(ModelRow).values(is_current=ModelRow.id == model.id))
 
 
 def rename_model(catalog: Catalog, model: ModelRecord, name: str) -> None:
     """Give a model another name or path, by which its weights are found from now on."""
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(name=name))
 
 
 def drop_model(catalog: Catalog, model: ModelRecord) -> None:
     """Drop a model with all its embeddings, and return their space to the disk."""
-    with explained(catalog.folder):
-        with catalog.engine().begin() as connection:
-            connection.execute(delete(ModelRow).where(ModelRow.id == model.id))
-        shrink(catalog.path)
+    with catalog.transaction() as connection:
+        connection.execute(delete(ModelRow).where(ModelRow.id == model.id))
+    catalog.database.shrink()
 
 
 def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
@@ -151,13 +151,13 @@ def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
         "bank_mean": bindparam("mean"),
         "bank_deviation": bindparam("deviation"),
     }
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(measured.values(values), rows)
 
 
 def all_measured(catalog: Catalog, model: ModelRecord, query_bank: str) -> None:
     """Record that every vector of the model was measured with this query bank, by its digest."""
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(bank=query_bank))
 
 
@@ -178,8 +178,8 @@ def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
     return [{name: getattr(image, name) for name in names} for image in images]
 
 
-def _put_images() -> Any:
-    put = insert(ImageRow)
+def _put_images(connection: Connection) -> Any:
+    put = insert(connection, ImageRow)
     renewed = {name: put.excluded[name] for name in FROM_PIXELS}
     return put.on_conflict_do_update(index_elements=["digest"], set_=renewed)
 
@@ -195,7 +195,7 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
         }
         for digest, vector in vectors.of.items()
     ]
-    connection.execute(insert(EmbeddingRow).on_conflict_do_nothing(), rows)
+    connection.execute(insert(connection, EmbeddingRow).on_conflict_do_nothing(), rows)
 
 
 def _hubness_columns(measured: NDArray[np.float32] | None) -> dict[str, float | None]:
@@ -219,7 +219,7 @@ def _upsert_files(
         }
         for file in files
     ]
-    put = insert(FileRow)
+    put = insert(connection, FileRow)
     names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", *_failure(None))
     changed = {name: put.excluded[name] for name in names}
     connection.execute(

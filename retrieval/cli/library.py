@@ -50,7 +50,7 @@ def check(context: click.Context, repair: bool) -> None:
 
     with context.ensure_object(CommonOptions).open() as library:
         problems = library.check(repair=repair)
-        write(report.of_check(library.folder, problems))
+        write(report.of_check(library.where, problems))
         if not all(problem.mended or problem.harmless for problem in problems):
             if not repair:
                 click.echo("run `retrieve check --repair` to fix whatever can be fixed", err=True)

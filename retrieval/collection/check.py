@@ -24,8 +24,7 @@ from retrieval.catalog.integrity import (
     of_models,
     of_rows,
 )
-from retrieval.catalog.lock import write_lock
-from retrieval.catalog.reading import Catalog
+from retrieval.catalog.reading import Catalog, database_at
 from retrieval.catalog.sqlite.connection import explained
 from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
 from retrieval.locate import FILE_NAME
@@ -45,7 +44,7 @@ def check(folder: Path, repair: bool) -> list[Problem]:
         faults = _faults(folder, _is_ours(folder))
         return [Problem(fault.what, harmless=fault.harmless) for fault in faults]
     done: dict[str, str | None] = {}
-    with write_lock(folder), explained(folder):
+    with database_at(folder).exclusive(), explained(folder):
         for _ in range(MAX_ROUNDS):
             found = list(_faults(folder, True))
             done.update({fault.what: fault.mend(folder) for fault in found})
@@ -58,7 +57,7 @@ def check(folder: Path, repair: bool) -> list[Problem]:
 def _is_ours(folder: Path) -> bool:
     """Return whether nobody is writing now, so that half-written files must be leftovers."""
     try:
-        with write_lock(folder):
+        with database_at(folder).exclusive():
             return True
     except (LibraryBusy, LibraryReadOnly):
         return False
@@ -87,7 +86,7 @@ def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
 
 
 def _of_index(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
-    path = index_file.path_of(catalog.folder, model.digest)
+    path = index_file.path_of(catalog.local_folder, model.digest)
     if not path.exists():
         if catalog.embeddings.count(model.id):  # as after a backup was restored
             yield Fault(f"{path.name} is missing", _rebuild, WITHOUT_INDEX)
@@ -141,7 +140,7 @@ def _rebuild(folder: Path) -> str:
 
 
 def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
-    parts = sorted(catalog.folder.glob(f"{FILE_NAME}.part*"))
+    parts = sorted(catalog.local_folder.glob(f"{FILE_NAME}.part*"))
     for path in (*index_file.leftovers(catalog), *parts):
         left = f"{path.name} is left over from a run that was killed"
         yield Fault(left, partial(_remove, name=path.name))

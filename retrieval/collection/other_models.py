@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from retrieval import models
-from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import ModelMismatch
 from retrieval.records import ModelRecord
@@ -31,7 +30,7 @@ def forget(catalog: Catalog, name: models.Name) -> int:
     """Drop the embeddings of a model; return how many there were. Raises ModelMismatch,
     LibraryBusy, LibraryReadOnly.
     """
-    with write_lock(catalog.folder):
+    with catalog.database.exclusive():
         model = _named(catalog, name)
         held = catalog.embeddings.count(model.id)
         from retrieval.catalog import writing

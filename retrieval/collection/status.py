@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.catalog import thumbnail_cache
-from retrieval.catalog.lock import underway
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.other_models import OtherModel, others
-from retrieval.locate import FILE_NAME
-from retrieval.paths import database_files, size_of
+from retrieval.paths import size_of
 from retrieval.records import Counts, LeftOut, ModelRecord, Underway
 from retrieval.vectors import index_file
 
@@ -39,7 +37,7 @@ class IndexStatus:
 class Status:
     """A library at a glance."""
 
-    folder: Path
+    where: str  # a folder, or a database
     model: ModelRecord | None  # None until something has been encoded
     counts: Counts
     roots: tuple[RootStatus, ...]
@@ -81,28 +79,28 @@ def status_of(catalog: Catalog) -> Status:
     )
     index = _index_status(catalog, model) if model else None
     return Status(
-        catalog.folder,
+        catalog.where,
         model,
         counts,
         roots,
         index,
-        sum(map(size_of, database_files(catalog.folder / FILE_NAME))),
-        thumbnail_cache.bytes_of(catalog.folder),
-        underway(catalog.folder),
+        catalog.database.size(),
+        thumbnail_cache.bytes_of(catalog.local_folder),
+        catalog.database.underway(),
         others(catalog),
         catalog.other_files.companion_count(),
     )
 
 
-def nothing_at(folder: Path) -> Status:
+def nothing_at(where: str) -> Status:
     """Return the status of a library that does not exist yet."""
-    return Status(folder, None, Counts(0, 0, 0, 0, {}), (), None, 0, 0, None)
+    return Status(where, None, Counts(0, 0, 0, 0, {}), (), None, 0, 0, None)
 
 
 def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
     from indexes import DamagedIndex, VectorIndex  # FAISS
 
-    path = index_file.path_of(catalog.folder, model.digest)
+    path = index_file.path_of(catalog.local_folder, model.digest)
     try:
         index = VectorIndex.open(path)
     except DamagedIndex:

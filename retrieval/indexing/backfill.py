@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clipmodel.config import Resize
+from retrieval.catalog.database import LIST_LENGTH
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.connection import LIST_LENGTH
 from retrieval.decoding.metadata.dates import with_name
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task

@@ -94,7 +94,7 @@ class Changes:
     def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
         root = os.fsencode(target.root.path)
         if target.path.is_dir() and target.root.entire:
-            exclusions, library = target.root.exclusions, os.fsencode(self._catalog.folder)
+            exclusions, library = target.root.exclusions, os.fsencode(self._catalog.local_folder)
             excluded = exclusions.excluded() if exclusions else None
             yield from scan(root, target.inside, excluded, library, self.ledgers[target])
         else:

@@ -43,7 +43,7 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
         from retrieval.catalog import writing
 
         writing.switch_model(catalog, model)
-        index_file.path_of(catalog.folder, current.digest).unlink(missing_ok=True)
+        index_file.path_of(catalog.local_folder, current.digest).unlink(missing_ok=True)
         kept = counted(catalog.embeddings.count(current.id), "vector")
         forget = shlex.join(["retrieve", "forget", "--model", current.name])
         yield (
@@ -55,7 +55,7 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
 def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> None:
     """Bring the vector index up to date, and remove leftovers of killed runs."""
     if current := catalog.current_model():
-        missing = not index_file.path_of(catalog.folder, current.digest).exists()
+        missing = not index_file.path_of(catalog.local_folder, current.digest).exists()
         if is_measured_anew:
             index_file.rebuild(catalog, current)
         elif missing or has_news:

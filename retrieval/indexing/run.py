@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrieval.catalog.lock import Tell, write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
@@ -30,6 +29,7 @@ from retrieval.vectors.hubness import QueryBank
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
+    from retrieval.catalog.lock import Tell
 
 FILES_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
 MAX_WORKERS = 16
@@ -65,7 +65,7 @@ def index(
         *(encoder, batch_size, pool.wake, query_bank, quick),
         idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
-    with write_lock(catalog.folder) as tell:
+    with catalog.database.running() as tell:
         run = IndexRun(catalog, model, pool, encoding, max_pixels, FILES_AHEAD + 2 * count, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
@@ -78,7 +78,7 @@ def index(
         finally:
             pool.close()
             encoding.close()
-        catalog.checkpoint()
+        catalog.database.checkpoint()
     yield run.tally.summary()
 
 
@@ -99,7 +99,7 @@ class IndexRun:
         encoding: EncodingQueue,
         max_pixels: int,
         window: int,
-        tell: Tell,
+        tell: "Tell",
     ) -> None:
         """window: files in progress at a time. tell: reports progress to other processes."""
         self._catalog = catalog

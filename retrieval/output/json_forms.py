@@ -139,7 +139,7 @@ def status_object(status: "Status") -> Form:
     """Return the contents of a library. `bytes` is its total size on disk."""
     model, index, counts = status.model, status.index, status.counts
     return {
-        "library": os.fspath(status.folder),
+        "library": status.where,
         "model": model.name if model else None,
         "dim": model.dim if model else None,
         "precision": model.precision if model else None,

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.collection.duplicates import Group
@@ -55,7 +54,7 @@ def of_change(summary: Summary) -> str | None:
     return ", ".join(said) or None
 
 
-def of_check(library: Path, problems: "Sequence[Problem]") -> str:
+def of_check(library: str, problems: "Sequence[Problem]") -> str:
     """Return one line for each problem."""
     lines = [printable(_problem(problem)) for problem in problems]
     if all(problem.harmless and not problem.mended for problem in problems):
@@ -78,7 +77,7 @@ def of_status(status: Status) -> str:
     pictures += f", {waiting:,} yet to be encoded" if waiting else ""
     failures = "; see `retrieve status --failures`" if counts.failures else ""
     facts = [
-        ("library", printable(os.fspath(status.folder))),
+        ("library", printable(status.where)),
         (
             "model",
             _model(model) if model else "none yet",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -157,14 +156,12 @@ def _located(match: Match, filters: Filters) -> Match:
     return replace(match, path=first_in(match.image.paths, filters.folder))
 
 
-def why_empty(folder: Path) -> str:
+def why_empty(catalog: Catalog) -> str:
     """Return the message for a library that holds no pictures."""
-    from retrieval.catalog.lock import underway
-
-    if run := underway(folder):
+    if run := catalog.database.underway():
         so_far = f" ({run.done:,} of {run.total:,} files so far)" if run.total else ""
         return (
-            f"the library {folder} holds no pictures yet: indexing is under way{so_far}; "
+            f"the library {catalog.where} holds no pictures yet: indexing is under way{so_far}; "
             "try again in a moment"
         )
-    return f"the library {folder} holds no pictures; run `retrieve index FOLDER`"
+    return f"the library {catalog.where} holds no pictures; run `retrieve index FOLDER`"

@@ -78,7 +78,7 @@ class FileStore:
         """
         with self._opening:
             stamp = _stamp(self._path)
-            if not self._catalog.may_have_index:
+            if not self._catalog.database.may_have_index:
                 return None
             if self._is_first and stamp and stamp[2] < SMALL_FILE_BYTES:
                 return None
@@ -93,7 +93,7 @@ class FileStore:
 
     @property
     def _path(self) -> Path:
-        return index_file.path_of(self._catalog.folder, self._model.digest)
+        return index_file.path_of(self._catalog.local_folder, self._model.digest)
 
     def _open(self, is_there: bool) -> "VectorIndex | None":
         if is_there:
@@ -111,7 +111,7 @@ class FileStore:
         from retrieval.catalog.lock import write_lock  # filelock takes 40 ms to import
 
         try:
-            with write_lock(self._catalog.folder, is_brief=True):
+            with write_lock(self._catalog.local_folder, is_brief=True):
                 return index_file.rebuild(self._catalog, self._model)
         except (LibraryBusy, LibraryReadOnly):
             return None

@@ -38,7 +38,7 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     """
     from indexes import VectorIndex, choose_spec  # FAISS: not needed by runs without changes
 
-    path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
+    path, count = path_of(catalog.local_folder, model.digest), catalog.embeddings.count(model.id)
     try:
         if not count:
             path.unlink(missing_ok=True)
@@ -52,14 +52,14 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
 
 def outdate(catalog: Catalog, digest: str) -> None:
     """Remove the file before images that it lacks are encoded under ids that it covers."""
-    path_of(catalog.folder, digest).unlink(missing_ok=True)
+    path_of(catalog.local_folder, digest).unlink(missing_ok=True)
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
     """Return index files that are incomplete, or whose model is not in use."""
     current = catalog.current_model()
-    kept = path_of(catalog.folder, current.digest) if current else None
-    there = catalog.folder.glob("vectors-*")
+    kept = path_of(catalog.local_folder, current.digest) if current else None
+    there = catalog.local_folder.glob("vectors-*")
     return sorted(path for path in there if path != kept and path.is_file())
 
 
@@ -79,7 +79,7 @@ def refresh(catalog: Catalog, model: ModelRecord) -> None:
 def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
     from indexes import DamagedIndex, VectorIndex
 
-    path, count = path_of(catalog.folder, model.digest), catalog.embeddings.count(model.id)
+    path, count = path_of(catalog.local_folder, model.digest), catalog.embeddings.count(model.id)
     if not path.exists():
         return count > 0
     try:

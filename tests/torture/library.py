@@ -15,10 +15,10 @@ from sqlalchemy import Connection, text
 
 from clipmodel.families import as_json
 from clipmodel.model_folder import CONFIG, TEXT, VISION, ModelFolder
-from retrieval.catalog import reading as catalog_module
 from retrieval.catalog import schema
+from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite import connection
+from retrieval.catalog.sqlite import database
 from retrieval.collection.check import check
 from retrieval.errors import LibraryEmpty, RetrieveError
 from retrieval.library import Library
@@ -163,13 +163,11 @@ def step() -> None:
 @contextmanager
 def of_the_future() -> Iterator[None]:
     """This program, one version of the catalog later."""
-    version, migrations = connection.SCHEMA_VERSION, schema.MIGRATIONS
-    for module in (catalog_module, schema):
-        module.SCHEMA_VERSION = version + 1  # type: ignore[attr-defined]
+    migrations = schema.MIGRATIONS
+    database.SCHEMA_VERSION = SCHEMA_VERSION + 1
     schema.MIGRATIONS = (*migrations, migrate)
     try:
         yield
     finally:
-        for module in (catalog_module, schema):
-            module.SCHEMA_VERSION = version  # type: ignore[attr-defined]
+        database.SCHEMA_VERSION = SCHEMA_VERSION
         schema.MIGRATIONS = migrations

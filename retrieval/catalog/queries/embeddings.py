@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.reader import Reader
-from retrieval.catalog.sqlite.connection import chunks, marks
 
 
 class Embeddings:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from retrieval.catalog.conditions import under
+from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.reader import Reader
-from retrieval.catalog.sqlite.connection import chunks, marks
 from retrieval.errors import FailureCode
 from retrieval.paths import place
 from retrieval.records import Failed, Failure, FileState, KnownFile

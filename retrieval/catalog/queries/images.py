@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.reader import Reader
-from retrieval.catalog.sqlite.connection import chunks, marks
 from retrieval.paths import place
 from retrieval.records import Image, Shot, Wording
 

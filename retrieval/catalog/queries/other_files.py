@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from retrieval.catalog.conditions import under
+from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.reader import Reader
-from retrieval.catalog.sqlite.connection import chunks, marks
 from retrieval.paths import place
 from retrieval.records import Companion, LeftOut
 

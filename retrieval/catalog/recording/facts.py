@@ -5,11 +5,10 @@ from dataclasses import asdict
 from typing import get_args
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.recording.upsert import insert
 from retrieval.catalog.schema import CompanionRow, EmbeddingRow, ImageRow, ShotRow, TextRow
-from retrieval.catalog.sqlite.connection import explained
 from retrieval.decoding.limits import DECODING
 from retrieval.records import Facts, Shot, TakenFrom, Wording
 
@@ -30,7 +29,7 @@ def describe(
     """
     hashed = update(ImageRow).where(ImageRow.id == bindparam("image"))
     rows = [{"image": id, "hash": hash} for id, hash in hashes.items()]
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for id in _without_facts(connection, facts):
             _put(connection, id, facts[id])
             if id in shots:
@@ -47,7 +46,7 @@ def supplement(catalog: Catalog, read: Sequence[tuple[int, bytes, int, Facts | N
 
     read: root id and path of each sidecar, the id of its image, and its facts, if it has any.
     """
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for root_id, path, image_id, facts in read:
             if facts:
                 _supplement(connection, image_id, facts)
@@ -76,14 +75,14 @@ def add_wordings(connection: Connection, of: Mapping[int, Sequence[Wording]]) ->
             if (kind, said) not in known
         ]
         if rows:
-            connection.execute(insert(TextRow), rows)
+            connection.execute(insert(connection, TextRow), rows)
 
 
 def insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
     """Add the shots of images, by id, that have none."""
     rows = [{"image_id": id, **asdict(shot)} for id, shot in shots.items()]
     if rows:
-        connection.execute(insert(ShotRow).on_conflict_do_nothing(), rows)
+        connection.execute(insert(connection, ShotRow).on_conflict_do_nothing(), rows)
 
 
 def _renew(connection: Connection, read: Sequence[int], changed: Sequence[int]) -> None:

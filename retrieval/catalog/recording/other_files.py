@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from retrieval.catalog.queries.other_files import FolderCount
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.facts import unread
+from retrieval.catalog.recording.upsert import insert
 from retrieval.catalog.schema import CompanionRow, LeftOutRow
-from retrieval.catalog.sqlite.connection import explained
 from retrieval.records import Companion
 
 
@@ -32,7 +31,7 @@ def record(catalog: Catalog, differences: Differences) -> None:
     """Write them. The image of a sidecar that changed or is gone is read again by this run."""
     root_id = differences.root_id
     paths = [*differences.gone, *(each.path for each in differences.companions)]
-    with explained(catalog.folder), catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         unread(connection, _images(connection, root_id, paths))
         _drop_companions(connection, root_id, paths)
         _drop_counts(connection, root_id, [*differences.zero, *differences.counts])
@@ -74,10 +73,10 @@ def _add(
 ) -> None:
     if companions:
         rows = [{"root_id": root_id, "image_id": None, **each._asdict()} for each in companions]
-        connection.execute(insert(CompanionRow), rows)
+        connection.execute(insert(connection, CompanionRow), rows)
     if counts:
         left = [
             {"root_id": root_id, "path": path, "kind": kind, "extension": extension, "count": count}
             for (path, kind, extension), count in counts.items()
         ]
-        connection.execute(insert(LeftOutRow), left)
+        connection.execute(insert(connection, LeftOutRow), left)

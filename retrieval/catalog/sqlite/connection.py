@@ -2,10 +2,9 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from retrieval.catalog.sqlite import medium
 from retrieval.catalog.sqlite.header import check_header
@@ -25,6 +24,7 @@ BUSY_SECONDS = 30.0  # that a statement waits for another process's transaction
 FIRST_BUSY_SECONDS = 0.25  # that a new connection waits before the file system is tested
 CHECKPOINT_SECONDS = 1.0  # that a checkpoint waits for readers
 MAX_FILES = 4  # that SQLite may open for one connection
+BACKUP_ID = int.from_bytes(b"back")  # SQLite's application_id of a backup until it is restored
 
 
 class NoLocks(LibraryReadOnly):
@@ -182,17 +182,3 @@ def _no_more_files() -> bool:
     except OSError:
         return True
     return False
-
-
-SCHEMA_VERSION = 4
-BACKUP_ID = int.from_bytes(b"back")  # SQLite's application_id of a backup until it is restored
-LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766
-
-
-def marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
-
-
-def chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    for start in range(0, len(values), LIST_LENGTH):
-        yield values[start : start + LIST_LENGTH]

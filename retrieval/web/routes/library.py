@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request
 
 import retrieval
-from retrieval.catalog import browse, lock
+from retrieval.catalog import browse
 from retrieval.collection.status import nothing_at
 from retrieval.errors import LibraryBusy, LibraryNotFound, PathNotFound
 from retrieval.output.json_forms import (
@@ -83,7 +83,7 @@ def start_index(
     for path in named:
         if not os.path.exists(path):
             raise PathNotFound(f"no such file or folder: {path}")
-    if lock.underway(site.library.folder):
+    if site.library.database.underway():
         raise LibraryBusy("indexing is already running; wait until it is done")
     site.index_jobs.start(named)
     return JSON({}, 202)
@@ -102,7 +102,7 @@ def server_status(site: Site, request: Request) -> dict[str, Any]:
     try:
         held, version = site.library.status(), browse.version(site.library.catalog)
     except LibraryNotFound:
-        held, version = nothing_at(site.library.folder), 0
+        held, version = nothing_at(site.library.where), 0
     return status_object(held) | {
         "last_run": site.index_jobs.last,
         "version": version,

@@ -104,7 +104,7 @@ def test_links_that_lie_in_wait_are_not_followed(indexed: Path, home: Path) -> N
 
 def test_a_damaged_catalog_gives_no_copy(indexed: Path, home: Path) -> None:
     with Library.open(indexed) as library:
-        library.catalog.checkpoint()
+        library.catalog.database.checkpoint()
     with (beside(indexed) / FILE_NAME).open("r+b") as file:
         file.seek(3 * 8192)
         file.write(bytes(range(256)) * 64)

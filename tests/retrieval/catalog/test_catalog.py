@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, text
 
-from retrieval.catalog import reading as catalog_module
 from retrieval.catalog import roots, schema, writing
-from retrieval.catalog.backup import backup
+from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite import connection
+from retrieval.catalog.sqlite import database
 from retrieval.catalog.sqlite.recover import recover
 from retrieval.collection.check import check
 from retrieval.errors import (
@@ -73,10 +72,10 @@ def test_a_library_that_is_not_there_is_an_error_with_a_remedy(base: Path) -> No
 
 
 def test_a_catalog_of_a_newer_version_is_refused(base: Path, catalog: Catalog) -> None:
-    with closing(sqlite3.connect(catalog.path)) as connection:
+    with closing(sqlite3.connect(catalog.database.path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(LibraryTooNew, match="version 99.*update"):
-        Catalog.open(catalog.folder)
+        Catalog.open(catalog.place)
 
 
 def test_what_is_no_catalog_is_called_damaged(base: Path) -> None:
@@ -94,13 +93,12 @@ def test_an_older_catalog_is_migrated_step_by_step(
     def second(connection: Connection) -> None:
         connection.execute(text("UPDATE images SET camera = 'box'"))
 
-    fill(catalog, root_at(catalog, catalog.folder.parent / "photos"), b"a.jpg")
+    fill(catalog, root_at(catalog, catalog.local_folder.parent / "photos"), b"a.jpg")
     catalog.close()
-    newest = connection.SCHEMA_VERSION + 2
-    for module in (catalog_module, schema):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", newest)
+    newest = SCHEMA_VERSION + 2
+    monkeypatch.setattr(database, "SCHEMA_VERSION", newest)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, first, second))
-    with closing(Catalog.open(catalog.folder)) as migrated:
+    with closing(Catalog.open(catalog.place)) as migrated:
         assert migrated.rows("SELECT camera FROM images") == [("box",)]
         assert migrated.rows("PRAGMA user_version") == [(newest,)]
         assert migrated.counts().files == 1
@@ -114,24 +112,22 @@ def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
         raise RuntimeError("power cut")
 
     catalog.close()
-    newest = connection.SCHEMA_VERSION + 1
-    for module in (catalog_module, schema):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", newest)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
     with pytest.raises(RuntimeError, match="power cut"):
-        Catalog.open(catalog.folder)
+        Catalog.open(catalog.place)
     monkeypatch.undo()
-    with closing(Catalog.open(catalog.folder)) as again:
+    with closing(Catalog.open(catalog.place)) as again:
         columns = [row[1] for row in again.rows("PRAGMA table_info(images)")]
     assert "camera" not in columns
 
 
 def test_there_is_a_migration_for_every_older_version() -> None:
-    assert len(schema.MIGRATIONS) == connection.SCHEMA_VERSION - 1
+    assert len(schema.MIGRATIONS) == SCHEMA_VERSION - 1
 
 
 def test_reading_imports_no_sqlalchemy(catalog: Catalog) -> None:
-    fill(catalog, root_at(catalog, catalog.folder.parent / "photos"), b"a.jpg")
+    fill(catalog, root_at(catalog, catalog.local_folder.parent / "photos"), b"a.jpg")
     script = """
 import sys
 from pathlib import Path
@@ -142,7 +138,7 @@ assert catalog.embeddings.vector(1, 1) is not None
 catalog.close()
 print([name for name in ("sqlalchemy", "torch", "PIL", "faiss") if name in sys.modules])
 """
-    command = [sys.executable, "-c", script, str(catalog.folder)]
+    command = [sys.executable, "-c", script, str(catalog.local_folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -152,7 +148,7 @@ def test_a_library_that_cannot_be_written_to_is_read_all_the_same() -> None:
     script = """
 import os, sys
 from pathlib import Path
-from retrieval.catalog import roots
+from retrieval.catalog import lock, roots
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryReadOnly
 if os.geteuid() == 0:
@@ -381,11 +377,11 @@ def test_a_library_inside_its_root_moves_with_it(base: Path) -> None:
 
 def test_a_second_writer_is_told_who_the_first_is(base: Path, catalog: Catalog) -> None:
     with (
-        write_lock(catalog.folder),
+        write_lock(catalog.local_folder),
         pytest.raises(LibraryBusy, match=rf"by process {os.getpid()} since 2"),
     ):
         roots.forget(catalog, base / "photos")
-    with write_lock(catalog.folder):
+    with write_lock(catalog.local_folder):
         pass
 
 
@@ -410,7 +406,7 @@ def test_models_stay_side_by_side_when_another_becomes_current(
 
 def put_moments(catalog: Catalog) -> None:
     """Make image 1 one of three moments, with a text in each."""
-    with catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for moment in range(3):
             moments = "INSERT INTO moments VALUES (1, :moment, 'second', 2.5)"
             texts = "INSERT INTO texts VALUES (:moment + 1, 1, :moment, 'shown', 'ocr', NULL, 'a')"
@@ -426,12 +422,12 @@ def test_backup_and_recovery_keep_moments_and_texts(base: Path, catalog: Catalog
     fill(catalog, root_at(catalog, base / "photos"), b"1", b"2")
     put_moments(catalog)
     counted = "SELECT (SELECT count(*) FROM moments), (SELECT count(*) FROM texts)"
-    backup(catalog, base / "copy.sqlite")
+    catalog.database.backup(base / "copy.sqlite")
     with closing(sqlite3.connect(base / "copy.sqlite")) as copy:
         assert copy.execute(counted).fetchall() == [(3, 3)]
     catalog.close()
-    assert recover(catalog.folder)
-    with closing(Catalog.open(catalog.folder)) as recovered:
+    assert recover(catalog.place)
+    with closing(Catalog.open(catalog.place)) as recovered:
         assert recovered.rows(counted) == [(3, 3)]
         assert recovered.rows("SELECT count(*) FROM embeddings") == [(4,)]
 
@@ -448,10 +444,10 @@ def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
     assert [ids.tolist() for ids, _ in catalog.embeddings.vectors(1)] == [
         ids.tolist() for ids, _ in before
     ]
-    assert all("is missing" in problem.what for problem in check(catalog.folder, repair=False))
-    with catalog.engine().begin() as connection:
+    assert all("is missing" in problem.what for problem in check(catalog.place, repair=False))
+    with catalog.transaction() as connection:
         connection.execute(text("DELETE FROM moments WHERE moment = 2"))
-    [problem] = [p for p in check(catalog.folder, repair=True) if "moment" in p.what]
+    [problem] = [p for p in check(catalog.place, repair=True) if "moment" in p.what]
     assert "1 row in embeddings: missing moment" in problem.what and problem.mended
     writing.remove_files(catalog, [(1, path) for path, *_ in catalog.files.within(1)])
     writing.sweep(catalog)

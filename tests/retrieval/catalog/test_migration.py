@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
 from retrieval.collection.check import check
 from retrieval.decoding.profiles import Meaning, made
 from retrieval.locate import FILE_NAME

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from retrieval import Library
-from retrieval.catalog.sqlite.connection import SCHEMA_VERSION
+from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.errors import FailureCode, ModelMismatch
 from retrieval.locate import FILE_NAME
 

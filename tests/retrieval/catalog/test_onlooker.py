@@ -168,7 +168,7 @@ from retrieval.catalog.reading import Catalog
 catalog = Catalog.open(Path(sys.argv[1]))
 print(catalog.rows('SELECT max(n) FROM checked'), flush=True)
 sys.stdin.readline()
-print(catalog.rows('SELECT max(n) FROM checked'), type(catalog._connections).__name__)
+print(catalog.rows('SELECT max(n) FROM checked'), type(catalog.database._connections).__name__)
 """
     command = ["unshare", "-m", "sh", "-c", script, "sh", read]
     pipe = subprocess.PIPE

@@ -51,15 +51,15 @@ def at_once(count: int, work: Callable[[], object]) -> None:
 @LINUX
 def test_threads_that_come_and_go_leave_nothing_open(catalog: Catalog) -> None:
     at_once(1, catalog.images.count)
-    few = len(opened(catalog.folder))  # the catalog, its WAL, its memory, one to reuse
+    few = len(opened(catalog.local_folder))  # the catalog, its WAL, its memory, one to reuse
     for _ in range(400):
         at_once(1, catalog.images.count)
-    assert len(opened(catalog.folder)) == few <= 4
+    assert len(opened(catalog.local_folder)) == few <= 4
     for _ in range(10):
         at_once(40, catalog.images.count)
-        assert len(opened(catalog.folder)) <= 2 * MAX_CONNECTIONS + 1
+        assert len(opened(catalog.local_folder)) <= 2 * MAX_CONNECTIONS + 1
     catalog.close()
-    assert opened(catalog.folder) == []
+    assert opened(catalog.local_folder) == []
 
 
 @LINUX
@@ -81,13 +81,13 @@ def test_it_can_be_closed_while_others_read(catalog: Catalog) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert opened(catalog.folder) == []
+    assert opened(catalog.local_folder) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_process_that_was_forked_takes_none_of_the_parents_locks(catalog: Catalog) -> None:
-    with catalog._connections.lent() as held:  # type: ignore[union-attr]
+    with catalog.database._connections.lent() as held:  # type: ignore[attr-defined]
         held.execute("BEGIN")
         held.execute(COUNTED).fetchone()
         if (child := os.fork()) == 0:
@@ -98,7 +98,7 @@ def test_a_process_that_was_forked_takes_none_of_the_parents_locks(catalog: Cata
         truncate = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0); \
             c.execute('UPDATE images SET width = 1'); c.commit(); \
             print(c.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()[0])"
-        other = [sys.executable, "-c", truncate, catalog.path]
+        other = [sys.executable, "-c", truncate, catalog.database.path]
         said = subprocess.run(other, capture_output=True, text=True, check=True).stdout
         assert said == "1\n"  # it could not, as the view of the one that is lent is in use
         held.execute("ROLLBACK")
@@ -106,28 +106,29 @@ def test_a_process_that_was_forked_takes_none_of_the_parents_locks(catalog: Cata
 
 def test_a_catalog_that_took_the_place_of_another_is_read(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.images.count() == 6
-    with closing(sqlite3.connect(tmp_path / "other")) as other, catalog._connections.lent() as held:  # type: ignore[union-attr]
+    pool = catalog.database._connections  # type: ignore[attr-defined]
+    with closing(sqlite3.connect(tmp_path / "other")) as other, pool.lent() as held:
         held.backup(other)
         other.execute("DELETE FROM files")
         other.commit()
     for end in ("-wal", "-shm"):
-        Path(f"{catalog.path}{end}").unlink()
-    os.replace(tmp_path / "other", catalog.path)
+        Path(f"{catalog.database.path}{end}").unlink()
+    os.replace(tmp_path / "other", catalog.database.path)
     assert catalog.rows(COUNTED) == [(0,)]
     summary = run_index(catalog, [tmp_path / "photos"])
     assert summary.new + summary.copied == 6
-    with closing(Catalog.open(catalog.folder)) as again:
+    with closing(Catalog.open(catalog.place)) as again:
         assert again.rows(COUNTED) == [(6,)]
-    catalog.path.unlink()
+    catalog.database.path.unlink()
     with pytest.raises(LibraryNotFound, match="is gone"):
         catalog.images.count()
 
 
 def test_what_a_repair_put_in_place_is_read_and_written(catalog: Catalog, tmp_path: Path) -> None:
-    catalog.rest()
-    before = catalog.path.stat().st_ino
-    catalog.checkpoint()
-    with catalog.path.open("r+b") as file:  # a page of its own for each table
+    catalog.database.rest()
+    before = catalog.database.path.stat().st_ino
+    catalog.database.checkpoint()
+    with catalog.database.path.open("r+b") as file:  # a page of its own for each table
         file.seek(2 * 8192)
         file.write(os.urandom(8192))
     subprocess.run(
@@ -136,7 +137,7 @@ def test_what_a_repair_put_in_place_is_read_and_written(catalog: Catalog, tmp_pa
             "-m",
             "retrieval.cli.main",
             "--library",
-            catalog.folder,
+            catalog.local_folder,
             "check",
             "--repair",
         ],
@@ -144,12 +145,12 @@ def test_what_a_repair_put_in_place_is_read_and_written(catalog: Catalog, tmp_pa
         check=True,
         capture_output=True,
     )
-    assert catalog.path.stat().st_ino != before
+    assert catalog.database.path.stat().st_ino != before
     run_index(catalog, [tmp_path / "photos"])
     assert catalog.rows(COUNTED) == [(6,)]
-    with closing(Catalog.open(catalog.folder)) as again:
+    with closing(Catalog.open(catalog.place)) as again:
         assert again.rows(COUNTED) == [(6,)]
-    assert check(catalog.folder, repair=False) == []
+    assert check(catalog.place, repair=False) == []
 
 
 SHORTENED = """
@@ -159,7 +160,7 @@ from retrieval.catalog.reading import Catalog
 catalog = Catalog.open(Path(sys.argv[1]))
 for size in (0, 100, 32767):
     catalog.images.count()
-    os.truncate(f"{catalog.path}-shm", size)
+    os.truncate(f"{catalog.database.path}-shm", size)
     print(catalog.images.count(), catalog.rows("PRAGMA integrity_check")[0][0])
 """
 
@@ -167,11 +168,11 @@ for size in (0, 100, 32767):
 @pytest.mark.skipif(os.name != "posix", reason="others do not let a mapped file be cut short")
 def test_shared_memory_that_was_cut_short_ends_no_process(catalog: Catalog) -> None:
     """Changes that are in the WAL alone are there still."""
-    with closing(sqlite3.connect(catalog.path)) as other:
+    with closing(sqlite3.connect(catalog.database.path)) as other:
         other.execute("INSERT INTO images (digest, width, height, format) VALUES (x'00', 1, 1, '')")
         other.commit()
         catalog.close()
-        reader = [sys.executable, "-c", SHORTENED, catalog.folder]
+        reader = [sys.executable, "-c", SHORTENED, catalog.local_folder]
         run = subprocess.run(reader, cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (0, "7 ok\n" * 3), run.stderr
 
@@ -181,19 +182,19 @@ def test_at_rest_the_file_is_whole_by_itself(catalog: Catalog, tmp_path: Path) -
 
     def alone() -> int:
         """What the file holds without the others."""
-        (tmp_path / "alone").write_bytes(catalog.path.read_bytes())
+        (tmp_path / "alone").write_bytes(catalog.database.path.read_bytes())
         with closing(sqlite3.connect(f"file:{tmp_path / 'alone'}?immutable=1", uri=True)) as copy:
             return int(copy.execute(COUNTED).fetchone()[0])
 
     catalog.images.count()  # which has it open
     paint_many(tmp_path / "photos", 2, first=50)
-    with closing(Catalog.open(catalog.folder)) as writer:
+    with closing(Catalog.open(catalog.place)) as writer:
         run_index(writer, [tmp_path / "photos"])
         assert alone() == 8
         writing.remove_files(writer, [(1, b"000.png")])
     assert alone() == 8
-    catalog._connections.rest(0)  # type: ignore[call-arg]
+    catalog.database._connections.rest(0)  # type: ignore[attr-defined]
     assert alone() == 7
-    assert not Path(f"{catalog.path}-wal").exists()
+    assert not Path(f"{catalog.database.path}-wal").exists()
     assert catalog.rows(COUNTED) == [(7,)]
-    assert catalog.path.name == FILE_NAME
+    assert catalog.database.path.name == FILE_NAME

@@ -99,7 +99,7 @@ def test_counting_reads_no_vectors_and_pages_are_sought(
 
 def test_a_word_of_a_camera_means_itself(catalog: Catalog) -> None:
     put = "UPDATE shots SET camera = ? WHERE image_id = ?"
-    with catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for id, camera in enumerate(("Canon EOS", "100% Box_2", "Nikon's"), 1):
             connection.exec_driver_sql(put, (camera, id))
 

@@ -147,7 +147,7 @@ def foreign(path: Path) -> None:
         run_index(catalog, [path.parent.parent / "others"])
         model = catalog.current_model()
         assert model
-        path.write_bytes(index_file.path_of(catalog.folder, model.digest).read_bytes())
+        path.write_bytes(index_file.path_of(catalog.local_folder, model.digest).read_bytes())
 
 
 def half(path: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_raw_file_is_no_duplicate_of_its_jpeg(catalog: Catalog, shoot: Path) -
 def test_pictures_of_one_name_from_two_times_are_two(catalog: Catalog, shoot: Path) -> None:
     assert len(catalog.other_files.pairs()) == 3
     taken = {"DSC_0.NEF": 0, "DSC_0.png": 2, "DSC_1.NEF": 0, "DSC_1.png": 3}  # seconds
-    with catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         for name, second in taken.items():
             id = catalog.places.image_at(shoot / name)
             values = {"taken_at": f"2020-01-01T00:00:0{second}"}

@@ -265,7 +265,7 @@ class Fixture:
             scores = {id: score for id, score in scores.items() if score >= least}
         expected = sorted(scores, key=lambda id: (-scores[id], id))[:limit]
         inside = None if folder is None else self.filled.root.path / folder
-        with Library.open(self.filled.catalog.folder) as library:
+        with Library.open(self.filled.catalog.place) as library:
 
             def found() -> list[int]:
                 matches = library.search(query, limit, folder=inside, min_score=least)

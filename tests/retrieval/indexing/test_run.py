@@ -77,7 +77,9 @@ def test_all_that_is_there_is_indexed_once(base: Path, photos: Path, workers: in
         assert contents(catalog) == held == fresh_contents(base, photos)
         assert catalog.counts().embedded == 11
         current = catalog.current_model()
-        assert current and VectorIndex.open(index_file.path_of(catalog.folder, current.digest))
+        assert current and VectorIndex.open(
+            index_file.path_of(catalog.local_folder, current.digest)
+        )
 
 
 def test_what_is_recorded_of_a_picture(catalog: Catalog, base: Path) -> None:
@@ -163,7 +165,7 @@ def test_bad_pictures_are_remembered_until_they_change(catalog: Catalog, photos:
 
 def reword(catalog: Catalog, sentence: str) -> None:
     """Say something else about every failure: programs decide by the code beside it."""
-    with catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         said = text("UPDATE files SET failure = :said WHERE failure IS NOT NULL")
         connection.execute(said, {"said": sentence})
 
@@ -420,8 +422,8 @@ def test_another_model_encodes_all_that_is_known_and_takes_over(
     assert old and as_counts(summary) == expected
     current = catalog.current_model()
     assert current and current.name == "other" and catalog.counts().embedded == 10
-    assert not index_file.path_of(catalog.folder, old.digest).exists()
-    assert index_file.path_of(catalog.folder, current.digest).exists()
+    assert not index_file.path_of(catalog.local_folder, old.digest).exists()
+    assert index_file.path_of(catalog.local_folder, current.digest).exists()
 
 
 def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, photos: Path) -> None:
@@ -434,9 +436,9 @@ def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, ph
     assert old and catalog.embeddings.count(old.id) == 9
     back = run_index(catalog, [])
     assert back.encoded == 1 and catalog.current_model() == old
-    assert catalog.counts().embedded == 10 and check(catalog.folder, repair=False) == []
+    assert catalog.counts().embedded == 10 and check(catalog.place, repair=False) == []
     again = run_index(catalog, [], other)
-    assert again.encoded == 0 and check(catalog.folder, repair=False) == []
+    assert again.encoded == 0 and check(catalog.place, repair=False) == []
     current = catalog.current_model()
     assert current and current.name == "other" and catalog.counts().embedded == 10
 
@@ -484,7 +486,7 @@ def test_the_index_file_is_made_anew_when_it_is_missing_or_too_much_died(
     run_index(catalog, [photos])
     current = catalog.current_model()
     assert current
-    path = index_file.path_of(catalog.folder, current.digest)
+    path = index_file.path_of(catalog.local_folder, current.digest)
     path.unlink()
     run_index(catalog, [photos])
     assert VectorIndex.open(path).count == 10
@@ -600,7 +602,7 @@ def test_ctrl_c_ends_with_the_summary(base: Path) -> None:
 
 
 def test_a_second_writer_is_refused_at_once(catalog: Catalog, photos: Path) -> None:
-    with write_lock(catalog.folder), pytest.raises(LibraryBusy, match=str(os.getpid())):
+    with write_lock(catalog.local_folder), pytest.raises(LibraryBusy, match=str(os.getpid())):
         run_index(catalog, [photos])
 
 

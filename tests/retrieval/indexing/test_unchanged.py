@@ -22,7 +22,7 @@ def forged(catalog: Catalog, assignment: str) -> None:
     """What another system, or an older version, would have written."""
     from sqlalchemy import text
 
-    with catalog.engine().begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(text(f"UPDATE files SET {assignment}"))
 
 

@@ -117,7 +117,7 @@ def test_a_missing_folder_is_to_be_relocated_rather_than_forgotten(
         ["retrieve", "relocate", str(old), "NEW"],
         ["retrieve", "forget", str(old)],
     ]
-    with Library.open(catalog.folder) as library:
+    with Library.open(catalog.place) as library:
         assert named(library.catalog, [old, old / "2023", base])
         with pytest.raises(PathNotFound):
             library.index(base / "never")

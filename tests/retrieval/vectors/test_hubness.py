@@ -209,7 +209,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 def test_pictures_are_measured_when_they_are_indexed(catalog: Catalog) -> None:
-    photos = catalog.folder.parent / "photos"
+    photos = catalog.local_folder.parent / "photos"
     run(catalog, photos, SmallEncoder(), SMALL_QUERY_BANK)
     check(catalog)
 
@@ -217,7 +217,7 @@ def test_pictures_are_measured_when_they_are_indexed(catalog: Catalog) -> None:
 def test_older_ones_are_measured_in_the_next_run_without_encoding(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, encoder = catalog.folder.parent / "photos", SmallEncoder()
+    photos, encoder = catalog.local_folder.parent / "photos", SmallEncoder()
     run(catalog, photos, encoder, None)
     model = catalog.current_model()
     assert model and model.bank is None and encoder.pictures == 9

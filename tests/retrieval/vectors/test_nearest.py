@@ -65,7 +65,7 @@ class Filled:
 
     @property
     def path(self) -> Path:
-        return index_file.path_of(self.catalog.folder, self.model.digest)
+        return index_file.path_of(self.catalog.local_folder, self.model.digest)
 
     def queries(self, count: int) -> NDArray[np.float32]:
         return unit(self._generator.standard_normal((count, DIM)))
@@ -225,7 +225,7 @@ def test_it_does_without_while_another_writes(
 ) -> None:
     monkeypatch.setattr(index_file, "MAX_TAIL", 50)
     filled.add(100)
-    with write_lock(filled.catalog.folder):
+    with write_lock(filled.catalog.local_folder):
         check(filled)
     assert not filled.path.exists()
 
@@ -261,7 +261,7 @@ def _index_of_even_ids(filled: Filled) -> Path:
     """As of an image whose embedding came after the file was made, under an id of before."""
     ids = np.array([id for id in filled.by_id if id % 2 == 0 or id == 40], np.int64)
     vectors = np.stack([filled.by_id[int(id)] for id in ids])
-    path = filled.catalog.folder / "even.faiss"
+    path = filled.catalog.local_folder / "even.faiss"
     VectorIndex.build(path, [(ids, vectors)], IndexSpec("flat"), DIM)
     return path
 

@@ -52,7 +52,7 @@ def test_a_catalog_that_was_repaired_is_the_one_that_is_served(indexed: Path) ->
     for client in asked(Site(Library.open(indexed), ServerSettings())):
         assert files(client) == 14
         with Library.open(indexed) as library:
-            library.catalog.checkpoint()
+            library.catalog.database.checkpoint()
             before = (own / FILE_NAME).stat().st_ino
             with (own / FILE_NAME).open("r+b") as file:
                 file.seek(3 * 8192)

@@ -3,10 +3,10 @@
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite.connection import BACKUP_ID, cause
 from retrieval.errors import CatalogDamaged, LibraryReadOnly, PathNotFound, PathTaken, because
 from retrieval.locate import FILE_NAME
@@ -23,8 +23,16 @@ COUNTED = (
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 
 
-def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
+def backup(
+    catalog: Path,
+    read: Callable[[Callable[[sqlite3.Connection], list[int]]], list[int]],
+    file: Path,
+    *,
+    replace: bool = False,
+) -> int:
     """Write the whole catalog into one file and verify it; leave no file behind on failure.
+
+    read: calls a function with a connection to the catalog, and returns its result.
 
     Returns its size in bytes. replace: whether to replace an existing file; a link is replaced, not
     followed. Raises PathTaken, PathNotFound, CatalogDamaged, and LibraryReadOnly if the file cannot
@@ -34,7 +42,7 @@ def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
     _check_name(catalog, file, replace)
     try:
         with part_beside(file, 0o600) as part:  # readable only by its owner
-            counts = catalog.read(lambda source: _copied(source, part))
+            counts = read(lambda source: _copied(source, part))
             _verify(part, counts, catalog)
             _put(part, file, replace)
     except sqlite3.Error as error:
@@ -44,7 +52,7 @@ def backup(catalog: Catalog, file: Path, *, replace: bool = False) -> int:
     return file.stat().st_size
 
 
-def _check_name(catalog: Catalog, file: Path, replace: bool) -> None:
+def _check_name(catalog: Path, file: Path, replace: bool) -> None:
     if not os.path.isdir(file.parent):
         raise PathNotFound(f"no such folder: {file.parent}")
     if os.path.isdir(file) and not os.path.islink(file):
@@ -52,8 +60,8 @@ def _check_name(catalog: Catalog, file: Path, replace: bool) -> None:
     is_there = os.path.lexists(file)
     if is_there and not (file.is_symlink() or file.is_file()):
         raise PathTaken(f"{file} is not a regular file; name another one")
-    is_ours = file.name.startswith(FILE_NAME) and os.path.samefile(file.parent, catalog.folder)
-    if is_ours or (is_there and file.exists() and os.path.samefile(file, catalog.path)):
+    is_ours = file.name.startswith(FILE_NAME) and os.path.samefile(file.parent, catalog.parent)
+    if is_ours or (is_there and file.exists() and os.path.samefile(file, catalog)):
         raise PathTaken(f"{file} belongs to the library itself; name another file")
     if is_there and not replace:
         raise _taken(file)
@@ -83,17 +91,17 @@ def _counts(connection: sqlite3.Connection) -> list[int]:
     return list(connection.execute(f"SELECT {counted}").fetchone())
 
 
-def _verify(part: Path, counts: list[int], catalog: Catalog) -> None:
+def _verify(part: Path, counts: list[int], catalog: Path) -> None:
     """Read the whole copy, and give it a journal mode that works on every file system."""
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
         copy.execute("PRAGMA locking_mode = EXCLUSIVE")
         copy.execute("PRAGMA journal_mode = DELETE")
         [(said,), *_] = copy.execute("PRAGMA integrity_check(1)")
         is_whole = said == "ok" and _counts(copy) == counts
-        copy.execute(f"PRAGMA application_id = {BACKUP_ID}")  # see Catalog._restore
+        copy.execute(f"PRAGMA application_id = {BACKUP_ID}")  # see SQLiteDatabase._restore
     if not is_whole:
         raise CatalogDamaged(
-            f"{catalog.path} is damaged ({said}), so no copy was kept; "
+            f"{catalog} is damaged ({said}), so no copy was kept; "
             "`retrieve check --repair` saves what can still be read"
         )
 
