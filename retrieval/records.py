@@ -96,7 +96,7 @@ TakenFrom = Literal[
     "name",
     "file",
 ]
-TextKind = Literal["title", "caption", "keyword", "person"]
+TextKind = Literal["title", "caption", "keyword", "person", "url"]
 
 
 class Wording(NamedTuple):

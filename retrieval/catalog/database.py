@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from retrieval.catalog.lock import Tell
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766, PostgreSQL 65,535
 
 

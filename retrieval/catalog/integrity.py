@@ -99,6 +99,7 @@ INVALID_ROWS = (
     ),
     ("companions", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     ("left_out", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
+    ("containers", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     ("moments", "image_id NOT IN (SELECT id FROM images)", "missing image"),
     ("texts", "image_id NOT IN (SELECT id FROM images)", "missing image"),
     ("embeddings", "image_id NOT IN (SELECT id FROM images)", "missing image"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from retrieval.decoding.limits import MAX_BYTES
 from retrieval.errors import FailureCode, UnreadablePicture, reason
+from retrieval.sources.entry import Part
 
 DIGEST_BYTES = 16
 NO_MEMORY = "it needs more memory than is available"
@@ -25,9 +26,9 @@ def digest_of_file(file: BufferedReader) -> bytes:
     return hashlib.file_digest(file, _blake2b).digest()
 
 
-def read(path: Path | bytes) -> bytes:
-    """Return the bytes of a regular file. Raises UnreadablePicture, and FileNotFoundError if it is
-    gone.
+def read(path: Path | bytes, part: Part | None = None) -> bytes:
+    """Return the bytes of a regular file, or of a part of it. Raises UnreadablePicture, and
+    FileNotFoundError if it is gone.
     """
     # Non-blocking: a pipe may have replaced the file since the scan.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -36,12 +37,15 @@ def read(path: Path | bytes) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadablePicture("it is not a regular file", FailureCode.NOT_A_FILE)
-            if status.st_size > MAX_BYTES:
+            offset, size = part or (0, status.st_size)
+            if size > MAX_BYTES:
                 raise UnreadablePicture(
-                    f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}",
-                    FailureCode.TOO_MANY_BYTES,
+                    f"it has {size:,} bytes, more than {MAX_BYTES:,}", FailureCode.TOO_MANY_BYTES
                 )
-            return file.read(status.st_size)  # not more: Python allocates before it reads
+            if part and offset + size > status.st_size:
+                raise UnreadablePicture("the shard ends before it", FailureCode.UNREADABLE)
+            file.seek(offset)
+            return file.read(size)  # not more: Python allocates before it reads
     except FileNotFoundError:
         raise
     except MemoryError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from clipmodel.config import Resize
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded, Facts, Failure, Shot
+from retrieval.sources.entry import Entry, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,20 @@ class Task:
     max_pixels: int
     describe: bool = False
     box: tuple[int, int] | None = None  # pixels, width and height, that a thumbnail must fit into
+    part: Part | None = None  # of the file; None: all of it
+
+    @classmethod
+    def of(
+        cls,
+        key: int,
+        entry: Entry,
+        size: int | None,
+        max_pixels: int,
+        *,
+        describe: bool = False,
+        box: tuple[int, int] | None = None,
+    ) -> "Task":
+        return cls(key, entry.path, size, max_pixels, describe, box, entry.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,7 @@ def work(task: Task) -> TaskResult:
 
     digest = None
     try:
-        data = content.read(task.path)
+        data = content.read(task.path, task.part)
         digest = content.digest_of(data)
         with decode.allowing(task.max_pixels):
             if task.describe:

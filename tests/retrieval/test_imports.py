@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 # From the ground up, a line a room (a package, or a module beside them): it imports only rooms of
 # lines above its own, and its neighbours in the same line. What it does not import is left out.
 ROOMS = [
-    "errors interrupted records paths locate exclusions spelling notices values wording",  # ground
-    "filters models decoding",  # what is asked for, what encodes it, and bytes that become pixels
+    "errors interrupted records address paths locate exclusions spelling notices values wording",
+    "filters models decoding sources",  # what is asked for, what encodes it, bytes to pixels
     "catalog",  # what is known; the only SQL
     "vectors",  # nearest ids
     "search indexing collection",  # the read path, the write path, the library as a whole

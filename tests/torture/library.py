@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from clipmodel.families import as_json
 from clipmodel.model_folder import CONFIG, TEXT, VISION, ModelFolder
-from retrieval.catalog import schema
+from retrieval.catalog import migrations
 from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite import database
@@ -163,11 +163,11 @@ def step() -> None:
 @contextmanager
 def of_the_future() -> Iterator[None]:
     """This program, one version of the catalog later."""
-    migrations = schema.MIGRATIONS
+    known = migrations.MIGRATIONS
     database.SCHEMA_VERSION = SCHEMA_VERSION + 1
-    schema.MIGRATIONS = (*migrations, migrate)
+    migrations.MIGRATIONS = (*known, migrate)
     try:
         yield
     finally:
         database.SCHEMA_VERSION = SCHEMA_VERSION
-        schema.MIGRATIONS = migrations
+        migrations.MIGRATIONS = known

@@ -207,11 +207,11 @@ class SQLiteDatabase:
                 f"{self.path} has an older version and cannot be upgraded here; "
                 "run a command once where it can be written to"
             )
-        from retrieval.catalog import schema
+        from retrieval.catalog import migrations
 
         with self.transaction() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            schema.upgrade(connection, version)
+            migrations.upgrade(connection, version)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, text
 
-from retrieval.catalog import roots, schema, writing
+from retrieval.catalog import migrations, roots, writing
 from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
@@ -97,7 +97,7 @@ def test_an_older_catalog_is_migrated_step_by_step(
     catalog.close()
     newest = SCHEMA_VERSION + 2
     monkeypatch.setattr(database, "SCHEMA_VERSION", newest)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, first, second))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, first, second))
     with closing(Catalog.open(catalog.place)) as migrated:
         assert migrated.rows("SELECT camera FROM images") == [("box",)]
         assert migrated.rows("PRAGMA user_version") == [(newest,)]
@@ -113,7 +113,7 @@ def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
 
     catalog.close()
     monkeypatch.setattr(database, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, broken))
     with pytest.raises(RuntimeError, match="power cut"):
         Catalog.open(catalog.place)
     monkeypatch.undo()
@@ -123,7 +123,7 @@ def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
 
 
 def test_there_is_a_migration_for_every_older_version() -> None:
-    assert len(schema.MIGRATIONS) == SCHEMA_VERSION - 1
+    assert len(migrations.MIGRATIONS) == SCHEMA_VERSION - 1
 
 
 def test_reading_imports_no_sqlalchemy(catalog: Catalog) -> None:

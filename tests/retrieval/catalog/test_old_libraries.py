@@ -19,7 +19,8 @@ from retrieval.errors import FailureCode, ModelMismatch
 from retrieval.locate import FILE_NAME
 
 LIBRARIES = Path(__file__).parent / "libraries"
-VERSIONS = (2, 3, 4)
+VERSIONS = (2, 3, 4, 5)
+OF_FORMER_MODEL = (2, 3, 4)  # made with a bundled model that is no more
 
 
 @pytest.fixture(params=VERSIONS)
@@ -75,6 +76,7 @@ def test_an_old_library_answers_as_it_did(photos: Path) -> None:
     assert (failed.path, failed.code) == (photos / "empty.jpg", FailureCode.EMPTY)
 
 
+@pytest.mark.parametrize("photos", OF_FORMER_MODEL, indirect=True)
 def test_a_former_bundled_model_is_replaced_on_request(library: Library, photos: Path) -> None:
     for ask in (lambda: library.search("a red circle"), lambda: library.index(workers=0)):
         with pytest.raises(ModelMismatch, match="earlier 'tiny'.*retrieve index --model tiny"):

@@ -1,0 +1,43 @@
+"""Addresses: paths of places that this machine's file system does not have."""
+
+import re
+import sys
+from typing import Self
+
+if sys.platform == "win32":
+    from pathlib import WindowsPath as SystemPath
+else:
+    from pathlib import PosixPath as SystemPath
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: C:// is a drive
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an address, such as s3://bucket/holiday."""
+    return SCHEME.match(text) is not None
+
+
+def scheme_of(address: str) -> str:
+    """Return "s3" for s3://bucket/holiday; empty if it is no address."""
+    found = SCHEME.match(address)
+    return found[1].lower() if found else ""
+
+
+class RemotePath(SystemPath):
+    """An address as a path: names, parents and joins work, and it is printed as an address.
+
+    Nothing on this machine is found by it.
+    """
+
+    def __str__(self) -> str:
+        scheme, _, rest = super().__str__().replace("\\", "/").partition(":/")
+        return f"{scheme}://{rest}" if rest else scheme
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    def is_absolute(self) -> bool:
+        return True
+
+    def absolute(self) -> Self:
+        return self

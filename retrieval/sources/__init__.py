@@ -1,0 +1,8 @@
+"""Pictures that are not files of their own in a folder: where their bytes are, and reading them.
+
+patterns    shards/{00000..00099}.tar, spelled out
+container   a file whose members are pictures: a tar shard
+entry       where the bytes of one picture are; small, so that any process can be told
+tar_shard   lists the members of a shard, each with its offset
+sample      what the .json and .txt of a member say about it
+"""

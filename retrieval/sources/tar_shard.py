@@ -1,0 +1,192 @@
+"""Tar shards: each regular member that is named as a picture is one, read by its offset.
+
+Nothing is unpacked. Members are listed by their headers alone, so a local shard of any size costs
+a few reads a member. A shard may come from anywhere: a header may lie about sizes and offsets.
+"""
+
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+from typing import cast
+
+from retrieval.decoding.formats import picture_extensions
+from retrieval.decoding.kinds.names import Kind, extension_of, kind_by_name, lacking
+from retrieval.decoding.limits import MAX_BYTES as MAX_PICTURE_BYTES
+from retrieval.errors import FailureCode, UnreadablePicture
+from retrieval.records import Facts, Failure
+from retrieval.sources import sample
+from retrieval.sources.entry import Part
+
+BLOCK = 512  # bytes
+MAX_HEADER = 1 << 20  # bytes of one header: pax records, and long names
+SIDECARS = (b"txt", b"json")
+MAX_NAME = 4_096  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A picture in a shard, with what lies beside it under the same key."""
+
+    name: bytes  # '/'-separated, without "." and ".."
+    part: Part
+    mtime_ns: int
+    facts: Facts | None = None
+    failure: Failure | None = None  # why it cannot be read
+
+
+@dataclass(slots=True)
+class Sample:
+    """The members of one key so far."""
+
+    key: bytes = b""
+    pictures: list[Member] = field(default_factory=list)
+    beside: dict[bytes, bytes] = field(default_factory=dict)  # extension -> bytes
+
+    def members(self) -> Iterator[Member]:
+        facts = sample.facts_of(self.beside.get(b"txt"), self.beside.get(b"json"))
+        for each in self.pictures:
+            yield Member(each.name, each.part, each.mtime_ns, facts, each.failure)
+
+
+class TarShard:
+    """The members of a shard, in their order. Iterate over `members` once; the rest is then known.
+
+    `members` raises UnreadablePicture where the shard is damaged, or ends too early, after
+    everything in front of it.
+    """
+
+    def __init__(self, file: BufferedIOBase, size: int) -> None:
+        """file: open for reading, at its start. size: of the whole shard, in bytes."""
+        self.left_out: Counter[tuple[Kind, bytes]] = Counter()  # kind, extension
+        self.unsafe = 0  # members whose names lead out of the shard, or were there before
+        self._file = file
+        self._size = size
+        self._seen: set[bytes] = set()
+
+    def members(self) -> Iterator[Member]:
+        sample = Sample()
+        try:
+            for info in self._infos():
+                name = cleaned(info.name)
+                if name is None or name in self._seen:
+                    self.unsafe += 1
+                    continue
+                self._seen.add(name)
+                if (key := key_of(name)) != sample.key:
+                    yield from sample.members()
+                    sample = Sample(key)
+                self._take(sample, name, info)
+        finally:
+            yield from sample.members()
+
+    def _take(self, sample: Sample, name: bytes, info: tarfile.TarInfo) -> None:
+        base = name.rpartition(b"/")[2]
+        extension = extension_of(base)
+        beside = base.partition(b".")[2].lower()
+        part = Part(info.offset_data, info.size)
+        if base.startswith(b"."):
+            self.left_out[Kind.HIDDEN, b""] += 1
+        elif extension in picture_extensions():
+            mtime_ns = int(info.mtime) * 1_000_000_000
+            sample.pictures.append(Member(name, part, mtime_ns, None, _failure(info)))
+        elif beside in SIDECARS and info.size <= MAX_HEADER and info.sparse is None:
+            sample.beside[beside] = self._read(part)
+        elif beside not in SIDECARS:
+            kind = Kind.NEEDS if lacking(extension.decode("ascii", "replace")) else None
+            self.left_out[kind or kind_by_name(extension) or Kind.UNKNOWN, extension] += 1
+
+    def _infos(self) -> Iterator[tarfile.TarInfo]:
+        """Yield the regular members; check that the shard ends as it should."""
+        tar, before = None, -1
+        try:
+            tar = self._opened()
+            while (info := tar.next()) is not None:
+                tar.members.clear()  # it would keep them all
+                if info.size < 0 or tar.offset <= before:  # a number with a sign
+                    raise tarfile.ReadError("bad size")
+                before = tar.offset
+                if info.offset_data + info.size > self._size:
+                    raise tarfile.ReadError("unexpected end of data")
+                if info.isreg():
+                    yield info
+        except OSError:  # the disk or the network failed
+            raise
+        except Exception as error:  # a parser may raise anything for invalid data
+            raise broken(error, tar, self._size) from error
+        self._check_end(tar.offset)
+
+    def _opened(self) -> tarfile.TarFile:
+        file = cast(BufferedIOBase, Headers(self._file))
+        return tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape")
+
+    def _check_end(self, offset: int) -> None:
+        """Raise UnreadablePicture unless the mark of the end is where the members end."""
+        self._file.seek(offset)
+        block = self._file.read(BLOCK)
+        if not block:
+            raise damaged(f"the shard ends at byte {offset:,} without the mark of its end")
+        if block.strip(b"\0"):
+            raise damaged(f"the shard has no valid header at byte {offset:,}")
+
+    def _read(self, part: Part) -> bytes:
+        at = self._file.tell()
+        self._file.seek(part.offset)
+        data = self._file.read(part.size)
+        self._file.seek(at)
+        return data
+
+
+class Headers:
+    """A file for tarfile, which reads only headers from it: none may be as long as it claims."""
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self._file.read(size)
+
+
+def cleaned(name: str) -> bytes | None:
+    """Return a member's name without "." and empty parts; None if it leads out of the shard, or is
+    no name.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
+    if not parts or b".." in parts or b"\0" in raw or len(raw) > MAX_NAME:
+        return None
+    return b"/".join(parts)
+
+
+def key_of(name: bytes) -> bytes:
+    """Return the key of a member's sample: its name up to the first dot of its last part."""
+    folder, slash, base = name.rpartition(b"/")
+    return folder + slash + base.partition(b".")[0]
+
+
+def damaged(said: str) -> UnreadablePicture:
+    return UnreadablePicture(said, FailureCode.DAMAGED)
+
+
+def broken(error: Exception, tar: tarfile.TarFile | None, size: int) -> UnreadablePicture:
+    """Return the error of a shard that cannot be read on."""
+    if size == 0:
+        return UnreadablePicture("the file is empty", FailureCode.EMPTY)
+    if tar is None and size >= BLOCK:
+        return UnreadablePicture("it is not a tar file", FailureCode.NOT_A_PICTURE)
+    if tar is None or "unexpected end" in str(error):
+        return damaged("the shard ends in the middle of a member; it was cut off")
+    return damaged(f"the shard is damaged at byte {tar.offset:,}: {error}")
+
+
+def _failure(info: tarfile.TarInfo) -> Failure | None:
+    if info.sparse is not None:
+        return Failure(FailureCode.NOT_A_FILE, "it is stored as a sparse file; pack it without -S")
+    if info.size > MAX_PICTURE_BYTES:
+        said = f"it has {info.size:,} bytes, more than {MAX_PICTURE_BYTES:,}"
+        return Failure(FailureCode.TOO_MANY_BYTES, said)
+    return None
