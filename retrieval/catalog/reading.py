@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from retrieval import exclusions
 from retrieval.catalog.database import Database
+from retrieval.catalog.queries.containers import Containers
 from retrieval.catalog.queries.embeddings import Embeddings
 from retrieval.catalog.queries.files import Files
 from retrieval.catalog.queries.images import Images
@@ -46,6 +47,7 @@ class Catalog:
         self.files = Files(self)
         self.places = Places(self, self.files)
         self.other_files = OtherFiles(self)
+        self.containers = Containers(self, self.places)
         self.embeddings = Embeddings(self)
 
     @classmethod

@@ -18,7 +18,11 @@ from retrieval.paths import place, relative, spellings
 from retrieval.records import Root
 from retrieval.spelling import respelled
 
-OF_FOLDERS = {"companions": ("path", "main"), "left_out": ("path",)}  # columns that are paths
+OF_FOLDERS = {  # columns that are paths
+    "companions": ("path", "main"),
+    "left_out": ("path",),
+    "containers": ("path",),
+}
 
 
 def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:

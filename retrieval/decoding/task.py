@@ -30,7 +30,7 @@ class Task:
         cls,
         key: int,
         entry: Entry,
-        size: int | None,
+        size: Resize | int | None,
         max_pixels: int,
         *,
         describe: bool = False,

@@ -17,6 +17,7 @@ from retrieval.decoding.task import Task
 from retrieval.indexing.recorder import ROWS_PER_COMMIT
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.records import Decoded, Facts, Shot
+from retrieval.sources.entry import Entry
 from retrieval.vectors import index_file
 from retrieval.vectors.hubness import QueryBank, is_measured, query_bank_digest
 
@@ -141,11 +142,12 @@ def reread(
     resize: how the model's pixels are made; None to describe the images instead.
     """
     waiting = _places(catalog, missing)
-    # image id -> digest, paths not yet tried, the names of all
-    flights: dict[int, tuple[bytes, list[bytes], list[bytes]]] = {}
+    # image id -> digest, entries not yet tried, the names of all files
+    flights: dict[int, tuple[bytes, list[Entry], list[bytes]]] = {}
 
-    def submit(image_id: int, paths: list[bytes]) -> None:
-        pool.submit(Task(image_id, paths.pop(), resize, max_pixels, describe=resize is None))
+    def submit(image_id: int, entries: list[Entry]) -> None:
+        task = Task.of(image_id, entries.pop(), resize, max_pixels, describe=resize is None)
+        pool.submit(task)
 
     more = True
     while more or flights:
@@ -153,16 +155,16 @@ def reread(
             if (place := next(waiting, None)) is None:
                 more = False
                 break
-            image_id, digest, paths = place
-            if paths:
-                flights[image_id] = (digest, paths, [*paths])
-                submit(image_id, paths)
+            image_id, digest, entries, names = place
+            if entries:
+                flights[image_id] = (digest, entries, names)
+                submit(image_id, entries)
             else:
                 yield Reread(image_id, digest)
         if flights and (result := pool.collect()):
-            digest, paths, every = flights.pop(result.key)
+            digest, entries, names = flights.pop(result.key)
             if result.digest == digest and (result.decoded or result.shot):
-                facts = result.facts and with_name(result.facts, every)
+                facts = result.facts and with_name(result.facts, names)
                 yield Reread(
                     result.key,
                     digest,
@@ -172,23 +174,25 @@ def reread(
                     result.difference_hash,
                     result.differs,
                 )
-            elif paths:  # this file changed or is unreadable, but there are copies
-                flights[result.key] = (digest, paths, every)
-                submit(result.key, paths)
+            elif entries:  # this file changed or is unreadable, but there are copies
+                flights[result.key] = (digest, entries, names)
+                submit(result.key, entries)
             else:
                 yield Reread(result.key, digest)
 
 
 def _places(
     catalog: Catalog, missing: Sequence[tuple[int, bytes]]
-) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """Yield (image id, digest, absolute paths) for these images."""
+) -> Iterator[tuple[int, bytes, list[Entry], list[bytes]]]:
+    """Yield (image id, digest, entries, absolute paths) for these images."""
     for start in range(0, len(missing), LIST_LENGTH):
         some = missing[start : start + LIST_LENGTH]
-        images = catalog.images.by_id([image_id for image_id, _ in some])
+        ids = [image_id for image_id, _ in some]
+        images, entries = catalog.images.by_id(ids), catalog.containers.entries(ids)
         for image_id, digest in some:
             image = images.get(image_id)
-            yield image_id, digest, [os.fsencode(path) for path in image.paths] if image else []
+            names = [os.fsencode(path) for path in image.paths] if image else []
+            yield image_id, digest, entries.get(image_id, []), names
 
 
 def _by_id(

@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import is_excluded
+from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
+from retrieval.indexing.members import Members, close_containers
 from retrieval.indexing.scan import Unlisted, look_at, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
-from retrieval.records import NO_MTIME, Found, Root
+from retrieval.records import NO_MTIME, Found
+from retrieval.sources.container import Container, at_and_above
 from retrieval.spelling import Listings
 
 FILES_PER_TICK = 1_000  # unchanged files after which a scan lets its caller show progress
@@ -19,31 +22,6 @@ FILES_PER_TICK = 1_000  # unchanged files after which a scan lets its caller sho
 FEW_RENUMBERED = 32  # up to this many files are read again if only their inodes differ
 
 ByPath = dict[bytes, Known]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
-    """A new or changed file."""
-
-    root: Root
-    found: Found
-    known: bool  # in the catalog, with another size, time or inode
-    image_id: int | None  # its image, according to the catalog
-    is_alike: bool = False  # size and time are unchanged
-
-    @property
-    def path(self) -> bytes:
-        """The absolute path."""
-        return os.path.join(os.fsencode(self.root.path), self.found.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Vanished:
-    """A file of the catalog that no longer exists."""
-
-    root: Root
-    path: bytes
-    image_id: int | None
 
 
 class Changes:
@@ -67,6 +45,7 @@ class Changes:
         self.problems: list[str] = []
         self.ledgers: dict[Target, Ledger] = {}  # what else was seen, by target
         self.unlisted: dict[Target, list[bytes]] = {}  # folders that could not be read
+        self.members: list[Members] = []  # of containers; what they say is not recorded yet
         self._catalog = catalog
         self._targets = targets
         self._again = again
@@ -76,6 +55,9 @@ class Changes:
     def files(self) -> Iterator[ChangedFile | None]:
         """Yield the new and changed files, and None now and then while there are only others."""
         for target in self._targets:
+            if target.container:
+                yield from self._members(target, target.container)
+                continue
             known = self._known(target)
             unlisted = list[Unlisted]()
             if known and is_missing_or_empty(target.path) and not _is_deleted(target, known):
@@ -88,8 +70,37 @@ class Changes:
             yield from self._left_over(target, known, unlisted)
             yield from self._of_other_inodes(self.seen - before)
 
+    def _members(self, target: Target, container: Container) -> Iterator[ChangedFile | None]:
+        """Compare a container; keep its members if its root is missing, as an unmounted disk is."""
+        if is_missing_or_empty(target.root.path):
+            root = Target(target.root, b"")
+            files = self._catalog.files.count_due(target.root.id, target.inside)[0]
+            self.missing[root] = self.missing.get(root, 0) + files
+            return
+        close_containers(self._catalog, self.members)
+        members = Members(self._catalog, target.root, container, self._again)
+        self.members.append(members)
+        for file in members.files():
+            self._count(members)
+            yield file
+        self._count(members)
+        self.vanished += members.vanished
+        self.problems += members.problems
+        self.ledgers[target] = members.ledger
+        yield None
+
+    def _count(self, members: Members) -> None:
+        seen, unchanged = members.take_counts()
+        self.seen += seen
+        self.unchanged += unchanged
+
     def _known(self, target: Target) -> ByPath:
-        return {row[0]: row for row in self._catalog.files.within(target.root.id, target.inside)}
+        """Return the files of a target by path, without members of containers."""
+        held = self._catalog.files.within(target.root.id, target.inside)
+        containers = {each.path for each in self._catalog.containers.within(target.root.id)}
+        if not containers:
+            return {row[0]: row for row in held}
+        return {row[0]: row for row in held if containers.isdisjoint(at_and_above(row[0]))}
 
     def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
         root = os.fsencode(target.root.path)

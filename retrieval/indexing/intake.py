@@ -12,7 +12,7 @@ from typing import Literal
 from clipmodel.config import Resize
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
-from retrieval.indexing.changes import ChangedFile
+from retrieval.indexing.changed_file import ChangedFile
 from retrieval.records import Decoded, Failure
 
 
@@ -79,6 +79,8 @@ class Intake:
                 file = next(files, self)
                 if file is self:
                     more = False
+                elif isinstance(file, ChangedFile) and file.failure:
+                    yield IntakeResult(file, failure=file.failure)
                 elif isinstance(file, ChangedFile):
                     self._begin(file)
                 else:
@@ -108,7 +110,7 @@ class Intake:
         resize = None if flight.stage == "hash" else self._resize
         if resize:
             self._expect()
-        self._pool.submit(Task(key, flight.file.path, resize, self._max_pixels))
+        self._pool.submit(Task.of(key, flight.file.entry, resize, self._max_pixels))
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)

@@ -3,11 +3,12 @@
 A batch may come from the queue of this process or from another machine.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import EncodedBatch
-from retrieval.records import FileState, ModelRecord, NewImage, Vectors
+from retrieval.records import Facts, FileState, ModelRecord, NewImage, Vectors
 from retrieval.vectors.hubness import query_bank_digest
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Recorder:
         self._adopted: dict[str, ModelRecord] = {}  # encoder's precision -> model
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
         self._rows: list[FileState] = []  # files that need no encoding
+        self._facts: dict[tuple[int, bytes], Facts] = {}  # from beside files of known content
 
     def knows(self, digest: bytes) -> bool:
         """Return whether a content is in the catalog or on its way there."""
@@ -36,8 +38,10 @@ class Recorder:
         """Keep a file until its picture is encoded; None if only a vector is missing."""
         self._in_flight[digest] = [file] if file else []
 
-    def add_file(self, file: FileState) -> None:
-        """Take a failure, or a file whose content is known."""
+    def add_file(self, file: FileState, facts: Facts | None = None) -> None:
+        """Take a failure, or a file whose content is known, with facts from beside it."""
+        if facts:
+            self._facts[file.root_id, file.path] = facts
         if file.digest in self._in_flight:
             self._in_flight[file.digest].append(file)
         else:
@@ -72,10 +76,31 @@ class Recorder:
         from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
 
         writing.record(self._catalog, files, images, vectors)
+        self._supplement(files)
         self.recorded += len(self._rows)
         self._rows = []
         for image in images:
             self.recorded += max(len(self._in_flight.pop(image.digest, ())), 1)
+
+    def _supplement(self, files: Iterable[FileState]) -> None:
+        """Add the facts from beside these files, which are recorded by now, to their images."""
+        found = [(file, facts) for file in files if (facts := self._take_facts(file))]
+        if found:
+            from retrieval.catalog.recording import facts as recording
+
+            of_digest = self._catalog.images.of_digest
+            ids = [of_digest(file.digest) if file.digest else None for file, _ in found]
+            recording.supplement(
+                self._catalog,
+                [
+                    (file.root_id, file.path, id, facts)
+                    for (file, facts), id in zip(found, ids, strict=True)
+                    if id is not None
+                ],
+            )
+
+    def _take_facts(self, file: FileState) -> Facts | None:
+        return self._facts.pop((file.root_id, file.path), None) if self._facts else None
 
     def _adopt(self, batch: EncodedBatch) -> ModelRecord:
         if batch.precision not in self._adopted:

@@ -21,6 +21,7 @@ from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
 from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
 from retrieval.indexing.intake import Intake
+from retrieval.indexing.members import close_containers
 from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
@@ -132,6 +133,7 @@ class IndexRun:
 
         self.tally.count_moves()
         finish.prune(self._catalog, changes)  # vanished files
+        close_containers(self._catalog, changes.members, is_end=True)
         account(self._catalog, changes)  # companions, and what is left out
         self.tally.find_moved_folders()
 

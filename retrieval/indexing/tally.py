@@ -12,13 +12,24 @@ from numpy.typing import NDArray
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import DECODING
 from retrieval.decoding.metadata.dates import with_name
-from retrieval.indexing.changes import Changes, Vanished
+from retrieval.indexing.changed_file import Vanished
+from retrieval.indexing.changes import Changes
 from retrieval.indexing.companions.ledger import total
 from retrieval.indexing.intake import IntakeResult
 from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import Moved, likely_place, missing_note, moved
-from retrieval.records import NO_MTIME, Decoded, Failure, FileState, NewImage, Progress, Summary
+from retrieval.records import (
+    NO_MTIME,
+    Decoded,
+    Facts,
+    Failure,
+    FileState,
+    NewImage,
+    Progress,
+    Summary,
+)
+from retrieval.sources.sample import joined
 
 
 class NewPicture(NamedTuple):
@@ -29,8 +40,15 @@ class NewPicture(NamedTuple):
     file: FileState | None = None  # None: a known image that lacks a vector
 
     @classmethod
-    def of(cls, digest: bytes, decoded: Decoded, file: FileState | None = None) -> "NewPicture":
-        facts = with_name(decoded.facts, [file.path] if file else ())
+    def of(
+        cls,
+        digest: bytes,
+        decoded: Decoded,
+        file: FileState | None = None,
+        beside: Facts | None = None,
+    ) -> "NewPicture":
+        """beside: facts from beside the file, for what it lacks itself."""
+        facts = with_name(joined(decoded.facts, beside), [file.path] if file else ())
         image = NewImage(
             digest,
             decoded.width,
@@ -92,10 +110,10 @@ class Tally:
             self._recorder.add_file(_state(result, None, failure))
         elif result.decoded and digest:
             self._counts["changed" if file.known else "new"] += 1
-            return NewPicture.of(digest, result.decoded, _state(result, digest))
+            return NewPicture.of(digest, result.decoded, _state(result, digest), file.facts)
         elif digest:
             self._count_known(result, digest)
-            self._recorder.add_file(_state(result, digest))
+            self._recorder.add_file(_state(result, digest), file.facts)
         return None
 
     def _count_known(self, result: IntakeResult, digest: bytes) -> None:

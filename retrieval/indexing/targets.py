@@ -2,28 +2,33 @@
 
 A folder becomes a root unless it lies in one; then only that part of the root is scanned. A root
 absorbs the roots below it. A file outside all roots makes its folder a root that is not `entire`:
-only the named files of that root are indexed, now and later.
+only the named files of that root are indexed, now and later. So it is with a tar shard, whose
+members count as the files of a folder with its name.
 """
 
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import PathNotFound
+from retrieval.errors import InvalidValue, PathNotFound
 from retrieval.exclusions import Exclusions
 from retrieval.paths import StrPath, relative, several_given, spellings
 from retrieval.records import Root
+from retrieval.sources.container import Container, is_compressed_tar, is_tar
+from retrieval.sources.patterns import expanded, is_pattern
 from retrieval.spelling import respelled
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A root, or its part at `inside` (b"" for all of it)."""
+    """A root, or its part at `inside` (b"" for all of it), which may be a container."""
 
     root: Root
     inside: bytes
+    container: Container | None = None
 
     @property
     def path(self) -> Path:
@@ -36,12 +41,35 @@ def named(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[P
     catalog: None if there is none yet. Raises PathNotFound, also if no path is named and the
     catalog has no roots.
     """
-    found = several_given(paths)
+    found = _spelled_out(catalog, paths)
     for path in found:
+        if is_compressed_tar(os.fsencode(path.name)):
+            raise InvalidValue(f"{path} is compressed, so its members have no offsets; unpack it")
         if not os.path.exists(path) and not (catalog and _is_known(catalog, path)):
             raise PathNotFound(f"no such file or folder: {path}")
     if not found and not (catalog and catalog.roots()):
         raise PathNotFound("nothing to index yet; name a folder of pictures")
+    return found
+
+
+def _spelled_out(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[Path]:
+    """Return the paths with patterns spelled out. A name of a range that does not exist is left
+    out with a warning, as shards may be missing; if none exists, the first one stays.
+    """
+    found = list[Path]()
+    for path in several_given(paths):
+        if not is_pattern(os.fspath(path)):
+            found.append(path)
+            continue
+        names = [Path(each) for each in expanded(os.fspath(path))]
+        there = [e for e in names if os.path.exists(e) or (catalog and _is_known(catalog, e))]
+        found += there or names[:1] or [path]
+        if there and len(there) < len(names):
+            first = next(each for each in names if each not in set(there))
+            logging.getLogger("retrieval").warning(
+                f"{len(names) - len(there):,} of the {len(names):,} files of {path} do not exist "
+                f"(the first: {first})"
+            )
     return found
 
 
@@ -62,13 +90,17 @@ def resolve(catalog: Catalog, paths: Sequence[Path], exclude: Sequence[str] = ()
     """
     for path in paths:
         _place(catalog, path)
+    _add_containers(catalog, paths)
     targets = _all_targets(catalog, paths)
     if changed := _exclusions(targets, exclude, is_named=bool(paths)):
         from retrieval.catalog import roots
+        from retrieval.catalog.recording import containers
 
         roots.exclude(catalog, changed)
+        containers.reset(catalog, list(changed))
         targets = _all_targets(catalog, paths)
-    return sorted(_outermost(targets), key=lambda target: target.path)
+    outermost = sorted(_outermost(targets), key=lambda target: target.path)
+    return list(_with_containers(catalog, outermost))
 
 
 def follow_links(catalog: Catalog) -> list[str]:
@@ -103,9 +135,17 @@ def _exclusions(
     for root, inside in sorted((t.root.id, t.inside) for t in targets if is_named):
         after[root] = after[root].with_named(inside)
     for target in targets:
-        if exclude and target.root.entire and target.path.is_dir():
-            after[target.root.id] = after[target.root.id].with_globs(exclude, target.inside)
+        held = after[target.root.id]
+        if exclude and target.root.entire and (target.path.is_dir() or is_shard(target)):
+            after[target.root.id] = held.with_globs(exclude, target.inside)
+        elif exclude and is_shard(target):
+            after[target.root.id] = held.with_globs(exclude, b"")
     return {root: held for root, held in after.items() if held != before[root]}
+
+
+def is_shard(target: Target) -> bool:
+    """Return whether a target that the user named is a tar shard."""
+    return is_tar(target.inside) and not target.path.is_dir()
 
 
 def _place(catalog: Catalog, path: Path) -> None:
@@ -124,6 +164,25 @@ def _place(catalog: Catalog, path: Path) -> None:
         from retrieval.catalog.roots import place_root  # SQLAlchemy, not needed for a rescan
 
         place_root(catalog, place, entire)
+
+
+def _add_containers(catalog: Catalog, paths: Sequence[Path]) -> None:
+    """Add the tar shards among the files that the user named."""
+    shards = [path for path in paths if is_tar(os.fsencode(path.name)) and path.is_file()]
+    if shards:
+        from retrieval.catalog.recording import containers
+
+        targets = {target for path in shards for target in _targets(catalog, path)}
+        containers.add(catalog, [Container(each.root.id, each.inside, "tar") for each in targets])
+
+
+def _with_containers(catalog: Catalog, targets: Iterable[Target]) -> Iterator[Target]:
+    """Yield the targets, and the containers in them as targets of their own."""
+    for target in targets:
+        held = catalog.containers.within(target.root.id, target.inside)
+        if not any(each.path == target.inside for each in held):
+            yield target
+        yield from (Target(target.root, each.path, each) for each in held)
 
 
 def _targets(catalog: Catalog, path: Path) -> list[Target]:
@@ -163,15 +222,16 @@ def _real(roots: Sequence[Root], path: Path) -> Path:
 
 def _outermost(targets: set[Target]) -> list[Target]:
     """Return the targets that lie in no other one."""
+    places = {(target.root.id, target.inside) for target in targets}
     return [
         target
         for target in targets
-        if not any(
-            other != target and other.root == target.root and _holds(other.inside, target.inside)
-            for other in targets
-        )
+        if not any((target.root.id, above) in places for above in _above(target.inside))
     ]
 
 
-def _holds(outer: bytes, inner: bytes) -> bool:
-    return not outer or inner.startswith(outer + b"/")
+def _above(inside: bytes) -> Iterator[bytes]:
+    """Yield the folders above a path relative to its root, the root's own b"" last."""
+    while inside:
+        inside = inside.rpartition(b"/")[0]
+        yield inside

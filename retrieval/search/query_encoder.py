@@ -230,6 +230,8 @@ def identified(catalog: Catalog, path: Path) -> tuple[int | None, bytes | None]:
     """
     if (image_id := catalog.places.image_of_path(path)) is not None:
         return image_id, None
+    if (image_id := catalog.containers.image_of_member(path)) is not None:
+        return image_id, None
     from retrieval.decoding.content import digest_of
 
     data = _read(path)

@@ -1,9 +1,10 @@
 """Containers: files whose members are pictures."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from retrieval.records import NO_MTIME
+from retrieval.records import NO_MTIME, Found
 
 ContainerKind = Literal["tar"]
 
@@ -25,14 +26,17 @@ class Container:
     mtime_ns: int = NO_MTIME  # it has not been read to its end yet
     ctime_ns: int = 0
 
-    @property
-    def state(self) -> tuple[int, int, int]:
-        """What is compared to tell whether it has changed."""
-        return self.size, self.mtime_ns, self.ctime_ns
+    def now(self, found: Found) -> "Container":
+        """Return the container as it was just found."""
+        _, size, mtime_ns, ctime_ns, _ = found
+        return replace(self, size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns)
 
-    def holds(self, path: bytes) -> bool:
-        """Return whether a path in the same root is that of a member."""
-        return path.startswith(self.path + b"/")
+
+def at_and_above(path: bytes) -> Iterator[bytes]:
+    """Yield a path relative to its root, and the folders above it but for the root itself."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
 
 
 def is_tar(name: bytes) -> bool:

@@ -19,7 +19,7 @@ MAX_TEXT = 10_000  # characters
 MAX_TEXTS = 100
 NAMES: tuple[tuple[TextKind, tuple[str, ...]], ...] = (
     ("title", ("title",)),
-    ("caption", ("caption", "captions", "text", "alt", "description")),
+    ("caption", ("caption", "captions", "txt", "text", "alt", "description")),
     ("keyword", ("keywords", "tags")),
     ("url", ("url",)),
 )
@@ -30,12 +30,12 @@ def facts_of(text: bytes | None, record: bytes | None) -> Facts | None:
     """Return the facts of a .txt and a .json; None if they say nothing. Anything else than text
     and JSON says nothing.
     """
-    caption = text.decode("utf-8", "replace") if text else ""
-    held: Mapping[str, Any] = {}
+    held: dict[str, Any] = {}
     with suppress(ValueError, RecursionError):
         loaded = json.loads(record) if record else {}
         held = loaded if isinstance(loaded, dict) else {}
-    return facts_of_columns({"caption": [caption]} | _lower(held) if caption else _lower(held))
+    said = {"txt": text.decode("utf-8", "replace")} if text else {}
+    return facts_of_columns({str(name).lower(): value for name, value in held.items()} | said)
 
 
 def facts_of_columns(held: Mapping[str, Any]) -> Facts | None:
@@ -68,13 +68,9 @@ def joined(own: Facts, beside: Facts | None) -> Facts:
     )
 
 
-def _lower(held: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name).lower(): value for name, value in held.items()}
-
-
 def _texts(value: object) -> Iterator[str]:
     for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, str) and (text := each.strip()):
+        if isinstance(each, str) and (text := each.replace("\0", "").strip()):
             yield text[:MAX_TEXT]
 
 

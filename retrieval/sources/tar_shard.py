@@ -103,7 +103,7 @@ class TarShard:
         try:
             tar = self._opened()
             while (info := tar.next()) is not None:
-                tar.members.clear()  # it would keep them all
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 if info.size < 0 or tar.offset <= before:  # a number with a sign
                     raise tarfile.ReadError("bad size")
                 before = tar.offset

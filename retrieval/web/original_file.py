@@ -6,6 +6,7 @@ By now another file may have taken its place, for example a link to something no
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.content import digest_of_file
+from retrieval.decoding.content import digest_of, digest_of_file, read
+from retrieval.errors import UnreadablePicture
 from retrieval.paths import NO_LINKS
 from retrieval.records import Image
 from retrieval.web.thumbnails import FILE_CHANGED
@@ -70,6 +72,16 @@ def opened(catalog: Catalog, image: Image, path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def member(catalog: Catalog, image: Image) -> bytes | None:
+    """Return the bytes of an image from a container; None if no member still has them."""
+    digest = catalog.images.digest_of(image.id)
+    for entry in catalog.containers.entries([image.id]).get(image.id, ()):
+        with suppress(OSError, UnreadablePicture):
+            if entry.part and digest_of(data := read(entry.path, entry.part)) == digest:
+                return data
+    return None
 
 
 def _is_same(catalog: Catalog, image: Image, descriptor: int) -> bool:

@@ -5,7 +5,6 @@ browsers cannot decode; both are kept only if the file takes long to decode.
 """
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from retrieval.decoding.formats import is_slow
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task
+from retrieval.sources.entry import Entry
 
 FILE_CHANGED = "it has changed since it was indexed; run `retrieve index` to update"
 MAX_RENDITIONS = 500_000_000  # bytes
@@ -41,14 +41,14 @@ class Thumbnails:
         self._opening = asyncio.Lock()
         self._underway: dict[tuple[bytes, Box], asyncio.Task[bytes]] = {}
 
-    async def of(self, digest: bytes, paths: Sequence[Path], box: Box, format: str) -> bytes:
-        """Return a WebP of the picture with this digest and format, from one of these files.
+    async def of(self, digest: bytes, entries: Sequence[Entry], box: Box, format: str) -> bytes:
+        """Return a WebP of the picture with this digest and format, from one of these places.
 
         Raises NoThumbnail.
         """
         key = digest, box
         if (task := self._underway.get(key)) is None:
-            found = self._found(digest, paths, box, is_kept=box == SMALL_BOX or is_slow(format))
+            found = self._found(digest, entries, box, is_kept=box == SMALL_BOX or is_slow(format))
             task = self._underway[key] = asyncio.create_task(found)
             task.add_done_callback(lambda _: self._underway.pop(key, None))
         return await asyncio.shield(task)
@@ -58,14 +58,14 @@ class Thumbnails:
             cache.close()
 
     async def _found(
-        self, digest: bytes, paths: Sequence[Path], box: Box, *, is_kept: bool
+        self, digest: bytes, entries: Sequence[Entry], box: Box, *, is_kept: bool
     ) -> bytes:
         if not is_kept:
-            return await self._made(digest, paths, box)
+            return await self._made(digest, entries, box)
         cache, key = await self._cache(box), digest + NAMES[box]
         if held := await run_sync(cache.get, key):
             return held
-        webp = await self._made(digest, paths, box)
+        webp = await self._made(digest, entries, box)
         await run_sync(cache.put, key, webp)
         return webp
 
@@ -77,11 +77,11 @@ class Thumbnails:
                 self._caches[is_large] = await run_sync(ThumbnailCache, self._folder, *more)
         return self._caches[is_large]
 
-    async def _made(self, digest: bytes, paths: Sequence[Path], box: Box) -> bytes:
-        """Make a thumbnail of the first file that still has the digest; never show another."""
+    async def _made(self, digest: bytes, entries: Sequence[Entry], box: Box) -> bytes:
+        """Make a thumbnail of the first that still has the digest; never show another."""
         why = "its file is gone"
-        for path in paths:
-            task = Task(0, os.fsencode(path), None, MAX_PIXELS, box=box)
+        for entry in entries:
+            task = Task.of(0, entry, None, MAX_PIXELS, box=box)
             result = await asyncio.wrap_future(self._decoders.do(task))
             if result.thumbnail and result.digest == digest:
                 return result.thumbnail

@@ -7,7 +7,7 @@ from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.reader import Reader
 from retrieval.errors import FailureCode
 from retrieval.paths import place
-from retrieval.records import Failed, Failure, FileState, KnownFile
+from retrieval.records import NO_MTIME, Failed, Failure, FileState, KnownFile
 
 # A file: the fields of a `Found`, and its image's id. ctime and inode are None if an older version
 # wrote the row.
@@ -26,6 +26,14 @@ class Files:
         columns = "path, size, mtime_ns, ctime_ns, inode, image_id"
         found = f"SELECT {columns} FROM files WHERE root_id = ? AND {condition}"
         return self._reader.rows(found, (root_id, *values))
+
+    def count_due(self, root_id: int, inside: bytes) -> tuple[int, int]:
+        """Count the files at or under a path in a root, and those of them to read again."""
+        condition, values = under(inside)
+        counted = "SELECT count(*), coalesce(sum(CASE mtime_ns WHEN ? THEN 1 ELSE 0 END), 0)"
+        found = f"{counted} FROM files WHERE root_id = ? AND {condition}"
+        [(files, due)] = self._reader.rows(found, (NO_MTIME, root_id, *values))
+        return int(files), int(due)
 
     def has_any(self, root_id: int, inside: bytes) -> bool:
         """Return whether any file is known at or under a path relative to that root."""

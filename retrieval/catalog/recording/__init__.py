@@ -3,4 +3,5 @@
 facts        dates, places, ratings and texts, from metadata and sidecars
 other_files  companions of pictures, and the counts of what is left out
 upsert       INSERT with ON CONFLICT, in the dialect of the database
+containers   files whose members are pictures
 """

@@ -37,10 +37,10 @@ class Ledger:
         self.is_of_folders = True  # False: only the companions of named files are known
         self._known = known
 
-    def leave_out(self, prefix: bytes, kind: Kind, extension: bytes = b"") -> None:
-        """Count a file or folder. prefix: path of its folder, with a slash unless it is empty."""
+    def leave_out(self, prefix: bytes, kind: Kind, extension: bytes = b"", count: int = 1) -> None:
+        """Count files or folders. prefix: path of their folder, with a slash unless it is empty."""
         said = os.fsdecode(extension) if kind in NAMED_KINDS else ""
-        self.left_out[prefix, kind.value, said] += 1
+        self.left_out[prefix, kind.value, said] += count
 
     def skip(self, entry: Entry, prefix: bytes, others: list[Entry]) -> None:
         """Count a hidden or excluded entry of a folder; a hidden library is none of the user's.

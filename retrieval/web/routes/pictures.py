@@ -18,6 +18,7 @@ from retrieval.catalog.thumbnail_cache import VERSION
 from retrieval.decoding.formats import is_for_browsers, media_type
 from retrieval.output.json_forms import details_object
 from retrieval.records import Image
+from retrieval.sources.entry import Entry
 from retrieval.web import original_file
 from retrieval.web.guard import check_owner, is_owner
 from retrieval.web.original_file import OpenedFile
@@ -37,7 +38,7 @@ def picture(site: Here, id: Number) -> JSON:
     image = known(site, id)
     catalog, path = site.library.catalog, first_in(image.paths)
     size = catalog.files.bytes_of([id]).get(id)
-    exists = file_of(image) is not None
+    exists = file_of(site, image) is not None
     companions = catalog.other_files.of_images([id]).get(path, [])
     wordings = catalog.images.wordings(id)
     return JSON(details_object(image, path, size, exists, companions, wordings))
@@ -81,16 +82,24 @@ async def full(site: Here, request: Request, id: Number) -> Response:
         **errors(404, 410, 503),
     },
 )
-def original(site: Here, id: Number) -> FileResponse:
-    """Return the original file, whole or in ranges; never a file that replaced it."""
+def original(site: Here, id: Number) -> Response:
+    """Return the original file, whole or in ranges; never a file that replaced it. A member of a
+    shard comes whole.
+    """
     image = known(site, id)
-    path, opened = opened_file(site, image)
+    headers = {"Cache-Control": "private, no-cache"}
+    try:
+        path, opened = opened_file(site, image)
+    except HTTPException:
+        if (data := original_file.member(site.library.catalog, image)) is None:
+            raise
+        return Response(data, media_type=media_type(image.format), headers=headers)
     return OpenedFile(
         opened,
         media_type=media_type(image.format),
         filename=path.name.encode("utf-8", "replace").decode("utf-8"),
         content_disposition_type="inline",
-        headers={"Cache-Control": "private, no-cache"},
+        headers=headers,
     )
 
 
@@ -99,8 +108,9 @@ async def drawn(site: Site, request: Request, image: Image, digest: bytes, box: 
     headers = {"ETag": f'"{digest.hex()}-{box[0]}-{VERSION}"', "Cache-Control": FOREVER}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
+    entries = await run_sync(entries_of, site, image)
     try:
-        webp = await site.thumbnails.of(digest, image.paths, box, image.format)
+        webp = await site.thumbnails.of(digest, entries, box, image.format)
     except NoThumbnail as error:
         raise HTTPException(410, f"cannot show {image.paths[0]}: {error}") from error
     return Response(webp, media_type="image/webp", headers=headers)
@@ -113,7 +123,7 @@ def reveal(site: Here, request: Request, id: Number) -> None:
     image = known(site, id)
     if not can_reveal(request):
         raise HTTPException(403, "cannot open a folder: this machine has no screen")
-    path = there(image)
+    path = there(site, image)
     quiet = subprocess.DEVNULL
     shown = subprocess.Popen(
         revealing(path), stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
@@ -134,12 +144,17 @@ def with_digest(site: Site, id: int) -> tuple[Image, bytes]:
     return image, digest
 
 
-def file_of(image: Image) -> Path | None:
-    """Return the first of its paths that is a regular file."""
-    for path in image.paths:
+def entries_of(site: Site, image: Image) -> list[Entry]:
+    """Return where the bytes of all of its copies are."""
+    return site.library.catalog.containers.entries([image.id]).get(image.id, [])
+
+
+def file_of(site: Site, image: Image) -> Path | None:
+    """Return the first regular file that holds it."""
+    for entry in entries_of(site, image):
         try:
-            if stat.S_ISREG(os.stat(path).st_mode):
-                return path
+            if stat.S_ISREG(os.stat(entry.path).st_mode):
+                return Path(os.fsdecode(entry.path))
         except OSError:
             continue
     return None
@@ -165,9 +180,9 @@ def gone(image: Image) -> HTTPException:
     return HTTPException(410, f"{image.paths[0]} is gone; run `retrieve index` to update")
 
 
-def there(image: Image) -> Path:
-    """Return the first of its paths that is a regular file. Raises HTTPException."""
-    if (path := file_of(image)) is None:
+def there(site: Site, image: Image) -> Path:
+    """Return the first regular file that holds it. Raises HTTPException."""
+    if (path := file_of(site, image)) is None:
         raise gone(image)
     return path
 

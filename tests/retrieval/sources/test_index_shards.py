@@ -1,0 +1,220 @@
+"""Runs over tar shards: what is new, unchanged, changed, broken and gone in them."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval.catalog import roots
+from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import chosen
+from retrieval.collection.check import check
+from retrieval.errors import FailureCode, InvalidValue, PathNotFound
+from retrieval.filters import Filters
+from retrieval.indexing.targets import named
+from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, run_index, small_model
+from tests.retrieval.sources.test_tar_shard import pack
+
+
+def picture(folder: Path, seed: int) -> bytes:
+    return paint(folder / "painted" / f"{seed}.png", seed).read_bytes()
+
+
+@pytest.fixture
+def shards(base: Path) -> Iterator[Path]:
+    """Two shards of three pictures each, with captions."""
+    for number in range(2):
+        held = {}
+        for seed in range(3 * number, 3 * number + 3):
+            held[f"{seed:05d}.png"] = picture(base, seed)
+            held[f"{seed:05d}.txt"] = f"picture {seed}".encode()
+        pack(base / "shards" / f"{number:05d}.tar", held)
+    yield base / "shards"
+
+
+def both(shards: Path) -> list[Path]:
+    return [shards / "00000.tar", shards / "00001.tar"]
+
+
+def touch(path: Path) -> None:
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+
+
+def test_members_are_pictures_with_captions(catalog: Catalog, shards: Path) -> None:
+    assert as_counts(run_index(catalog, both(shards))) == {"new": 6, "encoded": 6}
+    [root] = catalog.roots()
+    assert root.path == shards and not root.entire
+    image = catalog.images.by_id([1])[1]
+    [path] = image.paths
+    assert path.parent in both(shards) and path.suffix == ".png"
+    assert [each.text for each in catalog.images.wordings(1)] == [f"picture {int(path.stem)}"]
+    assert check(catalog.place, repair=False) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unchanged_shard_is_not_opened(catalog: Catalog, shards: Path, workers: int) -> None:
+    run_index(catalog, both(shards), workers=workers)
+    before = contents(catalog)
+    for path in both(shards):
+        path.chmod(0)
+    run_index(catalog, [])  # the times of the inode have changed
+    for path in both(shards):
+        path.chmod(0o600)
+    run_index(catalog, [], workers=workers)
+    atimes = [path.stat().st_atime_ns for path in both(shards)]
+    encoder = SmallEncoder()
+    assert as_counts(run_index(catalog, [], encoder=encoder)) == {"unchanged": 6}
+    assert [path.stat().st_atime_ns for path in both(shards)] == atimes
+    assert contents(catalog) == before and encoder.pictures == 0
+
+
+def test_a_changed_shard_is_read_again_and_only_news_are_encoded(
+    catalog: Catalog, shards: Path, base: Path
+) -> None:
+    run_index(catalog, both(shards))
+    held = {"00000.png": picture(base, 0), "new.png": picture(base, 9), "00002.png": b"no picture"}
+    pack(shards / "00000.tar", held)
+    summary = run_index(catalog, [shards / "00000.tar"])
+    assert as_counts(summary) == {
+        "new": 1,
+        "unchanged": 1,
+        "failed": 1,
+        "removed": 1,
+        "encoded": 1,
+    }
+    [failed] = catalog.files.failures()
+    assert failed.path == shards / "00000.tar/00002.png"
+    assert as_counts(run_index(catalog, [])) == {"unchanged": 6}
+
+
+def test_a_shard_that_is_cut_off_keeps_what_can_be_read(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards))
+    before = contents(catalog)
+    whole = (shards / "00000.tar").read_bytes()
+    (shards / "00000.tar").write_bytes(whole[:3_000])
+    summary = run_index(catalog, [])
+    assert summary.failed == 1 and summary.removed == 0
+    after = contents(catalog)
+    reason = after.pop(str(shards / "00000.tar"))
+    assert isinstance(reason, str) and "cut off" in reason and after == before
+    assert as_counts(run_index(catalog, [])) == {"unchanged": 7}
+    (shards / "00000.tar").write_bytes(whole)
+    run_index(catalog, [])
+    assert contents(catalog) == before
+
+
+def test_a_broken_shard_does_not_stop_the_others(catalog: Catalog, shards: Path) -> None:
+    (shards / "00000.tar").write_bytes(b"something else" * 1_000)
+    summary = run_index(catalog, both(shards))
+    assert as_counts(summary) == {"new": 3, "failed": 1, "encoded": 3}
+    [failed] = catalog.files.failures()
+    assert (failed.path, failed.code) == (shards / "00000.tar", FailureCode.NOT_A_PICTURE)
+
+
+def test_a_shard_that_is_gone_takes_its_pictures_along(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards))
+    (shards / "00000.tar").unlink()
+    assert as_counts(run_index(catalog, [])) == {"unchanged": 3, "removed": 3}
+    assert len(catalog.containers.all()) == 1
+
+
+def test_a_missing_disk_costs_nothing(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards))
+    shards.rename(shards.with_name("elsewhere"))
+    summary = run_index(catalog, [])
+    assert as_counts(summary) == {} and len(contents(catalog)) == 6
+    assert len(summary.problems) == 1 and "6 known files are kept" in summary.problems[0]
+
+
+def test_a_folder_and_its_shards_live_side_by_side(
+    catalog: Catalog, shards: Path, base: Path
+) -> None:
+    paint(shards / "beside.png", 50)
+    run_index(catalog, [shards])
+    assert len(contents(catalog)) == 1
+    run_index(catalog, [shards / "00001.tar"])
+    assert len(contents(catalog)) == 4
+    (shards / "beside.png").unlink()
+    paint(shards / "other.png", 51)
+    assert as_counts(run_index(catalog, [shards])) == {
+        "new": 1,
+        "unchanged": 3,
+        "removed": 1,
+        "encoded": 1,
+    }
+    assert len(catalog.roots()) == 1
+
+
+def test_copies_within_and_beside_shards_are_one_image(
+    catalog: Catalog, shards: Path, base: Path
+) -> None:
+    held = {"a.png": picture(base, 0), "b.png": picture(base, 0), "b.txt": b"another caption"}
+    pack(shards / "2.tar", held)
+    summary = run_index(catalog, [*both(shards), shards / "2.tar"])
+    assert summary.encoded == 6 and summary.copied == 2
+    images = catalog.images.by_id(range(1, 7))
+    several = [image for image in images.values() if len(image.paths) > 1]
+    assert [len(image.paths) for image in several] == [3]
+    texts = {each.text for each in catalog.images.wordings(several[0].id)}
+    assert texts == {"picture 0", "another caption"}
+
+
+def test_patterns_name_many_shards(
+    catalog: Catalog, shards: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert named(None, shards / "{00000..00001}.tar") == both(shards)
+    assert named(None, shards / "*.tar") == both(shards)
+    assert named(None, [shards / "0000{0,1}.tar"]) == both(shards)
+    assert named(None, shards / "{00000..00003}.tar") == both(shards)
+    assert "2 of the 4 files" in caplog.text
+    for wrong in ("{00005..00007}.tar", "nothing*.tar"):
+        with pytest.raises(PathNotFound):
+            named(None, shards / wrong)
+    with pytest.raises(InvalidValue, match="ends before it begins"):
+        named(None, shards / "{00005..00001}.tar")
+    with pytest.raises(InvalidValue, match="compressed"):
+        named(None, shutil.copy(shards / "00000.tar", shards / "0.tar.gz"))
+
+
+def test_shards_are_filtered_forgotten_and_relocated(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards))
+    for name in (shards / "00001.tar", "00001.tar"):
+        ids = chosen(catalog, Filters(folder=name))
+        assert ids is not None and len(ids) == 3
+    moved = shards.rename(shards.with_name("moved"))
+    assert roots.relocate(catalog, shards, moved) == 6
+    encoder = SmallEncoder()
+    run_index(catalog, [], encoder=encoder)
+    assert encoder.pictures == 0 and len(contents(catalog)) == 6
+    assert roots.forget(catalog, moved / "00000.tar") == 3
+    assert [each.path for each in catalog.containers.all()] == [b"00001.tar"]
+
+
+def test_another_model_reads_the_members_again(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards))
+    summary = run_index(catalog, [], model=small_model("other"))
+    assert summary.encoded == 6 and catalog.counts().embedded == 6
+
+
+@pytest.mark.parametrize("is_entire", [False, True])
+def test_exclusions_apply_to_members(catalog: Catalog, shards: Path, is_entire: bool) -> None:
+    run_index(catalog, [shards, *both(shards)] if is_entire else both(shards))
+    run_index(catalog, both(shards), exclude=["00004*"])
+    assert len(contents(catalog)) == 5
+    assert not any("00004" in path for path in contents(catalog))
+    run_index(catalog, both(shards), exclude=["none"])
+    assert len(contents(catalog)) == 6
+
+
+def test_the_bytes_of_a_member_are_found(catalog: Catalog, shards: Path, base: Path) -> None:
+    run_index(catalog, both(shards))
+    for id, [entry] in catalog.containers.entries(range(1, 7)).items():
+        assert entry.part is not None
+        with open(entry.path, "rb") as file:
+            file.seek(entry.part.offset)
+            data = file.read(entry.part.size)
+        name = catalog.images.by_id([id])[id].paths[0].stem
+        assert data == picture(base, int(name))
