@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.harness import page_cache, peers
 from benchmarks.harness.inputs import PictureLike, photos
-from benchmarks.harness.libraries import filled, vit_b_32
+from benchmarks.harness.libraries import filled, indexed, vit_b_32
 from benchmarks.harness.report import Row
 from benchmarks.harness.timing import Ran, Times, once, repeat, retrieve
 from benchmarks.harness.timing import run as run_process
@@ -41,7 +41,7 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
     [new] = (folder / "new").iterdir()
     for count in COUNTS[:1] if quick else COUNTS:
         library = folder / f"library-{count}"
-        filled(library, model, count)
+        indexed(library, filled(library, model, count))
         dropped, read = without_cache(library)
         ours = cold(library, new) | {"nothing in the page cache: s": dropped}
         ours |= warm(library) | {"bytes an image": size(library) / count}

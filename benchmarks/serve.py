@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.harness import peers
 from benchmarks.harness.inputs import PictureLike
-from benchmarks.harness.libraries import filled, vit_b_32
+from benchmarks.harness.libraries import filled, indexed, vit_b_32
 from benchmarks.harness.report import Row
 from benchmarks.harness.timing import Failed, Times
 from benchmarks.search import WORDS
@@ -77,7 +77,7 @@ def prepared(folder: Path, count: int) -> Iterator[Server]:
         theirs.fill(peers.imagined(Path("/nowhere/photos"), count), vectors)
         yield Server(THEIRS, theirs.back, search_theirs)
     library = folder / "library"
-    filled(library, model, count)
+    indexed(library, filled(library, model, count))
     command = [sys.executable, "-m", "retrieval.cli.main", "serve", "--port=0", "--no-token"]
     command.append(f"--library={library}")
     yield Server("retrieve", command, search_ours)

@@ -1,10 +1,11 @@
 """Nearest neighbours: ids and vectors in, nearest ids and scores out. No pictures, no SQL.
 
-spec.py chooses the kind of index for a number of vectors. builder.py writes the file, by way of
-ivf.py for the approximate kind, which is tuned with the queries of recall.py; layout.py has the
-bytes, and errors.py the error for a damaged file. vector_index.py maps a file and searches it in
-the threads of threads.py, after read_ahead.py has brought it into memory; exact.py searches vectors
-that no file holds yet. read_out.py returns what a file holds.
+spec.py chooses the kind of index for a number of vectors. builder.py writes the file: a flat one,
+whose parts flat_file.py maps, and after it, for the approximate kind, the lists of ivf/, tuned with
+the queries of recall.py. layout.py has the bytes, and errors.py the error for a damaged file.
+vector_index.py maps a file and searches it, limited by selectors.py, in the threads of threads.py,
+after read_ahead.py has brought it into memory; exact.py searches vectors that no file holds yet.
+read_out.py returns what a file holds.
 
 A name is imported when it is first used: an exact search does without FAISS, which takes 80 ms to
 import.
@@ -16,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from indexes.errors import DamagedIndex
     from indexes.exact import exact_search
-    from indexes.layout import verify
     from indexes.read_out import contents
     from indexes.spec import IndexSpec, choose_spec
-    from indexes.vector_index import VectorIndex
+    from indexes.vector_index import VectorIndex, verify
 
 __all__ = [
     "DamagedIndex",
@@ -38,7 +38,7 @@ _MODULES = {
     "choose_spec": "spec",
     "contents": "read_out",
     "exact_search": "exact",
-    "verify": "layout",
+    "verify": "vector_index",
 }
 
 

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import Vectors
-from indexes.ivf import FlatFile, write_ivf
-from indexes.layout import Footer, flat_head
+from indexes.flat_file import FlatFile
+from indexes.ivf.growth import write_grown_lists
+from indexes.ivf.layout import read_footers
+from indexes.ivf.writing import write_lists
+from indexes.layout import Footer, chunks, flat_head, opened
 from indexes.spec import IndexSpec
 from indexes.threads import apart
 
@@ -22,11 +25,26 @@ Batches = Iterable[tuple[NDArray[np.int64], Vectors]]
 def build(path: Path, batches: Batches, spec: IndexSpec, dim: int) -> None:
     """Write the index of `batches` to `path`, as `VectorIndex.build` documents it."""
     with replacing(path) as file:
-        if spec.kind == "flat":
-            footer = write_flat(file, batches, dim)
-        else:
-            footer = write_ivf_from(file, batches, spec, dim)
-        file.write(footer.pack())
+        footer = write_flat(file, batches, dim)
+        if spec.kind == "ivf":
+            if footer.count < spec.lists:
+                raise ValueError(f"{footer.count} vectors do not fill {spec.lists} lists")
+            with temporary(path.with_name(path.name + ".codes")) as codes:
+                flat = FlatFile(file, footer)
+                lists = apart(lambda: write_lists(file, flat, codes, spec))
+            file.write(lists.pack())
+
+
+def grow(path: Path, batches: Batches) -> None:
+    """Add `batches` to the ivf index at `path`, as `VectorIndex.grow` documents it."""
+    with opened(path) as old, replacing(path) as file:
+        held, lists = read_footers(old)
+        assert lists is not None
+        kept = FlatFile(old, held)
+        footer = write_flat(file, batches, held.dim, kept)
+        flat = FlatFile(file, footer)
+        grown = apart(lambda: write_grown_lists(file, flat, old, lists, len(kept.ids)))
+        file.write(grown.pack())
 
 
 @contextmanager
@@ -62,20 +80,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.close(folder)
 
 
-def write_ivf_from(file: BinaryIO, batches: Batches, spec: IndexSpec, dim: int) -> Footer:
-    """Write an ivf index by way of a temporary flat file beside it."""
-    with temporary(Path(file.name).with_suffix(".flat")) as flat:
-        footer = write_flat(flat, batches, dim)
-        flat.flush()
-        if footer.count < spec.lists:
-            raise ValueError(f"{footer.count} vectors do not fill {spec.lists} lists")
-        return apart(lambda: write_ivf(file, FlatFile(flat, footer), spec))
+def write_flat(file: BinaryIO, batches: Batches, dim: int, kept: FlatFile | None = None) -> Footer:
+    """Write what FAISS reads as an IndexIDMap of codes: those of a file to be kept, and `batches`.
 
-
-def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:
-    """Write what FAISS reads as an IndexIDMap of codes, and return the footer to be added."""
+    Returns the footer, which is written as well.
+    """
     file.write(flat_head(dim, 0))
     start, crc, blocks = file.tell(), 0, [np.empty(0, np.int64)]
+    if kept is not None:
+        for part in chunks(kept.file, kept.footer.body_start, kept.footer.body_end):
+            file.write(part)
+        crc, blocks = kept.footer.body_crc, [np.array(kept.ids)]
     for ids, vectors in batches:
         check_batch(ids, vectors, dim, after=int(blocks[-1][-1]) if len(blocks[-1]) else -1)
         if len(ids):
@@ -89,7 +104,7 @@ def write_flat(file: BinaryIO, batches: Batches, dim: int) -> Footer:
 def finish_flat(
     file: BinaryIO, ids: NDArray[np.int64], dim: int, start: int, body_crc: int
 ) -> Footer:
-    """Add the ids, and write the count, which is now known, into the head."""
+    """Add ids and footer, and write the count, which is now known, into the head."""
     end, count = file.tell(), len(ids)
     head, tail = flat_head(dim, count), count.to_bytes(8, "little") + ids.tobytes()
     file.write(tail)
@@ -98,7 +113,10 @@ def finish_flat(
     file.seek(0, os.SEEK_END)
     last_id = int(ids[-1]) if count else -1
     skeleton_crc = zlib.crc32(tail, zlib.crc32(head))
-    return Footer("flat", dim, 0, 0, count, last_id, start, end, skeleton_crc, body_crc)
+    footer = Footer(dim, count, last_id, start, end, skeleton_crc, body_crc)
+    file.write(footer.pack())
+    file.flush()
+    return footer
 
 
 def check_batch(ids: NDArray[np.int64], vectors: Vectors, dim: int, after: int) -> None:

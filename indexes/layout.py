@@ -1,12 +1,12 @@
 """The bytes of an index file: what FAISS reads, then our footer, which tells whether to trust it.
 
 FAISS believes the lengths in its files: an altered one makes it allocate without bound or read
-past the end. So a checksum covers everything that FAISS interprets (all but the codes and the ids
-of IVF lists, whose size is known), and the footer gives the length of the file.
+past the end. So a checksum covers everything that FAISS interprets (all but the codes), and the
+footer gives the length of the file.
 
     flat   head (118 bytes) | codes | number of ids | ids        | footer
-    ivf    head with centroids, list sizes | codes, ids per list | footer
-             `- checked ---------------^     ^- not checked at open (see `verify`); flat: ids are
+             `- checked ------^     ^- not checked at open (see `verify`); ids are
+    ivf    a flat file | lists (ivf/layout.py)
 """
 
 import errno
@@ -16,66 +16,62 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.errors import DamagedIndex
-from indexes.spec import Kind
 
 MAGIC = b"RTRV-IX1"
-KINDS: tuple[Kind, ...] = ("flat", "ivf")
+FLAT = 0  # 1 were lists of float16 codes
 CHUNK_BYTES = 4 << 20  # read at a time
 
-_FIELDS = struct.Struct("<8s4I4q2I")  # in the order of Footer, after the magic
+_FIELDS = struct.Struct("<8s2I8x4q2I")  # magic, kind, then in the order of Footer
 _CHECK = struct.Struct("<I")  # crc32 of the fields
 FOOTER_BYTES = _FIELDS.size + _CHECK.size
 
 
 @dataclass(frozen=True)
 class Footer:
-    """The contents of the file in numbers, and the checksums of its bytes."""
+    """The contents of a flat file in numbers, and the checksums of its bytes."""
 
-    kind: Kind
     dim: int
-    lists: int
-    probes: int
     count: int  # vectors
     last_id: int  # the greatest id, -1 when empty
-    # Bytes [body_start, body_end) are codes (ivf: and ids); FAISS interprets the rest.
+    # Bytes [body_start, body_end) are codes; FAISS interprets the rest.
     body_start: int
     body_end: int
     skeleton_crc: int  # of everything outside the body
     body_crc: int
 
     def pack(self) -> bytes:
-        fields = _FIELDS.pack(
-            MAGIC,
-            KINDS.index(self.kind),
-            self.dim,
-            self.lists,
-            self.probes,
-            self.count,
-            self.last_id,
-            self.body_start,
-            self.body_end,
-            self.skeleton_crc,
-            self.body_crc,
-        )
-        return fields + _CHECK.pack(zlib.crc32(fields))
+        return sealed(_FIELDS.pack(MAGIC, FLAT, *astuple(self)))
 
     @staticmethod
     def unpack(data: bytes) -> "Footer":
         if len(data) != FOOTER_BYTES or not data.startswith(MAGIC):
             raise DamagedIndex("it does not end with our footer")
-        if _CHECK.unpack_from(data, _FIELDS.size) != (zlib.crc32(data[: _FIELDS.size]),):
-            raise DamagedIndex("its footer was altered")
-        _, kind, *numbers = _FIELDS.unpack_from(data)
-        return Footer(KINDS[kind], *numbers)
+        _, kind, *numbers = _FIELDS.unpack(unsealed(data))
+        if kind != FLAT:
+            raise DamagedIndex("an older version wrote it")
+        return Footer(*numbers)
+
+
+def sealed(fields: bytes) -> bytes:
+    """Return the fields of a footer and their checksum."""
+    return fields + _CHECK.pack(zlib.crc32(fields))
+
+
+def unsealed(data: bytes) -> bytes:
+    """Return the fields of a footer. Raises DamagedIndex unless they have their checksum."""
+    fields = data[: -_CHECK.size]
+    if data != sealed(fields):
+        raise DamagedIndex("its footer was altered")
+    return fields
 
 
 def flat_head(dim: int, count: int) -> bytes:
@@ -83,23 +79,6 @@ def flat_head(dim: int, count: int) -> bytes:
     common = struct.pack("<iqqq?i", dim, count, 1 << 20, 1 << 20, True, faiss.METRIC_INNER_PRODUCT)
     quantizer = struct.pack("<iifQQQ", faiss.ScalarQuantizer.QT_fp16, 0, 0.0, dim, 2 * dim, 0)
     return b"IxMp" + common + b"IxSQ" + common + quantizer + struct.pack("<Q", 2 * dim * count)
-
-
-def ivf_head(empty: faiss.IndexIVFScalarQuantizer, sizes: NDArray[np.int64]) -> bytes:
-    """Return what FAISS would write before lists of `sizes` (lists,) vectors."""
-    head = bytearray(faiss.serialize_index(empty).tobytes())
-    lists = b"ilar" + struct.pack("<QQ", empty.nlist, empty.code_size)
-    no_lists = lists + b"sprs" + struct.pack("<Q", 0)
-    assert head.endswith(no_lists), "FAISS writes its inverted lists in a new layout"
-    del head[-len(no_lists) :]
-    struct.pack_into("<q", head, 8, int(sizes.sum()))
-    return (
-        bytes(head)
-        + lists
-        + b"full"
-        + struct.pack("<Q", len(sizes))
-        + sizes.astype("<u8").tobytes()
-    )
 
 
 @contextmanager
@@ -116,25 +95,49 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DamagedIndex(f"{path} is damaged: {error}") from error.__cause__
 
 
-def read_footer(file: BinaryIO) -> Footer:
-    """Return the footer. Raises DamagedIndex unless length and skeleton are as written."""
-    size = file.seek(0, os.SEEK_END)
+def read_footer(file: BinaryIO, end: int | None = None) -> Footer:
+    """Return the footer of a flat file that ends at byte `end`, or with the file.
+
+    Raises DamagedIndex unless length and skeleton are as written.
+    """
+    size = file.seek(0, os.SEEK_END) if end is None else end
     file.seek(max(size - FOOTER_BYTES, 0))
-    footer = Footer.unpack(file.read())
-    if not 0 < footer.body_start <= footer.body_end <= size - FOOTER_BYTES:
-        raise DamagedIndex(f"its length, {size:,} bytes, is not the one in its footer")
-    head = crc_of(chunks(file, 0, footer.body_start))
-    if crc_of(chunks(file, footer.body_end, size - FOOTER_BYTES), head) != footer.skeleton_crc:
-        raise DamagedIndex("its header was altered")
+    footer = Footer.unpack(file.read(FOOTER_BYTES))
+    check_span(footer.body_start, footer.body_end, size - FOOTER_BYTES)
+    check_skeleton(file, 0, size - FOOTER_BYTES, footer)
     return footer
 
 
-def verify(path: Path) -> None:
-    """Read every byte and raise DamagedIndex if one is not as it was written."""
-    with opened(path) as file:
-        footer = read_footer(file)
-        if crc_of(chunks(file, footer.body_start, footer.body_end)) != footer.body_crc:
-            raise DamagedIndex("its codes were altered")
+class Checked(Protocol):
+    """The part of a footer that says which bytes have which checksum."""
+
+    @property
+    def body_start(self) -> int: ...
+    @property
+    def body_end(self) -> int: ...
+    @property
+    def skeleton_crc(self) -> int: ...
+    @property
+    def body_crc(self) -> int: ...
+
+
+def check_span(start: int, body: int, end: int) -> None:
+    """Raise DamagedIndex unless the numbers of a footer rise, as they do in a whole file."""
+    if not 0 < start <= body <= end:
+        raise DamagedIndex("its length is not the one in its footer")
+
+
+def check_skeleton(file: BinaryIO, start: int, end: int, footer: Checked) -> None:
+    """Raise DamagedIndex unless the bytes [start, end) outside the body are as written."""
+    head = crc_of(chunks(file, start, footer.body_start))
+    if crc_of(chunks(file, footer.body_end, end), head) != footer.skeleton_crc:
+        raise DamagedIndex("its header was altered")
+
+
+def check_body(file: BinaryIO, footer: Checked) -> None:
+    """Raise DamagedIndex unless the codes are as written."""
+    if crc_of(chunks(file, footer.body_start, footer.body_end)) != footer.body_crc:
+        raise DamagedIndex("its codes were altered")
 
 
 def map_index(file: BinaryIO) -> faiss.Index:

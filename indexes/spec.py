@@ -11,23 +11,20 @@ MAX_EXACT_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """The index to build. probes: lists that a search reads; 0: as many as recall needs."""
+    """The index to build: its kind, and the number of lists of an ivf index."""
 
     kind: Kind
     lists: int = 0
-    probes: int = 0
     suffix: tuple[float, ...] = ()  # of every query, if the last dimensions are not a direction's
 
     def __post_init__(self) -> None:
         if self.kind == "ivf" and self.lists < 1:
             raise ValueError(f"an ivf index needs at least one list, not {self.lists}")
-        if not 0 <= self.probes <= self.lists:
-            raise ValueError(f"cannot probe {self.probes} of {self.lists} lists")
 
 
 def choose_spec(count: int, dim: int, suffix: tuple[float, ...] = ()) -> IndexSpec:
     """Choose an exact index as long as it is fast, else one that keeps recall@10 ≥ 0.99."""
     if count * dim * 2 <= MAX_EXACT_BYTES:
         return IndexSpec("flat", suffix=suffix)
-    # With twice as many, a query reads a tenth less, but the build takes three times as long.
+    # With twice as many, a query reads a tenth less, but the build takes longer.
     return IndexSpec("ivf", lists=round(2 * count**0.5), suffix=suffix)

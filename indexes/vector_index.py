@@ -1,8 +1,6 @@
 """An index file of ids and unit vectors, mapped into memory and searched by inner product."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import best
-from indexes.layout import Footer, map_index, opened, read_footer
+from indexes.flat_file import FlatFile
+from indexes.ivf.effort import LEVELS
+from indexes.ivf.layout import ListsFooter, read_footers
+from indexes.ivf.search import ListSearch
+from indexes.layout import Footer, check_body, map_index, opened
 from indexes.read_ahead import read_ahead
+from indexes.selectors import among
 from indexes.spec import IndexSpec, Kind
-from indexes.threads import MAX_SCANNERS, scanners
+from indexes.threads import MAX_SCANNERS, one_thread_for_one_query, scanners
 
 if TYPE_CHECKING:
     from indexes.builder import Batches
@@ -27,15 +30,22 @@ BYTES_PER_THREAD = 16 << 20  # half a millisecond of scanning: less is not worth
 class VectorIndex:
     """An index file, open for searching. Any number of threads may search at once."""
 
-    def __init__(self, path: Path, footer: Footer, index: faiss.Index) -> None:
+    def __init__(
+        self,
+        path: Path,
+        footer: Footer,
+        lists: ListsFooter | None,
+        index: "faiss.Index | ListSearch",
+    ) -> None:
         self.path = path
-        self.kind: Kind = footer.kind
+        self.kind: Kind = "ivf" if lists else "flat"
         self.dim = footer.dim
         self.count = footer.count  # vectors
         self.last_id = footer.last_id  # the greatest id, -1 when empty
-        self.lists = footer.lists  # ivf: how many there are
-        self.probes = footer.probes  # ivf: lists that a search reads
+        self.lists = lists.lists if lists else 0  # ivf: how many there are
+        self.probes = lists.effort.lists_for(LEVELS[0]) if lists else 0  # that a search reads
         self._index = index
+        self._swept_from = lists.flat_bytes if lists else 0  # a search reads all from here on
         self._ahead: threading.Thread | None = None
 
     @staticmethod
@@ -51,14 +61,29 @@ class VectorIndex:
         return VectorIndex.open(path)
 
     @staticmethod
+    def grow(path: Path, batches: "Batches") -> "VectorIndex":
+        """Add vectors to an ivf index, whose lists stay as they were trained; open it.
+
+        The ids of `batches` rise from above the last in the file, which is replaced atomically.
+        Raises ValueError for other batches, DamagedIndex, and OSError.
+        """
+        from indexes import builder
+
+        builder.grow(path, batches)
+        return VectorIndex.open(path)
+
+    @staticmethod
     def open(path: Path) -> "VectorIndex":
         """Map the file, reading only its skeleton. Raises DamagedIndex."""
         with opened(path) as file:
-            return VectorIndex(path, read_footer(file), map_index(file))
+            footer, lists = read_footers(file)
+            if lists is None:
+                return VectorIndex(path, footer, None, map_index(file))
+            return VectorIndex(path, footer, lists, ListSearch(file, FlatFile(file, footer), lists))
 
     def read_ahead(self) -> None:
         """Start to read the file into memory, in the background. A search waits for it."""
-        self._ahead = self._ahead or read_ahead(self.path)
+        self._ahead = self._ahead or read_ahead(self.path, self._swept_from)
 
     def search(
         self, queries: NDArray[np.float32], limit: int, allowed: NDArray[np.int64] | None = None
@@ -81,25 +106,28 @@ class VectorIndex:
         assert self._ahead is not None
         self._ahead.join()
         rows = np.ascontiguousarray(queries, np.float32)
-        search, parts = partial(self._search, rows, limit), self._parts(len(rows), allowed)
+        if isinstance(self._index, ListSearch):
+            return self._index.search(rows, limit, allowed)
+        return self._scan(self._index, rows, limit, allowed)
+
+    def _scan(
+        self,
+        index: faiss.Index,
+        rows: NDArray[np.float32],
+        limit: int,
+        allowed: NDArray[np.int64] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        search, parts = partial(scan, index, rows, limit), self._parts(len(rows), allowed)
         is_alone = len(parts) == len(rows) == 1  # then FAISS starts no threads
         found = map(search, parts) if is_alone else scanners().map(search, parts)
         scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         return best(scores, ids, limit)
-
-    def _search(
-        self, rows: NDArray[np.float32], limit: int, part: faiss.SearchParameters | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        with one_thread_for_one_query(len(rows)):
-            return self._index.search(rows, limit, params=part)
 
     def _parts(
         self, queries: int, allowed: NDArray[np.int64] | None
     ) -> "list[faiss.SearchParameters | None]":
         """Divide the vectors to be searched among as many threads as one query is worth."""
         # FAISS's type stubs describe the C++ constructors; its Python wrappers take these.
-        if self.kind == "ivf":
-            return [self._probing(allowed)]
         size = 2 * self.dim * (self.count if allowed is None else len(allowed))  # bytes
         threads = min(1 + size // BYTES_PER_THREAD, MAX_SCANNERS) if queries == 1 else 1
         if allowed is not None:
@@ -111,32 +139,23 @@ class VectorIndex:
         ranges = [faiss.IDSelectorRange(*part) for part in pairwise(ends)]
         return [faiss.SearchParameters(sel=each) for each in ranges]  # type: ignore[call-arg]
 
-    def _probing(self, allowed: NDArray[np.int64] | None) -> faiss.SearchParametersIVF:
-        if allowed is None:
-            return faiss.SearchParametersIVF(nprobe=self.probes)  # type: ignore[call-arg]
-        # Fewer vectors of each list are allowed, so more lists are read, for about the same work.
-        probes = min(self.lists, round(self.probes * self.count / len(allowed)))
-        return faiss.SearchParametersIVF(nprobe=probes, sel=among(allowed))  # type: ignore[call-arg]
+
+def scan(
+    index: faiss.Index,
+    rows: NDArray[np.float32],
+    limit: int,
+    part: faiss.SearchParameters | None,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Search a part of a flat index."""
+    with one_thread_for_one_query(len(rows)):
+        found: tuple[NDArray[np.float32], NDArray[np.int64]]
+        found = index.search(rows, limit, params=part)
+    return found
 
 
-@contextmanager
-def one_thread_for_one_query(queries: int) -> Iterator[None]:
-    """Keep FAISS from waking threads that have nothing to do, which can double the time."""
-    threads = faiss.omp_get_max_threads()  # of this Python thread alone
-    faiss.omp_set_num_threads(1 if queries == 1 else threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def among(ids: NDArray[np.int64]) -> faiss.IDSelectorBitmap:
-    """Return a selector of these ids, which is twice as fast as FAISS's IDSelectorBatch."""
-    return faiss.IDSelectorBitmap(bitmap(ids))  # type: ignore[call-arg,arg-type]
-
-
-def bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return one bit for each id up to the greatest, set for those in `ids`."""
-    bits = np.zeros(int(ids.max()) + 1, np.bool_)
-    bits[ids] = True
-    return np.packbits(bits, bitorder="little")
+def verify(path: Path) -> None:
+    """Read every byte of an index file. Raises DamagedIndex if one is not as it was written."""
+    with opened(path) as file:
+        for footer in read_footers(file):
+            if footer:
+                check_body(file, footer)

@@ -5,6 +5,7 @@ their content.
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from retrieval.decoding.limits import DECODING
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import query_bank_digest
-from retrieval.vectors.index_file import rebuild
+from retrieval.vectors.index_file import refresh
 
 SMALL = ModelConfig(
     512,
@@ -47,21 +48,30 @@ def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
     return save_folder(folder, str(folder), config, CLIP(config).state_dict(), "float32")
 
 
-def filled(folder: Path, model: ModelFolder, count: int) -> None:
-    """Return a library of `count` pictures that do not exist, with vectors and an index."""
-    numbers = range(1, count + 1)
+def filled(folder: Path, model: ModelFolder, count: int, first: int = 1) -> ModelRecord:
+    """Fill a library with `count` pictures that do not exist, whose ids begin at `first`.
+
+    The index is not built: `indexed` does that.
+    """
+    numbers = range(first, first + count)
     files = (
         (b"%03d/%06d.jpg" % (number // 1000, number), 1, 1, digest_of(number.to_bytes(8, "little")))
         for number in numbers
     )
-    _fill(folder, model, Path("/nowhere/photos"), files, count)
+    return _fill(folder, model, Path("/nowhere/photos"), files, count, first)
 
 
 def filled_from(folder: Path, model: ModelFolder, photos: Path) -> None:
-    """Return a library that knows every file under `photos`, without decoding any."""
+    """Fill and index a library that knows every file under `photos`, without decoding any."""
     found = sorted(path for path in photos.rglob("*.jpg"))
     files = (_file(photos, path) for path in found)
-    _fill(folder, model, photos.resolve(), files, len(found))
+    indexed(folder, _fill(folder, model, photos.resolve(), files, len(found), first=1))
+
+
+def indexed(folder: Path, record: ModelRecord) -> None:
+    """Build the index file of a library, or add to it what it lacks, as `retrieve index` does."""
+    with closing(Catalog.open(folder)) as catalog:
+        refresh(catalog, record)
 
 
 File = tuple[bytes, int, int, bytes]  # path, size, mtime_ns, digest
@@ -73,19 +83,21 @@ def _file(root: Path, path: Path) -> File:
     return inside, status.st_size, status.st_mtime_ns, digest_of(path.read_bytes())
 
 
-def _fill(folder: Path, model: ModelFolder, root: Path, files: Iterator[File], count: int) -> None:
-    catalog = Catalog.open(folder, create=True)
+def _fill(
+    folder: Path, model: ModelFolder, root: Path, files: Iterator[File], count: int, first: int
+) -> ModelRecord:
     dim = model.config.embed_dim
-    record = adopt_model(catalog, model.name, model.digest, dim, "fp32", query_bank_digest())
-    with sqlite3.connect(folder / FILE_NAME) as database:
+    with closing(Catalog.open(folder, create=True)) as catalog:
+        record = adopt_model(catalog, model.name, model.digest, dim, "fp32", query_bank_digest())
+    with closing(sqlite3.connect(folder / FILE_NAME)) as database:
+        database.execute("PRAGMA synchronous = OFF")
         database.execute(
-            "INSERT INTO roots (id, path, entire) VALUES (1, ?, 1)", (os.fsencode(root),)
+            "INSERT OR IGNORE INTO roots (id, path, entire) VALUES (1, ?, 1)", (os.fsencode(root),)
         )
-        for ids, vectors in PictureLike(dim).batches(count):
-            _insert(database, record, files, ids, vectors)
-    database.close()
-    rebuild(catalog, record)
-    catalog.close()
+        for ids, vectors in PictureLike(dim).batches(count, seed=first):
+            _insert(database, record, files, ids + (first - 1), vectors)
+            database.commit()  # else the journal becomes as large as the catalog
+    return record
 
 
 def _insert(

@@ -3,6 +3,8 @@
 Vectors added since it was built are its tail, which a search reads from the catalog.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from indexes.builder import Batches
 
 MAX_TAIL = 10_000  # vectors; scanned in some 30 ms
-MAX_TAIL_FRACTION = 0.05  # of the file's vectors: a large index may have a longer tail
+MAX_TAIL_FRACTION = 0.05  # of a flat file's vectors: it is written anew for its tail
+MAX_LISTS_FACTOR = 1.5  # as many lists as it has would suit that many vectors: train others
 MAX_DEAD_FRACTION = 0.25  # of the file's vectors: images that were forgotten
 
 
@@ -39,13 +42,31 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     from indexes import VectorIndex, choose_spec  # FAISS: not needed by runs without changes
 
     path, count = path_of(catalog.local_folder, model.digest), catalog.embeddings.count(model.id)
-    try:
+    with _explained(path):
         if not count:
             path.unlink(missing_ok=True)
             return None
         dim = dim_of(model)
         spec = choose_spec(count, dim, QUERY_PADDING if dim > model.dim else ())
         return VectorIndex.build(path, _batches(catalog, model), spec, dim)
+
+
+def grow(catalog: Catalog, model: ModelRecord, last_id: int) -> None:
+    """Add the vectors above `last_id`, the last in the file, to its lists.
+
+    Raises LibraryReadOnly.
+    """
+    from indexes import VectorIndex
+
+    path = path_of(catalog.local_folder, model.digest)
+    with _explained(path):
+        VectorIndex.grow(path, _batches(catalog, model, last_id))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise because(LibraryReadOnly, f"cannot write {path}", error) from error
 
@@ -63,33 +84,45 @@ def leftovers(catalog: Catalog) -> list[Path]:
     return sorted(path for path in there if path != kept and path.is_file())
 
 
-def _batches(catalog: Catalog, model: ModelRecord) -> "Batches":
+def _batches(catalog: Catalog, model: ModelRecord, after: int = 0) -> "Batches":
     if not is_measured(model):
-        return catalog.embeddings.vectors(model.id)
-    measured = catalog.embeddings.measured(model.id)
+        return catalog.embeddings.vectors(model.id, after)
+    measured = catalog.embeddings.measured(model.id, after)
     return ((ids, with_hubness(vectors, hubness)) for ids, vectors, hubness in measured)
 
 
 def refresh(catalog: Catalog, model: ModelRecord) -> None:
-    """Build the file again if it is missing, damaged or too much out of date."""
-    if _is_stale(catalog, model):
-        rebuild(catalog, model)
+    """Build the file again if it is missing, damaged or too much out of date.
 
-
-def _is_stale(catalog: Catalog, model: ModelRecord) -> bool:
-    from indexes import DamagedIndex, VectorIndex
-
-    path, count = path_of(catalog.local_folder, model.digest), catalog.embeddings.count(model.id)
-    if not path.exists():
-        return count > 0
-    try:
-        index = VectorIndex.open(path)
-    except DamagedIndex:
-        return True
+    A long tail is added to the lists of a large one as they are. Raises LibraryReadOnly.
+    """
+    index, count = _opened(catalog, model), catalog.embeddings.count(model.id)
+    if index is None:
+        if count:
+            rebuild(catalog, model)
+        return
     alive = catalog.embeddings.count(model.id, up_to=index.last_id)
     tail, dead = count - alive, index.count - alive
-    return (
-        index.dim != dim_of(model)
-        or tail > max(MAX_TAIL, MAX_TAIL_FRACTION * index.count)
-        or dead > MAX_DEAD_FRACTION * index.count
-    )
+    longest = MAX_TAIL if index.kind == "ivf" else max(MAX_TAIL, MAX_TAIL_FRACTION * index.count)
+    is_other = index.dim != dim_of(model) or dead > MAX_DEAD_FRACTION * index.count
+    if is_other or (tail > longest and not _suits(index, count)):
+        rebuild(catalog, model)
+    elif tail > longest:
+        grow(catalog, model, index.last_id)
+
+
+def _suits(index: "VectorIndex", count: int) -> bool:
+    """Return whether the lists of an index suit `count` vectors about as well as new ones."""
+    from indexes import choose_spec
+
+    spec = choose_spec(count, index.dim)
+    return index.kind == spec.kind == "ivf" and spec.lists <= MAX_LISTS_FACTOR * index.lists
+
+
+def _opened(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
+    from indexes import DamagedIndex, VectorIndex
+
+    try:
+        return VectorIndex.open(path_of(catalog.local_folder, model.digest))
+    except DamagedIndex:
+        return None

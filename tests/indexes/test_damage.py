@@ -1,6 +1,7 @@
 """No damage to an index file does more than raise DamagedIndex: no crash, no giant allocation."""
 
 import random
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from indexes import DamagedIndex, IndexSpec, VectorIndex, verify
-from indexes.layout import FOOTER_BYTES, Footer, read_footer
+from indexes.ivf.layout import read_footers
+from indexes.layout import FOOTER_BYTES, sealed
 
 DIM, COUNT = 16, 400
 
@@ -18,15 +20,17 @@ DIM, COUNT = 16, 400
 @pytest.fixture(params=["flat", "ivf"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     vectors = np.random.default_rng(0).standard_normal((COUNT, DIM)).astype(np.float16)
-    spec = IndexSpec("flat") if request.param == "flat" else IndexSpec("ivf", lists=8, probes=4)
+    spec = IndexSpec("flat") if request.param == "flat" else IndexSpec("ivf", lists=8)
     path = tmp_path / "vectors.faiss"
     VectorIndex.build(path, [(np.arange(COUNT), vectors)], spec, DIM)
     return path
 
 
-def footer_of(path: Path) -> Footer:
+def bodies_of(path: Path) -> set[int]:
+    """The places of the codes, which are not checked when a file is opened."""
     with path.open("rb") as file:
-        return read_footer(file)
+        footers = [footer for footer in read_footers(file) if footer]
+    return {place for each in footers for place in range(each.body_start, each.body_end)}
 
 
 def test_truncated_anywhere(path: Path) -> None:
@@ -47,12 +51,10 @@ def test_longer_than_it_was(path: Path) -> None:
 
 
 def test_every_flipped_byte_that_faiss_would_believe_is_seen(path: Path) -> None:
-    whole, footer = path.read_bytes(), footer_of(path)
-    places = [*range(footer.body_start), *range(footer.body_end, len(whole))]
+    whole = path.read_bytes()
+    places = sorted({*range(len(whole))} - bodies_of(path))
     chosen = random.Random(1).sample(places, min(len(places), 600))
-    for place in [*range(200), *chosen]:
-        if footer.body_start <= place < footer.body_end:
-            continue
+    for place in [*places[:200], *places[-200:], *chosen]:
         altered = bytearray(whole)
         altered[place] ^= 1 << place % 8
         path.write_bytes(altered)
@@ -61,9 +63,9 @@ def test_every_flipped_byte_that_faiss_would_believe_is_seen(path: Path) -> None
 
 
 def test_an_altered_body_opens_and_searches_but_does_not_verify(path: Path) -> None:
-    whole, footer = path.read_bytes(), footer_of(path)
+    whole = path.read_bytes()
     query = np.ones((1, DIM), np.float32)
-    for place in random.Random(2).sample(range(footer.body_start, footer.body_end), 40):
+    for place in random.Random(2).sample(sorted(bodies_of(path)), 80):
         altered = bytearray(whole)
         altered[place] ^= 0xFF
         path.write_bytes(altered)
@@ -72,6 +74,13 @@ def test_an_altered_body_opens_and_searches_but_does_not_verify(path: Path) -> N
         index.search(query, 10, np.arange(50))
         with pytest.raises(DamagedIndex, match="altered"):
             verify(path)
+
+
+def test_lists_of_float16_codes_are_of_an_older_version(path: Path) -> None:
+    fields = b"RTRV-IX1" + struct.pack("<4I4q2I", 1, DIM, 8, 4, COUNT, COUNT - 1, 118, 500, 0, 0)
+    path.write_bytes(bytes(600) + sealed(fields))
+    with pytest.raises(DamagedIndex, match="an older version"):
+        VectorIndex.open(path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 10_000])

@@ -8,11 +8,16 @@ import pytest
 from numpy.typing import NDArray
 
 from indexes import IndexSpec, VectorIndex, verify
-from indexes.ivf import FlatFile, assign, train
-from indexes.layout import read_footer
+from indexes.flat_file import FlatFile
+from indexes.ivf import search
+from indexes.ivf.blocks import packed, unpacked
+from indexes.ivf.effort import Effort
+from indexes.ivf.layout import read_footers
+from indexes.ivf.training import Lists
 from indexes.recall import recall, text_like, unit
 
 COUNT, DIM, LISTS = 20_000, 48, 100
+IDS = np.arange(COUNT) * 3 + 1
 
 
 def pictures(count: int, seed: int) -> NDArray[np.float32]:
@@ -29,58 +34,164 @@ def pictures(count: int, seed: int) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Indexes of all vectors: `flat`, `ivf`, and `grown` from the first three quarters of them."""
     folder = tmp_path_factory.mktemp("ivf")
-    ids, vectors = np.arange(COUNT) * 3 + 1, pictures(COUNT, 1).astype(np.float16)
-    VectorIndex.build(folder / "flat", [(ids, vectors)], IndexSpec("flat"), DIM)
-    batches = [(ids[:9999], vectors[:9999]), (ids[9999:], vectors[9999:])]
-    VectorIndex.build(folder / "ivf", batches, IndexSpec("ivf", LISTS), DIM)
+    vectors = pictures(COUNT, 1).astype(np.float16)
+    spec, some = IndexSpec("ivf", LISTS), 3 * COUNT // 4
+    VectorIndex.build(folder / "flat", [(IDS, vectors)], IndexSpec("flat"), DIM)
+    batches = [(IDS[:9999], vectors[:9999]), (IDS[9999:], vectors[9999:])]
+    VectorIndex.build(folder / "ivf", batches, spec, DIM)
+    VectorIndex.build(folder / "grown", [(IDS[:some], vectors[:some])], spec, DIM)
+    more = [(IDS[some:-9], vectors[some:-9]), (IDS[-9:], vectors[-9:])]
+    VectorIndex.grow(folder / "grown", more)
     return folder
 
 
-def flat_file(folder: Path) -> FlatFile:
-    with (folder / "flat").open("rb") as file:
-        return FlatFile(file, read_footer(file))
+@pytest.fixture(params=["ivf", "grown"])
+def path(folder: Path, request: pytest.FixtureRequest) -> Path:
+    return folder / str(request.param)
 
 
-def test_recall_of_queries_that_the_build_did_not_ask(folder: Path) -> None:
-    queries = text_like(pictures(2000, 3), 300, np.random.default_rng(4))
-    exact = VectorIndex.open(folder / "flat").search(queries, 10)[1]
-    index = VectorIndex.open(folder / "ivf")
-    assert recall(index.search(queries, 10)[1], exact) >= 0.985  # 0.99, less what 300 queries allow
+@pytest.fixture
+def lists_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few vectors would be compared exactly if comparing them did not seem to take so long."""
+    monkeypatch.setattr(search, "CODES_PER_ROW", 1e9)
+
+
+def queries(count: int, seed: int) -> NDArray[np.float32]:
+    return text_like(pictures(2000, 3), count, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("limit", [10, 100])
+def test_recall_of_queries_that_the_build_did_not_ask(
+    folder: Path, path: Path, limit: int, lists_only: None
+) -> None:
+    asked = queries(200, 4)
+    exact = VectorIndex.open(folder / "flat").search(asked, limit)
+    index = VectorIndex.open(path)
+    scores, ids = index.search(asked, limit)
+    assert recall(ids, exact[1]) >= 0.985  # 0.99, less what 200 queries allow
     assert 1 <= index.probes < LISTS
+    is_same = ids[:, 0] == exact[1][:, 0]
+    np.testing.assert_allclose(scores[is_same, 0], exact[0][is_same, 0], atol=1e-6)
 
 
-def test_filters_reach_into_the_lists(folder: Path) -> None:
-    index, flat = VectorIndex.open(folder / "ivf"), VectorIndex.open(folder / "flat")
-    queries = text_like(pictures(2000, 3), 50, np.random.default_rng(5))
-    allowed = np.arange(1, 3 * COUNT, 30)
-    found, exact = (each.search(queries, 10, allowed)[1] for each in (index, flat))
+def test_one_query_is_answered_as_among_many(path: Path, lists_only: None) -> None:
+    index, asked = VectorIndex.open(path), queries(20, 6)
+    together = index.search(asked, 10)[1]
+    alone = np.concatenate([index.search(query[np.newaxis], 10)[1] for query in asked])
+    assert recall(alone, together) > 0.97  # its lists are shared out, so it compares a few more
+
+
+@pytest.mark.parametrize("every", [2, 10, 50])
+def test_filters_reach_into_the_lists(
+    folder: Path, path: Path, every: int, lists_only: None
+) -> None:
+    index, flat = VectorIndex.open(path), VectorIndex.open(folder / "flat")
+    asked, allowed = queries(100, 5), IDS[::every]
+    found, exact = (each.search(asked, 10, allowed)[1] for each in (index, flat))
     assert np.all(np.isin(found[found >= 0], allowed))
-    assert recall(found, exact) >= 0.95
+    assert recall(found, exact) >= 0.98
 
 
-def test_what_it_says_of_itself(folder: Path) -> None:
-    index = VectorIndex.open(folder / "ivf")
+def test_few_that_are_allowed_are_compared_exactly(folder: Path, path: Path) -> None:
+    index, flat = VectorIndex.open(path), VectorIndex.open(folder / "flat")
+    asked = queries(20, 5)
+    for allowed in (IDS[::100], IDS[7:8], np.array([0, 1, 2, 10**12])):
+        found, exact = (each.search(asked, 10, allowed)[1] for each in (index, flat))
+        np.testing.assert_array_equal(found, exact[:, : found.shape[1]])
+        assert np.all(exact[:, found.shape[1] :] == -1)
+
+
+def test_a_vast_limit_is_all_there_is(folder: Path, path: Path) -> None:
+    asked = queries(2, 8)
+    index, flat = VectorIndex.open(path), VectorIndex.open(folder / "flat")
+    found, exact = (each.search(asked, 10**9)[1] for each in (index, flat))
+    np.testing.assert_array_equal(np.sort(found), np.sort(exact))
+
+
+def test_files_without_memory_mapping_are_read(
+    path: Path, lists_only: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = queries(5, 9)
+    mapped = VectorIndex.open(path).search(asked, 10)[1]
+    monkeypatch.setattr("indexes.layout._can_be_mapped", lambda file: False)
+    np.testing.assert_array_equal(VectorIndex.open(path).search(asked, 10)[1], mapped)
+
+
+def test_what_it_says_of_itself(folder: Path, path: Path) -> None:
+    index = VectorIndex.open(path)
     assert (index.kind, index.count, index.dim) == ("ivf", COUNT, DIM)
-    assert index.last_id == 3 * (COUNT - 1) + 1
-    verify(folder / "ivf")
-    assert sorted(each.name for each in folder.iterdir()) == ["flat", "ivf"]
+    assert (index.lists, index.last_id) == (LISTS, 3 * (COUNT - 1) + 1)
+    verify(path)
+    assert sorted(each.name for each in folder.iterdir()) == ["flat", "grown", "ivf"]
 
 
-def test_bytes_are_what_faiss_would_write(folder: Path, tmp_path: Path) -> None:
-    flat = flat_file(folder)
-    theirs = train(flat, LISTS)
-    theirs.add_with_ids(flat.codes.astype(np.float32), np.array(flat.ids))
-    expected = faiss.serialize_index(theirs).tobytes()
-    assert (folder / "ivf").read_bytes()[: len(expected)] == expected
+def test_the_vectors_are_those_of_a_flat_file(folder: Path, path: Path) -> None:
+    flat = (folder / "flat").read_bytes()
+    assert path.read_bytes()[: len(flat)] == flat
+
+
+def test_lists_hold_the_codes_of_their_vectors_as_faiss_packs_them(path: Path) -> None:
+    with path.open("rb") as file:
+        flat_footer, footer = read_footers(file)
+        assert footer
+        flat, ours = FlatFile(file, flat_footer), search.map_lists(file, footer)
+        lists, packer = Lists.of(ours), ours.get_CodePacker()
+        held, block = 0, np.empty(32 * ours.code_size, np.uint8)
+        for number in range(LISTS):
+            size = ours.invlists.list_size(number)
+            ids = faiss.rev_swig_ptr(ours.invlists.get_ids(number), size)
+            ids = ids[ids >= 0]
+            vectors = flat.codes[np.searchsorted(flat.ids, ids)].astype(np.float32)
+            codes = np.zeros((size, ours.code_size), np.uint8)
+            codes[: len(ids)] = lists.encode(vectors, np.full(len(ids), number))
+            blocks = faiss.rev_swig_ptr(ours.invlists.get_codes(number), codes.size)
+            for first in range(0, size, 32):
+                packer.pack_all(faiss.swig_ptr(codes[first:]), faiss.swig_ptr(block))
+                start = first * ours.code_size
+                np.testing.assert_array_equal(blocks[start : start + len(block)], block)
+            held += len(ids)
+    assert held == COUNT
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 4), (1, 5), (32, 7), (75, 24)])
+def test_blocks_hold_their_codes(count: int, size: int) -> None:
+    codes = np.random.default_rng(count).integers(0, 256, (count, size), np.uint8)
+    blocks = packed(codes)
+    assert blocks.shape == (-(-count // 32), 32 * size)
+    np.testing.assert_array_equal(unpacked(blocks, count), codes)
 
 
 def test_each_vector_is_in_the_list_of_its_nearest_centroid(folder: Path) -> None:
-    flat = flat_file(folder)
-    index = train(flat, LISTS)
-    centroids = index.quantizer.reconstruct_n(0, LISTS)
-    nearest = (flat.codes[:500].astype(np.float32) @ centroids.T).argmax(axis=1)
-    np.testing.assert_array_equal(assign(flat, index.quantizer)[:500], nearest)
+    with (folder / "flat").open("rb") as file:
+        flat = FlatFile(file, read_footers(file)[0])
+    lists, vectors = Lists.trained(flat, LISTS), flat.codes[:500].astype(np.float32)
+    distances = ((vectors[:, np.newaxis] - lists.centroids) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(lists.assign(vectors), distances.argmin(axis=1))
+
+
+def test_effort_rises_with_the_rank() -> None:
+    effort = Effort((10, 20, 40), (100, 700, 6_000))
+    assert [effort.lists_for(rank) for rank in (1, 10, 100, 1000, 10_000)] == [10, 10, 20, 40, 80]
+    assert [effort.codes_for(rank) for rank in (1, 10, 1000)] == [100, 100, 6_000]
+    assert 700 < effort.codes_for(300) < 6_000 < effort.codes_for(2_000)
+    assert effort.grown(2).codes == (200, 1_400, 12_000)
+
+
+@pytest.mark.parametrize("ids", [[3], [3 * COUNT, 3 * COUNT], [2, 5]])
+def test_ids_that_do_not_rise_do_not_grow_it(path: Path, ids: list[int]) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="ids"):
+        VectorIndex.grow(path, [(np.array(ids), pictures(len(ids), 1))])
+    assert path.read_bytes() == before
+
+
+def test_growing_by_nothing_changes_nothing(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.write_bytes(path.read_bytes())
+    VectorIndex.grow(copy, [])
+    assert copy.read_bytes() == path.read_bytes()
 
 
 def test_too_few_vectors_for_the_lists(tmp_path: Path) -> None:

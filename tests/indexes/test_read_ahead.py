@@ -37,6 +37,18 @@ def test_it_is_in_memory_when_the_thread_ends(dropped: Path) -> None:
     assert is_there(dropped)
 
 
+def test_a_part_and_a_file_too_large_to_be_swept(
+    dropped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexes.read_ahead.MAX_SWEPT_BYTES", SIZE // 4)
+    read_ahead(dropped).join()
+    assert not is_there(dropped)
+    read_ahead(dropped, SIZE - SIZE // 4).join()
+    with dropped.open("rb") as file:
+        assert in_memory(file.fileno(), SIZE - SIZE // 4)
+        assert not in_memory(file.fileno())
+
+
 def test_so_it_is_where_the_system_cannot_pass_it_on(
     dropped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

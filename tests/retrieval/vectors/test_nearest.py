@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from indexes import IndexSpec, VectorIndex
+from indexes import IndexSpec, VectorIndex, spec
+from indexes.ivf.layout import read_footers
+from indexes.ivf.search import map_lists
+from indexes.ivf.training import Lists
 from retrieval.catalog import roots, writing
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
@@ -287,8 +290,36 @@ def test_the_approximate_kind_is_topped_up(filled: Filled) -> None:
     """Where the lists that it reads hold fewer than were asked for, the catalog is scanned."""
     filled.add(900, "many/")
     filled.add(20, "few/")
-    spec = IndexSpec("ivf", lists=8, probes=1)
+    spec = IndexSpec("ivf", lists=8)
     VectorIndex.build(filled.path, filled.catalog.embeddings.vectors(filled.model.id), spec, DIM)
     check(filled, limit=2000)
     check(filled, limit=10, allowed=filled.catalog.places.ids_under(filled.root.path / "few"))
     assert VectorIndex.open(filled.path).kind == "ivf"  # it was not at fault
+
+
+def test_a_long_tail_joins_the_lists_of_a_large_index(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec, "MAX_EXACT_BYTES", 10_000)
+    monkeypatch.setattr(index_file, "MAX_TAIL", 50)
+    filled.add(900)
+    index_file.refresh(filled.catalog, filled.model)
+    centroids = centroids_of(filled.path)
+    filled.add(50)
+    index_file.refresh(filled.catalog, filled.model)
+    assert VectorIndex.open(filled.path).count == 900  # the tail is short enough to be scanned
+    filled.add(1)
+    index_file.refresh(filled.catalog, filled.model)
+    assert VectorIndex.open(filled.path).count == 951
+    np.testing.assert_array_equal(centroids_of(filled.path), centroids)
+    check(filled, limit=951)
+    filled.add(2000)  # as many as need more lists
+    index_file.refresh(filled.catalog, filled.model)
+    assert len(centroids_of(filled.path)) > len(centroids)
+
+
+def centroids_of(path: Path) -> NDArray[np.float32]:
+    with path.open("rb") as file:
+        _, lists = read_footers(file)
+        assert lists
+        return Lists.of(map_lists(file, lists)).centroids
