@@ -8,7 +8,7 @@ from PIL import Image
 
 from retrieval.decoding.profiles import transform_of
 
-Channel = NDArray[Any]  # (H, W) of 16 or 32 bits
+Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
 FEW = 0.01  # of floats, that may lie outside of a range
 TWELVE_BITS = 4095
@@ -44,20 +44,22 @@ def plain(image: Image.Image, *, keeps_inks: bool = False) -> Image.Image:
 
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
     """Convert one channel of 16 or 32 bits to (H, W) uint8; a transparent value becomes white."""
-    values: Channel = np.asarray(image)
-    grey = _in_range(values, image.mode == "F")
+    values: Samples = np.asarray(image)
+    grey = in_range(values, image.mode == "F")
     clear = image.info.get("transparency")
     if isinstance(clear, int) and values.dtype.kind in "ui":
         grey[values == clear] = 255
     return grey
 
 
-def _in_range(values: Channel, is_float: bool) -> NDArray[np.uint8]:
-    """Scale a channel to 0 to 255.
+def in_range(values: Samples, is_float: bool) -> NDArray[np.uint8]:
+    """Scale samples to 0 to 255.
 
     The range is the first that contains the values: 0 to 1 (floats), 255 (not of 16 bits), 4095 or
-    65535, failing that their own. A few floats outside of it are clipped.
+    65535, failing that their own. A few floats outside of it are clipped. Bytes are left alone.
     """
+    if values.dtype == np.uint8:
+        return values
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         if values.max(initial=0) > TWELVE_BITS:
             return (values >> 8).astype(np.uint8)

@@ -45,6 +45,12 @@ WEBP_QUALITY = 80
 WEBP_LARGE = 2048  # pixels
 SMALL_SIDE = 96  # pixels that a difference hash is taken from if no model needs more
 
+# A picture at least twice this many times as large as a model looks at is first averaged over
+# squares of pixels, as long as this many times the model's side remains. 12 megapixels take 20 ms
+# in place of 110; the cosine to the vector without was at least 0.9994 for ten photos (`tiny-2`).
+REDUCED_FACTOR = 3
+NEXT_TO_NOTHING = 1e-7  # pixels
+
 
 def decode(data: bytes, size: Resize | int, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode a picture's first frame for a model of `size` (a number: pixels a side, cropped).
@@ -195,9 +201,23 @@ def _small(
     Colours are converted last, when few pixels are left.
     """
     transform = transform_of(image)
-    whole = plain(image, keeps_inks=transform is not None)
+    plainly = plain(image, keeps_inks=transform is not None)
+    whole, box = _reduced(plainly, as_resize(size).shorter, box)
     small = resize(whole, size, box, quick=whole.mode == "RGB")
     return _upright(transform(small) if transform else small, orientation)
+
+
+def _reduced(image: Image.Image, side: int, box: Box | None) -> tuple[Image.Image, Box | None]:
+    """Return a much larger picture at a whole fraction of its size, and the exact part of it."""
+    factor = min(image.size) // (REDUCED_FACTOR * side)
+    if box or factor < 2:
+        return image, box
+    width, height = image.width / factor, image.height / factor
+    if width < height:  # else rounding could make the longer side a pixel shorter
+        width -= NEXT_TO_NOTHING
+    else:
+        height -= NEXT_TO_NOTHING
+    return image.reduce(factor), (0, 0, width, height)
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from retrieval.decoding.exif import EXIF_IFD, folder, one_line
 from retrieval.decoding.formats import COMMON, pillow_formats
 from retrieval.decoding.kinds.refusal import refused
 from retrieval.decoding.plugins import boxes
-from retrieval.decoding.profiles import BT_709, Meaning, meant
+from retrieval.decoding.profiles import ADOBE_RGB, BT_709, Meaning, meant
 from retrieval.errors import FailureCode, UnreadablePicture
 
+COLOR_SPACE, INTEROPERABILITY, R03 = 0xA001, 0xA005, b"R03\0"
 USUAL_GAMMA = (0.44, 0.47)  # PNG's gAMA for sRGB is 0.45455
 END_OF_JPEG = b"\xff\xd9"
 MAX_MISSING = 0.5  # of the rows of a JPEG, which ends too early
@@ -39,6 +41,15 @@ def opened(data: bytes) -> Image.Image:
 
 
 # -- colours in numbers --------------------------------------------------------------------------
+
+
+def _jpeg(image: Image.Image, _: bytes) -> None:
+    """Cameras say Adobe RGB in EXIF alone: an unusual space, and names by the rule R03 (DCF)."""
+    if "icc_profile" in image.info or R03 not in image.info.get("exif", b""):
+        return
+    is_unusual = folder(image, EXIF_IFD).get(COLOR_SPACE) in (2, 0xFFFF)
+    if is_unusual and one_line(folder(image, INTEROPERABILITY), 1) == "R03":
+        image.info["meaning"] = ADOBE_RGB
 
 
 def _png(image: Image.Image, data: bytes) -> None:
@@ -104,6 +115,8 @@ def _heif(image: Image.Image, data: bytes) -> None:
 
 
 MEANINGS: dict[str, Callable[[Image.Image, bytes], None]] = {
+    "JPEG": _jpeg,
+    "MPO": _jpeg,
     "PNG": _png,
     "AVIF": _avif,
     "HEIF": _heif,

@@ -51,6 +51,9 @@ class Meaning(NamedTuple):
     gamma: float | None = None  # in place of `transfer`
 
 
+ADOBE_RGB = Meaning(((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), D65), gamma=2.19921875)
+
+
 def meant(primaries: int, transfer: int) -> Meaning:
     """Return the meaning of H.273's numbers; unknown ones mean sRGB's."""
     return Meaning(PRIMARIES.get(primaries, BT_709), transfer, GAMMAS.get(transfer))

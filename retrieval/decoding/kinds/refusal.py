@@ -1,16 +1,28 @@
 """Why the bytes of a file cannot be read as a picture: one true sentence."""
 
 import os
+import struct
+from contextlib import suppress
 
 from retrieval.decoding.formats import FORMATS, missing_extensions
 from retrieval.decoding.kinds.names import Kind
 from retrieval.decoding.kinds.signatures import HEAD_BYTES, Signature, is_read, signature_of
+from retrieval.decoding.plugins.raw_exif import tags
 from retrieval.errors import FailureCode, UnreadablePicture
+from retrieval.wording import counted
 
 UNKNOWN = "it is not a picture in a format that can be read"
 KINDS = {Kind.VIDEO: "a video", Kind.DRAWING: "a drawing"}
 CALLED = {"HEIF": "HEIC", "JXL": "JPEG XL", "JPEG2000": "JPEG 2000"}  # Pillow's name, and people's
-DEPTHS = (1, 8)  # bits a channel of the PSDs that are read
+
+BITS, COMPRESSION, SAMPLES = 258, 259, 277  # tags of TIFF
+COMPRESSIONS = {
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((22610, 34892, 34933, 34934), "JPEG XR"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+    34661: "JBIG",
+    34887: "LERC",
+}
 
 
 def refused(data: bytes) -> UnreadablePicture:
@@ -37,9 +49,7 @@ def _of_picture(found: Signature, data: bytes) -> UnreadablePicture:
     """Return the error for a picture that its decoder refuses, or that has no decoder here."""
     name = "RAW" if found.kind == Kind.RAW else found.name
     called = f"raw ({found.name})" if found.kind == Kind.RAW else CALLED.get(name, name)
-    if name == "PSB":
-        said = "it is a PSB, a large PSD, which is not read"
-    elif is_read(name):
+    if is_read(name):
         return UnreadablePicture(_of_variant(name, called, data))
     elif hint := _missing(name):
         said = f"reading {called} needs {hint}"
@@ -51,13 +61,23 @@ def _of_picture(found: Signature, data: bytes) -> UnreadablePicture:
 def _of_variant(name: str, called: str, data: bytes) -> str:
     """Say why a file is not read although its format is."""
     if name == "PSD":
-        channels, depth = (int.from_bytes(data[at : at + 2], "big") for at in (12, 22))
-        if depth not in DEPTHS:
-            return f"it is a PSD of {depth} bits a channel; those of 8 are read"
-        return f"it is a PSD of a kind that cannot be read ({channels} channels)"
+        channels, depth, mode = (int.from_bytes(data[at : at + 2], "big") for at in (12, 22, 24))
+        form = f"{counted(channels, 'channel')} of {counted(depth, 'bit')}, color mode {mode}"
+        return f"it is damaged, or a PSD of a kind that cannot be read ({form})"
     if name == "TIFF":
-        return "it is a TIFF of a kind that cannot be read"
+        return _of_tiff(data)
     return f"it cannot be decoded: the {called} decoder refuses it"
+
+
+def _of_tiff(data: bytes) -> str:
+    with suppress(KeyError, IndexError, struct.error):
+        first = {tag.number: tag.values for tag in reversed(list(tags(data)))}
+        if called := COMPRESSIONS.get(first[COMPRESSION][0]):
+            return f"it is a TIFF compressed as {called}, which is not read"
+        samples, bits = (first.get(tag, (1,))[0] for tag in (SAMPLES, BITS))
+        form = f"{counted(samples, 'sample')} of {counted(bits, 'bit')} a pixel"
+        return f"it is damaged, or a TIFF of a kind that cannot be read ({form})"
+    return "it is a TIFF of a kind that cannot be read"
 
 
 def _missing(name: str) -> str | None:

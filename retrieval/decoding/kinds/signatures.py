@@ -39,7 +39,7 @@ PICTURES = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"8BPS\0\1", "PSD"),
-    (b"8BPS\0\2", "PSB"),
+    (b"8BPS\0\2", "PSD"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
     (b"\xff\x0a", "JXL"),

@@ -5,7 +5,8 @@ boxes        the boxes of ISO media files, and the items of HEIF and AVIF in the
 heif         HEIC by pi-heif, with the small picture that phones store inside
 jxl          JPEG XL by imagecodecs; `jxl_header` says its size and colours
 raw          raw camera files by LibRaw, with the JPEG that cameras store inside; `raw_exif`
-tiff         the reduced pages of TIFF pyramids
+tiff         the reduced pages of TIFF pyramids; `tiff_samples` reads what Pillow has no mode for
+psd          Photoshop files of every depth, with their EXIF
 
 Each module of a format has a function `register`, which `formats.pillow_formats` calls.
 """

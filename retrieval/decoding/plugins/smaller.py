@@ -26,8 +26,8 @@ class Smaller:
 
         is_to_show: people look at it; a vector needs a closer likeness of the whole picture.
 
-        The picture's size is then that one's. Returns what `draft` returns: the exact part of it,
-        or None for all of it.
+        Once it is loaded, the picture's size is that one's. Returns what `draft` returns: the exact
+        part of it, or None for all of it.
         """
 
 
@@ -57,7 +57,7 @@ class Deferred(Smaller, ImageFile.ImageFile):
             image.load()
             self.im, self._size, self._mode = image.im, image.size, image.mode
             if profile := image.info.get("icc_profile"):
-                self.info = {"icc_profile": profile}
+                self.info["icc_profile"] = profile
             self.is_loaded, self.chosen = True, None
             self.done()
         return super().load()

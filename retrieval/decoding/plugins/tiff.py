@@ -14,9 +14,18 @@ from PIL import Image, TiffImagePlugin
 from clipmodel.bicubic import Box
 from retrieval.decoding.exif import ORIENTATION
 from retrieval.decoding.plugins.smaller import Smaller, is_same_shape
+from retrieval.decoding.plugins.tiff_samples import (
+    BITS,
+    HEIGHT,
+    PLANAR,
+    WIDTH,
+    Layout,
+    layout_of,
+    picture,
+)
 
 KIND, REDUCED = 254, 1  # NewSubfileType, and its bit
-WIDTH, HEIGHT, SUB_IFDS = 256, 257, 330
+SUB_IFDS = 330
 MAX_PAGES = 32  # that are looked at
 LARGE = 43  # BigTIFF's version
 
@@ -27,6 +36,24 @@ class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
     """A TIFF that Pillow has open."""
 
     _chosen: Image.Image | None = None
+    _layout: Layout | None = None  # of samples that Pillow has no mode for
+
+    def _setup(self) -> None:
+        try:
+            super()._setup()
+        except SyntaxError:
+            if not self._has_samples():
+                raise
+        else:  # of planes of 16 bits that are not compressed, Pillow makes noise
+            if self.tag_v2.get(PLANAR) == 2 and max(self.tag_v2.get(BITS, (1,))) > 8:
+                self._has_samples()
+
+    def _has_samples(self) -> bool:
+        """Plan to read the samples as they are stored; return whether that is possible."""
+        self._layout = layout_of(self.tag_v2, "<" if self.tag_v2.prefix == b"II" else ">")
+        if self._layout:
+            self._mode, self._size, self.tile = "RGB", self._layout.size, []
+        return self._layout is not None
 
     def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide to load a reduced page; see `Smaller`."""
@@ -50,7 +77,18 @@ class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
             chosen.load()
             self.im, self._size, self._mode = chosen.im, chosen.size, chosen.mode
             self.tile = []
-        return super().load()
+        if self._layout is not None:
+            assert self.fp is not None
+            self.fp.seek(0)
+            made = picture(self.fp.read(), self.tag_v2, self._layout)
+            self.im, self._mode, self._layout = made.im, made.mode, None
+        try:
+            return super().load()
+        except OSError as error:
+            if "decoder error" not in str(error):
+                raise
+            said = f"it is damaged, or its compression cannot be read ({self._compression})"
+            raise OSError(said) from error
 
     def _take(self, at: int) -> None:
         """Load the page whose tags are there, by a copy of the file that begins with it."""

@@ -165,6 +165,15 @@ def test_pictures_are_resized_as_a_model_wants_them(how: Resize, orientation: in
     assert np.abs(decode(data, how).pixels - upright).max() <= 2
 
 
+@pytest.mark.parametrize("size", [(1800, 1200), (1201, 2407), (1343, 1343), (2000, 1344)])
+def test_a_large_picture_is_the_same_by_way_of_a_smaller_one(size: tuple[int, int]) -> None:
+    few = np.random.default_rng(3).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    large = Image.fromarray(few).resize(size, Image.Resampling.BICUBIC)
+    for side in (32, 96, 224):
+        off = pixels(saved(large, "BMP"), side).astype(int) - to_pixels(large, side)
+        assert np.abs(off).mean() < 1
+
+
 @pytest.mark.skipif(not (DATA / "orientation").exists(), reason="no reference data")
 def test_all_orientations_are_one_picture() -> None:
     upright = decode((DATA / "orientation/Landscape_1.jpg").read_bytes(), 64)

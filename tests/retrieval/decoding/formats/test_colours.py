@@ -119,6 +119,17 @@ def test_highlights_of_hdr_are_compressed_not_cut() -> None:
     assert (profiles.linear(values, Meaning(transfer=LINEAR)) == values).all()
 
 
+def test_adobe_rgb_that_only_exif_mentions() -> None:
+    tags = Image.Exif()
+    tags.get_ifd(0x8769).update({0xA001: 0xFFFF, 0xA005: {1: "R03", 2: b"0100"}})
+    with_profile = written(base(), "PNG", icc_profile=made(profiles.ADOBE_RGB))
+    in_exif = written(base(), "JPEG", quality=95, subsampling=0, exif=tags.tobytes())
+    assert np.abs(pixels(in_exif) - pixels(with_profile)).mean() < 2
+    tags.get_ifd(0x8769)[0xA001] = 1  # sRGB
+    usual = written(base(), "JPEG", quality=95, exif=tags.tobytes())
+    assert (pixels(usual) == pixels(written(base(), "JPEG", quality=95))).all()
+
+
 # -- depths --------------------------------------------------------------------------------------
 
 

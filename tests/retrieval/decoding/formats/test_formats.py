@@ -8,7 +8,7 @@ from retrieval.decoding import formats
 from retrieval.decoding.decode import decode
 from retrieval.decoding.kinds.refusal import refused
 from retrieval.errors import UnreadablePicture
-from tests.retrieval.decoding.formats.samples import base, psd, sample
+from tests.retrieval.decoding.formats.samples import sample
 from tests.retrieval.decoding.formats.table import PAGE, table, with_table
 
 
@@ -23,8 +23,11 @@ def test_the_table_in_the_documentation_is_what_happens() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (psd(base(), bits=16), "a PSD of 16 bits a channel"),
-        (b"8BPS\0\2" + bytes(20), "a PSB"),
+        (
+            b"8BPS\0\2" + bytes(7) + b"\3" + bytes(9) + b"\2\0\0",
+            "3 channels of 2 bits, color mode 0",
+        ),
+        (b"II*\0\x08\0\0\0\1\0\3\1\3\0\1\0\0\0\x52\xc3\0\0" + bytes(4), "as JPEG XL"),
         (b"\0\0\0\x18ftypavif" + bytes(40), "the AVIF decoder refuses it"),
         (b"\0\0\0\x18ftypheic" + bytes(40), "the HEIC decoder refuses it"),
         (b"\xff\x0a" + bytes(40), "JPEG XL"),

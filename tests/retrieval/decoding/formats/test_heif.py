@@ -1,6 +1,7 @@
 """HEIC: the small picture that a phone stored inside is used where it is as good."""
 
 import io
+import struct
 
 import numpy as np
 import pillow_heif
@@ -12,6 +13,7 @@ from retrieval import models
 from retrieval.decoding import decode as decoding
 from retrieval.decoding.decode import decode, thumbnail
 from retrieval.decoding.plugins import boxes, heif
+from tests.retrieval.decoding.formats.samples import QUICK_HEIC
 from tests.retrieval.small import DATA
 
 FORMATS = DATA / "formats"
@@ -27,7 +29,7 @@ def with_small(
     exif[0x0112] = orientation
     file = pillow_heif.from_pillow(picture)
     file[0].info["thumbnails"] = [box] if box else []
-    file.save(written, quality=80, exif=exif.tobytes(), **options)
+    file.save(written, quality=80, exif=exif.tobytes(), enc_params=QUICK_HEIC, **options)
     return written.getvalue()
 
 
@@ -89,6 +91,18 @@ def test_a_damaged_small_picture_costs_nothing() -> None:
     at = found.thumbnails[item]
     for garbage in (b"\0" * 4, b"thmx"):
         assert taken(data[:at] + garbage + data[at + 4 :], 96) == WIDE
+
+
+def test_of_one_that_cannot_be_decoded_the_whole_is_read() -> None:
+    """Of Sony's cameras the decoder says that the sizes differ: it does not crop them."""
+    data = bytearray(with_small(scene()))
+    at = data.index(struct.pack(">4x2I", 320, 240))
+    data[at + 4 : at + 12] = struct.pack(">2I", 328, 246)
+    assert taken(bytes(data), 64) == WIDE
+    small, whole = (decode(each, 64) for each in (bytes(data), with_small(scene(), box=0)))
+    assert (small.width, small.height) == WIDE
+    assert np.abs(small.pixels.astype(int) - whole.pixels).mean() < 2
+    assert thumbnail(bytes(data), 100, 100).size == (100, 75)
 
 
 @pytest.mark.parametrize(("side", "size"), [(240, (320, 240)), (241, WIDE)])
