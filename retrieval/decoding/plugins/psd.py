@@ -24,7 +24,7 @@ PALETTE = 768  # bytes: all reds, all greens, all blues
 MAX_RESOURCES = 1_000
 
 
-class Header(NamedTuple):
+class PsdHeader(NamedTuple):
     signature: bytes
     version: int  # 2: PSB
     channels: int
@@ -43,7 +43,7 @@ class PsdPicture(Deferred):
     def _open(self) -> None:
         assert self.fp is not None
         self._data = self.fp.read()
-        head = self._head = Header._make(HEAD.unpack_from(self._data))
+        head = self._head = PsdHeader._make(HEAD.unpack_from(self._data))
         bands = BANDS.get(head.mode, "1" if head.depth == 1 else "P")
         if len(bands) > head.channels or head.depth not in (1, 8, 16, 32):
             raise SyntaxError("not a Photoshop file of a kind that is known")
