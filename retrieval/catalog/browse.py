@@ -50,7 +50,7 @@ def newest_first(catalog: Catalog, filters: Filters, pairs: bool = True) -> NDAr
     if not pairs or not catalog.other_files.has_pairs():
         return ids
     here = set(ids.tolist())
-    folded = [own for own, main in catalog.other_files.pairs().items() if main in here]
+    folded = [own for own, main in catalog.other_files.folded().items() if main in here]
     return ids[~np.isin(ids, folded)]
 
 

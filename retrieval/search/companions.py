@@ -11,10 +11,11 @@ from retrieval.vectors.nearest import Hit
 def paired(catalog: Catalog, hits: Sequence[Hit]) -> list[Hit]:
     """Return the hits with each pair as one: at the place of the better, the picture to show.
 
-    A raw file whose JPEG is not among the hits stays, as where a filter leaves out the JPEG.
+    A raw file whose JPEG is not among the hits stays, as where a filter leaves out the JPEG, and so
+    does one with a copy somewhere else.
     """
     of = {hit.image.id: hit for hit in hits}
-    mains = catalog.other_files.pairs(list(of))
+    mains = catalog.other_files.folded(list(of))
     shown: dict[int, Hit] = {}
     for hit in hits:
         main = mains.get(hit.image.id, hit.image.id)

@@ -79,13 +79,22 @@ class OtherFiles:
         One that was taken at another time than the picture of its name is not among them: cameras
         count from 1 again.
         """
+        return self._among(PAIRS, ids)
+
+    def folded(self, ids: Sequence[int] | None = None) -> dict[int, int]:
+        """Return those of `pairs` that have no place of their own: every file of the companion is
+        beside a picture.
+        """
+        return self._among(f"{PAIRS} AND NOT EXISTS ({ALONE})", ids)
+
+    def _among(self, found: str, ids: Sequence[int] | None) -> dict[int, int]:
         if ids is None:
-            return _of_one_time(self._reader.rows(PAIRS))
-        found: dict[int, int] = {}
+            return _of_one_time(self._reader.rows(found))
+        paired: dict[int, int] = {}
         for chunk in chunks(ids):
-            some = f"{PAIRS} AND own.image_id IN ({marks(chunk)})"
-            found.update(_of_one_time(self._reader.rows(some, chunk)))
-        return found
+            some = f"{found} AND own.image_id IN ({marks(chunk)})"
+            paired.update(_of_one_time(self._reader.rows(some, chunk)))
+        return paired
 
     def due(self) -> list[tuple[int, bytes, str, int]]:
         """Return root id, path and kind of the sidecars to read, and the ids of their images."""
@@ -105,6 +114,12 @@ JOIN files AS theirs ON theirs.root_id = companions.root_id AND theirs.path = co
 JOIN images AS companion ON companion.id = own.image_id
 JOIN images AS picture ON picture.id = theirs.image_id
 WHERE is_picture AND own.image_id <> theirs.image_id
+"""
+
+ALONE = """
+SELECT 1 FROM files AS lone WHERE lone.image_id = own.image_id AND NOT EXISTS (
+SELECT 1 FROM companions AS beside WHERE is_picture
+AND beside.root_id = lone.root_id AND beside.path = lone.path)
 """
 
 

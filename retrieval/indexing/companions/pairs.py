@@ -20,6 +20,7 @@ from retrieval.records import CompanionKind
 TAKEOUT_LENGTH = 46  # characters to which Google shortens names, ahead of ".json"
 SUPPLEMENT = b".supplemental-metadata"
 NUMBER = re.compile(rb"^(.*?)(\.[^.()]+)\((\d+)\)$")  # a.jpg(1).json belongs to a(1).jpg
+COUNTED = re.compile(rb"(.*?)((?:\(\d+\))?)", re.DOTALL)  # a(1): the second of that name
 EDITS = re.compile(rb"^(img_)o(\d+)$")  # iPhones: IMG_O1234.AAE
 DOUBLE = b"._"
 BACKUP = b"_original"
@@ -100,9 +101,11 @@ class _Names:
             stem = b"%s(%s)%s" % (numbered[1], numbered[3], numbered[2])
         if found := self._whole.get(stem) or self._stems.get(stem):
             return found
-        if len(stem) < TAKEOUT_LENGTH:
+        start, count = COUNTED.fullmatch(stem).groups()  # type: ignore[union-attr]  # it always does
+        if len(start) < TAKEOUT_LENGTH:
             return None
-        return next((name for low, name in self._whole.items() if low.startswith(stem)), None)
+        cut = (name for low, name in self._whole.items() if low.startswith(start))
+        return next((name for name in cut if _stem(name).endswith(count)), None)
 
 
 def _stem(name: bytes) -> bytes:

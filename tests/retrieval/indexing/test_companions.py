@@ -38,7 +38,7 @@ TAKEOUT = {
 }
 PICTURES = (
     *(b"IMG_1.JPG", b"IMG_1.NEF", b"IMG_2.HEIC", b"PXL_1.MP.jpg", b"a(1).jpg", b"a.jpg"),
-    *(b"lone.NEF", b"x" * 46 + b"yy.jpg"),
+    *(b"lone.NEF", b"x" * 46 + b"yy.jpg", b"x" * 46 + b"y(1).jpg"),
 )
 
 
@@ -60,6 +60,8 @@ PICTURES = (
         (b"a.jpg.supplemental-metadata(1).json", b"a(1).jpg", "takeout"),
         (b"a.jpg.supplem.json", b"a.jpg", "takeout"),
         (b"x" * 46 + b".json", b"x" * 46 + b"yy.jpg", "takeout"),
+        (b"x" * 46 + b"(1).json", b"x" * 46 + b"y(1).jpg", "takeout"),
+        (b"x" * 46 + b"(2).json", None, None),
         (b"._IMG_1.JPG", b"IMG_1.JPG", "finder"),
         (b"a.jpg_original", b"a.jpg", "backup"),
         (b"lone.MOV", None, None),
@@ -185,6 +187,42 @@ def test_a_raw_file_and_its_jpeg_are_one_answer(catalog: Catalog, shoot: Path) -
     ids = browse.newest_first(catalog, Filters())
     assert len(ids) == 3 and len(browse.newest_first(catalog, Filters(), pairs=False)) == 6
     assert len(browse.newest_first(catalog, Filters(format="tiff"))) == 3
+
+
+def test_a_copy_without_a_picture_beside_it_is_an_answer_of_its_own(
+    catalog: Catalog, shoot: Path
+) -> None:
+    model = catalog.current_model()
+    assert model
+    for folder, names in {"lone": ["DSC_0.NEF"], "both": ["DSC_1.NEF", "DSC_1.png"]}.items():
+        (shoot / folder).mkdir()
+        for name in names:
+            (shoot / folder / name).write_bytes((shoot / name).read_bytes())
+    run_index(catalog, [])
+    [hits] = Searcher(catalog).search(model, vectors(catalog), 10)
+    alone = catalog.places.image_at(shoot / "DSC_0.NEF")
+    kept = [hit.image.id for hit in paired(catalog, hits)]
+    assert len(kept) == 4 and alone in kept
+    assert alone in browse.newest_first(catalog, Filters())
+    (shoot / "lone/DSC_0.NEF").unlink()
+    run_index(catalog, [])
+    assert len(paired(catalog, Searcher(catalog).search(model, vectors(catalog), 10)[0])) == 3
+
+
+def test_pairs_that_are_renamed_or_parted(catalog: Catalog, shoot: Path) -> None:
+    for end in ("NEF", "png"):
+        (shoot / f"DSC_0.{end}").rename(shoot / f"Cat.{end}")
+    (shoot / "DSC_1.png").unlink()
+    run_index(catalog, [])
+    assert {(each.path, each.main) for each in catalog.other_files.companions(1)} == {
+        (b"Cat.NEF", b"Cat.png"),
+        (b"DSC_2.NEF", b"DSC_2.png"),
+    }
+    assert len(browse.newest_first(catalog, Filters())) == 3
+    (shoot / "other").mkdir()
+    (shoot / "Cat.png").rename(shoot / "other/Cat.png")
+    run_index(catalog, [])
+    assert [each.path for each in catalog.other_files.companions(1)] == [b"DSC_2.NEF"]
 
 
 def test_a_raw_file_is_no_duplicate_of_its_jpeg(catalog: Catalog, shoot: Path) -> None:
