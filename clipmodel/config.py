@@ -10,7 +10,7 @@ from typing import Literal
 
 from clipmodel.errors import CheckpointError
 
-Activation = Literal["quick_gelu", "gelu"]
+Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]  # exact, or its approximation by tanh
 Interpolation = Literal["bicubic", "bilinear"]
 
 
@@ -52,6 +52,16 @@ class TextTowerConfig:
     context_length: int  # tokens
     vocab_size: int
 
+    @property
+    def vocabulary(self) -> str:
+        """The name of the vocabulary whose token ids the tower takes; see vocabularies.py."""
+        return "clip"
+
+    @property
+    def sees_padding(self) -> bool:
+        """True if a text's embedding depends on the padding after it."""
+        return False
+
 
 @dataclass(frozen=True)
 class VisionConfig(ImageTowerConfig):
@@ -70,6 +80,39 @@ class VisionConfig(ImageTowerConfig):
         of_a_block = self.width * (4 * self.width + 2 * self.mlp_width)
         of_patches = 3 * self.patch_size**2 * self.width
         return 2 * (patches * of_patches + (patches + 1) * self.layers * of_a_block)
+
+
+@dataclass(frozen=True)
+class SiglipVisionConfig(ImageTowerConfig):
+    """A vision transformer without a class token, whose places an attention pool joins.
+
+    D is its width.
+    """
+
+    patch_size: int  # pixels per side
+    width: int
+    layers: int
+    heads: int  # of the blocks and of the pool
+    mlp_width: int
+    activation: Activation
+
+    @property
+    def places(self) -> int:
+        """The number of patches."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def operations(self) -> int:
+        of_a_place = self.width * (4 * self.width + 2 * self.mlp_width)
+        of_a_patch = 3 * self.patch_size**2 * self.width
+        return 2 * self.places * (of_a_patch + self.layers * of_a_place + 2 * self.width**2)
+
+    def check(self, embed_dim: int) -> None:
+        """Raise CheckpointError for a D that the tower cannot have."""
+        if embed_dim != self.width:
+            raise CheckpointError(
+                f"its image tower ends with {self.width} numbers, not with {embed_dim}"
+            )
 
 
 @dataclass(frozen=True)
@@ -143,13 +186,29 @@ class EfficientNetConfig(ImageTowerConfig):
 
 @dataclass(frozen=True)
 class TextConfig(TextTowerConfig):
-    """A causal transformer over BPE tokens."""
+    """A transformer whose output is that of one token; OpenAI's by default.
+
+    pool: which token's, the one with the highest id or that in the last place.
+    """
 
     width: int
     layers: int
     heads: int
     mlp_width: int
     activation: Activation
+    tokens: str = "clip"  # the name of its vocabulary
+    causal: bool = True  # no token sees a later one
+    pool: Literal["highest", "last"] = "highest"
+    epsilon: float = 1e-5  # of all norms
+    biased: bool = False  # the projection to D
+
+    @property
+    def vocabulary(self) -> str:
+        return self.tokens
+
+    @property
+    def sees_padding(self) -> bool:
+        return not self.causal or self.pool == "last"
 
 
 @dataclass(frozen=True)
@@ -161,6 +220,10 @@ class BertConfig(TextTowerConfig):
     heads: int
     mlp_width: int
     projects: bool  # by a matrix to D; otherwise D is the width
+
+    @property
+    def vocabulary(self) -> str:
+        return "bert"
 
     def check(self, embed_dim: int) -> None:
         """Raise CheckpointError for a D that the tower cannot have."""
@@ -175,6 +238,7 @@ class ModelConfig:
     """The config of a model: its towers, the dimension they share, and the pixels' mean and std.
 
     mean, std: of pixels in 0..1 (RGB). resize: None for OpenAI's, bicubic and cropped.
+    logit_bias: True for a model that adds a number to its logits, as SigLIP does.
     """
 
     embed_dim: int
@@ -183,6 +247,7 @@ class ModelConfig:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: Resize | None = None
+    logit_bias: bool = False
 
     @property
     def pixels(self) -> Resize:

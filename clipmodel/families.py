@@ -9,9 +9,8 @@ nor an image tower.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clipmodel.config import (
@@ -21,6 +20,7 @@ from clipmodel.config import (
     ModelConfig,
     Resize,
     ResNetConfig,
+    SiglipVisionConfig,
     TextConfig,
     TextTowerConfig,
     VisionConfig,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from clipmodel.torch_backend.inference import Setup
     from clipmodel.towers.shapes import Shapes
 
-    Tokenize = Callable[[Sequence[str], int, bool], NDArray[np.int64]]
-    """(texts, L, truncate) -> (B, L) token ids, zeros after the end; see tokenizer.token_ids."""
     Tensors = Mapping[str, torch.Tensor]
 
 Config = TypeVar("Config", bound=ImageTowerConfig | TextTowerConfig)
@@ -75,11 +73,7 @@ class TextFamily(Family[TextTowerConfig]):
 
     # (weights, config) -> a function from (B, L) ids, none of them padding, to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[NDArray[np.int64]], Floats]]"
-    tokenizer: "Callable[[Path], Tokenize]"  # of a model folder
-    # (config, files beside the weights): raises CheckpointError for another tokenizer's model
-    check_vocabulary: "Callable[[Any, Mapping[str, Path]], None]"
     embed_dim: "Callable[[Tensors], int]"  # D, from weights under our names
-    files: tuple[str, ...] = ()  # that a model folder holds for the tokenizer
 
 
 @dataclass(frozen=True)
@@ -127,6 +121,17 @@ IMAGE_FAMILIES = (
         quick=Later("clipmodel.torch_backend.inference:quick_efficientnet"),
         numpy=Later("clipmodel.numpy_backend.efficientnet:EfficientNet"),
     ),
+    ImageFamily(
+        name="siglip",
+        config=SiglipVisionConfig,
+        sign="visual.pool.probe",
+        needed=("vision_activation", "vision_head_width", "resize"),
+        read_config=Later("clipmodel.checkpoints.towers:siglip_vision"),
+        shapes=Later("clipmodel.towers.shapes:of_siglip_vision"),
+        module=Later("clipmodel.towers.siglip:SiglipVisionTransformer"),
+        quick=Later("clipmodel.torch_backend.inference:quick_siglip"),
+        numpy=Later("clipmodel.numpy_backend.vision:SiglipVisionTransformer"),
+    ),
 )
 
 TEXT_FAMILIES = (
@@ -139,8 +144,6 @@ TEXT_FAMILIES = (
         shapes=Later("clipmodel.towers.shapes:of_text_transformer"),
         module=Later("clipmodel.model:TextTransformer"),
         numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
-        tokenizer=Later("clipmodel.tokenizer:of_folder"),
-        check_vocabulary=Later("clipmodel.checkpoints.vocabulary:check_vocabulary"),
         embed_dim=Later("clipmodel.checkpoints.towers:dim_of_text_transformer"),
     ),
     TextFamily(
@@ -152,10 +155,7 @@ TEXT_FAMILIES = (
         shapes=Later("clipmodel.towers.shapes:of_bert"),
         module=Later("clipmodel.towers.bert:Bert"),
         numpy=Later("clipmodel.numpy_backend.bert:Bert"),
-        tokenizer=Later("clipmodel.towers.wordpiece:of_folder"),
-        check_vocabulary=Later("clipmodel.towers.wordpiece:check_vocabulary"),
         embed_dim=Later("clipmodel.checkpoints.towers:dim_of_bert"),
-        files=("vocab.txt",),
     ),
 )
 
@@ -208,6 +208,7 @@ def from_json(held: Mapping[str, Any]) -> ModelConfig:
         mean=tuple(held["mean"]),
         std=tuple(held["std"]),
         resize=Resize(**held["resize"]) if held.get("resize") else None,
+        logit_bias=held.get("logit_bias", False),
     )
 
 
@@ -216,8 +217,9 @@ def _named(
 ) -> AnyFamily:
     """Return the family of that name; without a name, as older versions wrote, by the fields."""
     for family in families:
-        names = {field.name for field in fields(family.config)}
-        if family.name == name or (name is None and names == held.keys()):
+        of_now = {field.name for field in fields(family.config)}
+        always = {field.name for field in fields(family.config) if field.default is MISSING}
+        if family.name == name or (name is None and always <= held.keys() <= of_now):
             return family
     if name is None:
         raise TypeError(f"no family of towers has the fields {', '.join(held)}")

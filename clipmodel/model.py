@@ -19,6 +19,13 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
+def activated(activation: Activation) -> nn.Module:
+    """Return the module that computes an activation."""
+    if activation == "quick_gelu":
+        return QuickGELU()
+    return nn.GELU(approximate="tanh" if activation == "gelu_tanh" else "none")
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation in float32, even where the model is float16."""
 
@@ -58,17 +65,23 @@ class ResidualAttentionBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, mlp_width: int, activation: Activation, causal: bool
+        self,
+        width: int,
+        heads: int,
+        mlp_width: int,
+        activation: Activation,
+        causal: bool,
+        epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.ln_1 = LayerNorm(width)
+        self.ln_1 = LayerNorm(width, epsilon)
         self.attn = Attention(width, heads, causal)
-        self.ln_2 = LayerNorm(width)
+        self.ln_2 = LayerNorm(width, epsilon)
         self.mlp = nn.Sequential(
             OrderedDict(
                 [
                     ("c_fc", nn.Linear(width, mlp_width)),
-                    ("gelu", QuickGELU() if activation == "quick_gelu" else nn.GELU()),
+                    ("gelu", activated(activation)),
                     ("c_proj", nn.Linear(mlp_width, width)),
                 ]
             )
@@ -90,11 +103,12 @@ class Transformer(nn.Module):
         mlp_width: int,
         activation: Activation,
         causal: bool,
+        epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
         self.resblocks = nn.Sequential(
             *(
-                ResidualAttentionBlock(width, heads, mlp_width, activation, causal)
+                ResidualAttentionBlock(width, heads, mlp_width, activation, causal, epsilon)
                 for _ in range(layers)
             )
         )
@@ -147,23 +161,33 @@ class TextTransformer(nn.Module):
 
     def __init__(self, config: TextConfig, embed_dim: int) -> None:
         super().__init__()
-        width = config.width
+        width, self.pool = config.width, config.pool
         self.token_embedding = nn.Embedding(config.vocab_size, width)
         self.positional_embedding = drawn(config.context_length, width, std=0.01)
         self.transformer = Transformer(
-            width, config.layers, config.heads, config.mlp_width, config.activation, causal=True
+            width,
+            config.layers,
+            config.heads,
+            config.mlp_width,
+            config.activation,
+            config.causal,
+            config.epsilon,
         )
-        self.ln_final = LayerNorm(width)
+        self.ln_final = LayerNorm(width, config.epsilon)
         self.text_projection = drawn(width, embed_dim, std=width**-0.5)
+        self.text_bias = nn.Parameter(torch.zeros(embed_dim)) if config.biased else None
         draw(self.token_embedding.weight, 0.02)
 
     def forward(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at the text's end."""
+        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at one token."""
         x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
         x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (L, B, W) inside
-        end = text.argmax(dim=1)  # the end-of-text token has the highest id
-        x = x[torch.arange(len(x), device=x.device), end]  # (B, L, W) -> (B, W)
-        return self.ln_final(x) @ self.text_projection  # type: ignore[no-any-return]  # (B, D)
+        if self.pool == "last":
+            x = x[:, -1]  # (B, L, W) -> (B, W)
+        else:  # OpenAI's end-of-text token has the highest id
+            x = x[torch.arange(len(x), device=x.device), text.argmax(dim=1)]
+        projected: Tensor = self.ln_final(x) @ self.text_projection  # (B, D)
+        return projected if self.text_bias is None else projected + self.text_bias
 
 
 class CLIP(nn.Module):
@@ -177,6 +201,7 @@ class CLIP(nn.Module):
         self.visual = image_family(config.vision).module(config.vision, config.embed_dim)
         self.text = text_family(config.text).module(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+        self.logit_bias = nn.Parameter(torch.zeros(())) if config.logit_bias else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -192,18 +217,23 @@ class CLIP(nn.Module):
         return self.text(text)  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits_per_image (B, T) and logits_per_text (T, B): scaled cosines."""
+        """Return logits_per_image (B, T) and logits_per_text (T, B): scaled cosines.
+
+        SigLIP adds a bias: the sigmoid of a logit is the probability that the two belong together.
+        """
         images = F.normalize(self.encode_image(image), dim=-1)
         texts = F.normalize(self.encode_text(text), dim=-1)
         logits = self.logit_scale.exp() * images @ texts.T
+        if self.logit_bias is not None:
+            logits = logits + self.logit_bias
         return logits, logits.T
 
 
 def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
-    """Convert the weights in place, except the norms and the scale of the logits."""
+    """Convert the weights in place, except the norms, and the scale and bias of the logits."""
     for part in module.modules():
         if isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
             continue
         for name, parameter in part.named_parameters(recurse=False):
-            if name != "logit_scale":
+            if name not in ("logit_scale", "logit_bias"):
                 parameter.data = parameter.data.to(dtype)

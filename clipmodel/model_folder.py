@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, cannot_read
-from clipmodel.families import as_json, from_json, text_family
+from clipmodel.families import as_json, from_json
 from clipmodel.quantised import SCALE, quantised
+from clipmodel.vocabularies import vocabulary_of
 
 if TYPE_CHECKING:
     import torch
 
-    from clipmodel.families import Tokenize
+    from clipmodel.vocabularies import Tokenize
 
 CONFIG, VISION, TEXT = "config.json", "vision.safetensors", "text.safetensors"
 BUNDLED = Path(__file__).parent / "weights"  # models that are installed with this package
@@ -66,17 +67,17 @@ class ModelFolder:
             raise CheckpointError(f"{path}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path / CONFIG} is damaged: {error!r}") from error
-        for name in text_family(config.text).files:
+        for name in vocabulary_of(config.text).files:
             if not (path / name).is_file():
                 raise CheckpointError(f"{path} is not a model folder: it has no {name}")
         return cls(path, str(held["name"]), str(held["digest"]), config)
 
     def tokenizer(self) -> "Tokenize":
-        """Return the text family's: (texts, L, truncate) -> (B, L) token ids, zeros after the end.
+        """Return the model's: (texts, L, truncate) -> (B, L) token ids, padding after the end.
 
-        Raises CheckpointError.
+        Raises CheckpointError, and ClipModelError if a package is missing.
         """
-        return text_family(self.config.text).tokenizer(self.path)
+        return vocabulary_of(self.config.text).tokenizer(self.path)
 
     @property
     def is_bundled(self) -> bool:
@@ -100,13 +101,13 @@ def save_folder(
     dtype: Literal["float16", "float32"] | None = None,
     *,
     int8: Collection[str] = (),
-    files: Mapping[str, Path] | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> ModelFolder:
     """Write a model folder in one move, replacing an existing one.
 
     state_dict: of a `CLIP(config)`. dtype: of the stored matrices (None: unchanged); vectors stay,
     as they are few, and some are differences of large numbers. int8: names of
-    matrices to store as integers with scales. files: those that the text family needs, by their
+    matrices to store as integers with scales. files: what the tokenizer needs, by their
     name. Other files in the folder, such as a model card, are kept.
     """
     from safetensors.torch import save_file
@@ -118,13 +119,13 @@ def save_folder(
         if path.is_dir():
             shutil.copytree(path, part)
         part.mkdir(exist_ok=True)
-        for file, source in (files or {}).items():
-            shutil.copyfile(source, part / file)
-        towers = {VISION: ("visual.",), TEXT: ("text.", "logit_scale")}
+        for file, content in (files or {}).items():
+            (part / file).write_bytes(content)
+        towers = {VISION: ("visual.",), TEXT: ("text.", "logit_scale", "logit_bias")}
         for file, prefixes in towers.items():
             tower = {k: v for k, v in weights.items() if k.startswith(prefixes)}
             save_file(tower, part / file)
-        digest = _digest(part, text_family(config.text).files)
+        digest = _digest(part, vocabulary_of(config.text).files)
         held = {"name": name, "digest": digest, **as_json(config)}
         (part / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
         if path.exists():

@@ -17,9 +17,9 @@ from clipmodel.errors import (
     TooManyOpenFiles,
     is_spent,
 )
-from clipmodel.families import text_family
 from clipmodel.hub.registry import REGISTRY, Pretrained
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
+from clipmodel.vocabularies import vocabulary_of
 
 __all__ = [
     "ModelFolder",
@@ -175,9 +175,8 @@ def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | No
 
     state_dict, config = read_checkpoint(checkpoint, config)
     weights_file, _ = files_of(checkpoint)
-    family, beside = text_family(config.text), beside_of(weights_file)
     try:
-        family.check_vocabulary(config.text, beside)
+        files = vocabulary_of(config.text).collect(config.text, beside_of(weights_file))
     except CheckpointError as error:
         raise CheckpointError(f"{weights_file}: {error}") from error
     weights = {
@@ -185,7 +184,6 @@ def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | No
         for key, tensor in state_dict.items()
     }
     try:
-        files = {name: weights_file.with_name(name) for name in family.files}
         return save_folder(folder, name, config, weights, files=files)
     except OSError as error:
         raise _unwritable(folder, error) from error

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from clipmodel.families import Tokenize
+    from clipmodel.vocabularies import Tokenize
 
 MERGES = 49152 - 256 - 2  # lines of the table that OpenAI's vocabulary uses
 START, END = 49406, 49407
@@ -145,7 +145,7 @@ def token_ids(
 
 
 def of_folder(folder: Path) -> "Tokenize":
-    """Return `token_ids`: every model of CLIP's family has this tokenizer."""
+    """Return `token_ids`: the table is part of this package."""
     return token_ids
 
 
@@ -159,14 +159,20 @@ def _shared() -> Tokenizer:
     return Tokenizer()
 
 
+def repaired(text: str) -> str:
+    """Repair wrongly decoded text and resolve HTML entities."""
+    if _is_plain(text):
+        return text
+    import html
+
+    import ftfy
+
+    return html.unescape(html.unescape(ftfy.fix_text(text)))
+
+
 def _clean(text: str) -> str:
-    """Repair wrongly decoded text, resolve HTML entities and collapse white space."""
-    if not _is_plain(text):
-        import html
-
-        import ftfy
-
-        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    """Repair a text, collapse its white space and lower it."""
+    text = repaired(text)
     return " ".join(text.split()).lower() if text.isascii() else _collapse(text)
 
 

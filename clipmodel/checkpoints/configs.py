@@ -5,12 +5,13 @@ guessed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from clipmodel.checkpoints import siglip
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
-from clipmodel.checkpoints.preprocessors import prepared_by
+from clipmodel.checkpoints.preprocessors import Prepared, prepared_by
 from clipmodel.config import Activation, Resize
 from clipmodel.errors import CheckpointError
 from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
@@ -27,6 +28,7 @@ class Settings:
     mean: Triple | None  # of pixels in 0..1, per RGB channel
     std: Triple | None
     resize: Resize | None = None  # its size is revealed by the weights too
+    text: Mapping[str, Any] = field(default_factory=dict)  # fields of TextConfig beside its sizes
 
 
 OPENAI_SETTINGS = Settings(
@@ -39,10 +41,14 @@ OPENAI_SETTINGS = Settings(
 )
 
 
-def settings_of_user(path: Path) -> Settings:
+UNKNOWN = Settings(None, None, None, None, None, None)
+
+
+def settings_of_user(path: Path, known_before: Settings = UNKNOWN) -> Settings:
     """Read a file that a user wrote: any of activation, head_width, mean and std.
 
-    The first two may also be given for one tower, as in `text_activation`.
+    The first two may also be given for one tower, as in `text_activation`. What it lacks stays as
+    it was known before.
     """
     held = read_json(path)
     known = {"activation", "head_width", "mean", "std"}
@@ -54,7 +60,7 @@ def settings_of_user(path: Path) -> Settings:
             f"{path} sets {', '.join(sorted(held.keys() - known))}; "
             f"it may set {', '.join(sorted(known))}"
         )
-    return Settings(
+    written = Settings(
         vision_activation=_activation(path, held.get("vision_activation", held.get("activation"))),
         text_activation=_activation(path, held.get("text_activation", held.get("activation"))),
         vision_head_width=whole(
@@ -66,6 +72,8 @@ def settings_of_user(path: Path) -> Settings:
         mean=triple(path, "mean", held.get("mean")),
         std=triple(path, "std", held.get("std")),
     )
+    given = {each.name: getattr(written, each.name) for each in fields(written)}
+    return replace(known_before, **{name: value for name, value in given.items() if value})
 
 
 # --- OpenCLIP: open_clip_config.json ---
@@ -80,6 +88,7 @@ _OPENCLIP_VISION = {
     "mlp_ratio",
     "patch_dropout",
     "output_tokens",
+    "timm_model_name",
 }
 _OPENCLIP_TEXT = {
     "context_length",
@@ -89,18 +98,22 @@ _OPENCLIP_TEXT = {
     "layers",
     "mlp_ratio",
     "output_tokens",
+    "no_causal_mask",
+    "proj_bias",
 }
 _OPENCLIP_HARMLESS: dict[str, Any] = {
     "mode": ("RGB",),
     "fill_color": None,  # of a border, which resized pictures do not have
     "resize_mode": ("shortest", "squash"),
     "interpolation": ("bicubic", "bilinear", "random"),
-    "pool_type": ("tok", "argmax"),
+    "pool_type": ("tok", "argmax", "last"),
+    "norm_kwargs": ({"eps": 1e-5}, {"eps": 1e-6}),
+    "act_kwargs": ({"approximate": "tanh"}, {"approximate": "none"}),
+    "tokenizer_kwargs": ({"clean": "canonicalize"},),
     "pos_embed_type": ("learnable",),
     "proj_type": ("linear",),
     "block_type": ("default",),
     "hf_tokenizer_name": None,  # None: any value; it names this tokenizer, or is unused
-    "tokenizer_kwargs": (),
     "pad_id": None,
     "eos_id": None,
     "hf_model_pretrained": None,
@@ -109,8 +122,8 @@ _OPENCLIP_HARMLESS: dict[str, Any] = {
     "attn_pooler_queries": None,
     "attn_pooler_heads": None,
     "timm_model_pretrained": None,
-    "timm_pool": None,
-    "timm_proj": None,
+    "timm_pool": ("map",),
+    "timm_proj": ("none", "linear"),
     "timm_drop": None,
 }
 
@@ -122,20 +135,39 @@ def settings_of_openclip(path: Path) -> Settings:
     vision, text = part(path, model, "vision_cfg"), part(path, model, "text_cfg")
     _refuse(path, "vision_cfg", vision, _OPENCLIP_VISION)
     _refuse(path, "text_cfg", text, _OPENCLIP_TEXT)
-    for key in ("multimodal_cfg", "init_logit_bias"):
-        if model.get(key) is not None:
-            raise CheckpointError(f"layout not supported: {path} sets {key}")
+    if model.get("multimodal_cfg") is not None:
+        raise CheckpointError(f"layout not supported: {path} sets multimodal_cfg")
     activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     text_width, heads = text.get("width", 512), text.get("heads", 8)
+    of_text, in_text = options_of_openclip(path, text, activation)
+    of_vision, head_width = activation, vision.get("head_width", 64)
+    if (name := vision.get("timm_model_name")) is not None:
+        of_vision, head_width = siglip.of_timm(path, name)
     return Settings(
-        vision_activation=activation,
-        text_activation=activation,
-        vision_head_width=whole(path, "head_width", vision.get("head_width", 64)),
+        vision_activation=of_vision,
+        text_activation=in_text,
+        vision_head_width=whole(path, "head_width", head_width),
         text_head_width=_head_width(path, text_width, heads),
         mean=triple(path, "mean", pixels.get("mean")),
         std=triple(path, "std", pixels.get("std")),
         resize=resize_of_openclip(path, pixels, vision.get("image_size")),
+        text=of_text,
     )
+
+
+def options_of_openclip(
+    path: Path, text: Mapping[str, Any], activation: Activation
+) -> tuple[dict[str, Any], Activation]:
+    """Return what `text_cfg` says beside sizes, as fields of TextConfig; and the activation."""
+    options: dict[str, Any] = {
+        "causal": not text.get("no_causal_mask"),
+        "pool": "last" if text.get("pool_type") == "last" else "highest",
+        "epsilon": part(path, text, "norm_kwargs").get("eps", 1e-5),
+    }
+    if part(path, text, "tokenizer_kwargs").get("clean") == "canonicalize":
+        options["tokens"] = siglip.tokens(path, text.get("vocab_size"))
+    is_tanh = part(path, text, "act_kwargs").get("approximate") == "tanh"
+    return options, "gelu_tanh" if is_tanh and activation == "gelu" else activation
 
 
 def resize_of_openclip(path: Path, pixels: Mapping[str, Any], image_size: object) -> Resize | None:
@@ -161,6 +193,11 @@ def _refuse(path: Path, where: str, held: Mapping[str, Any], known: set[str]) ->
             raise CheckpointError(f"layout not supported: {path} sets {where}.{key} = {value!r}")
 
 
+_HINTS = {
+    "siglip2": ": it is SigLIP 2 of the NaFlex kind, without a fixed size of pictures; use one of "
+    "fixed resolution, such as google/siglip2-base-patch16-256",
+}
+
 # --- Hugging Face: config.json, preprocessor_config.json and processor_config.json ---
 
 
@@ -170,9 +207,12 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
     pixels, processor: the files in which transformers before 5, and 5, describe preprocessing.
     """
     held = read_json(config)
+    if held.get("model_type") == "siglip":
+        return settings_of_siglip(config, held, prepared_by(pixels, processor))
     if held.get("model_type") != "clip":
         raise CheckpointError(
-            f"layout not supported: {config} describes a {held.get('model_type')!r}, not a 'clip'"
+            f"layout not supported: {config} describes a {held.get('model_type')!r}, not a 'clip' "
+            f"or 'siglip'{_HINTS.get(str(held.get('model_type')), '')}"
         )
     vision, text = _tower(config, held, "vision_config"), _tower(config, held, "text_config")
     for where, tower in (("vision_config", vision), ("text_config", text)):
@@ -200,16 +240,40 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
     )
 
 
+def settings_of_siglip(config: Path, held: Mapping[str, Any], prepared: Prepared) -> Settings:
+    """Read a SiglipModel's config, with SiglipConfig's defaults for missing settings."""
+    vision, text = part(config, held, "vision_config"), part(config, held, "text_config")
+    siglip.check_towers(config, vision, text)
+    size = whole(config, "image_size", vision.get("image_size", 224))
+    assert size
+    tokens = siglip.tokens(config, text.get("vocab_size", 32_000))
+    return Settings(
+        vision_activation=_activation(config, vision.get("hidden_act", "gelu_pytorch_tanh")),
+        text_activation=_activation(config, text.get("hidden_act", "gelu_pytorch_tanh")),
+        vision_head_width=_head_width(
+            config, vision.get("hidden_size", 768), vision.get("num_attention_heads", 12)
+        ),
+        text_head_width=_head_width(
+            config, text.get("hidden_size", 768), text.get("num_attention_heads", 12)
+        ),
+        mean=prepared.mean,
+        std=prepared.std,
+        resize=prepared.resize or Resize(size, "squash"),
+        text={"tokens": tokens, "causal": False, "pool": "last", "epsilon": siglip.EPSILON},
+    )
+
+
 def _tower(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return a tower's config. Older versions wrote `text_config_dict`, which takes precedence."""
     return part(path, held, key) | part(path, held, f"{key}_dict")
 
 
 def _activation(path: Path, value: object) -> Activation | None:
+    value = "gelu_tanh" if value == "gelu_pytorch_tanh" else value
     if value is not None and value not in get_args(Activation):
         raise CheckpointError(
             f"{path}: the activation {value!r} is not supported, "
-            f"only {' and '.join(get_args(Activation))}"
+            f"only {', '.join(get_args(Activation))}"
         )
     return cast("Activation | None", value)
 

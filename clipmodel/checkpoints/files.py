@@ -37,4 +37,7 @@ def beside_of(file: Path) -> dict[str, Path]:
         "tokenizer": file.with_name("tokenizer.json"),
         "vocabulary": file.with_name("vocab.json"),
         "pieces": file.with_name("vocab.txt"),
+        "tokenizer_config": file.with_name("tokenizer_config.json"),
+        "spiece": file.with_name("spiece.model"),
+        "sentencepiece": file.with_name("tokenizer.model"),
     }

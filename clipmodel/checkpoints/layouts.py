@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from clipmodel.checkpoints import timm
 from clipmodel.errors import CheckpointError
 
 Layout = Literal["openai", "openclip", "huggingface"]
@@ -15,14 +16,10 @@ Layout = Literal["openai", "openclip", "huggingface"]
 _OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 # Signs of models that resemble CLIP but compute something else.
 _OTHERS = {
-    "visual.trunk.": "an image tower of timm's",
     "visual.attn_pool.": "an attentional pool",
     "text_decoder.": "CoCa",
-    "logit_bias": "SigLIP",
     "text.transformer.embeddings.": "a text tower of Hugging Face's",
     "text.cls_emb": "a class token in the text tower",
-    "text_projection.bias": "a text projection with a bias",
-    "text.text_projection.bias": "a text projection with a bias",
     "ls_1.gamma": "layer scale",
     "visual.head.": "an image tower of another family",
 }
@@ -30,6 +27,23 @@ _HF_TOP = {
     "visual_projection.weight": "visual.proj",
     "text_projection.weight": "text.text_projection",
     "logit_scale": "logit_scale",
+    "logit_bias": "logit_bias",
+    "text_model.head.weight": "text.text_projection",
+    "text_model.head.bias": "text.text_bias",
+    "vision_model.embeddings.patch_embedding.bias": "visual.conv1.bias",
+    "vision_model.head.probe": "visual.pool.probe",
+    "vision_model.head.attention.in_proj_weight": "visual.pool.attn.in_proj_weight",
+    "vision_model.head.attention.in_proj_bias": "visual.pool.attn.in_proj_bias",
+    **{
+        f"vision_model.head.{theirs}.{kind}": f"visual.pool.{ours}.{kind}"
+        for theirs, ours in (
+            ("attention.out_proj", "attn.out_proj"),
+            ("layernorm", "ln"),
+            ("mlp.fc1", "mlp.c_fc"),
+            ("mlp.fc2", "mlp.c_proj"),
+        )
+        for kind in ("weight", "bias")
+    },
     "vision_model.embeddings.class_embedding": "visual.class_embedding",
     "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
     "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
@@ -42,6 +56,7 @@ _HF_TOP = {
     "text_model.final_layer_norm.weight": "text.ln_final.weight",
     "text_model.final_layer_norm.bias": "text.ln_final.bias",
 }
+_PROJECTIONS = ("visual_projection.weight", "text_projection.weight", "text_model.head.weight")
 _HF_BLOCK = {
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
@@ -73,7 +88,9 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
     weights = {
         _our_name(name): tensor for name, tensor in tensors.items() if name not in _OPENAI_MARKS
     }
-    return _with_scalar_scale(weights), layout
+    if any(name.startswith(timm.TRUNK) for name in weights):
+        weights = timm.translated(weights)
+    return _plain(weights), layout
 
 
 def layers(weights: Mapping[str, Tensor], prefix: str) -> int:
@@ -108,14 +125,21 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _our_name(name: str) -> str:
     """Add `text.` to the text tower's names, which have no prefix in OpenAI's model."""
-    ours = name == "logit_scale" or name.startswith(("visual.", "text."))
+    ours = name.startswith(("visual.", "text.", "logit_"))
     return name if ours else f"text.{name}"
 
 
-def _with_scalar_scale(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    scale = weights.get("logit_scale")
-    if scale is not None and scale.numel() == 1:  # some store it as a vector of one
-        weights["logit_scale"] = scale.reshape(())
+def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give weights our shapes, which some store with dimensions of one, or as a linear layer."""
+    for name in ("logit_scale", "logit_bias"):
+        if name in weights and weights[name].numel() == 1:
+            weights[name] = weights[name].reshape(())
+    if (probe := weights.get("visual.pool.probe")) is not None:
+        weights["visual.pool.probe"] = probe.flatten()
+    if (matrix := weights.pop("text.text_projection.weight", None)) is not None:
+        weights["text.text_projection"] = matrix.T.contiguous()  # (D, W) -> (W, D)
+    if (bias := weights.pop("text.text_projection.bias", None)) is not None:
+        weights["text.text_bias"] = bias
     return weights
 
 
@@ -127,7 +151,7 @@ def _from_huggingface(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ours = _HF_TOP.get(name) or _block_name(name)
         if ours is None:
             continue  # q, k or v, which are joined below, or unknown
-        projects = name in ("visual_projection.weight", "text_projection.weight")
+        projects = name in _PROJECTIONS
         weights[ours] = (
             tensor.T.contiguous() if projects and tensor.ndim == 2 else tensor
         )  # (D, W) -> (W, D)
@@ -135,7 +159,7 @@ def _from_huggingface(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     unknown = [name for name in tensors if not _is_known(name)]
     if unknown:
         raise CheckpointError(f"layout not supported: the weights hold {_some(unknown)}")
-    return _with_scalar_scale(weights)
+    return _plain(weights)
 
 
 def _is_known(name: str) -> bool:

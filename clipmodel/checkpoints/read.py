@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clipmodel.checkpoints.configs import (
     OPENAI_SETTINGS,
+    UNKNOWN,
     Settings,
     settings_of_huggingface,
     settings_of_openclip,
@@ -36,6 +37,7 @@ _NAMES = {  # of settings that are missing, as an error tells them
     "text_head_width": "the width of a head",
     "mean": "the mean of the pixels",
     "std": "their standard deviation",
+    "resize": "the size of the pictures",
 }
 
 
@@ -63,17 +65,22 @@ def read_checkpoint(
 
 
 def _settings(file: Path, layout: Layout) -> Settings:
-    """Return what a user wrote for this file, else what the author of the weights wrote."""
+    """Return what a user wrote for this file, and else what the author of the weights wrote."""
     beside = beside_of(file)
     if beside["ours"].is_file():
-        return settings_of_user(beside["ours"])
+        return settings_of_user(beside["ours"], _settings_of_author(file, layout))
+    return _settings_of_author(file, layout)
+
+
+def _settings_of_author(file: Path, layout: Layout) -> Settings:
+    beside = beside_of(file)
     if layout == "huggingface" and beside["huggingface"].is_file():
         return settings_of_huggingface(beside["huggingface"], beside["pixels"], beside["processor"])
     if layout != "huggingface" and beside["openclip"].is_file():
         return settings_of_openclip(beside["openclip"])
     if layout == "openai":  # OpenAI's code builds one kind of model, so its layout says it
         return OPENAI_SETTINGS
-    return Settings(None, None, None, None, None, None)
+    return UNKNOWN
 
 
 def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> ModelConfig:
@@ -99,6 +106,7 @@ def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> 
         mean=cast(Triple, settings.mean),
         std=cast(Triple, settings.std),
         resize=settings.resize,
+        logit_bias="logit_bias" in weights,
     )
 
 

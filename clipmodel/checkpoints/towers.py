@@ -17,6 +17,7 @@ from clipmodel.config import (
     BertConfig,
     EfficientNetConfig,
     ResNetConfig,
+    SiglipVisionConfig,
     TextConfig,
     VisionConfig,
 )
@@ -39,6 +40,28 @@ def vision_transformer(weights: Weights, settings: Settings) -> VisionConfig:
         mlp_width=shape(weights, "visual.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         activation=cast(Activation, settings.vision_activation),
     )
+
+
+def siglip_vision(weights: Weights, settings: Settings) -> SiglipVisionConfig:
+    """Return the config of SigLIP's vision transformer."""
+    width, _, patch, _ = shape(weights, "visual.conv1.weight", 4)
+    assert settings.resize  # as the family needs it
+    places, _ = shape(weights, "visual.positional_embedding", 2)
+    config = SiglipVisionConfig(
+        image_size=settings.resize.size,  # patches may leave a rest, which weights do not reveal
+        patch_size=patch,
+        width=width,
+        layers=layers(weights, "visual.transformer.resblocks."),
+        heads=_heads("image", width, settings.vision_head_width),
+        mlp_width=shape(weights, "visual.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
+        activation=cast(Activation, settings.vision_activation),
+    )
+    if config.places != places:
+        raise CheckpointError(
+            f"layout not supported: pictures of {config.image_size} pixels a side have "
+            f"{config.places} patches, and the weights are for {places}"
+        )
+    return config
 
 
 def resnet(weights: Weights, settings: Settings) -> ResNetConfig:
@@ -66,6 +89,8 @@ def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
         heads=_heads("text", width, settings.text_head_width),
         mlp_width=shape(weights, "text.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         activation=cast(Activation, settings.text_activation),
+        biased="text.text_bias" in weights,
+        **settings.text,
     )
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from clipmodel.checkpoints.json_values import part, read_json
-from clipmodel.config import TextConfig
+from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError
 from clipmodel.tokenizer import vocabulary
 
 
-def check_vocabulary(config: TextConfig, beside: Mapping[str, Path]) -> None:
+def collect(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str, bytes]:
     """Compare CLIP's vocabulary with a model's, and with a tokenizer's files beside its weights.
 
-    beside: as `files.beside_of` names them. Raises CheckpointError.
+    beside: as `files.beside_of` names them. Returns no files, as this package has CLIP's. Raises
+    CheckpointError.
     """
     ours = vocabulary()
     if config.vocab_size != len(ours):
@@ -24,6 +25,7 @@ def check_vocabulary(config: TextConfig, beside: Mapping[str, Path]) -> None:
     for file, held in _written(beside):
         if held != ours:
             raise CheckpointError(f"layout not supported: {file} is not CLIP's vocabulary")
+    return {}
 
 
 def _written(beside: Mapping[str, Path]) -> list[tuple[Path, Mapping[str, Any]]]:

@@ -1,6 +1,7 @@
 """The text encoder in NumPy, on memory-mapped weights: a search does not wait for torch.
 
 Texts of equal length go together, so no padding is computed: a short query is a few tokens, not 77.
+SigLIP's embeddings depend on the padding, so there all of its 64 places are computed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from clipmodel.families import text_family
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_backend.batching import DynamicBatching
 from clipmodel.numpy_backend.weights import Floats, Weights
+from clipmodel.vocabularies import vocabulary_of
 
 MAX_TOKENS = 4096  # computed at a time, which bounds the memory that many texts take
 FEW_TEXTS = 16  # of one call, which may be batched with others; eight take twice as long as one
@@ -31,6 +33,8 @@ class TextEncoder:
         family = text_family(config.text)
         self._token_ids = folder.tokenizer()
         shapes = family.shapes(config.text, config.embed_dim) | {"logit_scale": ()}
+        shapes |= {"logit_bias": ()} if config.logit_bias else {}
+        self._padding = vocabulary_of(config.text).padding
         self._weights = Weights(folder.text_file, "text.", shapes)
         self._tower = family.numpy(self._weights, config.text)
         self._together = DynamicBatching(self._encode)
@@ -46,7 +50,9 @@ class TextEncoder:
 
     def _encode(self, texts: Sequence[str]) -> Floats:
         ids = self._token_ids(texts, self.config.context_length, True)
-        lengths = (ids != 0).sum(axis=1)
+        lengths = np.full(len(ids), ids.shape[1])
+        if not self.config.sees_padding:
+            lengths = (ids != self._padding).sum(axis=1)
         vectors = np.empty((len(ids), self._dim), np.float32)
         for rows in _alike(lengths):
             vectors[rows] = self._tower(ids[rows, : lengths[rows[0]]])

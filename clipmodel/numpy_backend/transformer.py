@@ -1,5 +1,7 @@
 """The transformer of model.py in NumPy, for both towers: leaves to root."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from clipmodel.config import Activation
@@ -25,6 +27,20 @@ def gelu(x: Floats) -> Floats:
     erf = np.sign(x) * (1 - series * np.exp(-scaled * scaled))
     activated: Floats = (0.5 * x * (1 + erf)).astype(np.float32)
     return activated
+
+
+def gelu_tanh(x: Floats) -> Floats:
+    """Compute the approximation of GELU by tanh, √(2/π) (x + 0.044715 x³)."""
+    inside = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
+    activated: Floats = np.float32(0.5) * x * (1 + np.tanh(inside))
+    return activated
+
+
+ACTIVATIONS: dict[Activation, Callable[[Floats], Floats]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+}
 
 
 def linear(x: Floats, weights: Weights, name: str) -> Floats:
@@ -81,20 +97,30 @@ class Transformer:
     """A stack of residual attention blocks over (B, N, W)."""
 
     def __init__(
-        self, weights: Weights, layers: int, heads: int, activation: Activation, causal: bool
+        self,
+        weights: Weights,
+        layers: int,
+        heads: int,
+        activation: Activation,
+        causal: bool,
+        epsilon: float = 1e-5,
     ) -> None:
         self._weights = weights
         self._layers = layers
         self._heads = heads
-        self._activate = quick_gelu if activation == "quick_gelu" else gelu
+        self._activate = ACTIVATIONS[activation]
         self._causal = causal
+        self._epsilon = epsilon
 
     def __call__(self, x: Floats) -> Floats:
         for layer in range(self._layers):
             block = f"transformer.resblocks.{layer}"
-            x = x + self._attend(layer_norm(x, self._weights, f"{block}.ln_1"), f"{block}.attn")
-            x = x + self._perceive(layer_norm(x, self._weights, f"{block}.ln_2"), f"{block}.mlp")
+            x = x + self._attend(self._norm(x, f"{block}.ln_1"), f"{block}.attn")
+            x = x + self._perceive(self._norm(x, f"{block}.ln_2"), f"{block}.mlp")
         return x
+
+    def _norm(self, x: Floats, name: str) -> Floats:
+        return layer_norm(x, self._weights, name, self._epsilon)
 
     def _attend(self, x: Floats, name: str) -> Floats:
         weights = self._weights

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from clipmodel.config import ResNetConfig, VisionConfig
+from clipmodel.config import ResNetConfig, SiglipVisionConfig, VisionConfig
 from clipmodel.numpy_backend.transformer import (
+    ACTIVATIONS,
     Transformer,
     attention,
     layer_norm,
@@ -14,14 +15,14 @@ from clipmodel.numpy_backend.transformer import (
 )
 from clipmodel.numpy_backend.weights import Floats, Weights
 
+EPSILON = 1e-6  # of the norms of SigLIP's tower
+
 
 class VisionTransformer:
     """Pixels -> embedding, not normalised."""
 
     def __init__(self, weights: Weights, config: VisionConfig) -> None:
         self._weights = weights
-        self._patch = config.patch_size
-        self._side = config.image_size // config.patch_size  # patches
         self._transformer = Transformer(
             weights, config.layers, config.heads, config.activation, causal=False
         )
@@ -29,18 +30,57 @@ class VisionTransformer:
     def __call__(self, x: Floats) -> Floats:
         """Return (B, D) for pixels (B, S, S, 3)."""
         weights = self._weights
-        kernel = weights["conv1.weight"]
-        x = product(self._patches(x), kernel.reshape(len(kernel), -1).T)  # (B, N, W)
+        x = patches(x, weights["conv1.weight"])  # (B, N, W)
         first = np.broadcast_to(weights["class_embedding"], (len(x), 1, x.shape[2]))
         x = np.concatenate([first, x], axis=1) + weights["positional_embedding"]  # (B, 1 + N, W)
         x = self._transformer(layer_norm(x, weights, "ln_pre"))
         return product(layer_norm(x[:, 0], weights, "ln_post"), weights["proj"])
 
-    def _patches(self, x: Floats) -> Floats:
-        """Cut (B, S, S, 3) into patches (B, N, 3 P P), in the order of the kernel's weights."""
-        patch, side = self._patch, self._side
-        x = x[:, : side * patch, : side * patch].reshape(len(x), side, patch, side, patch, 3)
-        return x.transpose(0, 1, 3, 5, 2, 4).reshape(len(x), side * side, -1)
+
+def patches(x: Floats, kernel: Floats) -> Floats:
+    """Convolve (B, S, S, 3) with a kernel (W, 3, P, P) for each patch: (B, N, W)."""
+    patch = kernel.shape[2]
+    side = x.shape[1] // patch  # patches
+    x = x[:, : side * patch, : side * patch].reshape(len(x), side, patch, side, patch, 3)
+    x = x.transpose(0, 1, 3, 5, 2, 4).reshape(len(x), side * side, -1)  # as the kernel lies
+    return product(x, kernel.reshape(len(kernel), -1).T)
+
+
+class SiglipVisionTransformer:
+    """Pixels -> embedding, not normalised."""
+
+    def __init__(self, weights: Weights, config: SiglipVisionConfig) -> None:
+        self._weights = weights
+        self._config = config
+        self._transformer = Transformer(
+            weights, config.layers, config.heads, config.activation, causal=False, epsilon=EPSILON
+        )
+
+    def __call__(self, x: Floats) -> Floats:
+        """Return (B, D) for pixels (B, S, S, 3)."""
+        weights = self._weights
+        x = patches(x, weights["conv1.weight"]) + weights["conv1.bias"]  # (B, N, W)
+        x = self._transformer(x + weights["positional_embedding"])
+        return self._pool(layer_norm(x, weights, "ln_post", EPSILON))
+
+    def _pool(self, x: Floats) -> Floats:
+        """Pool by the attention of the probe: (B, N, W) -> (B, W)."""
+        weights, heads, width = self._weights, self._config.heads, self._config.width
+        joined, biases = weights["pool.attn.in_proj_weight"], weights["pool.attn.in_proj_bias"]
+        probe = np.broadcast_to(weights["pool.probe"], (len(x), 1, width))
+        q, k, v = (
+            split_heads(product(seen, joined[part].T) + biases[part], heads)
+            for seen, part in zip((probe, x, x), _thirds(width), strict=True)
+        )
+        pooled = linear(attention(q, k, v)[:, 0], weights, "pool.attn.out_proj")  # (B, W)
+        hidden = linear(layer_norm(pooled, weights, "pool.ln", EPSILON), weights, "pool.mlp.c_fc")
+        return pooled + linear(
+            ACTIVATIONS[self._config.activation](hidden), weights, "pool.mlp.c_proj"
+        )
+
+
+def _thirds(width: int) -> tuple[slice, slice, slice]:
+    return slice(width), slice(width, 2 * width), slice(2 * width, 3 * width)
 
 
 class ModifiedResNet:

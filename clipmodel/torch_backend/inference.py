@@ -14,8 +14,10 @@ from clipmodel.model import VisionTransformer, in_dtype
 from clipmodel.torch_backend import onednn_efficientnet, onednn_vit
 from clipmodel.torch_backend.fusing import fold_norms, use_silu
 from clipmodel.torch_backend.onednn_efficientnet import OneDnnEfficientNet
+from clipmodel.torch_backend.onednn_siglip import OneDnnSiglip
 from clipmodel.torch_backend.onednn_vit import OneDnnVit
 from clipmodel.towers.efficientnet import EfficientNet
+from clipmodel.towers.siglip import SiglipVisionTransformer
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ def quick_vit(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
     if can_pack(setup, onednn_vit.OPERATORS):
         return OneDnnVit(tower, setup.dtype, setup.mean, setup.std)
     use_silu(tower)
+    return Normalised(tower, setup)
+
+
+def quick_siglip(tower: nn.Module, setup: Setup) -> Callable[[Tensor], Tensor]:
+    """Pack the weights where the processor benefits."""
+    assert isinstance(tower, SiglipVisionTransformer)
+    if can_pack(setup, onednn_vit.OPERATORS):
+        return OneDnnSiglip(tower, setup.dtype, setup.mean, setup.std)
     return Normalised(tower, setup)
 
 

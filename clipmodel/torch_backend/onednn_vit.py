@@ -27,13 +27,10 @@ class OneDnnVit:
         self, tower: VisionTransformer, dtype: torch.dtype, mean: Tensor, std: Tensor
     ) -> None:
         """tower: in float32. mean, std: (3,), of pixels from 0 to 1."""
-        self._side = tower.conv1.kernel_size[0]  # pixels, of a patch
-        weight = tower.conv1.weight.permute(0, 2, 3, 1)  # (W, P, P, 3), as pixels lie
-        self._patches = Product((weight / (255 * std)).flatten(1).to(dtype), None)
-        grey = (weight * ((GREY / 255 - mean) / std)).flatten(1).sum(1)  # (W,), of a grey picture
+        self._patches = Patches(tower.conv1, dtype, mean, std)
         places = tower.positional_embedding
         self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
-        self._places = (places[1:] + grey).to(dtype)  # (N, W)
+        self._places = (places[1:] + self._patches.grey).to(dtype)  # (N, W)
         self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
         self._blocks = list[OneDnnBlock]()
         blocks = tower.transformer.resblocks
@@ -45,7 +42,7 @@ class OneDnnVit:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """pixels: (B, S, S, 3) uint8. Returns (B, D), not normalised."""
-        x = self._patches(self._cut(pixels)) + self._places  # (B, N, W)
+        x = self._patches(pixels) + self._places  # (B, N, W)
         first = self._first.expand(len(x), 1, -1)
         x = norm(self._before, torch.cat([first, x], dim=1))  # (B, 1 + N, W)
         for block in self._blocks[:-1]:
@@ -53,13 +50,28 @@ class OneDnnVit:
         x = self._blocks[-1](x, 1)  # (B, 1 + N, W) -> (B, 1, W)
         return norm(self._after, x[:, 0]) @ self._proj  # (B, D)
 
-    def _cut(self, pixels: Tensor) -> Tensor:
-        """Cut (B, S, S, 3) uint8 into patches (B, N, 3 P²), without a rest beside the last ones."""
+
+class Patches:
+    """The convolution of patches, with mean and deviation of the pixels in its weights.
+
+    It takes differences from grey: `grey`, (W,), is to be added to the places.
+    """
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, mean: Tensor, std: Tensor) -> None:
+        self._side = conv.kernel_size[0]  # pixels, of a patch
+        self._dtype = dtype
+        weight = conv.weight.permute(0, 2, 3, 1)  # (W, P, P, 3), as pixels lie
+        self._product = Product((weight / (255 * std)).flatten(1).to(dtype), None)
+        grey = (weight * ((GREY / 255 - mean) / std)).flatten(1).sum(1)  # (W,), of a grey picture
+        self.grey = grey if conv.bias is None else grey + conv.bias
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Map (B, S, S, 3) uint8 to (B, N, W), without a rest beside the last patches."""
         side = self._side
         n = pixels.shape[1] // side
         rows = pixels[:, : n * side, : n * side].reshape(-1, n, side, n, 3 * side)
         patches = rows.transpose(2, 3).reshape(-1, n * n, 3 * side * side)
-        return patches.to(self._places.dtype).sub_(GREY)
+        return self._product(patches.to(self._dtype).sub_(GREY))
 
 
 class OneDnnBlock:

@@ -10,6 +10,7 @@ from clipmodel.config import (
     BertConfig,
     EfficientNetConfig,
     ResNetConfig,
+    SiglipVisionConfig,
     TextConfig,
     VisionConfig,
 )
@@ -39,6 +40,7 @@ def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
         "text_projection": (text.width, dim),
         **_norm("ln_final", text.width),
         **_blocks(text),
+        **({"text_bias": (dim,)} if text.biased else {}),
     }
 
 
@@ -56,7 +58,27 @@ def of_vision_transformer(vision: VisionConfig, dim: int) -> Shapes:
     }
 
 
-def _blocks(tower: VisionConfig | TextConfig) -> Shapes:
+def of_siglip_vision(vision: SiglipVisionConfig, dim: int) -> Shapes:
+    """Return the shapes of SigLIP's vision transformer."""
+    vision.check(dim)
+    width, patch = vision.width, vision.patch_size
+    return {
+        "conv1.weight": (width, 3, patch, patch),
+        "conv1.bias": (width,),
+        "positional_embedding": (vision.places, width),
+        **_norm("ln_post", width),
+        **_blocks(vision),
+        "pool.probe": (width,),
+        "pool.attn.in_proj_weight": (3 * width, width),
+        "pool.attn.in_proj_bias": (3 * width,),
+        **_linear("pool.attn.out_proj", width, width),
+        **_norm("pool.ln", width),
+        **_linear("pool.mlp.c_fc", width, vision.mlp_width),
+        **_linear("pool.mlp.c_proj", vision.mlp_width, width),
+    }
+
+
+def _blocks(tower: VisionConfig | SiglipVisionConfig | TextConfig) -> Shapes:
     width, shapes = tower.width, Shapes()
     for layer in range(tower.layers):
         block = f"transformer.resblocks.{layer}"

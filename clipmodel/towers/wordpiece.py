@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clipmodel.config import BertConfig
+from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong
 
 if TYPE_CHECKING:
-    from clipmodel.families import Tokenize
+    from clipmodel.vocabularies import Tokenize
 
 VOCABULARY = "vocab.txt"  # in a model folder: one piece per line; its id is the line number
 MAX_WORD = 100  # characters; a longer word is unknown
@@ -96,8 +96,8 @@ def of_folder(folder: Path) -> "Tokenize":
     return WordPieces(read_pieces(folder / VOCABULARY)).token_ids
 
 
-def check_vocabulary(config: BertConfig, beside: Mapping[str, Path]) -> None:
-    """Check the vocabulary beside a model's weights. Raises CheckpointError."""
+def collect(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return the file beside a model's weights, if it fits them. Raises CheckpointError."""
     file = beside["pieces"]
     if not file.is_file():
         raise CheckpointError(f"its word pieces are missing: put its {VOCABULARY} beside it")
@@ -105,6 +105,7 @@ def check_vocabulary(config: BertConfig, beside: Mapping[str, Path]) -> None:
         raise CheckpointError(
             f"{file} has {found:,} pieces, and the weights are for {config.vocab_size:,}"
         )
+    return {VOCABULARY: file.read_bytes()}
 
 
 def read_pieces(file: Path) -> list[str]:

@@ -35,7 +35,7 @@ def export(
         weights,
         "float16",
         int8=[key for key, held in weights.items() if _is_wide(key, held)],
-        files={VOCABULARY: minilm_folder() / VOCABULARY},
+        files={VOCABULARY: (minilm_folder() / VOCABULARY).read_bytes()},
     )
 
 

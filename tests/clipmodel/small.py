@@ -13,14 +13,16 @@ from clipmodel.config import (
     BertConfig,
     EfficientNetConfig,
     ModelConfig,
+    Resize,
     ResNetConfig,
+    SiglipVisionConfig,
     Stage,
     TextConfig,
     VisionConfig,
 )
-from clipmodel.families import text_family
 from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, save_folder
+from clipmodel.vocabularies import vocabulary_of
 
 CONTEXT, VOCABULARY = 12, 60
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -128,15 +130,29 @@ EFFICIENTNET_CONFIG = replace(
 )
 WORDS = ("a", "red", "car", "dog", "on", "the", "beach", ",", "!", "##s", "##ch", "b", "##ea", "犬")
 PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
+SIGLIP_CONFIG = replace(
+    VIT_CONFIG,
+    embed_dim=64,
+    vision=SiglipVisionConfig(35, 8, 64, 2, 4, 96, "gelu_tanh"),
+    text=TextConfig(
+        *(16, 50, 64, 2, 4, 128, "gelu_tanh"),
+        tokens="siglip",
+        causal=False,
+        pool="last",
+        epsilon=1e-6,
+        biased=True,
+    ),
+    resize=Resize(35, "squash", "bilinear"),
+    logit_bias=True,
+)
 BERT_CONFIG = replace(VIT_CONFIG, text=BertConfig(16, len(PIECES), 64, 2, 4, 128, projects=True))
 
 
 def saved(path: Path, config: ModelConfig, **stored: Any) -> ModelFolder:
     """A folder of random weights, with the vocabulary that a BERT needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    vocabulary = path.with_name("pieces.txt")
-    vocabulary.write_text("\n".join(PIECES) + "\n", encoding="utf-8")
-    files = dict.fromkeys(text_family(config.text).files, vocabulary)
+    words = ("\n".join(PIECES) + "\n").encode()
+    files = dict.fromkeys(vocabulary_of(config.text).files, words)
     state = model_of(config).state_dict()
     return save_folder(path, path.name, config, state, files=files, **stored)
 

@@ -23,6 +23,7 @@ from tests.clipmodel.small import (
     BERT_CONFIG,
     EFFICIENTNET_CONFIG,
     RESNET_CONFIG,
+    SIGLIP_CONFIG,
     VIT_CONFIG,
     model_of,
 )
@@ -112,7 +113,7 @@ def test_weights_of_another_image_tower_are_refused(
 
 CONFIGS = {name: entry.config for name, entry in REGISTRY.items()}
 CONFIGS |= {f"lite{n}": replace(VIT_CONFIG, vision=efficientnet_lite(n)) for n in lite_sizes()}
-CONFIGS |= {"efficientnet": EFFICIENTNET_CONFIG, "bert": BERT_CONFIG}
+CONFIGS |= {"efficientnet": EFFICIENTNET_CONFIG, "bert": BERT_CONFIG, "siglip": SIGLIP_CONFIG}
 CONFIGS["bert without projection"] = replace(
     BERT_CONFIG, embed_dim=64, text=replace(BERT_CONFIG.text, projects=False)
 )
@@ -128,4 +129,5 @@ def test_the_shapes_of_weights_are_those_of_the_model(name: str) -> None:
     text = text_family(config.text).shapes(config.text, config.embed_dim)
     images = {f"visual.{name}": shape for name, shape in image.items()}
     texts = {f"text.{name}": shape for name, shape in text.items()}
-    assert held == images | texts | {"logit_scale": ()}
+    logits = {"logit_scale": ()} | ({"logit_bias": ()} if config.logit_bias else {})
+    assert held == images | texts | logits

@@ -177,7 +177,7 @@ def with_teacher(path: Path, teacher: Path, is_int8: bool) -> ModelFolder:
     model = model_of(config)
     model.text.load_state_dict(weights)
     int8 = matrices(model.state_dict()) if is_int8 else []
-    files = {"vocab.txt": teacher / "vocab.txt"}
+    files = {"vocab.txt": (teacher / "vocab.txt").read_bytes()}
     return save_folder(path, "m", config, model.state_dict(), "float16", int8=int8, files=files)
 
 

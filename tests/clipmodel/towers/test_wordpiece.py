@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from clipmodel.config import BertConfig
 from clipmodel.errors import CheckpointError
 from clipmodel.tokenizer import TextTooLong
-from clipmodel.towers.wordpiece import VOCABULARY, WordPieces, check_vocabulary, read_pieces
+from clipmodel.towers.wordpiece import VOCABULARY, WordPieces, collect, read_pieces
 from tests.clipmodel.small import BERT_CONFIG, PIECES, saved
 
 ODD = [
@@ -137,12 +137,12 @@ def test_a_vocabulary_beside_weights(tmp_path: Path) -> None:
     assert isinstance(config, BertConfig)
     file = tmp_path / VOCABULARY
     with pytest.raises(CheckpointError, match="put its vocab.txt beside it"):
-        check_vocabulary(config, {"pieces": file})
+        collect(config, {"pieces": file})
     file.write_text("\n".join(PIECES) + "\n")
-    check_vocabulary(config, {"pieces": file})
+    collect(config, {"pieces": file})
     file.write_text("\n".join([*PIECES, "more"]))
     with pytest.raises(CheckpointError, match="has 20 pieces, and the weights are for 19"):
-        check_vocabulary(config, {"pieces": file})
+        collect(config, {"pieces": file})
     file.write_bytes(b"\xff")
     with pytest.raises(CheckpointError, match="is damaged"):
-        check_vocabulary(config, {"pieces": file})
+        collect(config, {"pieces": file})
