@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RetrieveError,
         TooManyOpenFiles,
         UnreadablePicture,
+        VectorsUnavailable,
     )
     from retrieval.filters import Filters
     from retrieval.indexing.options import IndexOptions
@@ -86,6 +87,7 @@ __all__ = [
     "Tagged",
     "TooManyOpenFiles",
     "UnreadablePicture",
+    "VectorsUnavailable",
     "__version__",
 ]
 

@@ -37,6 +37,10 @@ class CatalogDamaged(RetrieveError):
     """SQLite cannot read the catalog."""
 
 
+class VectorsUnavailable(RetrieveError):
+    """The vector store beside the catalog cannot be used now."""
+
+
 class TooManyOpenFiles(RetrieveError):
     """This process has reached its limit of open files. Nothing is wrong with the files."""
 

@@ -70,6 +70,7 @@ class Library:
     def close(self) -> None:
         with self._opening:
             if self._opened:
+                self._opened[1].close()
                 self._opened[0].close()
             self._opened = self._encoder = None
 

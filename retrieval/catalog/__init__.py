@@ -4,7 +4,7 @@
     schema           the tables; `migrations` from older versions
     reading          `Catalog`: opens the file; reads models, roots and counts
     queries          reads images, files, places and embeddings
-    conditions       `Filters` as SQL; `selection` turns them into ids
+    conditions       conditions as SQL; `selection` turns `Filters` into ids
     browse, names    folders, cameras and formats to browse, and for shell completion
     writing, roots   every change, one transaction each, under the `lock`; `recording` has more
     integrity        finds and repairs invalid rows

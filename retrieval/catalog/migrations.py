@@ -121,10 +121,13 @@ def to_4(connection: Connection) -> None:
 
 
 def to_5(connection: Connection) -> None:
-    """Add addresses with their options, and containers such as tar shards."""
+    """Add addresses with their options, containers such as tar shards, settings, and the outbox of
+    a vector store beside the catalog.
+    """
     connection.execute(text("ALTER TABLE roots ADD COLUMN options VARCHAR"))
     connection.execute(text("ALTER TABLE files ADD COLUMN version VARCHAR"))
-    Base.metadata.create_all(connection, [Base.metadata.tables["containers"]])
+    tables = [Base.metadata.tables[name] for name in ("containers", "settings", "outbox")]
+    Base.metadata.create_all(connection, tables)
 
 
 # MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.

@@ -20,6 +20,7 @@ from retrieval.catalog.database import Database
 from retrieval.catalog.queries.containers import Containers
 from retrieval.catalog.queries.embeddings import Embeddings
 from retrieval.catalog.queries.files import Files
+from retrieval.catalog.queries.holdings import Holdings
 from retrieval.catalog.queries.images import Images
 from retrieval.catalog.queries.other_files import OtherFiles
 from retrieval.catalog.queries.places import Places
@@ -49,6 +50,7 @@ class Catalog:
         self.other_files = OtherFiles(self)
         self.containers = Containers(self, self.places)
         self.embeddings = Embeddings(self)
+        self.holdings = Holdings(self)
 
     @classmethod
     def open(cls, place: Path, *, create: bool = False) -> "Catalog":

@@ -13,13 +13,7 @@ moments stays valid. The moments of an image are written in one transaction, so 
 exactly the images above the greatest one that it contains. `id` modulo 2**40 is the image.
 """
 
-from sqlalchemy import (
-    BLOB,
-    ForeignKey,
-    Index,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import BLOB, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
@@ -230,3 +224,23 @@ class EmbeddingRow(Base):
     vector: Mapped[bytes]
     bank_mean: Mapped[float | None]
     bank_deviation: Mapped[float | None]
+
+
+class SettingRow(Base):
+    """A setting of the library that every program which opens it should find."""
+
+    __tablename__ = "settings"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class OutboxRow(Base):
+    """An image that changed since a vector store beside the catalog took its news (outbox.py)."""
+
+    __tablename__ = "outbox"
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int]  # it may be gone
+
+    __table_args__ = (Index("outbox_images", "image_id"), {"sqlite_autoincrement": True})

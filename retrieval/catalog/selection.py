@@ -1,18 +1,19 @@
-"""Filters → the ids of the images that a search may find. The vector search itself uses them, so a
-filtered answer is as exact as any other.
+"""Filters → the images that a search may find, as ids or as conditions. The vector search itself
+uses them, so a filtered answer is as exact as any other.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.catalog.conditions import condition_of, holds
+from retrieval.catalog.conditions import holds, in_sql
 from retrieval.catalog.presence import living
 from retrieval.catalog.reading import Catalog
+from retrieval.conditions import Condition, conditions_of
 from retrieval.errors import PathNotFound
 from retrieval.filters import Filters
 from retrieval.paths import composed, folded, place, relative, spellings, with_home
@@ -20,7 +21,55 @@ from retrieval.paths import composed, folded, place, relative, spellings, with_h
 MIN_NAME_SIMILARITY = 0.6  # of a suggested name, by difflib
 
 Ids = NDArray[np.int64]
+Place = tuple[int, bytes]  # root id, and a path relative to the root
 Folder = str | os.PathLike[str]
+
+
+class Selection:
+    """The images that a search may find."""
+
+    def __init__(
+        self,
+        find: Callable[[], Ids],
+        conditions: tuple[Condition, ...] | None = None,
+        places: tuple[Place, ...] | None = None,
+    ) -> None:
+        """find: returns the sorted ids. conditions and places say the same for a store that renders
+        them: an image has to meet all conditions and, unless places is None, to have a file at or
+        below one of the places. conditions None: only the ids tell.
+        """
+        self._find = find
+        self.conditions = conditions
+        self.places = places
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The sorted ids. Raises PathNotFound if a folder is unknown."""
+        return self._find()
+
+    @classmethod
+    def of(cls, ids: Ids) -> "Selection":
+        """Return the selection of these images, sorted."""
+        return cls(lambda: ids)
+
+
+def selected(catalog: Catalog, filters: Filters) -> Selection | None:
+    """Return the images that pass the filters; None if there are no filters. Raises InvalidQuery.
+
+    A folder that is given by the end of its path can only be found by comparing all paths.
+    """
+    if not filters:
+        return None
+    conditions, places = conditions_of(filters), None
+    if filters.folder is not None:
+        places = tuple(catalog.places.known_at(with_home(filters.folder)))
+
+    def find() -> Ids:
+        ids = chosen(catalog, filters)
+        assert ids is not None
+        return ids
+
+    return Selection(find, None if places == () else conditions, places)
 
 
 def chosen(catalog: Catalog, filters: Filters) -> Ids | None:
@@ -28,8 +77,8 @@ def chosen(catalog: Catalog, filters: Filters) -> Ids | None:
 
     Raises PathNotFound if the folder is unknown.
     """
-    held = condition_of(filters)
-    matching = None if held is None else _ids_where(catalog, *held)
+    held = conditions_of(filters)
+    matching = _ids_where(catalog, held) if held else None
     if filters.folder is None:
         return matching
     inside = ids_in(catalog, filters.folder)
@@ -77,7 +126,8 @@ def folder_names(catalog: Catalog) -> set[str]:
     return names - {""}
 
 
-def _ids_where(catalog: Catalog, condition: str, parameters: Sequence[Any]) -> Ids:
+def _ids_where(catalog: Catalog, conditions: Sequence[Condition]) -> Ids:
+    condition, parameters = in_sql(conditions)
     found = "SELECT images.id FROM images LEFT JOIN shots ON shots.image_id = images.id"
     return catalog.ids(f"{found} WHERE {condition} ORDER BY images.id", parameters)
 

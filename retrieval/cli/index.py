@@ -70,6 +70,12 @@ index_option = partial(remembered, "index")
     metavar="N",
     help="Skip larger pictures (default: 200000000). A worker uses up to 0.8 GB + 16 bytes/pixel.",
 )
+@index_option(
+    "--vectors",
+    metavar="STORE",
+    help="Keep the vectors in milvus://HOST:PORT/NAME, or in FILE.db (Milvus Lite), from now on; "
+    '"local" goes back to a file in the library.',
+)
 @common
 @click.pass_context
 def index(

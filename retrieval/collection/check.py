@@ -30,6 +30,7 @@ from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
 from retrieval.locate import FILE_NAME
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
+from retrieval.vectors.opening import address_of
 
 WITHOUT_INDEX = "searches do without it, and the next `retrieve index` builds it"
 MAX_ROUNDS = 4  # of repairs: each may leave references that the next one has to drop
@@ -72,7 +73,7 @@ def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
             if not catalog_faults:
                 yield from of_rows(catalog)
                 yield from of_models(catalog)
-                if model := catalog.current_model():
+                if (model := catalog.current_model()) and address_of(catalog) is None:
                     yield from _of_index(catalog, model)
                 if with_leftovers:
                     yield from _of_leftovers(catalog)

@@ -2,13 +2,17 @@
 
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from retrieval import models
 from retrieval.catalog.reading import Catalog
+from retrieval.errors import VectorsUnavailable
 from retrieval.indexing.changes import Changes
+from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
 from retrieval.vectors.file_store import FileStore
+from retrieval.vectors.opening import address_of, open_store
 from retrieval.wording import counted
 
 if TYPE_CHECKING:
@@ -52,9 +56,12 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
         )
 
 
-def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> None:
-    """Bring the vector index up to date, and remove leftovers of killed runs."""
-    if current := catalog.current_model():
+def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> Iterator[str]:
+    """Bring the vector index up to date, and remove leftovers of killed runs. Yield notes."""
+    current = catalog.current_model()
+    if current and address_of(catalog):
+        yield from _renew_store(catalog, current)
+    elif current:
         missing = not index_file.path_of(catalog.local_folder, current.digest).exists()
         if is_measured_anew:
             index_file.rebuild(catalog, current)
@@ -62,6 +69,16 @@ def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> 
             FileStore(catalog, current).refresh()
     for left in index_file.leftovers(catalog):
         left.unlink(missing_ok=True)
+
+
+def _renew_store(catalog: Catalog, model: ModelRecord) -> Iterator[str]:
+    """Bring the store beside the catalog up to date; one that is down takes the news later."""
+    with closing(open_store(catalog, model)) as store:
+        try:
+            store.refresh()
+        except VectorsUnavailable as error:
+            waiting = counted(catalog.holdings.count_waiting(), "picture")
+            yield f"{error}; {waiting} will be added by the next run that can"
 
 
 def unread_note(catalog: Catalog, folder: "ModelFolder", unread: list[int]) -> str:

@@ -12,6 +12,7 @@ from retrieval.exclusions import check_patterns
 from retrieval.paths import StrPath
 from retrieval.records import MAX_INTEGER
 from retrieval.values import check_kind, check_path, check_whole, texts
+from retrieval.vectors.opening import check_store
 
 if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
@@ -31,6 +32,7 @@ class IndexKeywords(TypedDict, total=False):
     max_pixels: int
     device: str | None
     precision: "Precision"
+    vectors: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class IndexOptions:
     max_pixels: int = MAX_PIXELS  # larger pictures are failures; bounds a worker's memory as well
     device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
     precision: "Precision" = "auto"  # of the encoder
+    # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
+    vectors: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 0), ("batch_size", 1), ("max_pixels", 1)):
@@ -69,6 +73,9 @@ class IndexOptions:
             raise InvalidValue(
                 f"{self.device!r} is not a valid device; use cpu, cuda, cuda:1, mps or xpu"
             )
+        if self.vectors is not None:
+            check_kind("vectors", self.vectors, str, "a str")
+            check_store(self.vectors)
         exclude = texts("exclude", self.exclude)
         check_patterns(exclude)
         # The class is frozen; the validated value is always a tuple.

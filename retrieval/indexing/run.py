@@ -198,4 +198,6 @@ class IndexRun:
         else:
             self.tally.problems += finish.switch_model(self._catalog, self._model)
         has_news = has_news or self._recorder.recorded > 0
-        finish.renew_index(self._catalog, has_news=has_news, is_measured_anew=is_measured_anew)
+        self.tally.problems += finish.renew_index(
+            self._catalog, has_news=has_news, is_measured_anew=is_measured_anew
+        )

@@ -13,6 +13,7 @@ from retrieval.indexing.run import index
 from retrieval.interrupted import Interrupted
 from retrieval.models import in_numpy, in_torch, most_in_numpy
 from retrieval.records import Progress, Summary
+from retrieval.vectors.opening import choose
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
@@ -29,6 +30,9 @@ def run(
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Bring the catalog up to date with `paths`. Raises Interrupted on Ctrl-C."""
+    if options.vectors is not None:
+        with catalog.database.running():
+            choose(catalog, options.vectors)
 
     def query_bank() -> "QueryBank":
         from retrieval.vectors.hubness import QueryBank

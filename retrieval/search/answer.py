@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.selection import chosen, first_in
+from retrieval.catalog.selection import first_in, selected
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.records import Match
@@ -49,15 +49,13 @@ def answered(
     answers: list[list[Match]] = [[] for _ in questions]
     is_paired = how.pairs and catalog.other_files.has_pairs()
     for filters, rows in _alike(questions):
-        allowed = chosen(catalog, filters)
+        allowed = selected(catalog, filters)
         depth = max(how.offset + how.limit, MIN_DEPTH if how.has_minimum else EVIDENCE_HITS)
         depth *= 2 if is_paired else 1  # each may be half of a pair
         hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
         if is_paired:
             hits = [paired(catalog, found) for found in hits]
-        pictures = (
-            catalog.embeddings.at_least(model.id, MAX_COUNTED) if allowed is None else len(allowed)
-        )
+        pictures = searcher.count(model, allowed, MAX_COUNTED) if curve else 0
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
             judge = Judge.of(curve, pictures, found) if curve and is_words else None

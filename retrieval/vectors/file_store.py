@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clipmodel.pools import Lock
 from indexes import DamagedIndex
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import Selection
 from retrieval.errors import LibraryBusy, LibraryReadOnly
 from retrieval.paths import identity
 from retrieval.records import ModelRecord
@@ -49,7 +50,7 @@ class FileStore:
         self,
         queries: NDArray[np.float32],
         limit: int,
-        allowed: NDArray[np.int64] | None,
+        allowed: Selection | None,
         weights: NDArray[np.float32],
     ) -> Nearest:
         index = self.index()
@@ -59,11 +60,19 @@ class FileStore:
         last_id = max(index.last_id, 0)
         tail = self._scan.search(queries, limit, allowed, weights, after=last_id)
         longer = with_weights(queries, weights) if is_measured(self._model) else queries
-        found = Nearest(*index.search(longer, limit, allowed), unverified=last_id)
+        ids = None if allowed is None else allowed.ids
+        found = Nearest(*index.search(longer, limit, ids), unverified=last_id)
         return merged(found, tail, limit)
+
+    def count(self, allowed: Selection, most: int) -> int:
+        return min(len(allowed.ids), most)
 
     def refresh(self) -> None:
         index_file.refresh(self._catalog, self._model)
+
+    def close(self) -> None:
+        with self._opening:
+            self._index = self._stamp = None
 
     def distrust(self) -> None:
         """Build the file again; if that fails, do without it until it is replaced."""

@@ -93,9 +93,15 @@ def with_hubness(vectors: NDArray[np.float16], hubness: NDArray[np.float32]) -> 
     count, dim = vectors.shape
     longer = np.zeros((count, dim + PADDING_COLUMNS), np.float16)
     longer[:, :dim] = vectors
-    longer[:, dim] = hubness
-    longer[:, dim + 1] = hubness - longer[:, dim].astype(np.float32)
+    longer[:, dim : dim + 2] = split(hubness)
     return longer
+
+
+def split(hubness: NDArray[np.float32] | float) -> NDArray[np.float16]:
+    """Return hubness (...,) as two float16 whose sum it is up to 1e-6: (..., 2)."""
+    first = np.asarray(hubness, np.float32).astype(np.float16)
+    rest = np.asarray(hubness, np.float32) - first.astype(np.float32)
+    return np.stack([first, rest.astype(np.float16)], axis=-1)
 
 
 def with_weights(queries: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -77,9 +77,12 @@ def outdate(catalog: Catalog, digest: str) -> None:
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
-    """Return index files that are incomplete, or whose model is not in use."""
+    """Return index files that are incomplete, or whose model is not in use, or that are replaced by
+    a store beside the catalog.
+    """
     current = catalog.current_model()
-    kept = path_of(catalog.local_folder, current.digest) if current else None
+    is_used = current is not None and catalog.holdings.setting("vectors") is None
+    kept = path_of(catalog.local_folder, current.digest) if current and is_used else None
     there = catalog.local_folder.glob("vectors-*")
     return sorted(path for path in there if path != kept and path.is_file())
 

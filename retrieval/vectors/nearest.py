@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import Ids, Selection
 from retrieval.records import Image, ModelRecord
-from retrieval.vectors.file_store import FileStore
 from retrieval.vectors.hubness import is_measured
+from retrieval.vectors.opening import address_of, open_store
 from retrieval.vectors.scan import CatalogScan
 from retrieval.vectors.store import Nearest, VectorStore
 
@@ -35,23 +36,30 @@ class Asked(NamedTuple):
 
     queries: NDArray[np.float32]  # (Q, D)
     limit: int
-    allowed: NDArray[np.int64] | None
+    allowed: Selection | None
     weights: NDArray[np.float32]  # (Q,), of hubness
 
 
 class Searcher:
     """A searcher over the vectors of one catalog, which any number of threads may use at once."""
 
-    def __init__(self, catalog: Catalog, open_store: OpenStore = FileStore) -> None:
+    def __init__(self, catalog: Catalog, open_store: OpenStore = open_store) -> None:
         self._catalog = catalog
         self._open_store = open_store
-        self._stores: dict[ModelRecord, VectorStore] = {}
+        self._stores: dict[tuple[ModelRecord, str | None], VectorStore] = {}
 
     def store(self, model: ModelRecord) -> VectorStore:
-        """Return the store of a model's vectors, opened once."""
-        if model not in self._stores:
-            self._stores = {model: self._open_store(self._catalog, model)}
-        return self._stores[model]
+        """Return the store of a model's vectors, opened once, and again where it has moved."""
+        key, stores = (model, address_of(self._catalog)), self._stores
+        if key not in stores:
+            self._stores = {key: self._open_store(self._catalog, model)}
+            for store in stores.values():
+                store.close()
+        return self._stores[key]
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
 
     def prepare(self, model: ModelRecord) -> None:
         """Start to read the store into memory, while the query is encoded."""
@@ -62,11 +70,11 @@ class Searcher:
         model: ModelRecord,
         queries: NDArray[np.float32],
         limit: int,
-        allowed: NDArray[np.int64] | None = None,
+        allowed: Selection | Ids | None = None,
         weights: NDArray[np.float32] | None = None,
     ) -> list[list[Hit]]:
-        """Return the `limit` nearest images to each of `queries` (Q, D), among the sorted ids
-        `allowed`.
+        """Return the `limit` nearest images to each of `queries` (Q, D), among the images
+        `allowed`, which may be sorted ids.
 
         weights (Q,): factors of the hubness that is subtracted from each cosine (hubness.py);
         without them, or if hubness was not measured, hits are ranked by cosine. Best first, ties by
@@ -74,6 +82,8 @@ class Searcher:
         """
         if weights is None or not is_measured(model):
             weights = np.zeros(len(queries), np.float32)
+        if isinstance(allowed, np.ndarray):
+            allowed = Selection.of(allowed)
         asked = Asked(queries, limit, allowed, weights)
         store = self.store(model)
         hits, unverified = self._hits(store, model, asked)
@@ -86,6 +96,12 @@ class Searcher:
         if not is_ours or (store.is_exact and _lacks(unverified, hits, exact)):
             store.distrust()
         return exact
+
+    def count(self, model: ModelRecord, allowed: Selection | None, most: int) -> int:
+        """Count the images that a search among `allowed` compares, but stop at `most`."""
+        if allowed is None:
+            return self._catalog.embeddings.at_least(model.id, most)
+        return self.store(model).count(allowed, most)
 
     def _hits(
         self, store: VectorStore, model: ModelRecord, asked: Asked
@@ -137,7 +153,7 @@ class Searcher:
         if fewest >= asked.limit:
             return False
         held = asked.allowed
-        there = self._catalog.embeddings.count(model.id) if held is None else len(held)
+        there = self._catalog.embeddings.count(model.id) if held is None else len(held.ids)
         return fewest < min(asked.limit, there)
 
 

@@ -1,13 +1,19 @@
 """An exact scan of the catalog's own vectors, for a tail or if there is no other store."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes import exact_search
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import Selection
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import is_measured, with_hubness, with_weights
 from retrieval.vectors.store import Nearest
+
+FEW = 20_000  # images whose vectors are read by their ids
+Page = tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]]
 
 
 class CatalogScan:
@@ -26,7 +32,7 @@ class CatalogScan:
         self,
         queries: NDArray[np.float32],
         limit: int,
-        allowed: NDArray[np.int64] | None,
+        allowed: Selection | None,
         weights: NDArray[np.float32],
         after: int = 0,
     ) -> Nearest:
@@ -35,20 +41,42 @@ class CatalogScan:
         longer = is_measured(self._model)
         if longer:
             queries = with_weights(queries, weights)
-        for ids, vectors, hubness in self._catalog.embeddings.measured(self._model.id, after):
+        for ids, vectors, hubness in self._pages(allowed, after):
             if longer:
                 vectors = with_hubness(vectors, hubness)
-            if allowed is not None:
-                chosen = np.isin(ids, allowed, assume_unique=True)
-                ids, vectors = ids[chosen], vectors[chosen]
             found = Nearest(*exact_search(queries, ids, vectors, limit))
             nearest = merged(nearest, found, limit)
         return nearest
 
+    def count(self, allowed: Selection, most: int) -> int:
+        return min(len(allowed.ids), most)
+
+    def _pages(self, allowed: Selection | None, after: int) -> Iterator[Page]:
+        embeddings = self._catalog.embeddings
+        if allowed is None:
+            yield from embeddings.measured(self._model.id, after)
+            return
+        chosen = allowed.ids[allowed.ids > after]
+        if len(chosen) <= FEW:
+            yield from self._those(chosen.tolist())
+            return
+        for ids, vectors, hubness in embeddings.measured(self._model.id, after):
+            kept = np.isin(ids, chosen, assume_unique=True)
+            yield ids[kept], vectors[kept], hubness[kept]
+
+    def _those(self, images: list[int]) -> Iterator[Page]:
+        """Yield the vectors of a few images, found one by one."""
+        stored = self._catalog.embeddings.vectors_of(self._model.id, images)
+        if ids := sorted(stored):
+            held = self._catalog.embeddings.hubness(self._model.id, ids)
+            vectors = np.frombuffer(b"".join(stored[id] for id in ids), "<f2")
+            hubness = np.array([held.get(id, 0.0) for id in ids], np.float32)
+            yield np.array(ids, np.int64), vectors.reshape(len(ids), -1), hubness
+
     def refresh(self) -> None:
         """Do nothing: the catalog itself is searched."""
 
-    distrust = refresh
+    distrust = close = refresh
 
 
 def none_for(queries: NDArray[np.float32]) -> Nearest:

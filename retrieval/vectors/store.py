@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.selection import Selection
+
 
 class Nearest(NamedTuple):
     """The best vectors of a store, best first; ties by id."""
@@ -32,10 +34,10 @@ class VectorStore(Protocol):
         self,
         queries: NDArray[np.float32],
         limit: int,
-        allowed: NDArray[np.int64] | None,
+        allowed: Selection | None,
         weights: NDArray[np.float32],
     ) -> Nearest:
-        """Return the `limit` nearest to each query (Q, D), among the sorted ids `allowed` or all.
+        """Return the `limit` nearest to each query (Q, D), among the images `allowed` or all.
 
         weights (Q,): factors of the hubness that is subtracted from each cosine; zeros rank by
         cosine. Each store can do this in its own way: the file has hubness in columns after each
@@ -43,8 +45,14 @@ class VectorStore(Protocol):
         catalog's hubness (`embeddings.hubness`). Fewer than `limit` mean that there are no more.
         """
 
+    def count(self, allowed: Selection, most: int) -> int:
+        """Count the images that a search among `allowed` compares, but stop at `most`."""
+
     def refresh(self) -> None:
         """Add vectors that the catalog gained, and drop those that it lost."""
 
     def distrust(self) -> None:
         """Build the store again, because it disagrees with the catalog."""
+
+    def close(self) -> None:
+        """Release what the store holds open. It may be used again."""

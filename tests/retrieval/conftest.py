@@ -84,6 +84,19 @@ def catalog(base: Path) -> "Iterator[Catalog]":
         yield opened
 
 
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The file of a Milvus Lite that stays open: each library has collections of its own."""
+    from retrieval.vectors.milvus.address import parse
+    from retrieval.vectors.milvus.connection import connect, release
+
+    folder = tmp_path_factory.mktemp("milvus")
+    address = parse(str(folder / "lite.db"), folder / "library")
+    connect(address)
+    yield address.uri
+    release(address)
+
+
 @pytest.fixture
 def photos(home: Path) -> Path:
     """Twelve pictures in two folders, a copy of one of them, and a file that is none."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # lines above its own, and its neighbours in the same line. What it does not import is left out.
 ROOMS = [
     "errors interrupted records address paths locate exclusions spelling notices values wording",
-    "filters models decoding sources",  # what is asked for, what encodes it, bytes to pixels
+    "filters conditions models decoding sources",  # what is asked for, what encodes it, pixels
     "catalog",  # what is known; the only SQL
     "vectors",  # nearest ids
     "search indexing collection",  # the read path, the write path, the library as a whole
@@ -28,6 +28,9 @@ ROOMS = [
 OUTSIDE = {
     "sqlite3": {"catalog"},
     "sqlalchemy": {"catalog"},
+    "pymilvus": {"vectors"},
+    "milvus_lite": {"vectors"},
+    "grpc": {"vectors"},
     "indexes": {"vectors", "collection", "cli"},  # cli reads an index file ahead, collection checks
     "clipmodel": {
         *("errors", "models", "decoding", "catalog", "vectors", "search", "indexing", "library"),

@@ -91,14 +91,19 @@ class Places:
             for root_id, inside in self.of(path)
         )
 
-    def ids_under(self, folder: Path) -> NDArray[np.int64]:
-        """Return the sorted ids of the images in or under `folder`, or in the file `folder`."""
-        parts = [np.empty(0, np.int64)]
-        for spelling in spellings(folder):
+    def known_at(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Yield the places (root id, relative path) with known files that `path` may mean."""
+        for spelling in spellings(path):
             for root in self.around(spelling):
                 inside = relative(root.path, spelling) or b""
-                parts += [self._ids(root.id, known) for known in self.known_as(root.id, inside)]
-        return np.unique(np.concatenate(parts))
+                for known in self.known_as(root.id, inside):
+                    if self._files.has_any(root.id, known):
+                        yield root.id, known
+
+    def ids_under(self, folder: Path) -> NDArray[np.int64]:
+        """Return the sorted ids of the images in or under `folder`, or in the file `folder`."""
+        parts = [self._ids(root_id, known) for root_id, known in self.known_at(folder)]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
     def _places_of(self, path: Path) -> Iterator[tuple[int, bytes]]:
         for root in self.around(path):

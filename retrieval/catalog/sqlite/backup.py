@@ -99,6 +99,8 @@ def _verify(part: Path, counts: list[int], catalog: Path) -> None:
         [(said,), *_] = copy.execute("PRAGMA integrity_check(1)")
         is_whole = said == "ok" and _counts(copy) == counts
         copy.execute(f"PRAGMA application_id = {BACKUP_ID}")  # see SQLiteDatabase._restore
+        # A store beside the catalog will be ahead of the copy by then, so it is to be filled again.
+        copy.execute("DELETE FROM settings WHERE name = 'vectors.filled'")
     if not is_whole:
         raise CatalogDamaged(
             f"{catalog} is damaged ({said}), so no copy was kept; "

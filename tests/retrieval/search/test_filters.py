@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from retrieval.catalog import roots, writing
 from retrieval.catalog.conditions import kilometres
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.selection import chosen, first_in
+from retrieval.catalog.selection import chosen, first_in, selected
 from retrieval.errors import InvalidQuery, InvalidValue, PathNotFound
 from retrieval.filters import FIELDS, NAMES, Filters, Moment, first_moment, written
 from retrieval.records import FileState, Image, NewImage, Shot, Vectors
 from retrieval.search.parse import parse
-from retrieval.vectors import file_store, index_file
+from retrieval.vectors import file_store, index_file, scan
+from retrieval.vectors.milvus import store
 from retrieval.vectors.nearest import Searcher
+from retrieval.vectors.opening import choose
 
 MUNICH, PARIS, FIJI = (48.137, 11.575), (48.857, 2.352), (-17.7, 178.1)
 DIM, COUNT = 16, 120
@@ -53,6 +55,12 @@ class Album:
             id: self.catalog.embeddings.vector(self.model.id, id) for id in range(1, COUNT + 1)
         }  # as rounded
         self.query = vectors[:1]
+        self.searcher = Searcher(self.catalog)
+
+    def keep_in(self, milvus: str) -> None:
+        """Search in a Milvus from now on."""
+        choose(self.catalog, milvus)
+        self.searcher.store(self.model).refresh()
 
     def best(self, filters: Filters, limit: int) -> list[int]:
         """By brute force."""
@@ -116,6 +124,19 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Album]:
         yield album
 
 
+@pytest.fixture(scope="module")
+def milvus_album(tmp_path_factory: pytest.TempPathFactory, milvus: str) -> Iterator[Album]:
+    folder = Path(os.path.realpath(tmp_path_factory.mktemp("milvus_album")))
+    (folder / "pictures").mkdir()
+    album = Album(folder)
+    album.keep_in(milvus)
+    with closing(album.catalog), closing(album.searcher), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "MAX_LISTED", 10)  # ids: those of more pictures go to Milvus
+        patch.setattr(scan, "FEW", 0)
+        patch.setattr(store, "MAX_SCANNED", 0)  # nothing is answered by the catalog instead
+        yield album
+
+
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
@@ -158,10 +179,21 @@ filters_of_any_kind = st.builds(
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(filters_of_any_kind, st.sampled_from([1, 5, 1000]))
 def test_a_filtered_search_equals_brute_force(album: Album, filters: Filters, limit: int) -> None:
-    searcher = Searcher(album.catalog)
-    allowed = chosen(album.catalog, filters)
-    [hits] = searcher.search(album.model, album.query, limit, allowed)
+    allowed = selected(album.catalog, filters)
+    [hits] = album.searcher.search(album.model, album.query, limit, allowed)
     assert [hit.image.id for hit in hits] == album.best(filters, limit)
+    if allowed is not None:
+        assert album.searcher.count(album.model, allowed, 1000) == len(album.best(filters, COUNT))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(filters_of_any_kind, st.sampled_from([1, 5, 1000]))
+def test_a_filtered_search_in_milvus_equals_brute_force(
+    milvus_album: Album, filters: Filters, limit: int
+) -> None:
+    test_a_filtered_search_equals_brute_force.hypothesis.inner_test(  # type: ignore[attr-defined]
+        milvus_album, filters, limit
+    )
 
 
 @pytest.mark.parametrize("name", list(FIELDS))

@@ -17,6 +17,7 @@ from indexes import IndexSpec, VectorIndex
 from indexes.recall import recall, text_like
 from retrieval.catalog import writing
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import Selection
 from retrieval.indexing.run import index
 from retrieval.records import ModelRecord, Summary
 from retrieval.vectors import file_store, index_file
@@ -33,7 +34,8 @@ from retrieval.vectors.hubness import (
     with_weights,
 )
 from retrieval.vectors.nearest import OpenStore, Searcher
-from retrieval.vectors.store import Nearest
+from retrieval.vectors.opening import choose, open_store
+from retrieval.vectors.store import Nearest, VectorStore
 from tests.retrieval import small
 from tests.retrieval.small import SmallEncoder, paint_many, small_model
 from tests.retrieval.vectors.test_nearest import DIM, Filled, unit
@@ -75,16 +77,21 @@ class CosinesOnly:
 
     def distrust(self) -> None: ...
 
+    def close(self) -> None: ...
+
+    def count(self, allowed: Selection, most: int) -> int:
+        return min(len(allowed.ids), most)
+
     def search(
         self,
         queries: NDArray[np.float32],
         limit: int,
-        allowed: NDArray[np.int64] | None,
+        allowed: Selection | None,
         weights: NDArray[np.float32],
     ) -> Nearest:
         [(ids, vectors)] = self._catalog.embeddings.vectors(self._model.id)
         if allowed is not None:
-            ids, vectors = ids[np.isin(ids, allowed)], vectors[np.isin(ids, allowed)]
+            ids, vectors = ids[np.isin(ids, allowed.ids)], vectors[np.isin(ids, allowed.ids)]
         found = np.argsort(-(queries @ vectors.astype(np.float32).T), axis=1)[:, : 20 * limit]
         known = self._catalog.embeddings.hubness(self._model.id, ids.tolist())
         hubness = np.array([known[id] for id in ids.tolist()], np.float32)
@@ -97,20 +104,28 @@ class CosinesOnly:
         )
 
 
-@pytest.mark.parametrize("store", [FileStore, CosinesOnly])
+def open_milvus(catalog: Catalog, model: ModelRecord) -> VectorStore:
+    store = open_store(catalog, model)
+    store.refresh()
+    return store
+
+
+@pytest.mark.parametrize("store", [FileStore, CosinesOnly, open_milvus])
 @pytest.mark.parametrize("is_indexed", [False, True])
 @pytest.mark.parametrize("is_filtered", [False, True])
 def test_a_ranked_search_equals_brute_force(
-    filled: Filled, is_indexed: bool, is_filtered: bool, store: OpenStore
+    filled: Filled, is_indexed: bool, is_filtered: bool, store: OpenStore, milvus: str
 ) -> None:
+    if store is open_milvus:
+        choose(filled.catalog, milvus)
     filled.add(300)
     if is_indexed:
         index_file.rebuild(filled.catalog, filled.model)
     filled.add(100)
     allowed = np.arange(3, 400, 3) if is_filtered else None
     queries, weights = filled.queries(4), np.array([0, 0.5, 0.5, 1], np.float32)
-    searcher = Searcher(filled.catalog, store)
-    answers = searcher.search(filled.model, queries, 12, allowed, weights)
+    with closing(Searcher(filled.catalog, store)) as searcher:
+        answers = searcher.search(filled.model, queries, 12, allowed, weights)
     among = np.arange(1, 401) if allowed is None else allowed
     for query, weight, hits in zip(queries, weights, answers, strict=True):
         assert [hit.image.id for hit in hits] == best(filled, query, float(weight), among)[:12]
