@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from retrieval.conditions import (
+from retrieval.filters import (
     AtLeast,
     CameraHas,
     Condition,

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from retrieval.catalog.conditions import holds, in_sql
 from retrieval.catalog.presence import living
 from retrieval.catalog.reading import Catalog
-from retrieval.conditions import Condition, conditions_of
 from retrieval.errors import PathNotFound
-from retrieval.filters import Filters
+from retrieval.filters import Condition, Filters, conditions_of
 from retrieval.paths import composed, folded, place, relative, spellings, with_home
 
 MIN_NAME_SIMILARITY = 0.6  # of a suggested name, by difflib

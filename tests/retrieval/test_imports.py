@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # lines above its own, and its neighbours in the same line. What it does not import is left out.
 ROOMS = [
     "errors interrupted records address paths locate exclusions spelling notices values wording",
-    "filters conditions models decoding sources",  # what is asked for, what encodes it, pixels
+    "filters models decoding sources",  # what is asked for, what encodes it, bytes to pixels
     "catalog",  # what is known; the only SQL
     "vectors",  # nearest ids
     "search indexing collection",  # the read path, the write path, the library as a whole

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from retrieval.catalog.selection import Selection
-from retrieval.conditions import (
+from retrieval.filters import (
     AtLeast,
     CameraHas,
     Condition,
