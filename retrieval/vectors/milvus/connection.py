@@ -101,7 +101,7 @@ def _opened(address: MilvusAddress) -> "MilvusClient":
             import milvus_lite.server_manager  # noqa: F401  # pymilvus would import it later
     except ImportError as error:
         raise VectorsUnavailable(f"Milvus needs packages that are missing: {INSTALL}") from error
-    # They print tracebacks of errors that they raise, or that a Milvus Lite in this process answers.
+    # They print tracebacks of errors that they raise, or that a Milvus Lite here answers with.
     for name in ("pymilvus", "milvus_lite", *(("grpc._server",) if address.is_lite else ())):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if address.is_lite:
