@@ -15,7 +15,7 @@ from indexes.flat_file import FlatFile
 from indexes.ivf.growth import write_grown_lists
 from indexes.ivf.layout import read_footers
 from indexes.ivf.writing import write_lists
-from indexes.layout import Footer, chunks, flat_head, opened
+from indexes.layout import OWNER, Footer, chunks, flat_head, opened
 from indexes.spec import IndexSpec
 from indexes.threads import apart
 
@@ -111,7 +111,7 @@ def finish_flat(
     file.seek(0)
     file.write(head)
     file.seek(0, os.SEEK_END)
-    last_id = int(ids[-1]) if count else -1
+    last_id = int((ids & OWNER).max(initial=-1))
     skeleton_crc = zlib.crc32(tail, zlib.crc32(head))
     footer = Footer(dim, count, last_id, start, end, skeleton_crc, body_crc)
     file.write(footer.pack())

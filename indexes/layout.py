@@ -7,6 +7,9 @@ footer gives the length of the file.
     flat   head (118 bytes) | codes | number of ids | ids        | footer
              `- checked ------^     ^- not checked at open (see `verify`); ids are
     ivf    a flat file | lists (ivf/layout.py)
+
+A thing may have several vectors: the id of the first is its own, below 2**40, and a further one has
+its number in the bits above. Ids rise, so all first vectors precede the further ones.
 """
 
 import errno
@@ -32,6 +35,7 @@ CHUNK_BYTES = 4 << 20  # read at a time
 
 _FIELDS = struct.Struct("<8s2I8x4q2I")  # magic, kind, then in the order of Footer
 _CHECK = struct.Struct("<I")  # crc32 of the fields
+OWNER = (1 << 40) - 1  # the bits of an id that name the thing
 FOOTER_BYTES = _FIELDS.size + _CHECK.size
 
 
@@ -41,7 +45,7 @@ class Footer:
 
     dim: int
     count: int  # vectors
-    last_id: int  # the greatest id, -1 when empty
+    last_id: int  # the greatest first id, -1 when empty
     # Bytes [body_start, body_end) are codes; FAISS interprets the rest.
     body_start: int
     body_end: int

@@ -4,14 +4,23 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.layout import OWNER
 
-def among(ids: NDArray[np.int64]) -> faiss.IDSelectorBitmap:
-    """Return a selector of these ids, which is twice as fast as FAISS's IDSelectorBatch."""
+
+def among(ids: NDArray[np.int64]) -> faiss.IDSelector:
+    """Return a selector of these ids; a bit for each is twice as fast as IDSelectorBatch."""
+    first, further = ids[ids <= OWNER], ids[ids > OWNER]
+    if not len(further):
+        return _among_first(first)
+    return faiss.IDSelectorOr(_among_first(first), faiss.IDSelectorBatch(further))
+
+
+def _among_first(ids: NDArray[np.int64]) -> faiss.IDSelectorBitmap:
     return faiss.IDSelectorBitmap(bitmap(ids))  # type: ignore[call-arg,arg-type]
 
 
 def bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return one bit for each id up to the greatest, set for those in `ids`."""
-    bits = np.zeros(int(ids.max()) + 1, np.bool_)
+    bits = np.zeros(int(ids.max(initial=0)) + 1, np.bool_)
     bits[ids] = True
     return np.packbits(bits, bitorder="little")

@@ -15,7 +15,7 @@ from indexes.flat_file import FlatFile
 from indexes.ivf.effort import LEVELS
 from indexes.ivf.layout import ListsFooter, read_footers
 from indexes.ivf.search import ListSearch
-from indexes.layout import Footer, check_body, map_index, opened
+from indexes.layout import OWNER, Footer, check_body, map_index, opened
 from indexes.read_ahead import read_ahead
 from indexes.selectors import among
 from indexes.spec import IndexSpec, Kind
@@ -36,12 +36,15 @@ class VectorIndex:
         footer: Footer,
         lists: ListsFooter | None,
         index: "faiss.Index | ListSearch",
+        *,
+        has_further: bool,
     ) -> None:
         self.path = path
         self.kind: Kind = "ivf" if lists else "flat"
         self.dim = footer.dim
         self.count = footer.count  # vectors
-        self.last_id = footer.last_id  # the greatest id, -1 when empty
+        self.last_id = footer.last_id  # the greatest first id (see layout.py), -1 when empty
+        self.has_further = has_further  # vectors of things that have several
         self.lists = lists.lists if lists else 0  # ivf: how many there are
         self.probes = lists.effort.lists_for(LEVELS[0]) if lists else 0  # that a search reads
         self._index = index
@@ -77,9 +80,10 @@ class VectorIndex:
         """Map the file, reading only its skeleton. Raises DamagedIndex."""
         with opened(path) as file:
             footer, lists = read_footers(file)
-            if lists is None:
-                return VectorIndex(path, footer, None, map_index(file))
-            return VectorIndex(path, footer, lists, ListSearch(file, FlatFile(file, footer), lists))
+            flat = FlatFile(file, footer)
+            index = ListSearch(file, flat, lists) if lists else map_index(file)
+            has_further = bool((flat.ids[-1:] > OWNER).any())
+            return VectorIndex(path, footer, lists, index, has_further=has_further)
 
     def read_ahead(self) -> None:
         """Start to read the file into memory, in the background. A search waits for it."""
@@ -96,7 +100,7 @@ class VectorIndex:
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries must be (Q, {self.dim}), not {queries.shape}")
         if allowed is not None:
-            allowed = allowed[(allowed >= 0) & (allowed <= self.last_id)]
+            allowed = allowed[(allowed >= 0) & (allowed & OWNER <= self.last_id)]
             limit = min(limit, len(allowed))
         limit = max(min(limit, self.count), 0)
         if limit == 0 or len(queries) == 0:
@@ -117,14 +121,14 @@ class VectorIndex:
         limit: int,
         allowed: NDArray[np.int64] | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        search, parts = partial(scan, index, rows, limit), self._parts(len(rows), allowed)
+        search, parts = partial(scan, index, rows, limit), self._parts(index, len(rows), allowed)
         is_alone = len(parts) == len(rows) == 1  # then FAISS starts no threads
         found = map(search, parts) if is_alone else scanners().map(search, parts)
         scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
         return best(scores, ids, limit)
 
     def _parts(
-        self, queries: int, allowed: NDArray[np.int64] | None
+        self, index: faiss.Index, queries: int, allowed: NDArray[np.int64] | None
     ) -> "list[faiss.SearchParameters | None]":
         """Divide the vectors to be searched among as many threads as one query is worth."""
         # FAISS's type stubs describe the C++ constructors; its Python wrappers take these.
@@ -135,9 +139,15 @@ class VectorIndex:
             return [faiss.SearchParameters(sel=among(group)) for group in groups]  # type: ignore[call-arg]
         if threads == 1:
             return [None]
-        ends = np.linspace(0, self.last_id + 1, threads + 1).astype(int).tolist()
-        ranges = [faiss.IDSelectorRange(*part) for part in pairwise(ends)]
+        ranges = [faiss.IDSelectorRange(*part) for part in pairwise(ends(index, threads))]
         return [faiss.SearchParameters(sel=each) for each in ranges]  # type: ignore[call-arg]
+
+
+def ends(index: faiss.Index, parts: int) -> list[int]:
+    """Return ids that divide those of a flat index, which rise, into parts of equal size."""
+    rows = np.linspace(0, index.ntotal, parts + 1).astype(int).tolist()[1:-1]
+    ids = index.id_map  # type: ignore[attr-defined]
+    return [0, *(ids.at(row) for row in rows), ids.at(index.ntotal - 1) + 1]
 
 
 def scan(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.exclusions import Exclusions
+from retrieval.wording import clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,7 @@ class Shot:
 # GPS clock, XMP, IPTC, EXIF's DateTime; then what lies beside the picture: an XMP sidecar, the JSON
 # of Google Takeout; then the file's name, and its time.
 TakenFrom = Literal[
-    "original",
-    "digitized",
-    "gps",
-    "xmp",
-    "iptc",
-    "modified",
-    "sidecar",
-    "takeout",
-    "name",
-    "file",
+    "original", "digitized", "gps", "xmp", "iptc", "modified", "sidecar", "takeout", "name", "file"
 ]
 TextKind = Literal["title", "caption", "keyword", "person", "url"]
 
@@ -119,6 +111,32 @@ class Facts:
     wordings: tuple[Wording, ...] = ()
 
 
+Unit = Literal["page", "frame", "second"]
+
+
+class Moment(NamedTuple):
+    """A moment of an image: a page or frame, from 0, or seconds from the start of a video."""
+
+    number: int  # from 0
+    unit: Unit
+    position: float
+
+    def __str__(self) -> str:
+        """Return it for people: "1:23", "page 2"; pages and frames count from 1."""
+        return (
+            clock(self.position)
+            if self.unit == "second"
+            else f"{self.unit} {self.position + 1:.0f}"
+        )
+
+
+class Frame(NamedTuple):
+    """A moment of an image, prepared for the encoder."""
+
+    moment: Moment
+    pixels: NDArray[np.uint8]  # (S, S, 3) RGB
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A picture prepared for the encoder, with the facts in its file."""
@@ -131,6 +149,9 @@ class Decoded:
     shot: Shot = field(default_factory=Shot)
     difference_hash: bytes | None = None  # of the whole picture (difference_hash.py)
     is_truncated: bool = False  # the file ends too early; what is there was read
+    # Every moment of a video, or of a picture that has several; the first one's pixels are above.
+    frames: tuple[Frame, ...] = ()
+    duration: float | None = None  # seconds, of a video
 
     @property
     def taken_at(self) -> datetime | None:
@@ -152,6 +173,7 @@ class Image:
     taken_from: TakenFrom = "file"
     rating: int | None = None  # as in `Facts`
     is_truncated: bool = False  # its file ends too early
+    duration: float | None = None  # seconds, of a video
 
     @property
     def date(self) -> datetime:
@@ -176,6 +198,8 @@ class NewImage:
     wordings: tuple[Wording, ...] = ()
     is_truncated: bool = False
     decoding: int | None = None  # the version that its pixels were decoded by
+    duration: float | None = None  # seconds, of a video
+    moments: tuple[Moment, ...] = ()  # of a video, or if there are several
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +259,9 @@ class Vectors:
     """A model's vectors of some images."""
 
     model_id: int
-    of: Mapping[bytes, NDArray[np.float32]]  # digest -> (D,), unit L2 norm
-    hubness: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,)
+    # digest -> (D,), unit L2 norm; or (M, D), of each moment
+    of: Mapping[bytes, NDArray[np.float32]]
+    hubness: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)  # -> (2,) or (M, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,4 +342,5 @@ class Match:
     score: float  # cosine similarity
     image: Image
     relevance: float | None = None  # probability that it shows the words; None: unknown
+    moments: tuple[Moment, ...] = ()  # that match, best first; empty for a still picture
     companions: tuple[Path, ...] = ()  # raw file, Live Photo, sidecars: files that belong to it

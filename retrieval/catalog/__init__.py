@@ -1,7 +1,7 @@
 """The catalog: everything that a library knows. All SQL of the project is here.
 
     sqlite           connections to the file, on any file system
-    schema           the tables; `migrations` from older versions
+    schema           the tables; `migrations` brings older ones to this form
     reading          `Catalog`: opens the file; reads models, roots and counts
     queries          reads images, files, places and embeddings
     conditions       conditions as SQL; `selection` turns `Filters` into ids

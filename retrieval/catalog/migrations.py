@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, text
 
-from retrieval.catalog.schema import FAILED_FILES, UNDESCRIBED, Base
+from retrieval.catalog.schema import FAILED_FILES, UNDESCRIBED, UNWATCHED, Base
 from retrieval.records import NO_MTIME
 
 Migration = Callable[[Connection], None]
@@ -122,12 +122,19 @@ def to_4(connection: Connection) -> None:
 
 def to_5(connection: Connection) -> None:
     """Add addresses with their options, containers such as tar shards, settings, and the outbox of
-    a vector store beside the catalog.
+    a vector store beside the catalog; the durations of videos, and which images may have moments
+    that nobody has looked for.
     """
     connection.execute(text("ALTER TABLE roots ADD COLUMN options VARCHAR"))
     connection.execute(text("ALTER TABLE files ADD COLUMN version VARCHAR"))
     tables = [Base.metadata.tables[name] for name in ("containers", "settings", "outbox")]
     Base.metadata.create_all(connection, tables)
+    connection.execute(text("ALTER TABLE images ADD COLUMN duration FLOAT"))
+    connection.execute(text("ALTER TABLE images ADD COLUMN moment_count INTEGER"))
+    moving = "('GIF', 'WEBP', 'AVIF', 'PNG', 'TIFF')"  # as this version knows them
+    still = f"UPDATE images SET moment_count = 1 WHERE format NOT IN {moving}"
+    connection.execute(text(still))
+    connection.execute(text(f"CREATE INDEX unwatched_images ON images (id) WHERE {UNWATCHED}"))
 
 
 # MIGRATIONS[v - 1] turns a catalog of version v into one of version v + 1.

@@ -1,16 +1,14 @@
-"""The tables of a catalog.
+"""The tables of a catalog. migrations.py brings older ones to this form.
 
 Readers do not import this: SQLAlchemy takes 0.3 s to import, half of a cold search, so `reading.py`
 uses the standard library's sqlite3. A test keeps the two in agreement.
 
 An image has moments (a page, a frame, a second of a video), numbered from 0. A still picture has
-only moment 0, and no row for it. Vector stores name a moment by one integer,
-
-    id = image_id + (moment << 40)
-
-so that the id of a first moment is that of its image, and an index file from before there were
-moments stays valid. The moments of an image are written in one transaction, so a store still lacks
-exactly the images above the greatest one that it contains. `id` modulo 2**40 is the image.
+only moment 0, and no row for it. Vector stores name a moment by one integer (vector_ids.py);
+the id of a first moment is that of its image, and an index file from before there were moments
+stays valid. The moments of an image are written in one transaction, so a store still lacks exactly
+the images above the greatest one that it contains. Moments, once written, stay as they are: the
+vectors of every model are of the same ones.
 """
 
 from sqlalchemy import BLOB, ForeignKey, Index, UniqueConstraint, text
@@ -19,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
 # Images to be read again.
 UNDESCRIBED = "difference_hash IS NULL OR taken_from IS NULL OR decoding IS NULL"
+UNWATCHED = "moment_count IS NULL"  # images that may have further moments
 
 
 class Base(DeclarativeBase):
@@ -68,9 +67,12 @@ class ImageRow(Base):
     decoding: Mapped[int | None]  # version that its pixels were decoded by; NULL: an older one
     taken_from: Mapped[str | None]  # a `TakenFrom`; NULL: its metadata are yet to be read
     rating: Mapped[int | None]  # -1: rejected, 0 to 5; NULL: not rated
+    duration: Mapped[float | None]  # seconds, of a video
+    moment_count: Mapped[int | None]  # NULL: nobody has looked for further moments yet
 
     __table_args__ = (
         Index("undescribed_images", "id", sqlite_where=text(UNDESCRIBED)),
+        Index("unwatched_images", "id", sqlite_where=text(UNWATCHED)),
         {"sqlite_autoincrement": True},
     )
 
@@ -120,7 +122,7 @@ class FileRow(Base):
 
 
 class MomentRow(Base):
-    """A moment of an image that has several. An image without rows has only moment 0."""
+    """A moment of a video, or of an image that has several. Without rows there is moment 0."""
 
     __tablename__ = "moments"
 

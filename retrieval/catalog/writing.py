@@ -4,7 +4,8 @@ Callers hold the library (`Database.running`). `forget` and `relocate` in `roots
 themselves, exclusively.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -14,16 +15,28 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.database import LIST_LENGTH
+from retrieval.catalog.queries.vector_ids import BITS, IMAGE
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import facts
 from retrieval.catalog.recording.upsert import insert
-from retrieval.catalog.schema import EmbeddingRow, FileRow, ImageRow, ModelRow, RootRow
+from retrieval.catalog.schema import (
+    EmbeddingRow,
+    FileRow,
+    ImageRow,
+    ModelRow,
+    MomentRow,
+    RootRow,
+)
 from retrieval.records import Failure, FileState, Found, ModelRecord, NewImage, Vectors
 
 # The columns of an image that follow from its pixels.
-FROM_PIXELS = ("width", "height", "format", "difference_hash", "is_truncated", "decoding")
+FROM_PIXELS = (
+    *("width", "height", "format", "difference_hash", "is_truncated", "decoding"),
+    *("duration", "moment_count"),
+)
+NOT_COLUMNS = ("shot", "wordings", "moments")  # fields of NewImage
 
-Hubness = Mapping[int, NDArray[np.float32]]  # image id -> mean and deviation, (2,)
+Hubness = Mapping[int, NDArray[np.float32]]  # vector id -> mean and deviation, (2,)
 
 
 def record(
@@ -35,7 +48,8 @@ def record(
     """Write a batch: new images, their vectors, and the files that contain them.
 
     Existing vectors are kept, so the same batch may be recorded twice. Existing images are kept
-    but for what follows from their pixels, which a newer version may decode differently.
+    but for what follows from their pixels, which a newer version may decode differently. An image
+    with moments has its vectors in their order.
     """
     with catalog.transaction() as connection:
         if images:
@@ -45,10 +59,19 @@ def record(
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
         facts.insert_shots(connection, {ids[i.digest]: i.shot for i in images if i.shot})
         facts.add_wordings(connection, {ids[i.digest]: i.wordings for i in images if i.wordings})
+        _insert_moments(connection, images, ids)
         if vectors:
             _insert_vectors(connection, vectors, ids)
         if files:
             _upsert_files(connection, files, ids)
+
+
+def mark_still(catalog: Catalog, images: Sequence[int]) -> None:
+    """Record that these images, by id, have no further moments."""
+    rows = [{"image": id} for id in images]
+    still = update(ImageRow).where(ImageRow.id == bindparam("image")).values(moment_count=1)
+    with catalog.transaction() as connection:
+        connection.execute(still, rows)
 
 
 def identify(catalog: Catalog, files: Sequence[tuple[int, Found]]) -> None:
@@ -137,19 +160,19 @@ def drop_model(catalog: Catalog, model: ModelRecord) -> None:
 
 
 def measure(catalog: Catalog, model: ModelRecord, hubness: Hubness) -> None:
-    """Write the hubness of images, by id, as this model measured it with a query bank."""
+    """Write the hubness of vectors, by id, as this model measured it with a query bank."""
     rows = [
-        {"image": id, "mean": float(mean), "deviation": float(deviation)}
+        {"image": id & IMAGE, "number": id >> BITS, "mean": float(mean), "dev": float(deviation)}
         for id, (mean, deviation) in hubness.items()
     ]
     measured = update(EmbeddingRow).where(
         (EmbeddingRow.model_id == model.id)
         & (EmbeddingRow.image_id == bindparam("image"))
-        & (EmbeddingRow.moment == 0)
+        & (EmbeddingRow.moment == bindparam("number"))
     )
     values: dict[str, Any] = {
         "bank_mean": bindparam("mean"),
-        "bank_deviation": bindparam("deviation"),
+        "bank_deviation": bindparam("dev"),
     }
     with catalog.transaction() as connection:
         connection.execute(measured.values(values), rows)
@@ -174,8 +197,12 @@ def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int
 
 
 def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
-    names = [field.name for field in fields(NewImage) if field.name not in ("shot", "wordings")]
-    return [{name: getattr(image, name) for name in names} for image in images]
+    names = [field.name for field in fields(NewImage) if field.name not in NOT_COLUMNS]
+    return [
+        {name: getattr(image, name) for name in names}
+        | {"moment_count": max(1, len(image.moments))}
+        for image in images
+    ]
 
 
 def _put_images(connection: Connection) -> Any:
@@ -184,18 +211,45 @@ def _put_images(connection: Connection) -> Any:
     return put.on_conflict_do_update(index_elements=["digest"], set_=renewed)
 
 
+def _insert_moments(
+    connection: Connection, images: Sequence[NewImage], ids: dict[bytes, int]
+) -> None:
+    rows = [
+        {
+            "image_id": ids[image.digest],
+            "moment": moment.number,
+            "unit": moment.unit,
+            "position": moment.position,
+        }
+        for image in images
+        for moment in image.moments
+    ]
+    if rows:
+        connection.execute(insert(connection, MomentRow).on_conflict_do_nothing(), rows)
+
+
 def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:
     rows = [
         {
             "model_id": vectors.model_id,
             "image_id": ids[digest],
-            "moment": 0,
+            "moment": number,
             "vector": vector.astype("<f2").tobytes(),
-            **_hubness_columns(vectors.hubness.get(digest)),
+            **_hubness_columns(measured),
         }
-        for digest, vector in vectors.of.items()
+        for digest, several in vectors.of.items()
+        for number, (vector, measured) in enumerate(_of_moments(several, vectors, digest))
     ]
     connection.execute(insert(connection, EmbeddingRow).on_conflict_do_nothing(), rows)
+
+
+def _of_moments(
+    several: NDArray[np.float32], vectors: Vectors, digest: bytes
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+    """Yield the vector of each moment of an image, (D,), and its hubness, (2,)."""
+    rows, hubness = np.atleast_2d(several), vectors.hubness.get(digest)
+    measured = itertools.repeat(None) if hubness is None else np.atleast_2d(hubness)
+    yield from zip(rows, measured, strict=False)
 
 
 def _hubness_columns(measured: NDArray[np.float32] | None) -> dict[str, float | None]:

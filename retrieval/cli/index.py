@@ -18,7 +18,7 @@ from retrieval.cli.base import (
 )
 from retrieval.cli.completion import model_names
 from retrieval.cli.options import given_in, remembered
-from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.errors import PathNotFound
 from retrieval.interrupted import Interrupted
 
@@ -69,6 +69,13 @@ index_option = partial(remembered, "index")
     default=MAX_PIXELS,
     metavar="N",
     help="Skip larger pictures (default: 200000000). A worker uses up to 0.8 GB + 16 bytes/pixel.",
+)
+@index_option(
+    "--max-moments",
+    type=WholeNumber(min=1),
+    default=MAX_MOMENTS,
+    metavar="N",
+    help="Keep at most N moments of an animation or a document of several pages (default: 60).",
 )
 @index_option(
     "--vectors",

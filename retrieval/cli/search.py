@@ -134,8 +134,9 @@ def search(
     exactly that of the scores, as pictures that resemble everything rank lower; --rank cosine turns
     that off. JSON objects have id (id:12 is a term), path, name, score, relevance, strength, width,
     height, format, taken_at, date (the file's own if taken_at is null), taken_from (where the date
-    is from), copies (other paths of the same picture) and companions (its raw file, Live Photo and
-    sidecars). Exits with 0 even if nothing matches.
+    is from), copies (other paths of the same picture), companions (its raw file, Live Photo and
+    sidecars), and for what moves or has pages moment (of the unit second, frame or page, the last
+    two counted from 0) and moments (all that match). Exits with 0 even if nothing matches.
 
     \b
     retrieve search a red car -n 20

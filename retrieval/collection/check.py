@@ -24,6 +24,7 @@ from retrieval.catalog.integrity import (
     of_models,
     of_rows,
 )
+from retrieval.catalog.queries.vector_ids import IMAGE, image_of
 from retrieval.catalog.reading import Catalog, database_at
 from retrieval.catalog.sqlite.connection import explained
 from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
@@ -121,15 +122,16 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
         known = catalog.embeddings.vectors_of(model.id, ids.tolist())
         pairs = zip(ids.tolist(), vectors[:, : model.dim], strict=True)
         other += [id for id, vector in pairs if id in known and known[id] != vector.tobytes()]
-        shared, last = shared + len(known), max(last, *ids.tolist(), -1)
+        shared, last = shared + len(known), max(last, *image_of(ids).tolist(), -1)
     if len(other) * 2 > shared:
         said = f"{path.name} holds other vectors than the catalog for {len(other):,} images"
         yield Fault(said, _rebuild)
     elif other:
         said = f"{len(other):,} vectors of {model.name} were altered"
-        yield Fault(said, partial(drop_vectors, model_id=model.id, image_ids=other))
-    elif lacks := catalog.embeddings.count(model.id, up_to=last) - shared:
-        yield Fault(f"{path.name} lacks {lacks:,} images", _rebuild)
+        images = sorted({id & IMAGE for id in other})
+        yield Fault(said, partial(drop_vectors, model_id=model.id, image_ids=images))
+    elif lacks := catalog.embeddings.count_vectors(model.id, up_to=last) - shared:
+        yield Fault(f"{path.name} lacks {lacks:,} vectors", _rebuild)
 
 
 def _rebuild(folder: Path) -> str:

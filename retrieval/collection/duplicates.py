@@ -3,7 +3,8 @@
 Identical files are one image with several paths. Near copies (resized, saved again, the next frame
 of a burst) are images that nearness.py considers near, grouped around the best one (stars.py). Only
 files that exist and are as they were indexed take part, each once under whatever names
-(presence.py), so nobody who deletes all but the first of each group loses any content.
+(presence.py), so nobody who deletes all but the first of each group loses any content. Videos and
+pictures of several pages or frames are compared by their bytes alone: they may begin alike.
 """
 
 import os
@@ -90,12 +91,14 @@ def find(
     if threshold == 1:
         return exact_groups(catalog, allowed)
     near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)
-    companions = _companions(catalog, allowed) if pairs else None
-    if companions is None or not len(companions):
+    apart = catalog.images.moving()
+    apart = apart if allowed is None else apart[np.isin(apart, allowed)]
+    apart = np.union1d(apart, _companions(catalog, allowed)) if pairs else apart
+    if not len(apart):
         return groups(catalog, model, near, allowed)
     ids = catalog.images.ids() if allowed is None else allowed
-    found = groups(catalog, model, near, ids[~np.isin(ids, companions)])
-    return found.and_(exact_groups(catalog, companions))
+    found = groups(catalog, model, near, ids[~np.isin(ids, apart)])
+    return found.and_(exact_groups(catalog, apart))
 
 
 def _companions(catalog: Catalog, allowed: Ids | None) -> Ids:
@@ -146,7 +149,7 @@ def _vectors(
     catalog: Catalog, model: ModelRecord, allowed: Ids | None
 ) -> tuple[Ids, NDArray[np.float16]]:
     ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float16)]
-    for some, held in catalog.embeddings.vectors(model.id):
+    for some, held in catalog.embeddings.vectors(model.id, firsts=True):
         chosen = np.ones(len(some), bool) if allowed is None else np.isin(some, allowed)
         ids.append(some[chosen])
         vectors.append(held[chosen])

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.queries.vector_ids import BITS, IMAGE, image_of
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryReadOnly, because
 from retrieval.paths import replacing
-from retrieval.records import Image, ModelRecord, Shot
+from retrieval.records import Image, ModelRecord, Moment, Shot
 
 VECTORS, TABLE = "vectors.npy", "images.csv"
 COLUMNS = (
     *("row", "id", "path", "width", "height", "format", "taken_at", "utc_offset"),
-    *("camera", "latitude", "longitude"),
+    *("camera", "latitude", "longitude", "moment", "unit"),
 )
 
 
@@ -29,7 +30,7 @@ class Exported:
     """The files that an export wrote."""
 
     vectors: Path  # (N, D) float32, unit L2 norm
-    table: Path  # one line per file, with the row of its vector, which copies share
+    table: Path  # one line per file and moment, with the row of its vector, which copies share
     count: int  # of vectors
 
 
@@ -58,11 +59,14 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
         for ids, held in catalog.embeddings.vectors(model.id):
-            images = catalog.images.by_id(ids.tolist())
-            known = [int(id) in images for id in ids]
+            owners = image_of(ids).tolist()
+            images, moments = catalog.images.by_id(owners), catalog.images.moments(owners)
+            known = [id in images for id in owners]
             file.write(_unit(held[known]).tobytes())
             for id in ids[known].tolist():
-                writer.writerows(_lines(count, images[id]))
+                of_image = moments.get(id & IMAGE, [])
+                moment = of_image[id >> BITS] if of_image else None
+                writer.writerows(_lines(count, images[id & IMAGE], moment))
                 count += 1
         file.seek(0)
         np.lib.format.write_array_header_1_0(file, {**head, "shape": (count, model.dim)})
@@ -77,11 +81,12 @@ def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
     return exact.astype("<f4")
 
 
-def _lines(row: int, image: Image) -> Iterator[tuple[object, ...]]:
+def _lines(row: int, image: Image, moment: Moment | None) -> Iterator[tuple[object, ...]]:
     shot = image.shot or Shot()
     about = (image.width, image.height, image.format, *_date(image.taken_at))
+    when = (moment.position, moment.unit) if moment else (None, None)
     for path in image.paths:
-        yield row, image.id, path, *about, shot.camera, shot.latitude, shot.longitude
+        yield row, image.id, path, *about, shot.camera, shot.latitude, shot.longitude, *when
 
 
 def _date(taken: datetime | None) -> tuple[str | None, str | None]:

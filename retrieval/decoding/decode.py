@@ -5,8 +5,9 @@ Runs in worker processes and never imports torch. Any problem with a file become
 """
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from clipmodel.preprocess import as_resize, crop, resize
 from retrieval.decoding.colours import plain
 from retrieval.decoding.difference_hash import difference_hash
 from retrieval.decoding.exif import orientation_of
+from retrieval.decoding.frames import animation
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.metadata.facts import read_metadata
 from retrieval.decoding.opening import MAX_MISSING, mended, missing_part, opened
@@ -26,7 +28,7 @@ from retrieval.decoding.pillow_errors import explained, too_large
 from retrieval.decoding.plugins.smaller import Smaller, drafted
 from retrieval.decoding.profiles import transform_of
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded, Facts, Shot
+from retrieval.records import Decoded, Facts, Frame, Moment, Shot
 
 T = TypeVar("T")
 
@@ -52,22 +54,54 @@ REDUCED_FACTOR = 3
 NEXT_TO_NOTHING = 1e-7  # pixels
 
 
-def decode(data: bytes, size: Resize | int, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode a picture's first frame for a model of `size` (a number: pixels a side, cropped).
+def decode(
+    data: bytes,
+    size: Resize | int,
+    max_pixels: int = MAX_PIXELS,
+    most: int = 1,
+    at: Sequence[Moment] = (),
+) -> Decoded:
+    """Decode a picture for a model of `size` (a number: pixels a side, cropped).
 
-    Raises UnreadablePicture, also for more than `max_pixels` or than Pillow's own limit in this
-    process (see `allowing`).
+    Of several frames or pages, the first is decoded; with `most`, as many as are worth a vector,
+    and with `at`, just these moments. Raises UnreadablePicture, also for more than `max_pixels` or
+    than Pillow's own limit in this process (see `allowing`).
     """
-    return _whole_or_mended(data, lambda sound, cut: _decode(sound, size, max_pixels, cut))
+    first = _whole_or_mended(data, lambda sound, cut: _decode(sound, size, max_pixels, cut))
+    moments = at if at or most < 2 else moments_in(data, most, max_pixels)
+    if len(moments) < 2:
+        return first
+    return replace(first, frames=tuple(_frames(data, size, moments, first.pixels)))
 
 
-def thumbnail(data: bytes, width: int, height: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Return a picture's first frame to show: RGB, upright, at most width × height, without EXIF.
+def thumbnail(
+    data: bytes,
+    width: int,
+    height: int,
+    max_pixels: int = MAX_PIXELS,
+    at: Moment | None = None,
+) -> Image.Image:
+    """Return a picture to show: RGB, upright, at most width × height, without EXIF.
 
-    Limits and errors are those of `decode`.
+    It is the first frame, or the moment `at`. Limits and errors are those of `decode`.
     """
-    box = width, height
-    return _whole_or_mended(data, lambda sound, cut: _thumbnail(sound, box, max_pixels, cut))
+    box, place = (width, height), int(at.position) if at else 0
+    return _whole_or_mended(data, lambda sound, cut: _thumbnail(sound, box, max_pixels, cut, place))
+
+
+def moments_in(data: bytes, most: int, max_pixels: int = MAX_PIXELS) -> Sequence[Moment]:
+    """Return up to `most` moments that are worth a vector; none of a picture that has only one.
+
+    Raises UnreadablePicture.
+    """
+    with explained():
+        with opened(data) as image:
+            shape = animation.shape_of(image)
+        if shape is None:
+            return []
+        with opened(data) as image:
+            moments = animation.moments_of(image, shape, most, max_pixels)
+        return moments if len(moments) > 1 else []
 
 
 def webp(image: Image.Image) -> bytes:
@@ -144,14 +178,32 @@ def _decode(data: bytes, size: Resize | int, max_pixels: int, is_truncated: bool
     return Decoded(pixels, width, height, format, facts, shot, hash, is_truncated)
 
 
+def _frames(
+    data: bytes, size: Resize | int, moments: Sequence[Moment], first: NDArray[np.uint8]
+) -> Iterator[Frame]:
+    """Yield these moments; one that cannot be read is as the one before it."""
+    with opened(data) as image:
+        pixels = first
+        for moment in moments:
+            if moment.position:
+                with suppress(UnreadablePicture):
+                    with explained():
+                        image.seek(int(moment.position))
+                    pixels = pixels_of(image, size)
+            yield Frame(moment, pixels)
+
+
 def _thumbnail(
-    data: bytes, box: tuple[int, int], max_pixels: int, is_truncated: bool
+    data: bytes, box: tuple[int, int], max_pixels: int, is_truncated: bool, place: int
 ) -> Image.Image:
     with opened(data) as image:
+        if place:
+            image.seek(place)
         _bound(image, max_pixels)
         # The orientation is certain only once the picture is loaded.
         either = [_within(image.size, sides) for sides in (box, box[::-1])]
-        part = _load(image, max(map(min, either)), is_truncated, is_to_show=True)
+        side = max(map(min, either)) if not place else max(image.size)
+        part = _load(image, side, is_truncated, is_to_show=True)
         orientation = orientation_of(image)
         size = either[orientation in QUARTER_TURNS]
         transform = transform_of(image)

@@ -78,6 +78,7 @@ FORMATS = (
     _format("XBM", ".xbm"),
     _format("XPM", ".xpm"),
 )
+MOVING = frozenset("GIF WEBP AVIF PNG TIFF".split())  # which may hold several frames or pages
 COMMON = ["JPEG", "PNG", "GIF"]  # read without Pillow's other plugins, which take 0.2 s to load
 BETTER = ("TIFF", "PSD")  # read by plugins of ours in place of Pillow's
 # Read if such a file is named, but not looked for: their extensions mostly mean something else.

@@ -1,10 +1,11 @@
 """The task of reading one file, in this process or another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipmodel.config import Resize
 from retrieval.errors import UnreadablePicture
-from retrieval.records import Decoded, Facts, Failure, Shot
+from retrieval.records import Decoded, Facts, Failure, Moment, Shot
 from retrieval.sources.entry import Entry, Part
 
 
@@ -14,7 +15,7 @@ class Task:
 
     With `describe`, its metadata and difference hash are read, and whether an older version decoded
     it otherwise. Else it is decoded if there is a `size`, and a thumbnail is made if there is a
-    `box`.
+    `box`. `at` names the moments to decode, or the one to show.
     """
 
     key: int  # chosen by the caller, returned with the result
@@ -24,6 +25,9 @@ class Task:
     describe: bool = False
     box: tuple[int, int] | None = None  # pixels, width and height, that a thumbnail must fit into
     part: Part | None = None  # of the file; None: all of it
+    most: int = 1  # moments to decode, of a file that has several
+    at: tuple[Moment, ...] = ()
+    only_further: bool = False  # decode nothing unless there are several moments
 
     @classmethod
     def of(
@@ -35,8 +39,13 @@ class Task:
         *,
         describe: bool = False,
         box: tuple[int, int] | None = None,
+        most: int = 1,
+        at: Sequence[Moment] = (),
+        only_further: bool = False,
     ) -> "Task":
-        return cls(key, entry.path, size, max_pixels, describe, box, entry.part)
+        """Return the task of reading an entry; the rest as the fields."""
+        where, moments = (entry.path, size, max_pixels), (most, tuple(at), only_further)
+        return cls(key, *where, describe, box, entry.part, *moments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ class TaskResult:
     thumbnail: bytes | None = None  # WebP
     failure: Failure | None = None
     gone: bool = False  # the file no longer exists
+    is_still: bool = False  # it has one moment, and was not decoded
 
 
 def work(task: Task) -> TaskResult:
@@ -68,8 +78,12 @@ def work(task: Task) -> TaskResult:
                 facts, shot = decode.describe(data)
                 hash, differs = decode.hashed(data, task.max_pixels), decode.differs(data)
                 return TaskResult(task.key, digest, None, facts, shot, hash, differs)
-            decoded = decode.decode(data, task.size, task.max_pixels) if task.size else None
-            small = decode.thumbnail(data, *task.box, task.max_pixels) if task.box else None
+            if task.only_further and not decode.moments_in(data, task.most, task.max_pixels):
+                return TaskResult(task.key, digest, is_still=True)
+            how = task.max_pixels, task.most, task.at
+            decoded = decode.decode(data, task.size, *how) if task.size else None
+            at = task.at[0] if task.at else None
+            small = decode.thumbnail(data, *task.box, task.max_pixels, at) if task.box else None
         webp = decode.webp(small) if small else None
         return TaskResult(task.key, digest, decoded, thumbnail=webp)
     except FileNotFoundError:

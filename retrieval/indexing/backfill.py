@@ -6,17 +6,18 @@ That is a model's vector, or the facts from the EXIF and the pixels that depend 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clipmodel.config import Resize
 from retrieval.catalog.database import LIST_LENGTH
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.limits import MAX_MOMENTS
 from retrieval.decoding.metadata.dates import with_name
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task
 from retrieval.indexing.recorder import ROWS_PER_COMMIT
 from retrieval.indexing.tally import NewPicture, Tally
-from retrieval.records import Decoded, Facts, Shot
+from retrieval.records import Decoded, Facts, Moment, Shot
 from retrieval.sources.entry import Entry
 from retrieval.vectors import index_file
 from retrieval.vectors.hubness import QueryBank, is_measured, query_bank_digest
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """An image that was read again. Without `decoded` and `shot`, none of its files is readable."""
+    """An image that was read again. Without `decoded`, `shot` and `is_still`, none of its files is
+    readable.
+    """
 
     image_id: int
     digest: bytes
@@ -36,6 +39,7 @@ class Reread:
     shot: Shot | None = None
     difference_hash: bytes | None = None
     differs: bool | None = None  # from what an older version decoded
+    is_still: bool = False  # it has one moment, and was not decoded
 
 
 class Backfill:
@@ -49,8 +53,10 @@ class Backfill:
         max_pixels: int,
         window: int,
         tally: Tally,
+        max_moments: int = MAX_MOMENTS,
     ) -> None:
         """window: files in progress at a time."""
+        self._max_moments = max_moments
         self.has_measured = False  # whether any vector was measured
         self._tally = tally
         self._catalog = catalog
@@ -60,13 +66,13 @@ class Backfill:
         self._window = window
 
     def _without_vector(self) -> list[tuple[int, bytes]]:
-        """Return (image id, digest) of the images that this model has not encoded.
+        """Return (image id, digest) of the images that this model has not encoded completely.
 
         If it is going to replace another model, those are all images.
         """
         model = self._catalog.model(self._model.digest)
-        if model and self._catalog.embeddings.count(model.id) == self._catalog.images.count():
-            return []  # the usual case, found with two counts instead of comparing two lists
+        if model and self._catalog.embeddings.is_complete(model.id):
+            return []  # the usual case, found with counts instead of comparing lists
         return self._catalog.embeddings.missing(model.id if model else None)
 
     def pictures(self, expect: Callable[[int], None]) -> Iterator[NewPicture | None]:
@@ -84,6 +90,31 @@ class Backfill:
             else:
                 self._tally.unread.append(image.image_id)
                 yield None
+
+    def moments(self, expect: Callable[[int], None]) -> Iterator[NewPicture | None]:
+        """Decode the further moments of images that an older version encoded as still pictures."""
+        still: list[int] = []
+        model = self._catalog.model(self._model.digest)
+        if model is None or not (unwatched := self._catalog.images.unwatched()):
+            return
+        for image in self._reread(unwatched, self._model.config.pixels, only_further=True):
+            if image.decoded:
+                expect(1)
+                index_file.outdate(self._catalog, self._model.digest)
+                yield NewPicture.of(image.digest, image.decoded)
+            elif image.is_still:
+                still.append(image.image_id)
+                if len(still) >= ROWS_PER_COMMIT:
+                    self._mark(still)
+                    still = []
+                yield None
+        self._mark(still)
+
+    def _mark(self, still: Sequence[int]) -> None:
+        from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
+
+        if still:
+            writing.mark_still(self._catalog, still)
 
     def described(self) -> Iterator[None]:
         """Read metadata and difference hash of images indexed by a version that did not keep them,
@@ -124,30 +155,56 @@ class Backfill:
         self.has_measured = True
 
     def _reread(
-        self, missing: Sequence[tuple[int, bytes]], resize: Resize | None
+        self,
+        missing: Sequence[tuple[int, bytes]],
+        resize: Resize | None,
+        *,
+        only_further: bool = False,
     ) -> Iterator[Reread]:
-        return reread(self._catalog, missing, self._pool, resize, self._max_pixels, self._window)
+        how = Asking(resize, self._max_pixels, self._max_moments, only_further)
+        return reread(self._catalog, missing, self._pool, how, self._window)
+
+
+class Asking(NamedTuple):
+    """What is asked of images that are read again."""
+
+    resize: Resize | None  # how the model's pixels are made; None to describe the images instead
+    max_pixels: int
+    max_moments: int
+    only_further: bool = False  # decode those that have several moments
+
+    def task(self, image_id: int, entry: Entry, at: Sequence[Moment]) -> Task:
+        """at: the moments that are known of the image."""
+        return Task.of(
+            image_id,
+            entry,
+            self.resize,
+            self.max_pixels,
+            describe=self.resize is None,
+            most=self.max_moments,
+            at=at,
+            only_further=self.only_further,
+        )
 
 
 def reread(
     catalog: Catalog,
     missing: Sequence[tuple[int, bytes]],
     pool: Pool,
-    resize: Resize | None,
-    max_pixels: int,
+    how: Asking,
     window: int,
 ) -> Iterator[Reread]:
     """Decode these images, given as (image id, digest), and yield them in any order.
 
-    resize: how the model's pixels are made; None to describe the images instead.
+    Those with known moments are decoded at these.
     """
     waiting = _places(catalog, missing)
+    moments = catalog.images.moments([image_id for image_id, _ in missing])
     # image id -> digest, entries not yet tried, the names of all files
     flights: dict[int, tuple[bytes, list[Entry], list[bytes]]] = {}
 
     def submit(image_id: int, entries: list[Entry]) -> None:
-        task = Task.of(image_id, entries.pop(), resize, max_pixels, describe=resize is None)
-        pool.submit(task)
+        pool.submit(how.task(image_id, entries.pop(), moments.get(image_id, ())))
 
     more = True
     while more or flights:
@@ -163,7 +220,7 @@ def reread(
                 yield Reread(image_id, digest)
         if flights and (result := pool.collect()):
             digest, entries, names = flights.pop(result.key)
-            if result.digest == digest and (result.decoded or result.shot):
+            if result.digest == digest and (result.decoded or result.shot or result.is_still):
                 facts = result.facts and with_name(result.facts, names)
                 yield Reread(
                     result.key,
@@ -173,6 +230,7 @@ def reread(
                     result.shot,
                     result.difference_hash,
                     result.differs,
+                    result.is_still,
                 )
             elif entries:  # this file changed or is unreadable, but there are copies
                 flights[result.key] = (digest, entries, names)

@@ -4,9 +4,9 @@ Micro-batches do not wait for each other: each is yielded once it is encoded, an
 slot. So no slot is idle for long, and a crash loses at most one batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ from retrieval.records import NewImage
 from retrieval.vectors.hubness import QueryBank
 
 MAX_SLOTS = 256  # threads, started when needed
+# A moment whose cosine to the last one kept is at least this shows the same scene.
+SAME_SCENE = 0.97
 MAX_WAITING = 512  # pictures that wait for the encoder to load
 
 
@@ -53,13 +55,73 @@ class EncodedBatch(NamedTuple):
     vectors: NDArray[np.float32]  # (B, D), unit L2 norm
     hubness: NDArray[np.float32] | None  # (B, 2): mean and deviation over the query bank
     precision: str
+    moments: Sequence[int] = ()  # the number of each; empty: every image has only moment 0
+
+
+class Encoded:
+    """An image whose moments are encoded one by one, in any order."""
+
+    def __init__(self, image: NewImage) -> None:
+        self.image = image
+        self._vectors: dict[int, NDArray[np.float32]] = {}
+        self._hubness: dict[int, NDArray[np.float32]] = {}
+
+    def add(self, batch: EncodedBatch, row: int) -> None:
+        moment = batch.moments[row] if batch.moments else 0
+        self._vectors[moment] = batch.vectors[row]
+        if batch.hubness is not None:
+            self._hubness[moment] = batch.hubness[row]
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self._vectors) >= max(1, len(self.image.moments))
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors of all moments, (M, D)."""
+        return np.stack([self._vectors[moment] for moment in sorted(self._vectors)])
+
+    @property
+    def hubness(self) -> NDArray[np.float32] | None:
+        """The hubness of all moments, (M, 2), if it was measured."""
+        rows = [self._hubness[moment] for moment in sorted(self._hubness)]
+        return np.stack(rows) if len(rows) == len(self._vectors) else None
+
+    def thinned(self) -> "Encoded":
+        """Return it without the moments that show what the one before them shows."""
+        kept = distinct(self.vectors)
+        moments = [self.image.moments[place] for place in kept]
+        renumbered = [moment._replace(number=number) for number, moment in enumerate(moments)]
+        is_still = len(kept) == 1 and moments[0].unit != "second"
+        thin = Encoded(replace(self.image, moments=() if is_still else tuple(renumbered)))
+        thin._vectors = {number: self._vectors[place] for number, place in enumerate(kept)}
+        if self._hubness:
+            thin._hubness = {number: self._hubness[place] for number, place in enumerate(kept)}
+        return thin
+
+
+def distinct(vectors: NDArray[np.float32]) -> Sequence[int]:
+    """Return the rows of (M, D), in order, that differ from the last one kept."""
+    kept = [0]
+    for row in range(1, len(vectors)):
+        if float(vectors[row] @ vectors[kept[-1]]) < SAME_SCENE:
+            kept.append(row)
+    return kept
+
+
+class Picture(NamedTuple):
+    """A picture that waits for the encoder."""
+
+    image: NewImage
+    moment: int
+    pixels: NDArray[np.uint8]  # (S, S, 3) RGB
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
     """Pictures that are being encoded, and the result to come."""
 
-    images: list[NewImage]
+    pictures: int
     result: Future[EncodedBatch]
 
 
@@ -92,7 +154,7 @@ class EncodingQueue:
         self._encoder: Future[Encoder] | None = None
         self._query_bank: Future[QueryBank] | None = None
         self._threads = Threads(MAX_SLOTS, "encoder")
-        self._waiting: list[tuple[NewImage, NDArray[np.uint8]]] = []  # without a slot yet
+        self._waiting: list[Picture] = []  # without a slot yet
         self._under_way: list[MicroBatch] = []
 
     def expect(self, pictures: int = 1) -> None:
@@ -101,11 +163,11 @@ class EncodingQueue:
         if self._expected > self._quick.most:
             self._choose(self._load)
 
-    def add(self, image: NewImage, pixels: NDArray[np.uint8]) -> None:
-        """Put a picture, (S, S, 3) RGB, into the queue."""
+    def add(self, image: NewImage, pixels: NDArray[np.uint8], moment: int = 0) -> None:
+        """Put a picture, (S, S, 3) RGB, into the queue: a moment of an image."""
         if self._encoder is None:
             self._choose(self._quick.encoder)
-        self._waiting.append((image, pixels))
+        self._waiting.append(Picture(image, moment, pixels))
 
     def ready(self) -> Iterator[EncodedBatch]:
         """Yield what is encoded; wait only while too many pictures are queued."""
@@ -168,21 +230,21 @@ class EncodingQueue:
 
     def _send(self, size: int) -> None:
         """Send micro-batches of `size` while there are any and the encoder has room for them."""
-        room = self._batch() - sum(len(batch.images) for batch in self._under_way)
+        room = self._batch() - sum(batch.pictures for batch in self._under_way)
         while len(self._waiting) >= size and room > 0:
             size = min(size, room)
             some, self._waiting = self._waiting[:size], self._waiting[size:]
-            images, pixels = [image for image, _ in some], [each for _, each in some]
-            result = self._threads.submit(self._encode, images, pixels)
-            self._under_way.append(MicroBatch(images, result))
+            result = self._threads.submit(self._encode, some)
+            self._under_way.append(MicroBatch(len(some), result))
             result.add_done_callback(lambda _: self._wake())
             room -= len(some)
 
-    def _encode(self, images: list[NewImage], pixels: list[NDArray[np.uint8]]) -> EncodedBatch:
+    def _encode(self, pictures: list[Picture]) -> EncodedBatch:
         encoder = self._loaded()
-        vectors = encoder.encode(np.stack(pixels))  # (B, S, S, 3) -> (B, D)
+        vectors = encoder.encode(np.stack([each.pixels for each in pictures]))  # -> (B, D)
         hubness = self._query_bank.result().measure(vectors) if self._query_bank else None
-        return EncodedBatch(images, vectors, hubness, encoder.precision)
+        images, moments = [each.image for each in pictures], [each.moment for each in pictures]
+        return EncodedBatch(images, vectors, hubness, encoder.precision, moments)
 
     def _wait(self) -> None:
         """Wait until something is encoded."""

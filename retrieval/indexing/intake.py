@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clipmodel.config import Resize
+from retrieval.decoding.limits import MAX_MOMENTS
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.changed_file import ChangedFile
@@ -50,8 +51,10 @@ class Intake:
         resize: Resize,
         max_pixels: int,
         expect: Callable[[], None],
+        max_moments: int = MAX_MOMENTS,
     ) -> None:
         """expect: called for each file before it is decoded."""
+        self._max_moments = max_moments
         self._pool = pool
         self._expect = expect
         self._knows = knows
@@ -110,7 +113,8 @@ class Intake:
         resize = None if flight.stage == "hash" else self._resize
         if resize:
             self._expect()
-        self._pool.submit(Task.of(key, flight.file.entry, resize, self._max_pixels))
+        entry, most = flight.file.entry, self._max_moments
+        self._pool.submit(Task.of(key, entry, resize, self._max_pixels, most=most))
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.errors import InvalidValue
 from retrieval.exclusions import check_patterns
 from retrieval.paths import StrPath
@@ -30,6 +30,7 @@ class IndexKeywords(TypedDict, total=False):
     workers: int | None
     batch_size: int | None
     max_pixels: int
+    max_moments: int
     device: str | None
     precision: "Precision"
     vectors: str | None
@@ -51,13 +52,19 @@ class IndexOptions:
     workers: int | None = None  # processes that decode; 0: decode in this one; None: one per core
     batch_size: int | None = None  # pictures encoded together
     max_pixels: int = MAX_PIXELS  # larger pictures are failures; bounds a worker's memory as well
+    max_moments: int = MAX_MOMENTS  # of a video, an animation or a document of several pages
     device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
     precision: "Precision" = "auto"  # of the encoder
     # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
     vectors: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("workers", 0), ("batch_size", 1), ("max_pixels", 1)):
+        for name, least in (
+            ("workers", 0),
+            ("batch_size", 1),
+            ("max_pixels", 1),
+            ("max_moments", 1),
+        ):
             if (value := getattr(self, name)) is not None:
                 check_whole(name, value, least, MAX_INTEGER)
         if self.precision not in PRECISIONS:

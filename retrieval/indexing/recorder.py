@@ -3,11 +3,11 @@
 A batch may come from the queue of this process or from another machine.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
-from retrieval.indexing.encoding import EncodedBatch
+from retrieval.indexing.encoding import Encoded, EncodedBatch
 from retrieval.records import Facts, FileState, ModelRecord, NewImage, Vectors
 from retrieval.vectors.hubness import query_bank_digest
 
@@ -25,6 +25,7 @@ class Recorder:
         self.recorded = 0  # files committed, and pictures without a file
         self._catalog = catalog
         self._model = model
+        self._partly: dict[bytes, Encoded] = {}  # some of whose moments are encoded
         self._adopted: dict[str, ModelRecord] = {}  # encoder's precision -> model
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
         self._rows: list[FileState] = []  # files that need no encoding
@@ -51,14 +52,26 @@ class Recorder:
 
     def record(self, batch: EncodedBatch) -> None:
         """Commit encoded pictures with their files, and all files that needed no encoding."""
-        digests = [image.digest for image in batch.images]
+        complete = list(self._completed(batch))
         vectors = Vectors(
             self._adopt(batch).id,
-            dict(zip(digests, batch.vectors, strict=True)),
-            {} if batch.hubness is None else dict(zip(digests, batch.hubness, strict=True)),
+            {each.image.digest: each.vectors for each in complete},
+            {each.image.digest: each.hubness for each in complete if each.hubness is not None},
         )
-        self._commit(batch.images, vectors)
-        self.encoded += len(digests)
+        self._commit([each.image for each in complete], vectors)
+        self.encoded += len(complete)
+
+    def _completed(self, batch: EncodedBatch) -> Iterator[Encoded]:
+        """Yield the images of which every moment is now encoded, without moments that show the
+        same; those of a known image are all kept, since other models have encoded them.
+        """
+        for row, image in enumerate(batch.images):
+            encoded = self._partly.setdefault(image.digest, Encoded(image))
+            encoded.add(batch, row)
+            if encoded.is_complete:
+                del self._partly[image.digest]
+                is_known = len(image.moments) < 2 or self._catalog.images.has_moments(image.digest)
+                yield encoded if is_known else encoded.thinned()
 
     def flush(self) -> None:
         """Commit the files that need no encoding."""

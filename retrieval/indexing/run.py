@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
@@ -47,6 +47,7 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    max_moments: int = MAX_MOMENTS,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
 ) -> Generator[Progress | Summary, None, None]:
@@ -67,7 +68,8 @@ def index(
         idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
     with catalog.database.running() as tell:
-        run = IndexRun(catalog, model, pool, encoding, max_pixels, FILES_AHEAD + 2 * count, tell)
+        bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
+        run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
@@ -99,6 +101,7 @@ class IndexRun:
         pool: Pool,
         encoding: EncodingQueue,
         max_pixels: int,
+        max_moments: int,
         window: int,
         tell: "Tell",
     ) -> None:
@@ -110,6 +113,7 @@ class IndexRun:
         self._recorder = Recorder(catalog, model)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels
+        self._max_moments = max_moments
         self._window = window
         self._tell = tell
 
@@ -137,11 +141,11 @@ class IndexRun:
         account(self._catalog, changes)  # companions, and what is left out
         self.tally.find_moved_folders()
 
-        backfill = Backfill(
-            self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
-        )
+        backfill = self._backfill()
         yield from self._reported(backfill.described())  # what an older version did not know
-        yield from self._encoded(backfill.pictures(self._encoding.expect))  # that this model lacks
+        expect = self._encoding.expect
+        yield from self._encoded(backfill.moments(expect))  # … of what moves, or has pages
+        yield from self._encoded(backfill.pictures(expect))  # what this model lacks
         yield from self._reported(read_sidecars(self._catalog))  # facts that lie beside pictures
         yield from self._reported(backfill.measured(query_bank))
         self._finish(has_news=bool(changes.vanished), is_measured_anew=backfill.has_measured)
@@ -164,14 +168,21 @@ class IndexRun:
     def _intake(self) -> Intake:
         resize, knows = self._model.config.pixels, self._recorder.knows
         sizes, expect = self._catalog.files.sizes, self._encoding.expect
-        return Intake(self._pool, knows, sizes, resize, self._max_pixels, expect)
+        bounds = self._max_pixels, expect, self._max_moments
+        return Intake(self._pool, knows, sizes, resize, *bounds)
+
+    def _backfill(self) -> Backfill:
+        bounds = self._max_pixels, self._window, self.tally, self._max_moments
+        return Backfill(self._catalog, self._model, self._pool, *bounds)
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:
         """Encode pictures and commit them, reporting progress."""
         for picture in pictures:
             if picture:
                 self._recorder.await_picture(picture.image.digest, picture.file)
-                self._encoding.add(picture.image, picture.pixels)
+                self._encoding.expect(len(picture.moments) - 1)
+                for moment, pixels in enumerate(picture.moments):
+                    self._encoding.add(picture.image, pixels, moment)
             self._commit(self._encoding.ready())
             yield self._progress()
         self._commit(self._encoding.drain())

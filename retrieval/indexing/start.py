@@ -51,6 +51,7 @@ def run(
         workers=options.workers,
         batch_size=options.batch_size,
         max_pixels=options.max_pixels,
+        max_moments=options.max_moments,
         query_bank=query_bank,
     )
     summary = _finished(steps, progress)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -33,10 +33,10 @@ from retrieval.sources.sample import joined
 
 
 class NewPicture(NamedTuple):
-    """A picture for the encoder."""
+    """An image for the encoder."""
 
     image: NewImage
-    pixels: NDArray[np.uint8]  # (S, S, 3) RGB
+    moments: Sequence[NDArray[np.uint8]]  # the pixels of each, (S, S, 3) RGB
     file: FileState | None = None  # None: a known image that lacks a vector
 
     @classmethod
@@ -62,8 +62,10 @@ class NewPicture(NamedTuple):
             facts.wordings,
             decoded.is_truncated,
             DECODING,
+            decoded.duration,
+            tuple(frame.moment for frame in decoded.frames),
         )
-        return cls(image, decoded.pixels, file)
+        return cls(image, [frame.pixels for frame in decoded.frames] or [decoded.pixels], file)
 
 
 class Tally:

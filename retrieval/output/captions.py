@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from retrieval.errors import UnreadablePicture
 from retrieval.output.text import printable
+from retrieval.records import Moment
 from retrieval.search.relevance import strength
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ class Shown(NamedTuple):
 
     path: Path
     caption: str
+    moment: Moment | None = None  # of a video, or of several frames or pages; None: the first
 
     @property
     def name(self) -> str:
-        return printable(self.path.name)
+        at = f" @ {self.moment}" if self.moment else ""
+        return printable(self.path.name) + at
 
 
 class Section(NamedTuple):
@@ -34,7 +37,7 @@ class Section(NamedTuple):
 
 
 def answer(title: str, matches: "Sequence[Match]") -> Section:
-    return Section(printable(title), [Shown(match.path, _caption(match)) for match in matches])
+    return Section(printable(title), [_shown(match) for match in matches])
 
 
 def copies(group: "Group") -> Section:
@@ -46,7 +49,7 @@ def copies(group: "Group") -> Section:
     return Section(printable(str(kept)), [Shown(kept, "keep"), *others])
 
 
-def thumbnail(path: Path, width: int, height: int) -> "Image.Image | None":
+def thumbnail(one: Shown, width: int, height: int) -> "Image.Image | None":
     """Return the picture, at most this large; None if it has gone or can no longer be read."""
     from retrieval.decoding import (
         content,
@@ -54,9 +57,13 @@ def thumbnail(path: Path, width: int, height: int) -> "Image.Image | None":
     )
 
     try:
-        return decode.thumbnail(content.read(path), width, height)
+        return decode.thumbnail(content.read(one.path), width, height, at=one.moment)
     except (FileNotFoundError, UnreadablePicture):
         return None
+
+
+def _shown(match: "Match") -> Shown:
+    return Shown(match.path, _caption(match), next(iter(match.moments), None))
 
 
 def _caption(match: "Match") -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrieval.decoding.kinds.names import phrase
 from retrieval.models import better_than
-from retrieval.records import Failed, Image, LeftOut, Match, Shot, Wording
+from retrieval.records import Failed, Image, LeftOut, Match, Moment, Shot, Wording
 from retrieval.search.relevance import strength
 
 if TYPE_CHECKING:
@@ -32,13 +32,18 @@ DIGITS = 6  # decimal places of a score; float32 has no more
 def match_object(match: Match) -> Form:
     """Return a match. `taken_from` says where `date` comes from; if `taken_at` is null, it is the
     file's date. `companions`: the files that belong to it, such as a raw file or a sidecar.
+    `moment`: the best one of a video, in seconds, or of several frames or pages; `moments`: all
+    that match.
     """
-    return _picture(match.image, match.path, match.score, match.relevance, match.companions)
+    relevance, score = match.relevance, match.score
+    return _picture(match.image, match.path, score, relevance, match.companions, match.moments)
 
 
-def listed_object(image: Image, path: Path, companions: Sequence[Path] = ()) -> Form:
-    """Return a picture in the form of a match, without a score."""
-    return _picture(image, path, None, None, companions)
+def listed_object(
+    image: Image, path: Path, companions: Sequence[Path] = (), moments: Sequence[Moment] = ()
+) -> Form:
+    """Return a picture in the form of a match, without a score. moments: all of them."""
+    return _picture(image, path, None, None, companions, moments)
 
 
 def details_object(
@@ -48,6 +53,7 @@ def details_object(
     exists: bool,
     companions: Sequence[Path] = (),
     wordings: Sequence[Wording] = (),
+    moments: Sequence[Moment] = (),
 ) -> Form:
     """Return a picture with all its details. `size` is in bytes."""
     shot = image.shot or Shot()
@@ -55,7 +61,7 @@ def details_object(
     def said(*kinds: str) -> list[str]:
         return [each.text for each in wordings if each.kind in kinds]
 
-    return listed_object(image, path, companions) | {
+    return listed_object(image, path, companions, moments) | {
         "modified_at": image.modified_at.isoformat() if image.modified_at else None,
         "size": size,
         "camera": shot.camera,
@@ -99,7 +105,9 @@ def _picture(
     score: float | None,
     relevance: float | None,
     companions: Sequence[Path],
+    moments: Sequence[Moment],
 ) -> Form:
+    best = moments[0] if moments else None
     return {
         "id": image.id,
         "path": os.fspath(path),
@@ -116,6 +124,10 @@ def _picture(
         "copies": [os.fspath(copy) for copy in image.paths if copy != path],
         "companions": [os.fspath(each) for each in companions],
         "truncated": image.is_truncated,
+        "duration": image.duration,
+        "moment": best.position if best else None,
+        "unit": best.unit if best else None,
+        "moments": [moment._asdict() for moment in moments],
     }
 
 

@@ -56,7 +56,7 @@ class Preview:
         across, down = self._cell
         width = self._width * across
         rows = max(1, min(width * 3 // 4 // down, self.screen.rows - BENEATH - 1))
-        pictures = [thumbnail(one.path, width, rows * down) for one in shown]
+        pictures = [thumbnail(one, width, rows * down) for one in shown]
         drawn = self._in_text(pictures) if self.way == "blocks" else self._in_pixels(pictures)
         captions = [cut(one.caption, self._width) for one in shown]
         names = [cut(one.name, self._width) for one in shown]

@@ -95,7 +95,7 @@ def _rows(shown: Sequence[Shown]) -> Iterator[Row]:
     """Yield rows of full width; the last may be shorter."""
     row: list[Place] = []
     for one in shown:
-        picture = thumbnail(one.path, int(FLATTEST * HEIGHT), HEIGHT)
+        picture = thumbnail(one, int(FLATTEST * HEIGHT), HEIGHT)
         shape = picture.width / picture.height if picture else 4 / 3
         row.append(Place(one, picture, min(max(shape, STEEPEST), FLATTEST)))
         shapes = sum(place.shape for place in row)

@@ -46,7 +46,7 @@ def _figure(one: Shown) -> str:
     """Return a picture as wide as its shape needs; pictures of a row grow alike, so they keep equal
     heights.
     """
-    picture = thumbnail(one.path, MAX_WIDTH, MAX_HEIGHT)
+    picture = thumbnail(one, MAX_WIDTH, MAX_HEIGHT)
     width, height = picture.size if picture else (4, 3)
     path, name = escape(printable(os.fspath(one.path))), escape(one.name)
     seen = f'<div class="gone" style="aspect-ratio: {width}/{height}"></div>'

@@ -1,7 +1,8 @@
 """Search results as text and bare paths, stable enough for scripts.
 
-In a pipe the text has five tab-separated columns: score, relevance as a word, size, date, path. In
-a terminal they are aligned, without relevance if none is known. File names may contain any byte
+In a pipe the text has five tab-separated columns: score, relevance as a word, size, date, path; and
+a sixth, the moment, for a video or a picture with several frames or pages. In a terminal they are
+aligned, without relevance if none is known. File names may contain any byte
 except "/" and NUL: text escapes whatever a terminal could take for a command (a newline as \\n),
 JSON escapes bytes that are not UTF-8 as \\udcXX, which Python's json reads back, and `paths` is
 exact.
@@ -23,7 +24,7 @@ def as_table(matches: Sequence[Match], *, by_date: bool = False) -> str:
     by_date: the matches are sorted by date, so a file's own date is shown, marked as such, for a
     picture without a date taken.
     """
-    rows = [(*_columns(match, by_date), _copies(match) + _companions(match)) for match in matches]
+    rows = [(*_columns(match, by_date), _beside(match)) for match in matches]
     word, size, date = (max((len(row[i]) for row in rows), default=0) for i in (1, 2, 3))
     is_known = any(match.relevance is not None for match in matches)
     return "".join(
@@ -35,7 +36,8 @@ def as_table(matches: Sequence[Match], *, by_date: bool = False) -> str:
 
 def as_columns(matches: Sequence[Match], *, by_date: bool = False) -> str:
     """Return tab-separated lines for another program; by_date as in `as_table`."""
-    return "".join("\t".join(_columns(match, by_date)) + "\n" for match in matches)
+    rows = ((*_columns(match, by_date), *_moment(match)) for match in matches)
+    return "".join("\t".join(row) + "\n" for row in rows)
 
 
 def as_paths(matches: Sequence[Match], *, end: bytes) -> bytes:
@@ -72,6 +74,17 @@ def _columns(match: Match, by_date: bool) -> tuple[str, str, str, str, str]:
     size = f"{image.width}x{image.height}"
     word = "-" if match.relevance is None else strength(match.relevance)
     return f"{match.score:.3f}", word, size, date, printable(os.fspath(match.path))
+
+
+def _moment(match: Match) -> list[str]:
+    """Return the best moment, "1:23" or "page 2"; nothing of a still picture."""
+    return [str(moment) for moment in match.moments[:1]]
+
+
+def _beside(match: Match) -> str:
+    """Return what follows a path in a terminal: the moment, copies and companions."""
+    at = "".join(f" @ {moment}" for moment in _moment(match))
+    return at + _copies(match) + _companions(match)
 
 
 def _date(image: Image, by_date: bool) -> str:

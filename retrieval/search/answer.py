@@ -1,6 +1,6 @@
 """Questions → matches: encode each question, search for its vector, and score what is found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import first_in, selected
 from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
-from retrieval.records import Match
+from retrieval.records import Match, Moment
 from retrieval.search.companions import paired, with_companions
 from retrieval.search.options import Rank, SearchOptions
 from retrieval.search.query_encoder import QueryEncoder
@@ -27,6 +27,8 @@ from retrieval.vectors.hubness import HUBNESS_WEIGHT, is_measured
 from retrieval.vectors.nearest import Hit, Searcher
 
 MIN_DEPTH = 1_000  # hits considered if there is a minimum score or relevance
+
+Moments = Mapping[int, Sequence[Moment]]  # of images, by id
 
 
 def answered(
@@ -55,11 +57,12 @@ def answered(
         hits = searcher.search(model, vectors[rows], depth, allowed, weights[rows])
         if is_paired:
             hits = [paired(catalog, found) for found in hits]
+        moments = catalog.images.moments([hit.image.id for row in hits for hit in row])
         pictures = searcher.count(model, allowed, MAX_COUNTED) if curve else 0
         for row, found in zip(rows, hits, strict=True):
             is_words = isinstance(questions[row].query, Words)
             judge = Judge.of(curve, pictures, found) if curve and is_words else None
-            answers[row] = _answer(found, filters, judge, how)
+            answers[row] = _answer(found, moments, filters, judge, how)
     return with_companions(catalog, answers)
 
 
@@ -121,7 +124,7 @@ def _alike(questions: Sequence[Question]) -> list[tuple[Filters, list[int]]]:
 
 
 def _answer(
-    hits: Sequence[Hit], filters: Filters, judge: Judge | None, how: SearchOptions
+    hits: Sequence[Hit], moments: Moments, filters: Filters, judge: Judge | None, how: SearchOptions
 ) -> list[Match]:
     if how.min_relevance is not None and judge is None:
         raise InvalidQuery(
@@ -129,7 +132,7 @@ def _answer(
             "of `retrieve index`"
         )
     least = -np.inf if how.min_score is None else how.min_score
-    matches = [_match(hit, judge) for hit in hits if hit.score >= least]
+    matches = [_match(hit, moments, judge) for hit in hits if hit.score >= least]
     if how.min_relevance is not None:
         matches = _relevant(matches, how.min_relevance)
     if how.sort == "date":
@@ -144,9 +147,11 @@ def _relevant(matches: Sequence[Match], least: float) -> list[Match]:
     return [match for match in matches if match.relevance is None or match.relevance >= least]
 
 
-def _match(hit: Hit, judge: Judge | None) -> Match:
-    path = hit.image.paths[0]
-    return Match(path, hit.score, hit.image, judge.relevance(hit) if judge else None)
+def _match(hit: Hit, moments: Moments, judge: Judge | None) -> Match:
+    path, of_image = hit.image.paths[0], moments.get(hit.image.id, [])
+    relevance = judge.relevance(hit) if judge else None
+    found = tuple(of_image[number] for number in hit.moments) if of_image else ()
+    return Match(path, hit.score, hit.image, relevance, moments=found)
 
 
 def _located(match: Match, filters: Filters) -> Match:

@@ -58,7 +58,8 @@ class QueryEncoder:
     def embed(self, queries: Sequence[Query], templates: Sequence[str] = ()) -> NDArray[np.float32]:
         """Return (Q, D) float32, unit L2 norm. All queries go through each tower together.
 
-        A picture in the catalog is looked up, not encoded; words in several templates become the
+        A picture in the catalog is looked up, not encoded (a video is the mean of its moments);
+        words in several templates become the
         mean of their vectors. Raises PathNotFound, UnreadablePicture, ModelUnavailable,
         ModelMismatch, and InvalidQuery for a vector of another dimension or terms that cancel out.
         """
@@ -157,9 +158,11 @@ class QueryEncoder:
         return pixels
 
     def _vector(self, image_id: int | None) -> NDArray[np.float32] | None:
-        return (
-            None if image_id is None else self._catalog.embeddings.vector(self.record.id, image_id)
-        )
+        """Return a known picture's vector, (D,): the mean over its moments."""
+        if image_id is None:
+            return None
+        vectors = self._catalog.embeddings.of_image(self.record.id, image_id)
+        return None if vectors is None else _mean(vectors)
 
     # -- towers ----------------------------------------------------------------------------------
 
@@ -278,6 +281,16 @@ def _summed(terms: Sequence[Term], parts: NDArray[np.float32]) -> NDArray[np.flo
         raise InvalidQuery("the terms of the query cancel each other out; change one of them")
     summed: NDArray[np.float32] = (total / length).astype(np.float32)
     return summed
+
+
+def _mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of (M, D), unit L2 norm: (D,)."""
+    if len(vectors) == 1:
+        alone: NDArray[np.float32] = vectors[0]
+        return alone
+    mean = vectors.mean(axis=0)
+    unit: NDArray[np.float32] = mean / np.linalg.norm(mean)
+    return unit
 
 
 def _unreadable(name: str, error: UnreadablePicture) -> UnreadablePicture:

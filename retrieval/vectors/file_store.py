@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clipmodel.pools import Lock
 from indexes import DamagedIndex
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.selection import Selection
+from retrieval.catalog.selection import Ids, Selection
 from retrieval.errors import LibraryBusy, LibraryReadOnly
 from retrieval.paths import identity
 from retrieval.records import ModelRecord
@@ -60,9 +60,13 @@ class FileStore:
         last_id = max(index.last_id, 0)
         tail = self._scan.search(queries, limit, allowed, weights, after=last_id)
         longer = with_weights(queries, weights) if is_measured(self._model) else queries
-        ids = None if allowed is None else allowed.ids
+        ids = None if allowed is None else self._with_further(allowed.ids)
         found = Nearest(*index.search(longer, limit, ids), unverified=last_id)
         return merged(found, tail, limit)
+
+    def _with_further(self, images: Ids) -> Ids:
+        """Return the sorted ids of all vectors of these images."""
+        return np.concatenate([images, self._catalog.embeddings.further(images)])
 
     def count(self, allowed: Selection, most: int) -> int:
         return min(len(allowed.ids), most)
@@ -112,7 +116,7 @@ class FileStore:
                 index = VectorIndex.open(self._path)
                 if index.dim == index_file.dim_of(self._model):
                     return index
-        is_long = self._catalog.embeddings.count(self._model.id) > index_file.MAX_TAIL
+        is_long = self._catalog.embeddings.count_vectors(self._model.id) > index_file.MAX_TAIL
         return self._rebuild() if is_long else None  # a few are scanned quickly
 
     def _rebuild(self) -> "VectorIndex | None":

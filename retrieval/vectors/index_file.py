@@ -41,7 +41,8 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     """
     from indexes import VectorIndex, choose_spec  # FAISS: not needed by runs without changes
 
-    path, count = path_of(catalog.local_folder, model.digest), catalog.embeddings.count(model.id)
+    path = path_of(catalog.local_folder, model.digest)
+    count = catalog.embeddings.count_vectors(model.id)
     with _explained(path):
         if not count:
             path.unlink(missing_ok=True)
@@ -99,12 +100,12 @@ def refresh(catalog: Catalog, model: ModelRecord) -> None:
 
     A long tail is added to the lists of a large one as they are. Raises LibraryReadOnly.
     """
-    index, count = _opened(catalog, model), catalog.embeddings.count(model.id)
+    index, count = _opened(catalog, model), catalog.embeddings.count_vectors(model.id)
     if index is None:
         if count:
             rebuild(catalog, model)
         return
-    alive = catalog.embeddings.count(model.id, up_to=index.last_id)
+    alive = catalog.embeddings.count_vectors(model.id, up_to=index.last_id)
     tail, dead = count - alive, index.count - alive
     longest = MAX_TAIL if index.kind == "ivf" else max(MAX_TAIL, MAX_TAIL_FRACTION * index.count)
     is_other = index.dim != dim_of(model) or dead > MAX_DEAD_FRACTION * index.count
@@ -115,9 +116,14 @@ def refresh(catalog: Catalog, model: ModelRecord) -> None:
 
 
 def _suits(index: "VectorIndex", count: int) -> bool:
-    """Return whether the lists of an index suit `count` vectors about as well as new ones."""
+    """Return whether the lists of an index suit `count` vectors about as well as new ones.
+
+    Ids rise in the file, so nothing follows the further moments of images.
+    """
     from indexes import choose_spec
 
+    if index.has_further:
+        return False
     spec = choose_spec(count, index.dim)
     return index.kind == spec.kind == "ivf" and spec.lists <= MAX_LISTS_FACTOR * index.lists
 

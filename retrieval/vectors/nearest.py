@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.catalog.queries.vector_ids import BITS, IMAGE, image_of, vector_id
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import Ids, Selection
 from retrieval.records import Image, ModelRecord
@@ -29,6 +30,7 @@ class Hit(NamedTuple):
     image: Image
     left: float  # cosine minus weighted hubness; hits are sorted by it
     hubness: float  # 0 if it was not measured
+    moments: tuple[int, ...] = (0,)  # the one that was found, then others as near as the last hit
 
 
 class Asked(NamedTuple):
@@ -74,7 +76,7 @@ class Searcher:
         weights: NDArray[np.float32] | None = None,
     ) -> list[list[Hit]]:
         """Return the `limit` nearest images to each of `queries` (Q, D), among the images
-        `allowed`, which may be sorted ids.
+        `allowed`, which may be sorted ids. An image is as near as the nearest of its moments.
 
         weights (Q,): factors of the hubness that is subtracted from each cosine (hubness.py);
         without them, or if hubness was not measured, hits are ranked by cosine. Best first, ties by
@@ -112,7 +114,7 @@ class Searcher:
         wanted = limit
         while True:
             nearest = store.search(queries, wanted, allowed, weights)
-            self._look_up(images, nearest.ids)
+            self._look_up(images, image_of(nearest.ids[nearest.ids >= 0]))
             hubness = self._hubness(model, nearest.ids)
             rows = zip(nearest.scores, nearest.ids, hubness, weights, strict=True)
             hits = [_alive(*row, images, limit) for row in rows]
@@ -121,12 +123,12 @@ class Searcher:
             wanted *= WIDENING_FACTOR
 
     def _look_up(self, images: dict[int, Image | None], ids: NDArray[np.int64]) -> None:
-        asked = [id for id in {*ids.ravel().tolist()} - images.keys() if id >= 0]
+        asked = [*{*ids.tolist()} - images.keys()]
         known = self._catalog.images.by_id(asked)
         images.update({id: known.get(id) for id in asked})
 
     def _hubness(self, model: ModelRecord, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the hubness of these images, (Q, k)."""
+        """Return the hubness of these vectors, (Q, k)."""
         if not is_measured(model):
             return np.zeros(ids.shape, np.float32)
         hubness = self._catalog.embeddings.hubness(model.id, [*{*ids.ravel().tolist()}])
@@ -139,9 +141,10 @@ class Searcher:
         """Return whether the scores agree with the catalog; another library's file has others."""
         found = [(query, hit) for query, row in zip(queries, hits, strict=True) for hit in row]
         found = found[:CHECKED_HITS]
-        stored = self._catalog.embeddings.vectors_of(model.id, [hit.image.id for _, hit in found])
-        for query, hit in found:
-            vector = np.frombuffer(stored.get(hit.image.id, b""), "<f2").astype(np.float32)
+        ids = [vector_id(hit.image.id, hit.moments[0]) for _, hit in found]
+        stored = self._catalog.embeddings.vectors_of(model.id, ids)
+        for id, (query, hit) in zip(ids, found, strict=True):
+            vector = np.frombuffer(stored.get(id, b""), "<f2").astype(np.float32)
             cosine = float(query @ vector) if len(vector) else hit.score
             if abs(cosine - hit.score) > SCORE_TOLERANCE:
                 return False
@@ -184,13 +187,18 @@ def _alive(
     images: dict[int, Image | None],
     limit: int,
 ) -> list[Hit]:
-    """Return the first `limit` hits whose image is known and has a file."""
-    hits = list[Hit]()
+    """Return the first `limit` hits whose image is known and has a file, each image once."""
+    hits, places = list[Hit](), dict[int, int]()
     for left, id, hubness in zip(scores, ids, measured, strict=True):
-        image = images.get(int(id))
-        if image is not None and image.paths:
-            cosine = max(-1.0, min(1.0, float(left + weight * hubness)))  # float16 rounds
-            hits.append(Hit(cosine, image, float(left), float(hubness)))
-            if len(hits) == limit:
-                break
+        moment, image = int(id) >> BITS, images.get(int(id) & IMAGE) if id >= 0 else None
+        if image is None or not image.paths:
+            continue
+        if (place := places.get(image.id)) is not None:
+            hits[place] = hits[place]._replace(moments=(*hits[place].moments, moment))
+            continue
+        if len(hits) == limit:
+            break
+        cosine = max(-1.0, min(1.0, float(left + weight * hubness)))  # float16 rounds
+        places[image.id] = len(hits)
+        hits.append(Hit(cosine, image, float(left), float(hubness), (moment,)))
     return hits

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes import exact_search
+from retrieval.catalog.queries.vector_ids import image_of
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import Selection
 from retrieval.records import ModelRecord
@@ -36,7 +37,7 @@ class CatalogScan:
         weights: NDArray[np.float32],
         after: int = 0,
     ) -> Nearest:
-        """Search like `VectorStore.search`, but only ids above `after`."""
+        """Search like `VectorStore.search`, but only images with ids above `after`."""
         nearest = none_for(queries)
         longer = is_measured(self._model)
         if longer:
@@ -58,15 +59,15 @@ class CatalogScan:
             return
         chosen = allowed.ids[allowed.ids > after]
         if len(chosen) <= FEW:
-            yield from self._those(chosen.tolist())
+            yield from self._those([*chosen.tolist(), *embeddings.further(chosen).tolist()])
             return
         for ids, vectors, hubness in embeddings.measured(self._model.id, after):
-            kept = np.isin(ids, chosen, assume_unique=True)
+            kept = np.isin(image_of(ids), chosen)
             yield ids[kept], vectors[kept], hubness[kept]
 
-    def _those(self, images: list[int]) -> Iterator[Page]:
-        """Yield the vectors of a few images, found one by one."""
-        stored = self._catalog.embeddings.vectors_of(self._model.id, images)
+    def _those(self, ids: list[int]) -> Iterator[Page]:
+        """Yield a few vectors, found one by one."""
+        stored = self._catalog.embeddings.vectors_of(self._model.id, ids)
         if ids := sorted(stored):
             held = self._catalog.embeddings.hubness(self._model.id, ids)
             vectors = np.frombuffer(b"".join(stored[id] for id in ids), "<f2")

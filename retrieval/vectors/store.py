@@ -13,15 +13,15 @@ from retrieval.catalog.selection import Selection
 
 
 class Nearest(NamedTuple):
-    """The best vectors of a store, best first; ties by id."""
+    """The best vectors of a store, best first; ties by id. An image may have several."""
 
     scores: NDArray[np.float32]  # (Q, k), cosine minus weighted hubness
-    ids: NDArray[np.int64]  # (Q, k); -1: none
-    unverified: int = 0  # ids up to this one did not come from the catalog
+    ids: NDArray[np.int64]  # (Q, k), of vectors (vector_ids.py); -1: none
+    unverified: int = 0  # vectors of images up to this one did not come from the catalog
 
 
 class VectorStore(Protocol):
-    """The vectors of one model in one library, by image id. Safe to use from threads."""
+    """The vectors of one model in one library, by image and moment. Safe to use from threads."""
 
     @property
     def is_exact(self) -> bool:
@@ -37,7 +37,8 @@ class VectorStore(Protocol):
         allowed: Selection | None,
         weights: NDArray[np.float32],
     ) -> Nearest:
-        """Return the `limit` nearest to each query (Q, D), among the images `allowed` or all.
+        """Return the `limit` nearest to each query (Q, D), among those of the images `allowed` or
+        all.
 
         weights (Q,): factors of the hubness that is subtracted from each cosine; zeros rank by
         cosine. Each store can do this in its own way: the file has hubness in columns after each

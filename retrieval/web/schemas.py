@@ -6,7 +6,7 @@ from fastapi import Path, Response
 from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
 
 from retrieval.output.json_forms import json_object
-from retrieval.records import TakenFrom
+from retrieval.records import TakenFrom, Unit
 
 Number = Annotated[int, Path(ge=1, le=1 << 62)]  # of a picture
 
@@ -16,6 +16,14 @@ class Error(TypedDict):
 
     error: str
     position: int | None  # of the error in the query, in characters from 0
+
+
+class PictureMoment(TypedDict):
+    """A moment of a video, or of a picture with several frames or pages."""
+
+    number: int  # for its thumbnail
+    unit: Unit
+    position: float  # seconds, or a frame or page from 0
 
 
 class PictureEntry(TypedDict):
@@ -40,6 +48,10 @@ class PictureEntry(TypedDict):
     copies: list[str]
     companions: list[str]
     truncated: bool  # its file ends too early; the missing part is grey
+    duration: float | None  # seconds, of a video
+    moment: float | None  # the best one: a second of a video, a frame or page from 0
+    unit: Unit | None
+    moments: list[PictureMoment]  # that match, best first; without a search, all in order
 
 
 class SearchPage(TypedDict):

@@ -7,6 +7,7 @@ browsers cannot decode; both are kept only if the file takes long to decode.
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from anyio.to_thread import run_sync
 
@@ -15,6 +16,7 @@ from retrieval.decoding.formats import is_slow
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task
+from retrieval.records import Moment
 from retrieval.sources.entry import Entry
 
 FILE_CHANGED = "it has changed since it was indexed; run `retrieve index` to update"
@@ -25,6 +27,20 @@ SMALL_BOX: Box = (960, 320)  # pixels, width and height at most
 LARGE_BOX: Box = (2048, 2048)
 FULL_BOX: Box = (6144, 6144)
 NAMES = {SMALL_BOX: b"", LARGE_BOX: b"large", FULL_BOX: b"full"}  # in the cache, behind a digest
+
+
+class Drawing(NamedTuple):
+    """What to draw: a picture by its digest, how large, and which moment of it."""
+
+    digest: bytes
+    box: Box
+    at: Moment | None
+
+    @property
+    def name(self) -> bytes:
+        """The key in a cache."""
+        moment = b"@%d" % self.at.number if self.at and self.at.number else b""
+        return self.digest + NAMES[self.box] + moment
 
 
 class NoThumbnail(Exception):
@@ -39,34 +55,39 @@ class Thumbnails:
         self._decoders = decoders
         self._caches: dict[bool, ThumbnailCache] = {}  # whether it is that of the renditions
         self._opening = asyncio.Lock()
-        self._underway: dict[tuple[bytes, Box], asyncio.Task[bytes]] = {}
+        self._underway: dict[Drawing, asyncio.Task[bytes]] = {}
 
-    async def of(self, digest: bytes, entries: Sequence[Entry], box: Box, format: str) -> bytes:
+    async def of(
+        self,
+        digest: bytes,
+        entries: Sequence[Entry],
+        box: Box,
+        format: str,
+        at: Moment | None = None,
+    ) -> bytes:
         """Return a WebP of the picture with this digest and format, from one of these places.
 
-        Raises NoThumbnail.
+        at: the moment to show. Raises NoThumbnail.
         """
-        key = digest, box
-        if (task := self._underway.get(key)) is None:
-            found = self._found(digest, entries, box, is_kept=box == SMALL_BOX or is_slow(format))
-            task = self._underway[key] = asyncio.create_task(found)
-            task.add_done_callback(lambda _: self._underway.pop(key, None))
+        drawing = Drawing(digest, box, at)
+        if (task := self._underway.get(drawing)) is None:
+            found = self._found(drawing, entries, is_kept=box == SMALL_BOX or is_slow(format))
+            task = self._underway[drawing] = asyncio.create_task(found)
+            task.add_done_callback(lambda _: self._underway.pop(drawing, None))
         return await asyncio.shield(task)
 
     def close(self) -> None:
         for cache in self._caches.values():
             cache.close()
 
-    async def _found(
-        self, digest: bytes, entries: Sequence[Entry], box: Box, *, is_kept: bool
-    ) -> bytes:
+    async def _found(self, drawing: Drawing, entries: Sequence[Entry], *, is_kept: bool) -> bytes:
         if not is_kept:
-            return await self._made(digest, entries, box)
-        cache, key = await self._cache(box), digest + NAMES[box]
-        if held := await run_sync(cache.get, key):
+            return await self._made(drawing, entries)
+        cache = await self._cache(drawing.box)
+        if held := await run_sync(cache.get, drawing.name):
             return held
-        webp = await self._made(digest, entries, box)
-        await run_sync(cache.put, key, webp)
+        webp = await self._made(drawing, entries)
+        await run_sync(cache.put, drawing.name, webp)
         return webp
 
     async def _cache(self, box: Box) -> ThumbnailCache:
@@ -77,13 +98,13 @@ class Thumbnails:
                 self._caches[is_large] = await run_sync(ThumbnailCache, self._folder, *more)
         return self._caches[is_large]
 
-    async def _made(self, digest: bytes, entries: Sequence[Entry], box: Box) -> bytes:
+    async def _made(self, drawing: Drawing, entries: Sequence[Entry]) -> bytes:
         """Make a thumbnail of the first that still has the digest; never show another."""
-        why = "its file is gone"
+        why, at = "its file is gone", (drawing.at,) if drawing.at else ()
         for entry in entries:
-            task = Task.of(0, entry, None, MAX_PIXELS, box=box)
+            task = Task.of(0, entry, None, MAX_PIXELS, box=drawing.box, at=at)
             result = await asyncio.wrap_future(self._decoders.do(task))
-            if result.thumbnail and result.digest == digest:
+            if result.thumbnail and result.digest == drawing.digest:
                 return result.thumbnail
             if not result.gone:
                 why = result.failure.reason if result.failure else FILE_CHANGED

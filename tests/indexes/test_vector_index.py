@@ -102,7 +102,8 @@ def test_one_query_is_shared_out_among_threads(path: Path, monkeypatch: pytest.M
     index, query = build(path, ids, vectors), unit_vectors(1, seed=9).astype(np.float32)
     for chosen in (slice(None), slice(1, 1_000, 3), slice(17, 18), slice(0, 2)):
         allowed = None if chosen == slice(None) else ids[chosen]
-        assert (allowed is not None and len(allowed) < 3) or len(index._parts(1, allowed)) == 3
+        parts = index._parts(index._index, 1, allowed)
+        assert (allowed is not None and len(allowed) < 3) or len(parts) == 3
         expected = exact_search(query, ids[chosen], vectors[chosen], 50)
         np.testing.assert_array_equal(index.search(query, 50, allowed)[1], expected[1])
 

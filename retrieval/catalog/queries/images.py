@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.reader import Reader
 from retrieval.paths import place
-from retrieval.records import Image, Shot, Wording
+from retrieval.records import Image, Moment, Shot, Wording
 
-IMAGE = "width, height, format, taken_at, taken_from, rating, is_truncated"
+IMAGE = "width, height, format, taken_at, taken_from, rating, is_truncated, duration"
 SHOT = tuple(field.name for field in fields(Shot))  # columns of the table `shots`
 
 
@@ -32,7 +32,7 @@ class Images:
             found = f"SELECT {columns} FROM images LEFT JOIN shots ON image_id = id"
             for row in self._reader.rows(f"{found} WHERE id IN ({marks(chunk)})", chunk):
                 id, width, height, format, taken_at, taken_from, rating, *rest = row
-                is_truncated, described, *shot = rest
+                is_truncated, duration, described, *shot = rest
                 images[id] = Image(
                     id,
                     width,
@@ -45,6 +45,7 @@ class Images:
                     taken_from or ("original" if taken_at else "file"),
                     rating,
                     bool(is_truncated),
+                    duration,
                 )
         return images
 
@@ -94,6 +95,32 @@ class Images:
             return []  # the usual case: two counts are faster than comparing two lists
         missing = f"{lacking} OR id NOT IN (SELECT image_id FROM shots)"
         return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
+
+    def unwatched(self) -> list[tuple[int, bytes]]:
+        """Return (id, digest) of images that may have moments that nobody has looked for yet."""
+        return self._reader.rows(
+            "SELECT id, digest FROM images WHERE moment_count IS NULL ORDER BY id"
+        )
+
+    def moments(self, ids: Sequence[int]) -> dict[int, list[Moment]]:
+        """Return the moments of those of these images that are videos or have several, by id."""
+        moments: dict[int, list[Moment]] = {}
+        for chunk in chunks([int(id) for id in ids]):
+            found = "SELECT image_id, moment, unit, position FROM moments WHERE image_id IN"
+            rows = self._reader.rows(f"{found} ({marks(chunk)}) ORDER BY image_id, moment", chunk)
+            for image_id, *moment in rows:
+                moments.setdefault(image_id, []).append(Moment(*moment))
+        return moments
+
+    def has_moments(self, digest: bytes) -> bool:
+        """Return whether it is known which moments the image with this digest has."""
+        image = "SELECT id FROM images WHERE digest = ?"
+        known = f"SELECT EXISTS (SELECT 1 FROM moments WHERE image_id = ({image}))"
+        return bool(self._reader.number(known, (digest,)))
+
+    def moving(self) -> NDArray[np.int64]:
+        """Return the sorted ids of the images that are videos or have several moments."""
+        return self._reader.ids("SELECT DISTINCT image_id FROM moments ORDER BY image_id")
 
     def wordings(self, image_id: int) -> list[Wording]:
         """Return the texts that describe an image, as they were found."""

@@ -7,17 +7,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from retrieval.catalog.selection import first_in
 from retrieval.catalog.thumbnail_cache import VERSION
 from retrieval.decoding.formats import is_for_browsers, media_type
 from retrieval.output.json_forms import details_object
-from retrieval.records import Image
+from retrieval.records import Image, Moment
 from retrieval.sources.entry import Entry
 from retrieval.web import original_file
 from retrieval.web.guard import check_owner, is_owner
@@ -28,6 +28,8 @@ from retrieval.web.thumbnails import FULL_BOX, LARGE_BOX, SMALL_BOX, Box, NoThum
 
 FOREVER = "private, max-age=31536000, immutable"  # an id always means the same bytes
 PICTURE: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The picture."}
+
+MomentNumber = Annotated[int | None, Query(ge=0, le=1 << 20)]
 
 router = APIRouter(prefix="/pictures/{id}")
 
@@ -41,7 +43,8 @@ def picture(site: Here, id: Number) -> JSON:
     exists = file_of(site, image) is not None
     companions = catalog.other_files.of_images([id]).get(path, [])
     wordings = catalog.images.wordings(id)
-    return JSON(details_object(image, path, size, exists, companions, wordings))
+    moments = catalog.images.moments([id]).get(id, [])
+    return JSON(details_object(image, path, size, exists, companions, wordings, moments))
 
 
 @router.get(
@@ -49,10 +52,16 @@ def picture(site: Here, id: Number) -> JSON:
     response_class=Response,
     responses={200: PICTURE, 304: {"description": "Not modified."}, **errors(404, 410, 503)},
 )
-async def thumbnail(site: Here, request: Request, id: Number, large: bool = False) -> Response:
-    """Return the picture upright, within 960 × 320 pixels; with `large`, 2048 × 2048."""
+async def thumbnail(
+    site: Here, request: Request, id: Number, large: bool = False, moment: MomentNumber = None
+) -> Response:
+    """Return the picture upright, within 960 × 320 pixels; with `large`, 2048 × 2048.
+
+    `moment`: the number of one of several frames, pages, or seconds of a video.
+    """
     image, digest = await run_sync(with_digest, site, id)
-    return await drawn(site, request, image, digest, LARGE_BOX if large else SMALL_BOX)
+    at = await run_sync(moment_of, site, id, moment)
+    return await drawn(site, request, image, digest, LARGE_BOX if large else SMALL_BOX, at)
 
 
 @router.get(
@@ -103,14 +112,17 @@ def original(site: Here, id: Number) -> Response:
     )
 
 
-async def drawn(site: Site, request: Request, image: Image, digest: bytes, box: Box) -> Response:
+async def drawn(
+    site: Site, request: Request, image: Image, digest: bytes, box: Box, at: Moment | None = None
+) -> Response:
     """Return a picture that the server draws, unless the browser has it."""
-    headers = {"ETag": f'"{digest.hex()}-{box[0]}-{VERSION}"', "Cache-Control": FOREVER}
+    number = f"-{at.number}" if at else ""
+    headers = {"ETag": f'"{digest.hex()}-{box[0]}-{VERSION}{number}"', "Cache-Control": FOREVER}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     entries = await run_sync(entries_of, site, image)
     try:
-        webp = await site.thumbnails.of(digest, entries, box, image.format)
+        webp = await site.thumbnails.of(digest, entries, box, image.format, at)
     except NoThumbnail as error:
         raise HTTPException(410, f"cannot show {image.paths[0]}: {error}") from error
     return Response(webp, media_type="image/webp", headers=headers)
@@ -136,6 +148,16 @@ def known(site: Site, id: int) -> Image:
     if image is None or not image.paths:
         raise HTTPException(404, f"the library has no picture {id}")
     return image
+
+
+def moment_of(site: Site, id: int, number: int | None) -> Moment | None:
+    """Return a moment by its number; without one the first, which a still picture has unnamed."""
+    moments = site.library.catalog.images.moments([id]).get(id, [])
+    if number is None or (number == 0 and not moments):
+        return moments[0] if moments else None
+    if number >= len(moments):
+        raise HTTPException(404, f"picture {id} has no moment {number}")
+    return moments[number]
 
 
 def with_digest(site: Site, id: int) -> tuple[Image, bytes]:

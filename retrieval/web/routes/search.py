@@ -186,8 +186,12 @@ def newest(site: Site, filters: Filters, how: SearchOptions) -> Matches:
     images = catalog.images.by_id(some)
     held = [images[id] for id in some if id in images and images[id].paths]
     beside = catalog.other_files.of_images(some)
+    moments = catalog.images.moments(some)
     shown = [(image, first_in(image.paths, filters.folder)) for image in held]
-    listed = [listed_object(image, path, beside.get(path, ())) for image, path in shown]
+    listed = [
+        listed_object(image, path, beside.get(path, ()), moments.get(image.id, ()))
+        for image, path in shown
+    ]
     return Matches(listed, is_library_empty=not catalog.images.count())
 
 

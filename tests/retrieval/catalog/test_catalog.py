@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from retrieval.catalog import migrations, roots, writing
 from retrieval.catalog.database import SCHEMA_VERSION
 from retrieval.catalog.lock import write_lock
+from retrieval.catalog.queries.vector_ids import vector_id
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.sqlite import database
 from retrieval.catalog.sqlite.recover import recover
@@ -441,9 +442,10 @@ def test_an_image_may_have_several_moments_and_texts_that_go_with_it(
     put_moments(catalog)
     assert catalog.embeddings.count(model.id) == catalog.embeddings.at_least(model.id, 9) == 2
     assert catalog.embeddings.missing(model.id) == []
-    assert [ids.tolist() for ids, _ in catalog.embeddings.vectors(1)] == [
-        ids.tolist() for ids, _ in before
-    ]
+    firsts = [ids.tolist() for ids, _ in catalog.embeddings.vectors(1, firsts=True)]
+    assert firsts == [ids.tolist() for ids, _ in before]
+    [_, (further, vectors)] = catalog.embeddings.vectors(1)
+    assert further.tolist() == [vector_id(1, 1), vector_id(1, 2)] and len(vectors) == 2
     assert all("is missing" in problem.what for problem in check(catalog.place, repair=False))
     with catalog.transaction() as connection:
         connection.execute(text("DELETE FROM moments WHERE moment = 2"))

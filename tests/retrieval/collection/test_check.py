@@ -163,7 +163,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "is damaged: its codes": lambda path: flip(path, 0.3),
     "is damaged: its footer": lambda path: flip(path, 0.99),
     "holds other vectors than the catalog for 20 images": foreign,
-    "lacks 10 images": half,
+    "lacks 10 vectors": half,
 }
 
 

@@ -78,6 +78,10 @@ def test_json_is_utf8_and_loses_nothing() -> None:
         "taken_from": "original",
         "copies": ["/p/c.jpg", str(ODD)],
         "companions": [],
+        "duration": None,
+        "moment": None,
+        "unit": None,
+        "moments": [],
     }
     assert list(first) == KEYS
     assert second["path"] == str(ODD) and second["taken_at"] is None and second["copies"] == []
