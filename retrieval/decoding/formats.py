@@ -80,7 +80,7 @@ FORMATS = (
 )
 MOVING = frozenset("GIF WEBP AVIF PNG TIFF".split())  # which may hold several frames or pages
 COMMON = ["JPEG", "PNG", "GIF"]  # read without Pillow's other plugins, which take 0.2 s to load
-BETTER = ("TIFF", "PSD")  # read by plugins of ours in place of Pillow's
+BETTER = ("TIFF", "PSD", "JPEG2000")  # read by plugins of ours in place of Pillow's
 # Read if such a file is named, but not looked for: their extensions mostly mean something else.
 UNSOUGHT = ("FITS", "IM", "IMT", "MCIDAS", "SPIDER", "XVTHUMB")
 # Pillow opens these too, but they are not raster pictures or need other programs.

@@ -76,7 +76,7 @@ WORDS = {
     Kind.DRAWING: "drawings are not read",
     Kind.RAW: "raw files of this kind are not read",
     Kind.SIDECAR: "sidecars without a picture",
-    Kind.UNKNOWN: "not pictures",
+    Kind.UNKNOWN: "not recognised as pictures",
 }
 
 

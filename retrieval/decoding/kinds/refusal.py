@@ -28,6 +28,8 @@ COMPRESSIONS = {
 def refused(data: bytes) -> UnreadablePicture:
     """Return the error for bytes that no decoder takes for a picture."""
     found = signature_of(data[:HEAD_BYTES])
+    if found is None and not data.strip(b"\0"):  # as after a crash, or a failed copy
+        return UnreadablePicture("it contains nothing but zeros", FailureCode.NOT_A_PICTURE)
     if found is None:
         return UnreadablePicture(UNKNOWN, FailureCode.NOT_A_PICTURE)
     if found.kind is None or found.kind == Kind.RAW:

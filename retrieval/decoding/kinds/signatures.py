@@ -107,6 +107,8 @@ def signature_of(head: bytes) -> Signature | None:
         return Signature("QuickTime", Kind.VIDEO)
     if head.startswith(b"RIFF"):
         return _of_riff(head[8:12])
+    if head[40:44] == b" EMF":
+        return Signature("EMF", Kind.DRAWING)
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in BITMAP_HEADERS:
         return Signature("BMP")
     if NETPBM.match(head):

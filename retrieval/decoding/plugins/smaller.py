@@ -1,12 +1,16 @@
 """The seam for files with more than one size of a picture in them."""
 
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Any
 
 from PIL import Image, ImageFile
 
 from clipmodel.bicubic import Box
 
+# Sizes in a file are used for a vector if at least this many times the model's side remains, where
+# they are made by other filters than ours, or compressed by themselves.
+LEAST = 3.0
 # A JPEG is decoded at 1/2, 1/4 or 1/8 if at least this many times the model's side remains; so 12
 # megapixels are decoded at an eighth. The cosine to the vector of a full decode, over eight photos
 # enlarged to three sizes, with the bundled model: at least 0.9978, on average 0.9994. A factor of 2
@@ -29,6 +33,25 @@ class Smaller:
         Once it is loaded, the picture's size is that one's. Returns what `draft` returns: the exact
         part of it, or None for all of it.
         """
+
+
+class Replaced(Smaller, ImageFile.ImageFile):
+    """An opened picture in whose place a smaller one of the same file may be loaded."""
+
+    smaller: Image.Image | None = None  # the one to load, if it can be
+
+    def load(self) -> Any:
+        smaller, self.smaller = self.smaller, None
+        if smaller is not None:
+            with suppress(OSError, SyntaxError, ValueError):  # the whole picture may be sound
+                smaller.load()
+                self.im, self._size, self._mode = smaller.im, smaller.size, smaller.mode
+                self.forget()
+        return super().load()
+
+    def forget(self) -> None:
+        """Have nothing left to load."""
+        self.tile = []
 
 
 class Deferred(Smaller, ImageFile.ImageFile):

@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 
 from clipmodel.bicubic import Box
 from retrieval.decoding.exif import ORIENTATION
-from retrieval.decoding.plugins.smaller import Smaller, is_same_shape
+from retrieval.decoding.plugins.smaller import Replaced, is_same_shape
 from retrieval.decoding.plugins.tiff_samples import (
     BITS,
     HEIGHT,
@@ -32,10 +32,9 @@ LARGE = 43  # BigTIFF's version
 Page = tuple[tuple[int, int], int]  # width and height, and where its tags are
 
 
-class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
+class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
     """A TIFF that Pillow has open."""
 
-    _chosen: Image.Image | None = None
     _layout: Layout | None = None  # of samples that Pillow has no mode for
 
     def _setup(self) -> None:
@@ -58,7 +57,8 @@ class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
     def choose(self, side: int, *, is_to_show: bool = False) -> Box | None:
         """Decide to load a reduced page; see `Smaller`."""
         has_more = SUB_IFDS in self.tag_v2 or self.tag_v2.next
-        if not has_more or min(self.size) <= side or self.getexif().get(ORIENTATION, 1) != 1:
+        is_upright = self.getexif().get(ORIENTATION, 1) == 1
+        if self._layout or not has_more or not is_upright or min(self.size) <= side:
             return None
         assert self.fp is not None
         with suppress(OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
@@ -72,11 +72,6 @@ class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
         return None
 
     def load(self) -> Any:
-        if self._chosen is not None:
-            chosen, self._chosen = self._chosen, None
-            chosen.load()
-            self.im, self._size, self._mode = chosen.im, chosen.size, chosen.mode
-            self.tile = []
         if self._layout is not None:
             assert self.fp is not None
             self.fp.seek(0)
@@ -99,8 +94,7 @@ class TiffPicture(Smaller, TiffImagePlugin.TiffImageFile):
         first = struct.pack(order + "Q", at) if is_large else struct.pack(order + "I", at)
         begin = 8 if is_large else 4
         copy = data[:begin] + first + data[begin + len(first) :]
-        self._chosen = TiffImagePlugin.TiffImageFile(io.BytesIO(copy))
-        self._size = self._chosen.size
+        self.smaller = TiffImagePlugin.TiffImageFile(io.BytesIO(copy))
 
 
 def _form(head: bytes) -> tuple[str, bool]:

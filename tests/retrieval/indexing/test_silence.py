@@ -106,7 +106,7 @@ def test_what_is_left_out_is_said_with_its_reason(catalog: Catalog, mess: Path) 
     said = of_run(run_index(catalog, [mess], exclude=["left", "*.bmp"]))
     assert "files: 6 new, 4 failed, 7 companions\n" in said
     for words in (
-        "2 .xyz (not pictures)",
+        "2 .xyz (not recognised as pictures)",
         "1 .svg (drawings are not read)",
         "1 .mp4 (videos are not read)",
         "5 other files (documents and the like)",
@@ -121,7 +121,7 @@ def test_status_knows_it_without_a_walk(catalog: Catalog, mess: Path) -> None:
     mess.rename(mess.with_name("gone"))
     status = status_of(catalog)
     assert status.left_out == summary.left_out and status.companions == 7
-    assert "2 .xyz (not pictures)" in of_status(status)
+    assert "2 .xyz (not recognised as pictures)" in of_status(status)
     run_index(catalog, [])  # the folder is not mounted: all is kept
     assert status_of(catalog).left_out == summary.left_out
 

@@ -32,6 +32,9 @@ def test_the_table_in_the_documentation_is_what_happens() -> None:
         (b"\0\0\0\x18ftypheic" + bytes(40), "the HEIC decoder refuses it"),
         (b"\xff\x0a" + bytes(40), "JPEG XL"),
         (b"II*\0" + bytes(40), "a TIFF of a kind"),
+        (bytes(500), "nothing but zeros"),
+        (b"\1" + bytes(39) + b" EMF", "a drawing \\(EMF\\)"),
+        (b"Salted__" + bytes(20), "it is encrypted"),
         (b"IIU\0" + bytes(40), "the raw \\(RW2\\) decoder refuses it"),
     ],
 )
