@@ -9,25 +9,25 @@ from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog, database_at
-from retrieval.errors import InvalidQuery, LibraryEmpty, ModelMismatch
+from retrieval.errors import InvalidQuery, ModelMismatch
 from retrieval.filters import Filters
 from retrieval.locate import library_folder
 from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
-from retrieval.search.answer import answered, why_empty
+from retrieval.search.answering import Answering
 from retrieval.search.companions import others
-from retrieval.search.options import SearchKeywords, SearchOptions
+from retrieval.search.options import Rank, SearchKeywords, SearchOptions
 from retrieval.search.parse import parse
-from retrieval.search.query_encoder import QueryEncoder, identified
+from retrieval.search.query_encoder import identified
 from retrieval.search.question import Example, ImageId, Question
 from retrieval.values import with_named
-from retrieval.vectors.nearest import Searcher
 
 if TYPE_CHECKING:
     from retrieval.catalog.integrity import Problem
     from retrieval.collection.duplicates import Groups
     from retrieval.collection.export import Exported
     from retrieval.collection.status import Status
+    from retrieval.evaluation.comparison import Comparison
     from retrieval.indexing.options import IndexKeywords, IndexOptions
     from retrieval.search.parse import Asked
     from retrieval.search.tags import Tagged
@@ -47,8 +47,7 @@ class Library:
         self.folder = self.database.local_folder  # on this machine, with the index and thumbnails
         self._asked_model = model
         self._opening = Lock()
-        self._opened: tuple[Catalog, Searcher] | None = None
-        self._encoder: QueryEncoder | None = None
+        self._opened: tuple[Catalog, Answering] | None = None
 
     @classmethod
     def open(cls, path: StrPath | None = None, model: StrPath | None = None) -> "Library":
@@ -72,7 +71,7 @@ class Library:
             if self._opened:
                 self._opened[1].close()
                 self._opened[0].close()
-            self._opened = self._encoder = None
+            self._opened = None
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +155,8 @@ class Library:
         how = with_named(SearchOptions, options, named, "search").with_limit(limit)
         if isinstance(queries, SINGLE) or not isinstance(queries, Iterable):
             raise InvalidQuery("search_many takes a list of queries; use search for one")
-        return self._answers([self._question(query, how) for query in queries], how)
+        questions = [self._question(query, how) for query in queries]
+        return self._open()[1].answers(questions, how)
 
     def _question(self, query: "Asked", how: SearchOptions) -> Question:
         asked = parse(query, without=how.without, allow_url=how.allow_url, has=self.has)
@@ -187,7 +187,7 @@ class Library:
     @property
     def resize(self) -> Resize | None:
         """How the model's square of pixels is made; None until there is a model."""
-        return self._encoder_of(self._catalog(), model).resize if (model := self.model) else None
+        return self._open()[1].encoder(model).resize if (model := self.model) else None
 
     def prepare(self) -> None:
         """Open the model and the index now, so that the first search is as fast as later ones."""
@@ -226,7 +226,7 @@ class Library:
 
         paths = several_given(pictures)
         catalog, model = self._encoded()
-        encoder = self._encoder_of(catalog, model)
+        encoder = self._open()[1].encoder(model)
         return tags.tag(catalog, encoder, paths, labels, templates)
 
     def export(self, folder: StrPath) -> "Exported":
@@ -235,28 +235,25 @@ class Library:
 
         return export(*self._encoded(), given(folder))
 
+    def evaluate(
+        self,
+        captions: StrPath,
+        *,
+        models: Sequence[StrPath] = (),
+        sample: int = 1_000,
+        rank: Rank = "relevance",
+        split: str = "test",
+        progress: Callable[[Progress], None] | None = None,
+    ) -> "Comparison":
+        """Compare models by captions of the library's pictures; see `evaluation.comparison`."""
+        from retrieval.evaluation.comparison import compare
+
+        file = given(captions)
+        return compare(self._catalog(), file, models, sample, rank, split, progress)
+
     def _encoded(self) -> tuple[Catalog, ModelRecord]:
-        catalog = self._catalog()
-        if (model := catalog.current_model()) is None:
-            raise LibraryEmpty(why_empty(catalog))
-        return catalog, model
-
-    def _answers(self, questions: Sequence[Question], how: SearchOptions) -> list[list[Match]]:
-        catalog, model = self._encoded()
-        searcher = self._open()[1]
-        searcher.prepare(model)
-        answers = answered(catalog, searcher, self._encoder_of(catalog, model), questions, how)
-        if catalog.current_model() != model:  # another process has switched in the meantime
-            return self._answers(questions, how)
-        if not all(answers) and not catalog.embeddings.count(model.id):
-            raise LibraryEmpty(why_empty(catalog))
-        return answers
-
-    def _encoder_of(self, catalog: Catalog, model: ModelRecord) -> QueryEncoder:
-        with self._opening:
-            if self._encoder is None or self._encoder.record != model:
-                self._encoder = QueryEncoder(catalog, model)
-            return self._encoder
+        catalog, answering = self._open()
+        return catalog, answering.current()
 
     # -- looking after it ------------------------------------------------------------------------
 
@@ -335,7 +332,7 @@ class Library:
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
 
-    def _open(self, *, create: bool = False) -> tuple[Catalog, Searcher]:
+    def _open(self, *, create: bool = False) -> tuple[Catalog, Answering]:
         with self._opening:
             if not self._exists():
                 if not create:
@@ -345,5 +342,5 @@ class Library:
                     self._opened = None
             if self._opened is None:
                 catalog = Catalog.open(self.database.place, create=create)
-                self._opened = catalog, Searcher(catalog)
+                self._opened = catalog, Answering(catalog)
             return self._opened

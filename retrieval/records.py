@@ -283,6 +283,7 @@ class ModelRecord:
     dim: int
     precision: str  # the coarsest that some of its vectors were encoded in: "fp32", "bf16", ...
     bank: str | None = None  # the query bank that all its vectors were measured with
+    keeps_up: bool = False  # encodes new pictures though it is not current
 
 
 @dataclass(frozen=True, slots=True)

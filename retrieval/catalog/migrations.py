@@ -123,8 +123,10 @@ def to_4(connection: Connection) -> None:
 def to_5(connection: Connection) -> None:
     """Add addresses with their options, containers such as tar shards, settings, and the outbox of
     a vector store beside the catalog; the durations of videos, and which images may have moments
-    that nobody has looked for.
+    that nobody has looked for; and models that keep up.
     """
+    column = "keeps_up BOOLEAN NOT NULL DEFAULT 0"
+    connection.execute(text(f"ALTER TABLE models ADD COLUMN {column}"))
     connection.execute(text("ALTER TABLE roots ADD COLUMN options VARCHAR"))
     connection.execute(text("ALTER TABLE files ADD COLUMN version VARCHAR"))
     tables = [Base.metadata.tables[name] for name in ("containers", "settings", "outbox")]

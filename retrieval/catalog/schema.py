@@ -35,6 +35,7 @@ class ModelRow(Base):
     dim: Mapped[int]
     precision: Mapped[str]
     is_current: Mapped[bool]
+    keeps_up: Mapped[bool] = mapped_column(server_default=text("0"))  # encodes what is new as well
     bank: Mapped[str | None]  # measured all its embeddings (a digest); NULL: not all are measured
 
 

@@ -146,6 +146,12 @@ def switch_model(catalog: Catalog, model: ModelRecord) -> None:
         connection.execute(update(ModelRow).values(is_current=ModelRow.id == model.id))
 
 
+def keep_up(catalog: Catalog, model: ModelRecord) -> None:
+    """Record that this model encodes new pictures from now on, beside the current one."""
+    with catalog.transaction() as connection:
+        connection.execute(update(ModelRow).where(ModelRow.id == model.id).values(keeps_up=True))
+
+
 def rename_model(catalog: Catalog, model: ModelRecord, name: str) -> None:
     """Give a model another name or path, by which its weights are found from now on."""
     with catalog.transaction() as connection:

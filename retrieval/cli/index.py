@@ -48,6 +48,9 @@ index_option = partial(remembered, "index")
     help="Encode with this model (see `retrieve models`).",
 )
 @index_option(
+    "--also", is_flag=True, help="Use --model beside the library's model, now and in later runs."
+)
+@index_option(
     "--device",
     metavar="NAME",
     help="Encode on this device: cpu, cuda, cuda:1 or mps (default: CUDA if available).",
@@ -103,6 +106,7 @@ def index(
     retrieve index ~/Pictures /mnt/photos --exclude "*.png"
     retrieve index ./holiday --here      keep the library inside its folder
     retrieve index --model ViT-L/14      encode the library again with another model
+    retrieve index --model ViT-L/14 --also   keep both: see --using of `retrieve search`
     """
     from retrieval.decoding import malloc
     from retrieval.indexing.options import IndexOptions

@@ -17,6 +17,7 @@ from retrieval.cli.base import (
 )
 from retrieval.cli.collection import duplicates, export, tag
 from retrieval.cli.completion import NAME, completion
+from retrieval.cli.evaluation import evaluate
 from retrieval.cli.index import index, watch
 from retrieval.cli.library import backup, check, forget, models, relocate, status
 from retrieval.cli.picture_options import SheetFile
@@ -96,7 +97,7 @@ def demo(photos: str | None, into: str, sheet: Path) -> None:
 
 
 COMMANDS = (
-    *(index, watch, search, similar, serve, duplicates, tag, export),
+    *(index, watch, search, similar, serve, duplicates, tag, export, evaluate),
     *(status, check, backup, forget, relocate, models, demo, completion),
 )
 for command in COMMANDS:

@@ -101,6 +101,12 @@ def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
     help="Rank by relevance, or by cosine, the plain score (default: relevance).",
 )
 @search_option(
+    "--using",
+    metavar="NAME",
+    shell_complete=completion.model_names,
+    help='Search with another model that the library holds, or "all", which fuses their ranks.',
+)
+@search_option(
     "--sort",
     type=click.Choice(["score", "date"]),
     default="score",

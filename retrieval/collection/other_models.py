@@ -18,6 +18,7 @@ class OtherModel:
     name: str
     embedded: int  # images
     bytes: int  # of their vectors
+    keeps_up: bool  # new pictures are encoded by it as well
 
 
 def others(catalog: Catalog) -> tuple[OtherModel, ...]:
@@ -60,4 +61,5 @@ def _named(catalog: Catalog, name: models.Name) -> ModelRecord:
 
 def _held(catalog: Catalog, model: ModelRecord) -> OtherModel:
     embedded = catalog.embeddings.count(model.id)
-    return OtherModel(model.name, embedded, embedded * model.dim * FLOAT16)
+    bytes = embedded * model.dim * FLOAT16
+    return OtherModel(model.name, embedded, bytes, bool(model.keeps_up))

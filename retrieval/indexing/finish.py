@@ -56,17 +56,26 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
         )
 
 
-def renew_index(catalog: Catalog, *, has_news: bool, is_measured_anew: bool) -> Iterator[str]:
-    """Bring the vector index up to date, and remove leftovers of killed runs. Yield notes."""
-    current = catalog.current_model()
-    if current and address_of(catalog):
-        yield from _renew_store(catalog, current)
-    elif current:
-        missing = not index_file.path_of(catalog.local_folder, current.digest).exists()
-        if is_measured_anew:
-            index_file.rebuild(catalog, current)
-        elif missing or has_news:
-            FileStore(catalog, current).refresh()
+def keep_up(catalog: Catalog, model: ModelRecord) -> None:
+    """Let a model encode new pictures from now on, unless it does so already."""
+    if not model.keeps_up and model != catalog.current_model():
+        from retrieval.catalog import writing
+
+        writing.keep_up(catalog, model)
+
+
+def renew_index(
+    catalog: Catalog, model: ModelRecord, *, has_news: bool, is_measured_anew: bool
+) -> Iterator[str]:
+    """Bring the vector index of a model up to date, and remove leftovers of killed runs. Yield
+    notes.
+    """
+    if address_of(catalog):
+        yield from _renew_store(catalog, model)
+    elif is_measured_anew:
+        index_file.rebuild(catalog, model)
+    elif has_news or not index_file.path_of(catalog.local_folder, model.digest).exists():
+        FileStore(catalog, model).refresh()
     for left in index_file.leftovers(catalog):
         left.unlink(missing_ok=True)
 

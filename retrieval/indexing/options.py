@@ -25,6 +25,7 @@ class IndexKeywords(TypedDict, total=False):
     """The fields of `IndexOptions`, as keywords of `Library.index`."""
 
     model: StrPath | None
+    also: bool
     exclude: str | Sequence[str]
     again: bool
     workers: int | None
@@ -47,6 +48,7 @@ class IndexOptions:
     """
 
     model: StrPath | None = None  # a name or a path; None: the library's, or the default
+    also: bool = False  # keep the library's model, and let this one encode beside it from now on
     exclude: str | Sequence[str] = ()  # globs for names, and for paths below the folder
     again: bool = False  # read files even if their size and time are unchanged
     workers: int | None = None  # processes that decode; 0: decode in this one; None: one per core
@@ -72,6 +74,9 @@ class IndexOptions:
                 f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
         check_kind("again", self.again, bool, "True or False")
+        check_kind("also", self.also, bool, "True or False")
+        if self.also and self.model is None:
+            raise InvalidValue("also needs a model; name the one to add")
         if self.model is not None:
             check_path(self.model)
             if not os.fspath(self.model):

@@ -50,11 +50,13 @@ def index(
     max_moments: int = MAX_MOMENTS,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
+    beside: bool = False,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` replaces the encoder while there are few pictures. The others are as in `IndexOptions`.
+    `quick` replaces the encoder while there are few pictures. beside: only encode the images that
+    this model lacks, and leave the current one current. The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
@@ -71,7 +73,10 @@ def index(
         bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
         run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
         try:
-            yield from run.stages(paths, exclude, again, query_bank)
+            if beside:
+                yield from run.completed(query_bank)
+            else:
+                yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
@@ -150,6 +155,23 @@ class IndexRun:
         yield from self._reported(backfill.measured(query_bank))
         self._finish(has_news=bool(changes.vanished), is_measured_anew=backfill.has_measured)
 
+    def completed(self, query_bank: Callable[[], QueryBank] | None) -> Iterator[Progress]:
+        """Encode the known images that this model lacks, beside the library's current model."""
+        self._tell(Progress(0, 0, 0))
+        backfill = Backfill(
+            self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
+        )
+        yield from self._encoded(backfill.pictures(self._encoding.expect))
+        yield from self._reported(backfill.measured(query_bank))
+        if unread := self.tally.unread:
+            self.tally.problems.append(finish.unread_note(self._catalog, self._model, unread))
+        if model := self._catalog.model(self._model.digest):
+            finish.keep_up(self._catalog, model)
+            has_news = self._recorder.recorded > 0
+            self.tally.problems += finish.renew_index(
+                self._catalog, model, has_news=has_news, is_measured_anew=backfill.has_measured
+            )
+
     def rescue(self) -> None:
         """Commit what is encoded or being encoded, and uncount the rest."""
         self._commit(self._encoding.rescue())
@@ -209,6 +231,7 @@ class IndexRun:
         else:
             self.tally.problems += finish.switch_model(self._catalog, self._model)
         has_news = has_news or self._recorder.recorded > 0
-        self.tally.problems += finish.renew_index(
-            self._catalog, has_news=has_news, is_measured_anew=is_measured_anew
-        )
+        if current := self._catalog.current_model():
+            self.tally.problems += finish.renew_index(
+                self._catalog, current, has_news=has_news, is_measured_anew=is_measured_anew
+            )

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.options import IndexOptions
@@ -29,11 +31,42 @@ def run(
     options: IndexOptions,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
-    """Bring the catalog up to date with `paths`. Raises Interrupted on Ctrl-C."""
+    """Bring the catalog up to date with `paths`, under this model and then, for what they lack,
+    under the models that keep up with it. Raises Interrupted on Ctrl-C.
+    """
     if options.vectors is not None:
         with catalog.database.running():
             choose(catalog, options.vectors)
+    current = catalog.current_model()
+    also = options.also and current is not None and current.digest != model.digest
+    first = models.of_library(current) if also and current else model
+    summary = _one_model(catalog, paths, first, options, progress)
+    others = [each for each in catalog.models() if each.keeps_up and each.digest != first.digest]
+    folders = [models.of_library(each) for each in others if each.digest != model.digest]
+    for folder in [*folders, model] if also else folders:
+        summary = _both(summary, _one_model(catalog, (), folder, options, progress, beside=True))
+    return summary
 
+
+def _both(first: Summary, second: Summary) -> Summary:
+    """Add what a second model encoded to the summary of a run."""
+    return replace(
+        first,
+        encoded=first.encoded + second.encoded,
+        seconds=first.seconds + second.seconds,
+        problems=(*first.problems, *second.problems),
+    )
+
+
+def _one_model(
+    catalog: Catalog,
+    paths: Sequence[Path],
+    model: "ModelFolder",
+    options: IndexOptions,
+    progress: Callable[[Progress], None] | None,
+    *,
+    beside: bool = False,
+) -> Summary:
     def query_bank() -> "QueryBank":
         from retrieval.vectors.hubness import QueryBank
 
@@ -53,6 +86,7 @@ def run(
         max_pixels=options.max_pixels,
         max_moments=options.max_moments,
         query_bank=query_bank,
+        beside=beside,
     )
     summary = _finished(steps, progress)
     if summary.interrupted:

@@ -167,7 +167,12 @@ def status_object(status: "Status") -> Form:
         "bytes": status.bytes,
         "indexing": status.underway._asdict() if status.underway else None,
         "other_models": [
-            {"model": other.name, "embedded": other.embedded, "bytes": other.bytes}
+            {
+                "model": other.name,
+                "embedded": other.embedded,
+                "bytes": other.bytes,
+                "keeps_up": other.keeps_up,
+            }
             for other in status.others
         ],
         "roots": [

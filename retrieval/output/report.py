@@ -172,6 +172,7 @@ def _model(model: ModelRecord) -> str:
 
 def _other(model: OtherModel) -> str:
     held = f"{counted(model.embedded, 'picture')} encoded, {size_of(model.bytes)}"
+    held += ", and new ones as well" if model.keeps_up else ""
     return (
         f"{printable(model.name)} ({held}; "
         f"to drop them: `retrieve forget --model {printable(model.name)}`)"

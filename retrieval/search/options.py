@@ -8,7 +8,7 @@ from retrieval.errors import InvalidQuery
 from retrieval.filters import Filters
 from retrieval.paths import StrPath
 from retrieval.search.templates import expanded
-from retrieval.values import check_kind, check_number, check_whole, texts
+from retrieval.values import check_kind, check_number, check_whole, shown, texts
 
 Rank = Literal["relevance", "cosine"]
 Sort = Literal["score", "date"]
@@ -28,6 +28,7 @@ class SearchKeywords(TypedDict, total=False):
     sort: Sort
     allow_url: bool
     pairs: bool
+    using: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class SearchOptions:
     sort: Sort = "score"  # "date": the newest first
     allow_url: bool = False  # fetch pictures that a query names by their http(s) address
     pairs: bool = True  # a raw file and its JPEG are one match; False: each is one
+    using: str | None = None  # a model of the library, or "all", whose ranks are fused (using.py)
 
     def __post_init__(self) -> None:
         check_whole("the limit", self.limit, 1)
@@ -65,6 +67,8 @@ class SearchOptions:
             raise InvalidQuery(f"unknown rank {self.rank!r}; use relevance or cosine")
         if self.sort not in ("score", "date"):
             raise InvalidQuery(f"unknown sort {self.sort!r}; use score or date")
+        if self.using is not None and (not isinstance(self.using, str) or not self.using):
+            raise InvalidQuery(f'using must be a model\'s name or "all", not {shown(self.using)}')
         # Normalised, so that equal options compare equal. (Frozen, hence object.__setattr__.)
         object.__setattr__(self, "without", _described(texts("without", self.without)))
         object.__setattr__(self, "templates", expanded(texts("templates", self.templates)))

@@ -82,10 +82,11 @@ def leftovers(catalog: Catalog) -> list[Path]:
     a store beside the catalog.
     """
     current = catalog.current_model()
-    is_used = current is not None and catalog.holdings.setting("vectors") is None
-    kept = path_of(catalog.local_folder, current.digest) if current and is_used else None
+    used = [model for model in catalog.models() if model == current or model.keeps_up]
+    used = used if catalog.holdings.setting("vectors") is None else []
+    kept = {path_of(catalog.local_folder, model.digest) for model in used}
     there = catalog.local_folder.glob("vectors-*")
-    return sorted(path for path in there if path != kept and path.is_file())
+    return sorted(path for path in there if path not in kept and path.is_file())
 
 
 def _batches(catalog: Catalog, model: ModelRecord, after: int = 0) -> "Batches":

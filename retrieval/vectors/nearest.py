@@ -1,6 +1,6 @@
 """Unit vectors → the nearest images: a store's results, checked against the catalog."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,19 +48,21 @@ class Searcher:
     def __init__(self, catalog: Catalog, open_store: OpenStore = open_store) -> None:
         self._catalog = catalog
         self._open_store = open_store
-        self._stores: dict[tuple[ModelRecord, str | None], VectorStore] = {}
+        self._stores: dict[int, tuple[Hashable, VectorStore]] = {}  # by the id of the model
 
     def store(self, model: ModelRecord) -> VectorStore:
         """Return the store of a model's vectors, opened once, and again where it has moved."""
-        key, stores = (model, address_of(self._catalog)), self._stores
-        if key not in stores:
-            self._stores = {key: self._open_store(self._catalog, model)}
-            for store in stores.values():
-                store.close()
-        return self._stores[key]
+        key, held = (model, address_of(self._catalog)), self._stores.get(model.id)
+        if held and held[0] == key:
+            return held[1]
+        opened = self._open_store(self._catalog, model)
+        self._stores[model.id] = key, opened
+        if held:
+            held[1].close()
+        return opened
 
     def close(self) -> None:
-        for store in self._stores.values():
+        for _, store in self._stores.values():
             store.close()
 
     def prepare(self, model: ModelRecord) -> None:

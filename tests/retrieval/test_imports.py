@@ -19,6 +19,7 @@ ROOMS = [
     "catalog",  # what is known; the only SQL
     "vectors",  # nearest ids
     "search indexing collection",  # the read path, the write path, the library as a whole
+    "evaluation",  # which model finds more
     "library",  # the public face of all of them
     "output watch",  # what people and programs are shown; what keeps a library up to date
     "web",  # the server and its page
@@ -33,7 +34,17 @@ OUTSIDE = {
     "grpc": {"vectors"},
     "indexes": {"vectors", "collection", "cli"},  # cli reads an index file ahead, collection checks
     "clipmodel": {
-        *("errors", "models", "decoding", "catalog", "vectors", "search", "indexing", "library"),
+        *(
+            "errors",
+            "models",
+            "decoding",
+            "catalog",
+            "vectors",
+            "search",
+            "indexing",
+            "library",
+            "evaluation",
+        ),
         *("web", "cli"),
     },
     "click": {"cli"},

@@ -41,6 +41,11 @@ class Embeddings:
         some = "SELECT 1 FROM embeddings WHERE model_id = ? AND image_id > 0 AND moment = 0 LIMIT ?"
         return self._reader.number(f"SELECT count(*) FROM ({some})", (model_id, limit))
 
+    def ids(self, model_id: int) -> NDArray[np.int64]:
+        """Return the sorted ids of the images with an embedding of this model."""
+        held = "SELECT image_id FROM embeddings WHERE model_id = ? AND moment = 0 ORDER BY image_id"
+        return self._reader.ids(held, (model_id,))
+
     def missing(self, model_id: int | None) -> list[tuple[int, bytes]]:
         """Return (id, digest) of the images of which this model (None: no model yet) has not
         encoded every moment.

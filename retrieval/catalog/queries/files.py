@@ -41,6 +41,17 @@ class Files:
         found = f"SELECT EXISTS (SELECT 1 FROM files WHERE root_id = ? AND {condition})"
         return bool(self._reader.number(found, (root_id, *values)))
 
+    def with_images(self, batch: int = 50_000) -> Iterator[tuple[bytes, int]]:
+        """Yield path, relative to its root, and image of every file that has one."""
+        page = (
+            "SELECT root_id, path, image_id FROM files WHERE (root_id, path) > (?, ?) "
+            "ORDER BY root_id, path LIMIT ?"
+        )
+        after: tuple[int, bytes] = (-1, b"")
+        while rows := self._reader.rows(page, (*after, batch)):
+            yield from ((path, image_id) for _, path, image_id in rows if image_id is not None)
+            after = rows[-1][:2]
+
     def sizes(self) -> set[int]:
         """Return the sizes of all files with an image; a file of another size cannot be a copy."""
         return {

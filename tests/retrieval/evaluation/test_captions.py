@@ -1,0 +1,100 @@
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from retrieval.errors import InvalidQuery, InvalidValue, PathNotFound
+from retrieval.evaluation.captions import Caption, expanded, read_captions
+
+PAIRS = [Caption("a.jpg", "a dog, running"), Caption("b/c.jpg", "the sea")]
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", 'path,caption\na.jpg,"a dog, running"\nb/c.jpg,the sea\n'),
+        ("a.csv", '\ufeffcaption,path\n"a dog, running",a.jpg\nthe sea,b/c.jpg\n'),
+        ("a.csv", 'a.jpg,"a dog, running"\nb/c.jpg,the sea\n'),
+        ("a.csv", "image_name| comment_number|path| caption\n".replace("image_name", "n")
+         + "x|0|a.jpg|a dog, running\nx|1|b/c.jpg|the sea\n"),
+        ("a.csv", 'path;caption\na.jpg;"a dog, running"\nb/c.jpg;the sea\n'),
+        ("a.tsv", "image\ttext\na.jpg\ta dog, running\nb/c.jpg\tthe sea\n"),
+        ("a.txt", "a.jpg#0\ta dog, running\nb/c.jpg#4\tthe sea\n"),
+        ("a.csv", "path,caption,split\na.jpg,no,train\n"
+         'a.jpg,"a dog, running",test\nb/c.jpg,the sea,test\n'),
+        ("a.jsonl", '{"image": "a.jpg", "caption": "a dog, running"}\n\n'
+         '{"file_name": "b/c.jpg", "text": "the sea"}\n'),
+        ("a.json", json.dumps([{"image": "a.jpg", "caption": ["a dog, running"]},
+                               {"image": "b/c.jpg", "caption": "the sea"}])),
+        ("coco.json", json.dumps({
+            "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b/c.jpg"}],
+            "annotations": [{"image_id": 7, "caption": "a dog, running "},
+                            {"image_id": 9, "caption": "the sea"},
+                            {"image_id": 1, "caption": "of no picture"}]})),
+        ("karpathy.json", json.dumps({"images": [
+            {"filename": "a.jpg", "split": "test", "sentences": [{"raw": "a dog, running"}]},
+            {"filename": "c.jpg", "filepath": "b", "split": "test",
+             "sentences": [{"raw": "the sea"}]},
+            {"filename": "d.jpg", "split": "train", "sentences": [{"raw": "no"}]}]})),
+    ],
+)  # fmt: skip
+def test_every_form_says_the_same(tmp_path: Path, name: str, text: str) -> None:
+    assert read_captions(written(tmp_path / name, text)) == PAIRS
+
+
+def test_another_split(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", "path,caption,split\na.jpg,yes,val\nb.jpg,no,test\n")
+    assert read_captions(file, "val") == [Caption("a.jpg", "yes")]
+
+
+def test_shards(tmp_path: Path) -> None:
+    for number, (key, text) in enumerate((("a", "a dog, running"), ("b/c", "the sea"))):
+        with tarfile.open(tmp_path / f"{number:03}.tar", "w") as shard:
+            members = {f"{key}.jpg": b"x", "lost.jpg": b"y"}
+            if number:
+                members[f"{key}.json"] = json.dumps({"caption": text}).encode()
+            else:
+                members |= {f"{key}.txt": text.encode(), f"{key}.json": b"[1]"}
+            for name, data in members.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                shard.addfile(member, io.BytesIO(data))
+    assert read_captions(tmp_path / "{000..001}.tar") == [
+        Caption("000.tar/a.jpg", "a dog, running"),
+        Caption("001.tar/b/c.jpg", "the sea"),
+    ]
+    with pytest.raises(PathNotFound, match=r"002\.tar"):
+        read_captions(tmp_path / "{000..002}.tar")
+    with pytest.raises(InvalidQuery, match="lower number"):
+        expanded(Path("{5..1}.tar"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "", "holds no captions"),
+        ("a.csv", "a,b,c\n1,2,3\n", "names no column"),
+        ("a.csv", "path,caption\n", "holds no captions"),
+        ("a.json", "{", "cannot be read as captions"),
+        ("a.json", "3", "holds no captions"),
+        ("a.jsonl", '{"a": 1}\nx', "line 2 is not JSON"),
+        ("a.tar", "no tar", "cannot be read as captions"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, name: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidQuery, match=said):
+        read_captions(written(tmp_path / name, text))
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"not from \.xlsx"):
+        read_captions(written(tmp_path / "a.xlsx", ""))
+    with pytest.raises(PathNotFound, match="no such file"):
+        read_captions(tmp_path / "none.csv")
