@@ -38,7 +38,7 @@ MAX_WORKERS = 16
 
 def index(
     catalog: Catalog,
-    paths: Sequence[Path],
+    paths: Sequence[Path] | None,
     model: "ModelFolder",
     encoder: Callable[[], Encoder],
     *,
@@ -50,13 +50,12 @@ def index(
     max_moments: int = MAX_MOMENTS,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
-    beside: bool = False,
 ) -> Generator[Progress | Summary, None, None]:
-    """Bring the catalog up to date with `paths` (none: all its roots), under `model`.
+    """Bring the catalog up to date with `paths` (none: all its roots), under `model`. With None, no
+    file is looked for: the images that this model lacks are encoded beside the current model.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` replaces the encoder while there are few pictures. beside: only encode the images that
-    this model lacks, and leave the current one current. The others are as in `IndexOptions`.
+    `quick` replaces the encoder while there are few pictures. The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
@@ -73,7 +72,7 @@ def index(
         bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
         run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
         try:
-            if beside:
+            if paths is None:
                 yield from run.completed(query_bank)
             else:
                 yield from run.stages(paths, exclude, again, query_bank)

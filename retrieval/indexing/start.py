@@ -44,7 +44,7 @@ def run(
     others = [each for each in catalog.models() if each.keeps_up and each.digest != first.digest]
     folders = [models.of_library(each) for each in others if each.digest != model.digest]
     for folder in [*folders, model] if also else folders:
-        summary = _both(summary, _one_model(catalog, (), folder, options, progress, beside=True))
+        summary = _both(summary, _one_model(catalog, None, folder, options, progress))
     return summary
 
 
@@ -60,12 +60,10 @@ def _both(first: Summary, second: Summary) -> Summary:
 
 def _one_model(
     catalog: Catalog,
-    paths: Sequence[Path],
+    paths: Sequence[Path] | None,
     model: "ModelFolder",
     options: IndexOptions,
     progress: Callable[[Progress], None] | None,
-    *,
-    beside: bool = False,
 ) -> Summary:
     def query_bank() -> "QueryBank":
         from retrieval.vectors.hubness import QueryBank
@@ -86,7 +84,6 @@ def _one_model(
         max_pixels=options.max_pixels,
         max_moments=options.max_moments,
         query_bank=query_bank,
-        beside=beside,
     )
     summary = _finished(steps, progress)
     if summary.interrupted:
