@@ -72,10 +72,7 @@ def index(
         bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
         run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
         try:
-            if paths is None:
-                yield from run.completed(query_bank)
-            else:
-                yield from run.stages(paths, exclude, again, query_bank)
+            yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
@@ -123,13 +120,16 @@ class IndexRun:
 
     def stages(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Path] | None,
         exclude: Sequence[str],
         again: bool,
         query_bank: Callable[[], QueryBank] | None,
     ) -> Iterator[Progress]:
         """Run all stages. Each is an iterator that draws on the one before it."""
         self._tell(Progress(0, 0, 0))
+        if paths is None:
+            yield from self._completed(query_bank)
+            return
         targets = self._targets(paths, exclude)  # the named paths as parts of roots
         changes = Changes(self._catalog, targets, again)
         self.tally.begin(changes)
@@ -154,9 +154,8 @@ class IndexRun:
         yield from self._reported(backfill.measured(query_bank))
         self._finish(has_news=bool(changes.vanished), is_measured_anew=backfill.has_measured)
 
-    def completed(self, query_bank: Callable[[], QueryBank] | None) -> Iterator[Progress]:
+    def _completed(self, query_bank: Callable[[], QueryBank] | None) -> Iterator[Progress]:
         """Encode the known images that this model lacks, beside the library's current model."""
-        self._tell(Progress(0, 0, 0))
         backfill = Backfill(
             self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
         )
