@@ -15,11 +15,17 @@ NAMES = tuple(
     "encode decode indexes search serve rescan news index memory relevance duplicates".split()
 )
 LONG = ("soak",)  # only when it is named
+LARGE = ("indexes", "search")  # also with ten million pictures
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG))
 @click.option("--quick", is_flag=True, help="Use small inputs, as a quick check.")
+@click.option(
+    "--ten-million",
+    is_flag=True,
+    help="Run `indexes` or `search` with ten million pictures: an hour, and 40 GB of disk space.",
+)
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
@@ -32,26 +38,32 @@ LONG = ("soak",)  # only when it is named
     show_default=True,
     help="Write NAME.json into this folder.",
 )
-def main(names: tuple[str, ...], quick: bool, minutes: float | None, out: Path) -> None:
+def main(
+    names: tuple[str, ...], quick: bool, ten_million: bool, minutes: float | None, out: Path
+) -> None:
     """Run each benchmark NAME, or all, on generated inputs, and print a table each."""
     if minutes and not set(LONG) & set(names):
         raise click.UsageError("--minutes works only with soak")
+    if ten_million and (not names or set(names) - set(LARGE)):
+        raise click.UsageError("--ten-million works only with indexes and search")
     if len(names) == 1:
-        return measure(names[0], quick, minutes, out)
+        options: dict[str, float] = {"minutes": minutes} if minutes else {}
+        options |= {"ten_million": True} if ten_million else {}
+        return measure(names[0], quick, options, out)
     for name in names or NAMES:  # each in a process of its own, as they change what it does
-        options = ["--quick"] if quick else []
-        options += ["--minutes", str(minutes)] if minutes and name in LONG else []
-        command = [sys.executable, "-m", "benchmarks", name, "--out", str(out), *options]
+        flags = ["--quick"] if quick else []
+        flags += ["--ten-million"] if ten_million else []
+        flags += ["--minutes", str(minutes)] if minutes and name in LONG else []
+        command = [sys.executable, "-m", "benchmarks", name, "--out", str(out), *flags]
         subprocess.run(command, check=True)
 
 
-def measure(name: str, quick: bool, minutes: float | None, out: Path) -> None:
+def measure(name: str, quick: bool, options: dict[str, float], out: Path) -> None:
     benchmark = import_module(f"benchmarks.{name}")
     click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
     with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
         os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own
-        length = {"minutes": minutes} if minutes and name in LONG else {}
-        rows = list(benchmark.run(Path(folder), quick, **length))
+        rows = list(benchmark.run(Path(folder), quick, **options))
     click.echo(report.table(rows))
     if peers.absent:
         click.echo(f"\nNot installed, so skipped: {', '.join(peers.absent)} (benchmarks/README.md)")

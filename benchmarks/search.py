@@ -15,13 +15,16 @@ import numpy as np
 
 from benchmarks.harness import page_cache, peers
 from benchmarks.harness.inputs import PictureLike, photos
-from benchmarks.harness.libraries import filled, indexed, vit_b_32
+from benchmarks.harness.libraries import filled, indexed, recorded, vit_b_32
 from benchmarks.harness.report import Row
 from benchmarks.harness.timing import Ran, Times, once, repeat, retrieve
 from benchmarks.harness.timing import run as run_process
+from clipmodel.model_folder import ModelFolder
 from retrieval import Library
 
 COUNTS = (1_000, 100_000, 1_000_000)
+TEN_MILLION = 10_000_000
+ADDED = 100_000  # pictures, to a library of ten million
 COLD = 9  # processes of ours
 COLD_THEIRS = 3  # of rclip, which takes half a minute with a million pictures
 DROPPED = 7  # processes that find nothing in the page cache, and as many plain reads of the file
@@ -34,8 +37,13 @@ WORDS = ("red", "car", "dog", "snow", "night", "house", "boat", "street", "flowe
 Figures = dict[str, float | None]  # what was measured
 
 
-def run(folder: Path, quick: bool) -> Iterator[Row]:
+def run(folder: Path, quick: bool, ten_million: bool = False) -> Iterator[Row]:
     model = vit_b_32(folder / "model")
+    if ten_million:
+        library = folder / "library"
+        filled(library, model, TEN_MILLION)
+        yield from of_ten_million(library, model)
+        return
     rclip = peers.Rclip.installed(folder / "rclip")
     photos(folder / "new", 1, (640, 480))
     [new] = (folder / "new").iterdir()
@@ -49,6 +57,25 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
         shutil.rmtree(library)
         theirs = cold_rclip(rclip, count, new, folder / "photos") if rclip else {}
         yield from rows(count, ours, theirs, limits)
+
+
+def of_ten_million(library: Path, model: ModelFolder) -> Iterator[Row]:
+    """Measure a library that was filled: its index, searches, and its index with more pictures."""
+    record = recorded(library)
+    figures: Figures = {"index: s": once(lambda: indexed(library, record))}
+    search(QUERY, library)  # to have the page cache warm
+    ran = [search(QUERY, library) for _ in range(COLD)]
+    dropped, _ = without_cache(library, rounds=3)
+    figures |= {
+        "cold, words: p50 s": Times(tuple(each.seconds for each in ran)).p50,
+        "nothing in the page cache: s": dropped,
+        "own MB": megabytes(max(each.own or 0 for each in ran)),
+        "resident MB": megabytes(max(each.resident or 0 for each in ran)),
+    }
+    figures |= warm(library) | {"bytes an image": size(library) / TEN_MILLION}
+    filled(library, model, ADDED, first=TEN_MILLION + 1)
+    figures["index with 100,000 more: s"] = once(lambda: indexed(library, record))
+    yield from rows(TEN_MILLION, figures, {}, {})
 
 
 def rows(count: int, ours: Figures, theirs: Figures, limits: Figures) -> Iterator[Row]:
@@ -103,13 +130,13 @@ def processes(search: Callable[[str | Path], Ran], new: Path, times: int) -> Fig
     }
 
 
-def without_cache(library: Path) -> tuple[float | None, float | None]:
+def without_cache(library: Path, rounds: int = DROPPED) -> tuple[float | None, float | None]:
     """Time a search that reads the library's files from the disk, and a sequential read of the
     index file (or of all files, if there is none); alternately, as the speed of disks varies.
     """
     to_read = [*library.glob("*.faiss")] or files(library)
     searches, reads = list[float](), list[float]()
-    for _ in range(DROPPED):
+    for _ in range(rounds):
         if not page_cache.drop(files(library)):
             return None, None
         searches.append(search(QUERY, library).seconds)

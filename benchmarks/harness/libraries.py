@@ -74,6 +74,14 @@ def indexed(folder: Path, record: ModelRecord) -> None:
         refresh(catalog, record)
 
 
+def recorded(folder: Path) -> ModelRecord:
+    """Return the model of a library that was filled."""
+    with closing(Catalog.open(folder)) as catalog:
+        record = catalog.current_model()
+    assert record
+    return record
+
+
 File = tuple[bytes, int, int, bytes]  # path, size, mtime_ns, digest
 
 

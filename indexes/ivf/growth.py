@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.flat_file import FlatFile
-from indexes.ivf.blocks import BLOCK, unpacked
+from indexes.ivf.blocks import BLOCK, packed, unpacked
 from indexes.ivf.layout import ListsFooter, sizes_in
 from indexes.ivf.search import map_lists
 from indexes.ivf.training import Lists
@@ -30,26 +30,31 @@ def write_grown_lists(
     codes = np.concatenate([codes, *(each.codes for each in new)])
     added = members_of(labels, footer.lists)
     whole = (
-        (np.concatenate([some, codes[rows]]), np.concatenate([ids, flat.ids[kept + rows]]))
-        for (some, ids), rows in zip(parts_of(old, footer, code_size), added, strict=True)
+        (joined(blocks, len(ids), codes[rows]), np.concatenate([ids, flat.ids[kept + rows]]))
+        for (blocks, ids), rows in zip(parts_of(old, footer, code_size), added, strict=True)
     )
     sizes = held_sizes(old, footer, code_size) + np.array([len(rows) for rows in added])
     grown = write_parts(file, lists, whole, sizes)
     return grown.tuned(footer.effort.grown(len(flat.ids) / max(kept, 1)))
 
 
+def joined(blocks: NDArray[np.uint8], count: int, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return blocks of `count` codes and more (N, code size): those that are full as they are."""
+    full = count // BLOCK
+    rest = unpacked(blocks[full:], count - full * BLOCK)
+    return np.concatenate([blocks[:full], packed(np.concatenate([rest, codes]))])
+
+
 def parts_of(
     file: BinaryIO, footer: ListsFooter, code_size: int
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Yield the codes (n, code size) and ids (n,) of each list."""
-    place = footer.body_start
-    for size in sizes_in(file, footer).tolist():
-        file.seek(place)
+    """Yield the blocks (n, block size) and ids (N,) of each list."""
+    sizes = sizes_in(file, footer).tolist()
+    file.seek(footer.body_start)
+    for size in sizes:
         blocks = np.frombuffer(file.read(size * code_size), np.uint8)
         ids = np.frombuffer(file.read(size * 8), "<i8")
-        ids = ids[ids >= 0]
-        yield unpacked(blocks.reshape(-1, BLOCK * code_size), len(ids)), ids
-        place += size * (code_size + 8)
+        yield blocks.reshape(-1, BLOCK * code_size), ids[ids >= 0]
 
 
 def held_sizes(file: BinaryIO, footer: ListsFooter, code_size: int) -> NDArray[np.int64]:

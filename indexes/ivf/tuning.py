@@ -26,18 +26,27 @@ class Trial:
         tails = np.tile(np.array(suffix, np.float32), (len(queries), 1))
         self.queries = np.ascontiguousarray(np.hstack([queries, tails]), np.float32)  # (Q, D)
         self._scores = np.empty((QUERIES, 0), np.float32)
-        self.rows = np.empty((QUERIES, 0), np.int64)  # (Q, up to the last level), best first
+        self._rows = np.empty((QUERIES, 0), np.int64)
 
     def show(self, first: int, scores: NDArray[np.float32]) -> None:
         """Show the scores (Q, N) of the rows from `first` on."""
-        is_full = self.rows.shape[1] == LEVELS[-1]
-        worst = self._scores[:, -1:] if is_full else np.float32(-np.inf)
+        is_full = self._rows.shape[1] == LEVELS[-1]
+        worst = self._scores.min(axis=1, keepdims=True) if is_full else -np.inf
         hopeful = np.flatnonzero((scores > worst).any(axis=0))
         rows = np.broadcast_to(first + hopeful, (QUERIES, len(hopeful)))
-        scores = np.hstack([self._scores, scores[:, hopeful]])
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : LEVELS[-1]]
-        self._scores = np.take_along_axis(scores, order, axis=1)
-        self.rows = np.take_along_axis(np.hstack([self.rows, rows]), order, axis=1)
+        self._scores = np.hstack([self._scores, scores[:, hopeful]])
+        self._rows = np.hstack([self._rows, rows])
+        if self._rows.shape[1] > LEVELS[-1]:
+            self._keep(np.argpartition(-self._scores, LEVELS[-1], axis=1)[:, : LEVELS[-1]])
+
+    def nearest(self) -> NDArray[np.int64]:
+        """Return the rows of the nearest vectors (Q, up to the last level), best first."""
+        self._keep(np.argsort(-self._scores, axis=1, kind="stable"))
+        return self._rows
+
+    def _keep(self, columns: NDArray[np.int64]) -> None:
+        self._scores = np.take_along_axis(self._scores, columns, axis=1)
+        self._rows = np.take_along_axis(self._rows, columns, axis=1)
 
 
 def measured(trial: Trial, flat: FlatFile, labels: NDArray[np.int64], search: ListSearch) -> Effort:
@@ -45,16 +54,16 @@ def measured(trial: Trial, flat: FlatFile, labels: NDArray[np.int64], search: Li
 
     labels: the list of each row. Half of what may be missed is in lists that are not read.
     """
-    order = search.lists_by_nearness(trial.queries)  # (Q, lists)
+    nearest, order = trial.nearest(), search.lists_by_nearness(trial.queries)  # (Q, k), (Q, lists)
     place = np.argsort(order, axis=1)  # (Q, lists): when each list is read
-    needed = 1 + np.take_along_axis(place, labels[trial.rows], axis=1)  # (Q, k)
+    needed = 1 + np.take_along_axis(place, labels[nearest], axis=1)  # (Q, k)
     lists, codes = list[int](), list[int]()
     for level in LEVELS:
         some = needed[:, :level]
         lists.append(quantile(some))
         wanted = [
             ids[is_read]
-            for ids, is_read in zip(flat.ids[trial.rows[:, :level]], some <= lists[-1], strict=True)
+            for ids, is_read in zip(flat.ids[nearest[:, :level]], some <= lists[-1], strict=True)
         ]
         codes.append(fewest_codes(trial.queries, wanted, search, lists[-1]))
     return Effort(tuple(lists), tuple(codes))

@@ -47,7 +47,7 @@ def write_lists(
     shape = len(labels), lists.index.code_size
     codes = np.memmap(codes_file, np.uint8, "r", shape=shape)
     members = members_of(labels, spec.lists)
-    parts = ((codes[rows], flat.ids[rows]) for rows in members)
+    parts = ((packed(codes[rows]), flat.ids[rows]) for rows in members)
     sizes = np.array([len(rows) for rows in members])
     footer = write_parts(file, lists, parts, sizes)
     file.flush()
@@ -84,15 +84,15 @@ def write_parts(
     parts: Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]],
     sizes: NDArray[np.int64],
 ) -> ListsFooter:
-    """Write the codes (n, code size) and ids (n,) of each list after a flat file."""
+    """Write the blocks (n, block size) and ids (N,) of each list after a flat file."""
     flat_bytes = file.seek(0, os.SEEK_END)
     head = lists_head(lists.index, padded(sizes), int(sizes.sum()))
     file.write(head)
     crc = 0
-    for codes, ids in parts:
+    for blocks, ids in parts:
         longer = np.full(padded(len(ids)), -1, "<i8")
         longer[: len(ids)] = ids
-        data = packed(codes).tobytes() + longer.tobytes()
+        data = blocks.tobytes() + longer.tobytes()
         file.write(data)
         crc = zlib.crc32(data, crc)
     start, end = flat_bytes + len(head), file.seek(0, os.SEEK_END)
