@@ -2,20 +2,20 @@
 
 import mmap
 import os
+import threading
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import best
-from indexes.layout import Footer, array_in
+from indexes.layout import Footer, array_in, codes_head, index_in
 from indexes.read_ahead import are_in_memory
 from indexes.threads import MAX_SCANNERS, one_thread_for_one_query, scanners
 
 SEED = 20
-SCORED_ROWS = 8_192  # at a time: some 8 MB
+SCORED_ROWS = 2_048  # at a time: some 2 MB, which the processor's cache holds
 ROWS_PER_THREAD = 2_000  # half a millisecond
 PROBED_ROWS = 32  # of those to be read; if all are in memory, so are the others
 
@@ -49,6 +49,7 @@ class RandomRows:
     def __init__(self, file: BinaryIO, flat: FlatFile) -> None:
         self.flat = flat
         self._file = os.dup(file.fileno())
+        self._of_thread = threading.local()
         advise_random(flat.codes)
 
     def __del__(self) -> None:
@@ -68,11 +69,9 @@ class RandomRows:
     def _scored(
         self, query: NDArray[np.float32], rows: NDArray[np.int64], limit: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        codes = faiss.ScalarQuantizer.QT_fp16
-        some = faiss.IndexScalarQuantizer(self.flat.footer.dim, codes, faiss.METRIC_INNER_PRODUCT)
-        some.add_sa_codes(self.flat.codes[rows].view(np.uint8))
-        with one_thread_for_one_query(1):
-            scores, places = some.search(query, min(limit, len(rows)))
+        if not hasattr(self._of_thread, "gathered"):
+            self._of_thread.gathered = Gathered(self.flat.footer.dim)
+        scores, places = self._of_thread.gathered.search(self.flat.codes, rows, query, limit)
         return scores, self.flat.ids[rows][places]
 
     def _will_need(self, rows: NDArray[np.int64]) -> None:
@@ -85,6 +84,34 @@ class RandomRows:
                 os.posix_fadvise(
                     self._file, offset, 2 * self.flat.footer.dim, os.POSIX_FADV_WILLNEED
                 )
+
+
+class Gathered:
+    """Vectors that are copied to one place, where FAISS reads them; for use by one thread."""
+
+    def __init__(self, dim: int) -> None:
+        head = codes_head(dim, SCORED_ROWS)
+        start = -(-len(head) // 64) * 64  # so that vectors are aligned
+        held = np.empty(start + SCORED_ROWS * dim * 2, np.uint8)
+        held[start - len(head) : start] = np.frombuffer(head, np.uint8)
+        self._vectors = held[start:].view(np.float16).reshape(SCORED_ROWS, dim)
+        self._index = index_in(held[start - len(head) :])
+
+    def search(
+        self,
+        codes: NDArray[np.float16],
+        rows: NDArray[np.int64],
+        query: NDArray[np.float32],
+        limit: int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Find the best of some rows, at most SCORED_ROWS: their scores, and places in `rows`."""
+        count = len(rows)
+        np.take(codes, rows, axis=0, out=self._vectors[:count], mode="clip")  # unbuffered
+        self._index.ntotal = count
+        with one_thread_for_one_query(1):
+            found: tuple[NDArray[np.float32], NDArray[np.int64]]
+            found = self._index.search(query, min(limit, count))
+        return found
 
 
 def advise_random(array: NDArray[Any]) -> None:

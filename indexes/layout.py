@@ -80,9 +80,18 @@ def unsealed(data: bytes) -> bytes:
 
 def flat_head(dim: int, count: int) -> bytes:
     """Return what FAISS writes before the codes of an IndexIDMap over float16 codes."""
-    common = struct.pack("<iqqq?i", dim, count, 1 << 20, 1 << 20, True, faiss.METRIC_INNER_PRODUCT)
+    return b"IxMp" + _common_head(dim, count) + codes_head(dim, count)
+
+
+def codes_head(dim: int, count: int) -> bytes:
+    """Return what FAISS writes before float16 codes."""
     quantizer = struct.pack("<iifQQQ", faiss.ScalarQuantizer.QT_fp16, 0, 0.0, dim, 2 * dim, 0)
-    return b"IxMp" + common + b"IxSQ" + common + quantizer + struct.pack("<Q", 2 * dim * count)
+    size = struct.pack("<Q", 2 * dim * count)
+    return b"IxSQ" + _common_head(dim, count) + quantizer + size
+
+
+def _common_head(dim: int, count: int) -> bytes:
+    return struct.pack("<iqqq?i", dim, count, 1 << 20, 1 << 20, True, faiss.METRIC_INNER_PRODUCT)
 
 
 @contextmanager
@@ -154,6 +163,14 @@ def map_index(file: BinaryIO) -> faiss.Index:
         if os.strerror(errno.EMFILE) in str(error):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), file.name) from error
         raise DamagedIndex("FAISS cannot read it") from error
+
+
+def index_in(data: NDArray[np.uint8]) -> Any:
+    """Return the FAISS index in these bytes, which it refers to. Raises RuntimeError."""
+    reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size)  # type: ignore[attr-defined]
+    index: Any = faiss.read_index(reader)
+    index.referenced_objects = [data]
+    return index
 
 
 def _can_be_mapped(file: BinaryIO) -> bool:

@@ -1,7 +1,7 @@
 """Search lists of short codes, then compare the best of these exactly, by their float16 vectors."""
 
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import faiss
 import numpy as np
@@ -11,7 +11,7 @@ from indexes.errors import DamagedIndex
 from indexes.exact import best
 from indexes.flat_file import FlatFile, RandomRows
 from indexes.ivf.layout import ListsFooter
-from indexes.layout import array_in
+from indexes.layout import array_in, index_in
 from indexes.selectors import among
 from indexes.threads import MAX_SCANNERS, one_thread_for_one_query, scanners
 
@@ -135,12 +135,9 @@ def map_lists(file: BinaryIO, footer: ListsFooter) -> faiss.IndexIVFPQFastScan:
     size = footer.body_end - footer.flat_bytes
     data = array_in(file, "u1", footer.flat_bytes, (size,))
     try:
-        reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), size)  # type: ignore[attr-defined]
-        index: Any = faiss.read_index(reader)
+        mapped: faiss.IndexIVFPQFastScan = index_in(data)
     except RuntimeError as error:
         raise DamagedIndex("FAISS cannot read it") from error
-    index.referenced_objects = [data]  # which FAISS points into
-    mapped: faiss.IndexIVFPQFastScan = index
     return mapped
 
 
