@@ -18,6 +18,7 @@ from clipmodel.config import (
     EfficientNetConfig,
     ImageTowerConfig,
     ModelConfig,
+    OpenClipVisionConfig,
     Resize,
     ResNetConfig,
     SiglipVisionConfig,
@@ -132,6 +133,17 @@ IMAGE_FAMILIES = (
         quick=Later("clipmodel.torch_backend.inference:quick_siglip"),
         numpy=Later("clipmodel.numpy_backend.vision:SiglipVisionTransformer"),
     ),
+    ImageFamily(
+        name="openclip",
+        config=OpenClipVisionConfig,
+        sign="",  # none: OpenCLIP's config says it
+        needed=(),
+        read_config=Later("clipmodel.checkpoints.towers:openclip"),
+        shapes=Later("clipmodel.towers.openclip:shapes"),
+        module=Later("clipmodel.towers.openclip:build"),
+        quick=Later("clipmodel.torch_backend.inference:Normalised"),
+        numpy=Later("clipmodel.towers.openclip:through_torch"),
+    ),
 )
 
 TEXT_FAMILIES = (
@@ -177,7 +189,7 @@ def family_of_weights(families: Sequence[AnyFamily], names: Mapping[str, object]
     for family in families:
         if family.sign in names:
             return family
-    signs = " or ".join(family.sign for family in families)
+    signs = " or ".join(family.sign for family in families if family.sign)
     raise CheckpointError(f"layout not supported: the weights lack {signs}")
 
 

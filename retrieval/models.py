@@ -144,6 +144,8 @@ def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
 
 
 def _is_named(name: Name) -> bool:
+    if os.fspath(name).startswith(pretrained.OPENCLIP):
+        return True
     return name in pretrained.bundled_models() or name in pretrained.available_models()
 
 

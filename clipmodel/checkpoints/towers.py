@@ -11,11 +11,12 @@ from typing import cast
 from torch import Tensor
 
 from clipmodel.checkpoints.configs import Settings
-from clipmodel.checkpoints.layouts import layers, shape, side
+from clipmodel.checkpoints.shapes import layers, shape, side
 from clipmodel.config import (
     Activation,
     BertConfig,
     EfficientNetConfig,
+    OpenClipVisionConfig,
     ResNetConfig,
     SiglipVisionConfig,
     TextConfig,
@@ -62,6 +63,13 @@ def siglip_vision(weights: Weights, settings: Settings) -> SiglipVisionConfig:
             f"{config.places} patches, and the weights are for {places}"
         )
     return config
+
+
+def openclip(weights: Weights, settings: Settings) -> OpenClipVisionConfig:
+    """Return the config that OpenCLIP's own file says."""
+    if settings.vision is None:
+        raise CheckpointError("its image tower needs the open_clip_config.json of its author")
+    return settings.vision
 
 
 def resnet(weights: Weights, settings: Settings) -> ResNetConfig:
@@ -132,6 +140,8 @@ def bert(weights: Weights, settings: Settings) -> BertConfig:
         heads=_heads("text", width, settings.text_head_width),
         mlp_width=shape(weights, "text.blocks.0.mlp.c_fc.weight", 2)[0],
         projects="text.text_projection" in weights,
+        hidden=weights["text.text_hidden"].shape[1] if "text.text_hidden" in weights else 0,
+        **settings.text,
     )
 
 

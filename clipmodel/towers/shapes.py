@@ -156,7 +156,9 @@ def of_bert(text: BertConfig, dim: int) -> Shapes:
         shapes |= _linear(f"{block}.mlp.c_fc", width, text.mlp_width)
         shapes |= _linear(f"{block}.mlp.c_proj", text.mlp_width, width)
         shapes |= _norm(f"{block}.ln_1", width) | _norm(f"{block}.ln_2", width)
-    return shapes | ({"text_projection": (width, dim)} if text.projects else {})
+    if text.hidden:
+        shapes["text_hidden"] = (width, text.hidden)
+    return shapes | ({"text_projection": (text.hidden or width, dim)} if text.projects else {})
 
 
 def _unit(name: str, inside: int, outside: int, side: int = 1) -> Shapes:

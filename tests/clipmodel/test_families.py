@@ -247,7 +247,7 @@ def test_a_sign_is_of_one_family(config: Any) -> None:
     assert texts == [families.text_family(config.text).name]
 
 
-SINCE = ("tokens", "causal", "pool", "epsilon", "biased")
+SINCE = ("tokens", "causal", "pool", "end", "epsilon", "biased", "hidden", "padding")
 CONFIGS = OURS | {name: entry.config for name, entry in REGISTRY.items()}
 
 
