@@ -57,6 +57,10 @@ class PathNotFound(RetrieveError):
     """A named folder or file does not exist, or is not in the library."""
 
 
+class SourceUnavailable(RetrieveError):
+    """A place with pictures cannot be asked: no network, no permission, or nothing to read it."""
+
+
 class PathTaken(RetrieveError):
     """The file to write already exists."""
 

@@ -110,7 +110,8 @@ class Library:
 
         how = with_named(IndexOptions, options, named, "index")
         # Checked first, so that no model is downloaded and no library created for nothing.
-        targets = named_paths(self._catalog() if self._exists() else None, paths)
+        catalog = self._catalog() if self._exists() else None
+        targets = named_paths(catalog, paths, how.storage_options)
         model = models.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from watchfiles import Change
 from watchfiles import watch as changes_below
 
+from retrieval.address import is_address
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.formats import is_named_as_picture
 from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
@@ -64,7 +65,7 @@ def watch(
     paths = [given(path) for path in paths]
     indexer = Patient(library, bar, say)
     ran(indexer.index(paths, exclude))  # the library remembers the exclusions
-    targets = resolve(library.catalog, paths)
+    targets = _local(resolve(library.catalog, paths), say)
     with watching(targets, say) as changes:
         while True:
             changed = _gathered(changes, library.rest)
@@ -74,6 +75,13 @@ def watch(
                     break
                 except PathNotFound:  # deleted in the meantime; the next look will notice
                     continue
+
+
+def _local(targets: Sequence[Target], say: Say) -> list[Target]:
+    """Return the targets on this machine; say which others are not watched."""
+    for address in sorted({str(t.root.path) for t in targets if is_address(str(t.root.path))}):
+        say(f"{address} is not on this machine and not watched; `retrieve index` updates it")
+    return [target for target in targets if not is_address(str(target.root.path))]
 
 
 class Patient:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from retrieval import exclusions
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.upsert import insert
@@ -16,6 +15,8 @@ from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
 from retrieval.paths import place, relative, spellings
 from retrieval.records import Root
+from retrieval.sources import options
+from retrieval.sources.options import Options
 from retrieval.spelling import respelled
 
 OF_FOLDERS = {  # columns that are paths
@@ -29,6 +30,13 @@ def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
     """Return the root at `path`, added if new; roots below an entire root become part of it."""
     with catalog.transaction() as connection:
         return _place_root(catalog, connection, path, entire)
+
+
+def remember(catalog: Catalog, root: Root, how: Options) -> None:
+    """Write how to reach a root, without secrets."""
+    with catalog.transaction() as connection:
+        here = update(RootRow).where(RootRow.id == root.id)
+        connection.execute(here.values(options=options.stored(how)))
 
 
 def exclude(catalog: Catalog, changed: Mapping[int, Exclusions]) -> None:
@@ -225,11 +233,8 @@ def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
 
 def _roots(catalog: Catalog, connection: Connection) -> list[Root]:
     """Return the roots as this transaction sees them."""
-    rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude))
-    return [
-        Root(id, catalog.root_path(path), entire, exclusions.read(exclude))
-        for id, path, entire, exclude in rows
-    ]
+    columns = RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude, RootRow.options
+    return [catalog.root_of(*row) for row in connection.execute(select(*columns))]
 
 
 def _root(catalog: Catalog, connection: Connection, root_id: int) -> Root:

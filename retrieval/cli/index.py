@@ -30,7 +30,7 @@ index_option = partial(remembered, "index")
 
 
 @click.command(short_help="Add pictures to the library, or update it.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType())
 @click.option(
     "--here", is_flag=True, help="Keep the library in PATH/.retrieve, so that it moves with PATH."
 )
@@ -86,11 +86,18 @@ index_option = partial(remembered, "index")
     help="Keep the vectors in milvus://HOST:PORT/NAME, or in FILE.db (Milvus Lite), from now on; "
     '"local" goes back to a file in the library.',
 )
+@index_option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Reach s3:// and other addresses so, e.g. endpoint_url=http://… Repeatable.",
+)
 @common
 @click.pass_context
 def index(
     context: click.Context,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     here: bool,
 ) -> None:
     """Add folders and files of pictures to the library, or bring it up to date.
@@ -128,7 +135,7 @@ def index(
         write(report.of_run(summary), must_arrive=False)
 
 
-def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
+def _beside(context: click.Context, paths: tuple[str, ...]) -> "Library":
     from retrieval.library import Library
     from retrieval.locate import beside
     from retrieval.paths import given
@@ -142,10 +149,10 @@ def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
     return Library.open(beside(folder))
 
 
-def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
+def _mention_others(library: "Library", paths: tuple[str, ...]) -> None:
     from retrieval.locate import beside
 
-    for path in paths:
+    for path in map(Path, paths):
         own = beside(path)
         if own.is_dir() and os.path.realpath(own) != os.path.realpath(library.folder):
             click.echo(f"note: {path} has its own library; use --here to update that one", err=True)

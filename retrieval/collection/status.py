@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.address import RemotePath
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.other_models import OtherModel, others
@@ -71,7 +72,7 @@ def status_of(catalog: Catalog) -> Status:
             root.path,
             counts.per_root.get(root.id, 0),
             root.entire,
-            root.path.is_dir(),
+            root.path.is_dir() or isinstance(root.path, RemotePath),
             tuple(root.exclusions.described()),
             tuple(left_out.get(root.id, ())),
         )

@@ -28,6 +28,8 @@ class Task:
     most: int = 1  # moments to decode, of a file that has several
     at: tuple[Moment, ...] = ()
     only_further: bool = False  # decode nothing unless there are several moments
+    options: tuple[tuple[str, str], ...] = ()  # of the storage, if the path is an address
+    data: bytes | None = None  # the bytes, if they were read already
 
     @classmethod
     def of(
@@ -45,7 +47,12 @@ class Task:
     ) -> "Task":
         """Return the task of reading an entry; the rest as the fields."""
         where, moments = (entry.path, size, max_pixels), (most, tuple(at), only_further)
-        return cls(key, *where, describe, box, entry.part, *moments)
+        return cls(key, *where, describe, box, entry.part, *moments, entry.options)
+
+    @property
+    def entry(self) -> Entry:
+        """Where the bytes are."""
+        return Entry(self.path, self.part, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ def work(task: Task) -> TaskResult:
 
     digest = None
     try:
-        data = content.read(task.path, task.part)
+        data = content.read(task.path, task.part) if task.data is None else task.data
         digest = content.digest_of(data)
         with decode.allowing(task.max_pixels):
             if task.describe:

@@ -7,7 +7,7 @@ targets      turns the paths that the user named into parts of roots
 whereabouts  finds folders that moved
 scan         lists files
 changes      compares them with the catalog: new, changed or gone
-members      does so for the members of a container, such as a tar shard
+elsewhere    the same for shards and addresses, and fetching
 intake       reads them; known content is not decoded again
 encoding     encodes pictures in batches
 recorder     commits the results

@@ -20,6 +20,7 @@ class ChangedFile:
     container: Container | None = None  # that it is a member of
     facts: Facts | None = None  # from beside it
     failure: Failure | None = None  # known before it is read
+    data: bytes | None = None  # its bytes, if listing it had to read them
 
     @property
     def path(self) -> bytes:
@@ -30,9 +31,9 @@ class ChangedFile:
     def entry(self) -> Entry:
         """Where its bytes are."""
         if self.container is None:
-            return Entry(self.path)
+            return Entry.of_file(self.root, self.found.path, self.found.size)
         part = Part(self.found.inode, self.found.size)
-        return Entry.of(self.root.path, self.container.path, part)
+        return Entry.of(self.root.path, self.container.path, part, self.root.options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ in progress.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from clipmodel.config import Resize
-from retrieval.decoding.limits import MAX_MOMENTS
+from retrieval.decoding.limits import MAX_BYTES, MAX_MOMENTS
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode
 from retrieval.indexing.changed_file import ChangedFile
 from retrieval.records import Decoded, Failure
 
@@ -30,10 +31,13 @@ class IntakeResult:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A task in progress: everything at once, or first hashing and then, if needed, decoding."""
+    """A task in progress: everything at once, or first hashing and then, if needed, decoding.
+
+    "once" is like "whole", but others of its size do not wait for it.
+    """
 
     file: ChangedFile
-    stage: Literal["whole", "hash", "decode"]
+    stage: Literal["whole", "once", "hash", "decode"]
     digest: bytes | None = None  # known after the stage "hash"
 
 
@@ -82,8 +86,8 @@ class Intake:
                 file = next(files, self)
                 if file is self:
                     more = False
-                elif isinstance(file, ChangedFile) and file.failure:
-                    yield IntakeResult(file, failure=file.failure)
+                elif isinstance(file, ChangedFile) and (failure := file.failure or _bound(file)):
+                    yield IntakeResult(file, failure=failure)
                 elif isinstance(file, ChangedFile):
                     self._begin(file)
                 else:
@@ -100,6 +104,9 @@ class Intake:
         if self._sizes is None:
             self._sizes = self._read_sizes()
         size = file.found.size
+        if file.entry.is_remote:  # read once, whatever it is
+            self._submit(Flight(file, "once"))
+            return
         if size in self._sizes:
             self._submit(Flight(file, "hash"))
         else:
@@ -113,8 +120,9 @@ class Intake:
         resize = None if flight.stage == "hash" else self._resize
         if resize:
             self._expect()
-        entry, most = flight.file.entry, self._max_moments
-        self._pool.submit(Task.of(key, entry, resize, self._max_pixels, most=most))
+        file, most = flight.file, self._max_moments
+        task = Task.of(key, file.entry, resize, self._max_pixels, most=most)
+        self._pool.submit(replace(task, data=file.data) if file.data else task)
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)
@@ -152,3 +160,11 @@ class Intake:
         if result.decoded and result.digest and self._knows(result.digest):
             return IntakeResult(file, result.digest)
         return IntakeResult(file, result.digest, result.decoded, result.failure, result.gone)
+
+
+def _bound(file: ChangedFile) -> Failure | None:
+    """Return the failure of what is too large to be fetched; a worker bounds what it reads."""
+    if file.found.size <= MAX_BYTES or not file.entry.is_remote:
+        return None
+    said = f"it has {file.found.size:,} bytes, more than {MAX_BYTES:,}"
+    return Failure(FailureCode.TOO_MANY_BYTES, said)

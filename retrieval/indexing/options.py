@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
@@ -11,6 +11,7 @@ from retrieval.errors import InvalidValue
 from retrieval.exclusions import check_patterns
 from retrieval.paths import StrPath
 from retrieval.records import MAX_INTEGER
+from retrieval.sources.options import parsed
 from retrieval.values import check_kind, check_path, check_whole, texts
 from retrieval.vectors.opening import check_store
 
@@ -35,6 +36,7 @@ class IndexKeywords(TypedDict, total=False):
     device: str | None
     precision: "Precision"
     vectors: str | None
+    storage_options: Mapping[str, str] | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class IndexOptions:
     precision: "Precision" = "auto"  # of the encoder
     # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
     vectors: str | None = None
+    storage_options: Mapping[str, str] | Sequence[str] = ()  # of addresses: {"endpoint_url": …}
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -88,6 +91,10 @@ class IndexOptions:
         if self.vectors is not None:
             check_kind("vectors", self.vectors, str, "a str")
             check_store(self.vectors)
+        given = self.storage_options
+        pairs = [f"{n}={v}" for n, v in given.items()] if isinstance(given, Mapping) else given
+        object.__setattr__(self, "storage_options", texts("storage_options", pairs))
+        parsed(self.storage_options)
         exclude = texts("exclude", self.exclude)
         check_patterns(exclude)
         # The class is frozen; the validated value is always a tuple.

@@ -19,9 +19,10 @@ from retrieval.indexing.backfill import Backfill
 from retrieval.indexing.changes import Changes, retry_too_large
 from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
+from retrieval.indexing.elsewhere.members import close_containers
+from retrieval.indexing.elsewhere.reading_pool import ReadingPool
 from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
 from retrieval.indexing.intake import Intake
-from retrieval.indexing.members import close_containers
 from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
@@ -63,7 +64,7 @@ def index(
     `encoder` raises.
     """
     count = default_workers() if workers is None else workers
-    pool = WorkerPool(count) if count else InProcess()
+    pool = ReadingPool(WorkerPool(count) if count else InProcess())
     encoding = EncodingQueue(
         *(encoder, batch_size, pool.wake, query_bank, quick),
         idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s

@@ -4,7 +4,6 @@ It yields what is to be indexed; a `Ledger` takes the rest: companions, and what
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -116,12 +115,3 @@ def lists(path: bytes, excluded: Excluded) -> bool:
     """Return whether a scan would list this path below a root, judging by names alone."""
     hidden = any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))
     return not hidden and not is_excluded(path, excluded)
-
-
-def look_at(root: bytes, path: bytes) -> Found | None:
-    """Return a named file, whatever its extension; None unless it is a regular file."""
-    try:
-        status = os.stat(os.path.join(root, path))
-    except OSError:
-        return None
-    return found_at(path, status) if stat.S_ISREG(status.st_mode) else None

@@ -3,6 +3,9 @@
 import os
 from typing import NamedTuple
 
+from retrieval.address import WEB, is_address, scheme_of
+from retrieval.records import Root
+
 
 class Part(NamedTuple):
     """A part of a file, in bytes."""
@@ -14,10 +17,30 @@ class Part(NamedTuple):
 class Entry(NamedTuple):
     """Where the bytes of one picture are. Small, so that any process can be told."""
 
-    path: bytes  # absolute, of the file that holds them
+    path: bytes  # absolute, or the address, of the file that holds them
     part: Part | None = None  # None: all of the file
+    options: tuple[tuple[str, str], ...] = ()  # of the storage, secrets included
 
     @classmethod
-    def of(cls, root: str | os.PathLike[str], file: bytes, part: Part | None = None) -> "Entry":
+    def of(
+        cls,
+        root: str | os.PathLike[str],
+        file: bytes,
+        part: Part | None = None,
+        options: tuple[tuple[str, str], ...] = (),
+    ) -> "Entry":
         """Return the entry of a file, given relative to its root."""
-        return cls(os.path.join(os.fsencode(root), file), part)
+        return cls(os.path.join(os.fsencode(root), file), part, options)
+
+    @classmethod
+    def of_file(cls, root: Root, path: bytes, size: int) -> "Entry":
+        """Return the entry of a file that is one picture. size: as listed, in bytes."""
+        entry = cls.of(root.path, path, options=root.options)
+        has_ranges = entry.is_remote and size and scheme_of(os.fsdecode(entry.path)) not in WEB
+        # A range saves s3fs a request; and a web server need not know any.
+        return entry._replace(part=Part(0, size)) if has_ranges else entry
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether its bytes are not on this machine."""
+        return b"://" in self.path and is_address(os.fsdecode(self.path))

@@ -51,6 +51,8 @@ OUTSIDE = {
     "fastapi": {"web"},
     "uvicorn": {"web"},
     "watchfiles": {"watch"},
+    "fsspec": {"sources"},
+    "s3fs": {"sources"},
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from retrieval.address import RemotePath
 from retrieval.catalog.conditions import under
 from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.places import Places
@@ -33,7 +34,11 @@ class Containers:
         return [Container(*row) for row in self._reader.rows(found, (root_id, *values))]
 
     def image_of_member(self, path: Path) -> int | None:
-        """Return the image known at an absolute path, if that is a member of a container."""
+        """Return the image known at an absolute path, if that is a member of a container, or an
+        address.
+        """
+        if isinstance(path, RemotePath):
+            return self._places.image_at(path)
         held = {(each.root_id, each.path) for each in self.all()}
         for root_id, inside in self._places.of(path) if held else ():
             above = ((root_id, each) for each in at_and_above(inside) if each != inside)
@@ -60,5 +65,5 @@ def _entry(
 ) -> Entry:
     for above in at_and_above(path) if containers else ():
         if above != path and (root.id, above) in containers:
-            return Entry.of(root.path, above, Part(offset or 0, size))
-    return Entry.of(root.path, path)
+            return Entry.of(root.path, above, Part(offset or 0, size), root.options)
+    return Entry.of_file(root, path, size)

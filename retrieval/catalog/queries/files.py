@@ -8,6 +8,7 @@ from retrieval.catalog.queries.reader import Reader
 from retrieval.errors import FailureCode
 from retrieval.paths import place
 from retrieval.records import NO_MTIME, Failed, Failure, FileState, KnownFile
+from retrieval.sources.container import at_and_above
 
 # A file: the fields of a `Found`, and its image's id. ctime and inode are None if an older version
 # wrote the row.
@@ -63,11 +64,17 @@ class Files:
         """Return the files of each of these images, as they were when they were indexed."""
         roots = {root.id: root.path for root in self._reader.roots()}
         columns = "image_id, root_id, path, size, mtime_ns, ctime_ns, inode"
+        holders: dict[int, set[bytes]] = {}
+        for root_id, path in self._reader.rows("SELECT root_id, path FROM containers"):
+            holders.setdefault(root_id, set()).add(path)
         files: dict[int, list[KnownFile]] = {}
         for chunk in chunks(ids):
             found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(chunk)})"
-            for image_id, root_id, path, *status in self._reader.rows(found, chunk):
-                file = KnownFile(place(roots[root_id], path), *status)
+            for image_id, root_id, path, size, *times in self._reader.rows(found, chunk):
+                held = holders.get(root_id, ())
+                at = next((each for each in at_and_above(path) if each in held), None)
+                container = place(roots[root_id], at) if at else None
+                file = KnownFile._make((place(roots[root_id], path), size, *times, container))
                 files.setdefault(image_id, []).append(file)
         return files
 

@@ -1,0 +1,6 @@
+"""Indexing of what is not a file in a folder of this machine.
+
+remote_scan   lists objects at an address
+members       compares the members of a container, such as a tar shard, with the catalog
+reading_pool  fetches what is not on this machine, and hands the bytes to the workers that decode
+"""

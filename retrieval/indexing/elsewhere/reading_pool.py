@@ -1,0 +1,109 @@
+"""A pool that reads what is not on this machine, and hands the bytes to a pool that decodes.
+
+Reads wait for a network, so there are many at a time, in threads; how many, and how many bytes are
+held, is bounded. The bytes then go to a worker process as those of a local file do.
+"""
+
+import queue
+from collections import deque
+from dataclasses import replace
+
+from clipmodel.pools import Threads
+from retrieval.decoding.pool import Pool
+from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.records import Failure
+from retrieval.sources.opening import read
+
+READS = 32  # at a time
+MAX_HELD = 512 << 20  # bytes that are read and not decoded yet, beyond which no read begins
+
+
+class ReadingPool:
+    """Takes any task; one for a local file goes straight to the pool that decodes."""
+
+    def __init__(self, decoding: Pool) -> None:
+        self._decoding = decoding
+        self._threads = Threads(READS, "reader")
+        self._waiting: deque[Task] = deque()
+        self._read: queue.SimpleQueue[Task | TaskResult | Exception | None] = queue.SimpleQueue()
+        self._reading = 0
+        self._held: dict[int, int] = {}  # task -> bytes that are read and not decoded yet
+        self._is_closed = False
+
+    @property
+    def pending(self) -> int:
+        return self._decoding.pending + self._reading + len(self._waiting)
+
+    def submit(self, task: Task) -> None:
+        if task.data is None and task.entry.is_remote:
+            self._waiting.append(task)
+            self._start_reads()
+        else:
+            self._decoding.submit(task)
+
+    def collect(self) -> TaskResult | None:
+        while True:
+            done = self._taken()
+            if done is not None:
+                return done
+            if not self._decoding.pending:
+                if (found := self._read.get()) is None:
+                    return None
+                self._read.put(found)
+                continue
+            result = self._decoding.collect()
+            if result is not None:
+                self._held.pop(result.key, None)
+                self._start_reads()
+                return result
+            if self._read.empty():
+                return None
+
+    def wake(self) -> None:
+        self._read.put(None)
+        self._decoding.wake()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._waiting.clear()
+        self._decoding.close()
+        self._threads.shutdown(wait=False)
+
+    def _start_reads(self) -> None:
+        while self._waiting and self._reading < READS and sum(self._held.values()) < MAX_HELD:
+            task = self._waiting.popleft()
+            self._reading += 1
+            self._threads.submit(self._fetch, task)
+
+    def _fetch(self, task: Task) -> None:
+        """Read the bytes of a task, in a thread."""
+        try:
+            self._read.put(replace(task, data=read(task.entry)))
+        except FileNotFoundError:
+            self._read.put(TaskResult(task.key, gone=True))
+        except UnreadablePicture as error:
+            self._read.put(TaskResult(task.key, failure=Failure.of(error)))
+        except SourceUnavailable as error:
+            failure = Failure(FailureCode.UNREADABLE, str(error))
+            self._read.put(TaskResult(task.key, failure=failure))
+        except Exception as error:  # a mistake of ours: the waiting thread must learn of it
+            self._read.put(error)
+        if not self._is_closed:
+            self._decoding.wake()
+
+    def _taken(self) -> TaskResult | None:
+        """Hand on what was read; return the first task that has a result without being decoded."""
+        while not self._read.empty():
+            found = self._read.get()
+            if found is None:
+                continue
+            self._reading -= 1
+            self._start_reads()
+            if isinstance(found, Exception):
+                raise found
+            if isinstance(found, TaskResult):
+                return found
+            self._held[found.key] = len(found.data or b"")
+            self._decoding.submit(found)
+        return None
