@@ -80,6 +80,8 @@ class FailureCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     CRASHED = "crashed"  # its decoder ended the worker process
+    NOT_FOUND = "not_found"  # nothing is at its address
+    REFUSED = "refused"  # its host does not want it to be fetched, or it may not be asked
     UNREADABLE = "unreadable"  # the disk, the network or a permission failed
 
     @classmethod

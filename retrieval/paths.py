@@ -86,7 +86,9 @@ def _listed(folder: Path, name: str) -> str:
 
 
 def place(root: Path, path: bytes) -> Path:
-    """Return the absolute path of a stored path."""
+    """Return the absolute path of a stored path; the member of a list is an address of its own."""
+    if (at := path.find(b"://")) > 0:
+        return RemotePath(os.fsdecode(path[path.rfind(b"/", 0, at) + 1 :]))
     return root / os.fsdecode(path)
 
 

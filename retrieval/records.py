@@ -229,6 +229,7 @@ class FileState:
     failure: Failure | None
     ctime_ns: int | None = None  # None: not known
     inode: int | None = None
+    version: str | None = None  # of what lies at an address
 
 
 CompanionKind = Literal[

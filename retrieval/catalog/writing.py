@@ -276,11 +276,12 @@ def _upsert_files(
             **_failure(file.failure),
             "ctime_ns": file.ctime_ns,
             "inode": file.inode,
+            "version": file.version,
         }
         for file in files
     ]
     put = insert(connection, FileRow)
-    names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", *_failure(None))
+    names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", "version", *_failure(None))
     changed = {name: put.excluded[name] for name in names}
     connection.execute(
         put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows

@@ -93,6 +93,19 @@ index_option = partial(remembered, "index")
     metavar="NAME=VALUE",
     help="Reach s3:// and other addresses so, e.g. endpoint_url=http://… Repeatable.",
 )
+@index_option("--url-column", metavar="NAME", help="In lists: the column of addresses (url).")
+@index_option("--caption-column", metavar="NAME", help="In lists: the column of descriptions.")
+@index_option(
+    "--per-host",
+    type=WholeNumber(min=1),
+    metavar="N",
+    help="Send each host of a list at most N requests at a time (default: 2).",
+)
+@index_option(
+    "--allow-private/--no-private",
+    default=None,
+    help="For lists: fetch from private addresses too.",
+)
 @common
 @click.pass_context
 def index(

@@ -30,6 +30,7 @@ class Task:
     only_further: bool = False  # decode nothing unless there are several moments
     options: tuple[tuple[str, str], ...] = ()  # of the storage, if the path is an address
     data: bytes | None = None  # the bytes, if they were read already
+    version: str | None = None  # known already, of what lies at an address
 
     @classmethod
     def of(
@@ -69,6 +70,8 @@ class TaskResult:
     thumbnail: bytes | None = None  # WebP
     failure: Failure | None = None
     gone: bool = False  # the file no longer exists
+    unchanged: bool = False  # nothing was read: it is still of the version that was known
+    fetched: tuple[int, int | None, str | None] | None = None  # bytes, time in ns, version
     is_still: bool = False  # it has one moment, and was not decoded
 
 

@@ -11,6 +11,7 @@ from retrieval.errors import SourceUnavailable
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
+from retrieval.indexing.elsewhere.listed import Addresses
 from retrieval.indexing.elsewhere.members import Members, close_containers
 from retrieval.indexing.elsewhere.remote_scan import scan_remote
 from retrieval.indexing.scan import Unlisted, scan
@@ -92,7 +93,8 @@ class Changes:
             self.missing[root] = self.missing.get(root, 0) + files
             return
         close_containers(self._catalog, self.members)
-        members = Members(self._catalog, target.root, container, self._again)
+        kind = Addresses if container.kind == "list" else Members
+        members = kind(self._catalog, target.root, container, self._again)
         self.members.append(members)
         for file in members.files():
             self._count(members)

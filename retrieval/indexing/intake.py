@@ -27,6 +27,8 @@ class IntakeResult:
     decoded: Decoded | None = None
     failure: Failure | None = None
     gone: bool = False
+    unchanged: bool = False
+    fetched: tuple[int, int | None, str | None] | None = None  # as in `TaskResult`
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ class Intake:
             self._expect()
         file, most = flight.file, self._max_moments
         task = Task.of(key, file.entry, resize, self._max_pixels, most=most)
-        self._pool.submit(replace(task, data=file.data) if file.data else task)
+        if file.data is not None or file.version is not None:
+            task = replace(task, data=file.data, version=file.version)
+        self._pool.submit(task)
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)
@@ -158,8 +162,9 @@ class Intake:
 
     def _result(self, file: ChangedFile, result: TaskResult) -> IntakeResult:
         if result.decoded and result.digest and self._knows(result.digest):
-            return IntakeResult(file, result.digest)
-        return IntakeResult(file, result.digest, result.decoded, result.failure, result.gone)
+            return IntakeResult(file, result.digest, fetched=result.fetched)
+        own = result.digest, result.decoded, result.failure, result.gone
+        return IntakeResult(file, *own, result.unchanged, result.fetched)
 
 
 def _bound(file: ChangedFile) -> Failure | None:

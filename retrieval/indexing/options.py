@@ -37,6 +37,10 @@ class IndexKeywords(TypedDict, total=False):
     precision: "Precision"
     vectors: str | None
     storage_options: Mapping[str, str] | Sequence[str]
+    url_column: str | None
+    caption_column: str | None
+    per_host: int | None
+    allow_private: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +66,18 @@ class IndexOptions:
     # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
     vectors: str | None = None
     storage_options: Mapping[str, str] | Sequence[str] = ()  # of addresses: {"endpoint_url": …}
+    # Of lists of addresses, remembered for each; None: as before, or as in `ListOptions`.
+    url_column: str | None = None
+    caption_column: str | None = None
+    per_host: int | None = None  # requests at a time to one host
+    allow_private: bool | None = None  # fetch from addresses that are not public as well
 
     def __post_init__(self) -> None:
         for name, least in (
             ("workers", 0),
             ("batch_size", 1),
             ("max_pixels", 1),
+            ("per_host", 1),
             ("max_moments", 1),
         ):
             if (value := getattr(self, name)) is not None:
@@ -99,6 +109,11 @@ class IndexOptions:
         check_patterns(exclude)
         # The class is frozen; the validated value is always a tuple.
         object.__setattr__(self, "exclude", exclude)
+
+    def of_lists(self) -> dict[str, object]:
+        """Return what was told of lists of addresses, by the fields of `ListOptions`."""
+        names = ("url_column", "caption_column", "per_host", "allow_private")
+        return {name: held for name in names if (held := getattr(self, name)) is not None}
 
     @property
     def needs_torch(self) -> bool:

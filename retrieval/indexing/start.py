@@ -12,6 +12,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.options import IndexOptions
 from retrieval.indexing.run import index
+from retrieval.indexing.targets import add_lists
 from retrieval.interrupted import Interrupted
 from retrieval.models import in_numpy, in_torch, most_in_numpy
 from retrieval.records import Progress, Summary
@@ -37,6 +38,9 @@ def run(
     if options.vectors is not None:
         with catalog.database.running():
             choose(catalog, options.vectors)
+    if told := options.of_lists():
+        with catalog.database.running():
+            add_lists(catalog, paths, told)
     current = catalog.current_model()
     also = options.also and current is not None and current.digest != model.digest
     first = models.of_library(current) if also and current else model

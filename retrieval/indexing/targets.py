@@ -8,8 +8,8 @@ members count as the files of a folder with its name.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retrieval.address import RemotePath, is_address
@@ -18,7 +18,8 @@ from retrieval.errors import InvalidValue, PathNotFound
 from retrieval.exclusions import Exclusions
 from retrieval.paths import StrPath, given, relative, several_given, spellings
 from retrieval.records import Root
-from retrieval.sources.container import Container, is_compressed_tar, is_tar
+from retrieval.sources.address_list import ListOptions
+from retrieval.sources.container import Container, is_compressed_tar, kind_of
 from retrieval.sources.options import give, of_root, parsed
 from retrieval.sources.patterns import expanded, is_pattern
 from retrieval.sources.remote import Remote
@@ -95,7 +96,8 @@ def _names(catalog: Catalog | None, pattern: Path) -> list[Path]:
 
 def _exists(catalog: Catalog | None, path: Path) -> bool:
     if isinstance(path, RemotePath):
-        return is_tar(os.fsencode(path.name)) or _remote(catalog, path).kind(b"") is not None
+        is_held = kind_of(os.fsencode(path.name)) is not None
+        return is_held or _remote(catalog, path).kind(b"") is not None
     return os.path.exists(path)
 
 
@@ -178,8 +180,8 @@ def _exclusions(
 
 
 def is_shard(target: Target) -> bool:
-    """Return whether a target that the user named is a tar shard."""
-    return is_tar(target.inside) and not target.path.is_dir()
+    """Return whether a target that the user named is a shard or a list."""
+    return kind_of(target.inside) is not None and not target.path.is_dir()
 
 
 def _place(catalog: Catalog, path: Path) -> None:
@@ -187,7 +189,8 @@ def _place(catalog: Catalog, path: Path) -> None:
     roots = catalog.roots()
     place: Path
     if isinstance(path, RemotePath):
-        is_file = is_tar(os.fsencode(path.name)) or _remote(catalog, path).kind(b"") == "file"
+        is_held = kind_of(os.fsencode(path.name)) is not None
+        is_file = is_held or _remote(catalog, path).kind(b"") == "file"
         place, entire = (path.parent, False) if is_file else (path, True)
     elif os.path.isdir(path):
         place, entire = _real(roots, path), True
@@ -209,15 +212,38 @@ def _place(catalog: Catalog, path: Path) -> None:
             remember(catalog, root, root.options)
 
 
-def _add_containers(catalog: Catalog, paths: Sequence[Path]) -> None:
-    """Add the tar shards among the files that the user named."""
-    tars = [path for path in paths if is_tar(os.fsencode(path.name))]
-    shards = [path for path in tars if isinstance(path, RemotePath) or path.is_file()]
-    if shards:
+def add_lists(catalog: Catalog, paths: Sequence[Path], told: Mapping[str, object]) -> None:
+    """Add the lists of addresses among the files that the user named, with what was told of them:
+    fields of `ListOptions`. What was told before stays.
+    """
+    lists = [path for path in paths if kind_of(os.fsencode(path.name)) == "list"]
+    for path in lists:
+        _place(catalog, path)
+    _add_containers(catalog, lists, told)
+
+
+def _add_containers(
+    catalog: Catalog, paths: Sequence[Path], told: Mapping[str, object] | None = None
+) -> None:
+    """Add the tar shards and lists among the files that the user named."""
+    named = [path for path in paths if kind_of(os.fsencode(path.name))]
+    held = [path for path in named if isinstance(path, RemotePath) or path.is_file()]
+    if held:
         from retrieval.catalog.recording import containers
 
-        targets = {target for path in shards for target in _targets(catalog, path)}
-        containers.add(catalog, [Container(each.root.id, each.inside, "tar") for each in targets])
+        targets = {target for path in held for target in _targets(catalog, path)}
+        containers.add(catalog, [_container(catalog, target, told) for target in targets])
+
+
+def _container(catalog: Catalog, target: Target, told: Mapping[str, object] | None) -> Container:
+    kind = kind_of(target.inside)
+    assert kind is not None
+    container = Container(target.root.id, target.inside, kind)
+    if not told:
+        return container
+    before = [each.options for each in catalog.containers.within(target.root.id, target.inside)]
+    how = replace(ListOptions.read(before[0] if before else None), **told)  # type: ignore[arg-type]
+    return replace(container, options=how.stored())
 
 
 def _with_containers(catalog: Catalog, targets: Iterable[Target]) -> Iterator[Target]:

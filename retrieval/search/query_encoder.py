@@ -123,7 +123,7 @@ class QueryEncoder:
             known = self._vector(self._catalog.images.of_digest(picture.digest))
             return self._fitting(picture.pixels) if known is None else known
         if isinstance(picture, Address):
-            from retrieval.search.fetch import fetch  # urllib, http and ssl
+            from retrieval.sources.fetch import fetch  # urllib, http and ssl
 
             return self._known_or_decoded(fetch(picture.url), picture.url)
         from retrieval.decoding import decode

@@ -85,7 +85,7 @@ class Members:
                 for member in shard.members():
                     yield from self._compared(container, member, known)
         except (UnreadablePicture, SourceUnavailable, OSError) as error:
-            failure = _failure(error)
+            failure = failure_of(error)
             self.is_read = failure.code.is_lasting
             broken = ChangedFile(self._root, container, False, None, failure=failure)
             yield from self._changed(broken, known.get(container.path))
@@ -138,7 +138,7 @@ class Members:
             )
 
 
-def _failure(error: UnreadablePicture | SourceUnavailable | OSError) -> Failure:
+def failure_of(error: UnreadablePicture | SourceUnavailable | OSError) -> Failure:
     if isinstance(error, UnreadablePicture):
         return Failure.of(error)
     said = reason(error) if isinstance(error, OSError) else str(error)

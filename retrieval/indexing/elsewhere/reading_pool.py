@@ -13,7 +13,7 @@ from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
 from retrieval.records import Failure
-from retrieval.sources.opening import read
+from retrieval.sources.opening import fetch, is_on_web, read
 
 READS = 32  # at a time
 MAX_HELD = 512 << 20  # bytes that are read and not decoded yet, beyond which no read begins
@@ -29,6 +29,7 @@ class ReadingPool:
         self._read: queue.SimpleQueue[Task | TaskResult | Exception | None] = queue.SimpleQueue()
         self._reading = 0
         self._held: dict[int, int] = {}  # task -> bytes that are read and not decoded yet
+        self._fetched: dict[int, tuple[int, int | None, str | None]] = {}  # of tasks, as in results
         self._is_closed = False
 
     @property
@@ -56,7 +57,7 @@ class ReadingPool:
             if result is not None:
                 self._held.pop(result.key, None)
                 self._start_reads()
-                return result
+                return replace(result, fetched=self._fetched.pop(result.key, None))
             if self._read.empty():
                 return None
 
@@ -79,7 +80,7 @@ class ReadingPool:
     def _fetch(self, task: Task) -> None:
         """Read the bytes of a task, in a thread."""
         try:
-            self._read.put(replace(task, data=read(task.entry)))
+            self._read.put(self._with_data(task))
         except FileNotFoundError:
             self._read.put(TaskResult(task.key, gone=True))
         except UnreadablePicture as error:
@@ -91,6 +92,16 @@ class ReadingPool:
             self._read.put(error)
         if not self._is_closed:
             self._decoding.wake()
+
+    def _with_data(self, task: Task) -> Task | TaskResult:
+        """Return the task with its bytes; from the web with what else is known of them."""
+        if not is_on_web(task.entry):
+            return replace(task, data=read(task.entry))
+        answer = fetch(task.entry, task.version)
+        if answer.data is None:
+            return TaskResult(task.key, unchanged=True)
+        self._fetched[task.key] = len(answer.data), answer.modified_ns, answer.version
+        return replace(task, data=answer.data)
 
     def _taken(self) -> TaskResult | None:
         """Hand on what was read; return the first task that has a result without being decoded."""
