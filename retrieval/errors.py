@@ -41,6 +41,14 @@ class VectorsUnavailable(RetrieveError):
     """The vector store beside the catalog cannot be used now."""
 
 
+class LibraryUnreachable(RetrieveError):
+    """The server of the library's database cannot be reached, or refuses this user."""
+
+
+class NotInstalled(RetrieveError):
+    """Something optional is needed that is not installed; the message says how to install it."""
+
+
 class TooManyOpenFiles(RetrieveError):
     """This process has reached its limit of open files. Nothing is wrong with the files."""
 

@@ -20,7 +20,7 @@ from watchfiles import watch as changes_below
 from retrieval.address import is_address
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.formats import is_named_as_picture
-from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
+from retrieval.errors import SPENT, LibraryBusy, LibraryUnreachable, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
 from retrieval.indexing.companions.ledger import is_picture, picture_of_sidecar
 from retrieval.indexing.scan import lists
@@ -60,7 +60,7 @@ def watch(
     for the user.
 
     Raises Interrupted if Ctrl-C arrives during a run, and whatever `Library.index` raises, except
-    LibraryBusy: it waits for a busy library.
+    LibraryBusy and LibraryUnreachable: it waits for such a library.
     """
     paths = [given(path) for path in paths]
     indexer = Patient(library, bar, say)
@@ -102,7 +102,7 @@ class Patient:
                 return self._brief(summary, paths)
             except Interrupted as interrupt:
                 raise Interrupted(self._brief(interrupt.summary, paths)) from None
-            except LibraryBusy as error:
+            except (LibraryBusy, LibraryUnreachable) as error:
                 if not is_told:
                     self._say(str(error))
                 is_told = True

@@ -26,6 +26,7 @@ from retrieval.catalog.queries.images import Images
 from retrieval.catalog.queries.other_files import OtherFiles
 from retrieval.catalog.queries.places import Places
 from retrieval.catalog.sqlite.database import SQLiteDatabase
+from retrieval.locate import Place
 from retrieval.records import Counts, ModelRecord, Root
 from retrieval.sources import options
 
@@ -36,9 +37,13 @@ if TYPE_CHECKING:
 MODEL = tuple(field.name for field in fields(ModelRecord))  # columns of the table `models`
 
 
-def database_at(place: Path) -> Database:
+def database_at(place: Place) -> Database:
     """Return the database of the library at this place, not opened yet."""
-    return SQLiteDatabase(place)
+    if isinstance(place, Path):
+        return SQLiteDatabase(place)
+    from retrieval.catalog.postgresql.database import PostgreSQLDatabase  # not by local commands
+
+    return PostgreSQLDatabase(place)
 
 
 class Catalog:
@@ -55,7 +60,7 @@ class Catalog:
         self.holdings = Holdings(self)
 
     @classmethod
-    def open(cls, place: Path, *, create: bool = False) -> "Catalog":
+    def open(cls, place: Place, *, create: bool = False) -> "Catalog":
         """Open the catalog at this place, and upgrade it if it is older.
 
         create: whether to create a missing one. Raises LibraryNotFound, LibraryReadOnly,
@@ -69,7 +74,7 @@ class Catalog:
         self.database.close()
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Place:
         """By which `open` finds this catalog again."""
         return self.database.place
 

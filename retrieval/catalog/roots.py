@@ -1,15 +1,15 @@
 """Changes to roots: adding, forgetting and relocating them, one transaction each."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, LargeBinary, delete, func, select, text, update
 
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.upsert import insert
-from retrieval.catalog.schema import FileRow, RootRow
+from retrieval.catalog.schema import Base, FileRow, RootRow
 from retrieval.catalog.writing import drop_unheld
 from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
@@ -24,6 +24,8 @@ OF_FOLDERS = {  # columns that are paths
     "left_out": ("path",),
     "containers": ("path",),
 }
+
+MOVING = b"\0"  # before the path of a row on its way to another place; no name contains it
 
 
 def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
@@ -209,17 +211,38 @@ def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, 
     # What follows `inside` begins with a slash, what follows the root itself does not.
     prefix = below + b"/" if below and not inside else below
     skip = len(inside) + 1 if inside and not below else len(inside)
-    moved = f"""UPDATE OR REPLACE files SET root_id = :other,
-        path = CAST(:prefix || substr(path, :skip + 1) AS BLOB) WHERE {here}"""
-    values = {**values, "other": other.id, "prefix": prefix, "skip": skip}
+    values = {**values, "other": other.id, "prefix": MOVING + prefix, "skip": skip}
     for table, columns in OF_FOLDERS.items():
-        rest = "coalesce(substr({}, :skip + 1), '')"  # the root's own folder is an empty path
-        to = ", ".join(
-            f"{column} = CAST(:prefix || {rest.format(column)} AS BLOB)" for column in columns
-        )
-        renamed = f"UPDATE OR REPLACE {table} SET root_id = :other, {to} WHERE {here}"
-        connection.execute(text(renamed), values)
-    return connection.execute(text(moved), values).rowcount
+        _move_rows(connection, table, columns, here, values)
+    return _move_rows(connection, "files", ("path",), here, values)
+
+
+def _move_rows(
+    connection: Connection, name: str, columns: Sequence[str], here: str, values: dict[str, object]
+) -> int:
+    """Move the rows of a table; they replace those that are at the new places already."""
+    table = Base.metadata.tables[name]
+    kind = LargeBinary().compile(dialect=connection.dialect)
+    keys = [column.name for column in table.primary_key if column.name not in ("root_id", "path")]
+    to = ", ".join(
+        # The root's own folder is an empty path.
+        f"{column} = CAST({start} || coalesce(substr({column}, :skip + 1), '') AS {kind})"
+        for column, start in zip(columns, (":prefix", "substr(:prefix, 2)"), strict=False)
+    )
+    on_the_way = "root_id = :other AND path >= :moving AND path < :after"
+    theirs = ", ".join(["path", *keys])
+    ours = ", ".join(["substr(path, 2)", *keys])
+    values = {**values, "moving": MOVING, "after": b"\1"}
+    moved = connection.execute(
+        text(f"UPDATE {name} SET root_id = :other, {to} WHERE {here}"), values
+    )
+    for statement in (
+        f"DELETE FROM {name} WHERE root_id = :other AND ({theirs}) IN "
+        f"(SELECT {ours} FROM {name} WHERE {on_the_way})",
+        f"UPDATE {name} SET path = substr(path, 2) WHERE {on_the_way}",
+    ):
+        connection.execute(text(statement), values)
+    return moved.rowcount
 
 
 def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:

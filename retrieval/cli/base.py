@@ -50,9 +50,9 @@ class CommonOptions:
         knows which is current.
         """
         from indexes.read_ahead import read_ahead
-        from retrieval.locate import INDEX_FILE, library_folder
+        from retrieval.locate import INDEX_FILE, library_place, local_folder
 
-        index_files = [*library_folder(self.library).glob(INDEX_FILE.format("*"))]
+        index_files = [*local_folder(library_place(self.library)).glob(INDEX_FILE.format("*"))]
         if len(index_files) == 1:
             read_ahead(index_files[0])
         return self.open()

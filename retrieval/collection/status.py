@@ -101,7 +101,7 @@ def nothing_at(where: str) -> Status:
 def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
     from indexes import DamagedIndex, VectorIndex  # FAISS
 
-    path = index_file.path_of(catalog.local_folder, model.digest)
+    path = index_file.path_of(catalog, model.digest)
     try:
         index = VectorIndex.open(path)
     except DamagedIndex:

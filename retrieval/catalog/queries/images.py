@@ -93,7 +93,7 @@ class Images:
         described = self._reader.number("SELECT count(*) FROM shots")
         if described == self.count() and not self._reader.number(some):
             return []  # the usual case: two counts are faster than comparing two lists
-        missing = f"{lacking} OR id NOT IN (SELECT image_id FROM shots)"
+        missing = f"{lacking} OR NOT EXISTS (SELECT 1 FROM shots WHERE image_id = images.id)"
         return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
 
     def unwatched(self) -> list[tuple[int, bytes]]:

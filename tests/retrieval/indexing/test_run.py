@@ -77,9 +77,7 @@ def test_all_that_is_there_is_indexed_once(base: Path, photos: Path, workers: in
         assert contents(catalog) == held == fresh_contents(base, photos)
         assert catalog.counts().embedded == 11
         current = catalog.current_model()
-        assert current and VectorIndex.open(
-            index_file.path_of(catalog.local_folder, current.digest)
-        )
+        assert current and VectorIndex.open(index_file.path_of(catalog, current.digest))
 
 
 def test_what_is_recorded_of_a_picture(catalog: Catalog, base: Path) -> None:
@@ -422,8 +420,8 @@ def test_another_model_encodes_all_that_is_known_and_takes_over(
     assert old and as_counts(summary) == expected
     current = catalog.current_model()
     assert current and current.name == "other" and catalog.counts().embedded == 10
-    assert not index_file.path_of(catalog.local_folder, old.digest).exists()
-    assert index_file.path_of(catalog.local_folder, current.digest).exists()
+    assert not index_file.path_of(catalog, old.digest).exists()
+    assert index_file.path_of(catalog, current.digest).exists()
 
 
 def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, photos: Path) -> None:
@@ -486,7 +484,7 @@ def test_the_index_file_is_made_anew_when_it_is_missing_or_too_much_died(
     run_index(catalog, [photos])
     current = catalog.current_model()
     assert current
-    path = index_file.path_of(catalog.local_folder, current.digest)
+    path = index_file.path_of(catalog, current.digest)
     path.unlink()
     run_index(catalog, [photos])
     assert VectorIndex.open(path).count == 10
