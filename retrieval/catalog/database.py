@@ -8,7 +8,7 @@ parameters.
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from retrieval.errors import RetrieveError
 from retrieval.locate import Place
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 5
 LIST_LENGTH = 10_000  # parameters of one IN (...); SQLite allows 32,766, PostgreSQL 65,535
+
+
+class Trigger(NamedTuple):
+    """Statements that run after each change of a row of a table, which they call OLD and NEW."""
+
+    name: str
+    table: str
+    event: str  # INSERT, UPDATE or DELETE
+    statements: Sequence[str]
+    columns: Sequence[str] = ()  # of an update: it has changed one of these
 
 
 class Database(Protocol):
@@ -113,7 +123,13 @@ class Database(Protocol):
         """
 
     def names(self) -> set[str]:
-        """Return the names of all tables and indexes."""
+        """Return the names of all tables, indexes and triggers."""
+
+    def trigger(self, trigger: Trigger) -> list[str]:
+        """Return SQL that makes a trigger."""
+
+    def without_trigger(self, name: str, table: str) -> str:
+        """Return SQL that drops a trigger, if there is one of this name."""
 
     def damage(self) -> list[str]:
         """Return the faults that the engine finds in its own files."""

@@ -203,8 +203,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         expose_value=False,
         callback=remember,
-        help="Use the library in DIR (default: $RETRIEVE_LIBRARY, else the nearest .retrieve/ here "
-        "or in a parent folder, else the platform's data folder).",
+        help="Use the library in DIR, or at a postgresql:// URL (default: $RETRIEVE_LIBRARY, else "
+        "the nearest .retrieve/ here or in a parent folder, else the platform's data folder).",
     )
     debug = click.option(
         "--debug",

@@ -29,6 +29,7 @@ ROOMS = [
 OUTSIDE = {
     "sqlite3": {"catalog"},
     "sqlalchemy": {"catalog"},
+    "psycopg": {"catalog"},  # and there in catalog/postgresql alone
     "pymilvus": {"vectors"},
     "milvus_lite": {"vectors"},
     "grpc": {"vectors"},
@@ -133,6 +134,12 @@ def test_few_rooms_know_of_the_outside(package: str) -> None:
     for path in modules("retrieval"):
         if room_of(path) not in OUTSIDE[package]:
             assert package not in packages(path), path
+
+
+def test_only_its_engine_knows_postgresql() -> None:
+    for path in modules("retrieval"):
+        if "psycopg" in packages(path):
+            assert path.parent.name == "postgresql", path
 
 
 def test_a_package_says_what_happens_in_it_and_no_more() -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retrieval.catalog.database import SCHEMA_VERSION
+from retrieval.catalog.database import SCHEMA_VERSION, Trigger
 from retrieval.catalog.postgresql import session, tables
 from retrieval.catalog.postgresql.connection import Connection, connect, explained, translated
 from retrieval.catalog.postgresql.pool import SessionPool
@@ -169,6 +169,19 @@ class PostgreSQLDatabase:
 
     def names(self) -> set[str]:
         return {name for (name,) in self.rows(tables.NAMES)}
+
+    def trigger(self, trigger: Trigger) -> list[str]:
+        changed = " OR ".join(f"OLD.{each} IS DISTINCT FROM NEW.{each}" for each in trigger.columns)
+        when = f"WHEN ({changed})" if changed else ""
+        return [
+            f"CREATE OR REPLACE FUNCTION {trigger.name}() RETURNS trigger LANGUAGE plpgsql AS $$ "
+            f"BEGIN {'; '.join(trigger.statements)}; RETURN NULL; END $$",
+            f"CREATE TRIGGER {trigger.name} AFTER {trigger.event} ON {trigger.table} "
+            f"FOR EACH ROW {when} EXECUTE FUNCTION {trigger.name}()",
+        ]
+
+    def without_trigger(self, name: str, table: str) -> str:
+        return f"DROP TRIGGER IF EXISTS {name} ON {table}"
 
     def damage(self) -> list[str]:
         return []  # the server looks after its files

@@ -28,7 +28,11 @@ SIZE = """
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
 """
-NAMES = "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+NAMES = """
+SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+UNION SELECT tgname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+WHERE relnamespace = current_schema()::regnamespace
+"""
 
 MAKE = f"""
 CREATE TABLE library (version integer NOT NULL, changes bigint NOT NULL);

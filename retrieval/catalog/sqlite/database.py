@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrieval.catalog.conditions import kilometres
-from retrieval.catalog.database import SCHEMA_VERSION
+from retrieval.catalog.database import SCHEMA_VERSION, Trigger
 from retrieval.catalog.sqlite.connection import (
     BACKUP_ID,
     NoLocks,
@@ -162,6 +162,18 @@ class SQLiteDatabase:
 
     def names(self) -> set[str]:
         return {name for (name,) in self.rows("SELECT name FROM sqlite_schema")}
+
+    def trigger(self, trigger: Trigger) -> list[str]:
+        changed = " OR ".join(f"OLD.{each} IS NOT NEW.{each}" for each in trigger.columns)
+        event = f"{trigger.event} OF {', '.join(trigger.columns)}" if changed else trigger.event
+        when = f"WHEN {changed}" if changed else ""
+        return [
+            f"CREATE TRIGGER {trigger.name} AFTER {event} ON {trigger.table} FOR EACH ROW {when} "
+            f"BEGIN {'; '.join(trigger.statements)}; END"
+        ]
+
+    def without_trigger(self, name: str, table: str) -> str:
+        return f"DROP TRIGGER IF EXISTS {name}"
 
     def damage(self) -> list[str]:
         found = [said for (said,) in self.rows("PRAGMA integrity_check(100)")]
