@@ -73,6 +73,10 @@ class PathTaken(RetrieveError):
     """The file to write already exists."""
 
 
+class ClusterUnavailable(RetrieveError):
+    """A Ray cluster cannot be reached or used."""
+
+
 class FailureCode(StrEnum):
     """The reason why a file holds no picture, for programs; people read the message beside it.
 

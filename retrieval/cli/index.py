@@ -106,6 +106,20 @@ index_option = partial(remembered, "index")
     default=None,
     help="For lists: fetch from private addresses too.",
 )
+@index_option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Decode and encode on a Ray cluster: HOST:PORT or auto; without ADDRESS, start one here.",
+)
+@index_option(
+    "--ray-gpus",
+    type=float,
+    default=1.0,
+    metavar="N",
+    help="GPUs for each encoder of a Ray cluster (default: 1; 0.5: two encoders share one).",
+)
 @common
 @click.pass_context
 def index(
@@ -127,6 +141,7 @@ def index(
     retrieve index ./holiday --here      keep the library inside its folder
     retrieve index --model ViT-L/14      encode the library again with another model
     retrieve index --model ViT-L/14 --also   keep both: see --using of `retrieve search`
+    retrieve index ~/Pictures --ray head:6379   encode on a Ray cluster
     """
     from retrieval.decoding import malloc
     from retrieval.indexing.options import IndexOptions

@@ -117,6 +117,28 @@ class Picture(NamedTuple):
     pixels: NDArray[np.uint8]  # (S, S, 3) RGB
 
 
+class Encoding(Protocol):
+    """Takes decoded pictures and yields them encoded, in any order."""
+
+    def expect(self, pictures: int = 1) -> None:
+        """Announce pictures."""
+
+    def add(self, image: NewImage, pixels: NDArray[np.uint8], moment: int = 0) -> None:
+        """Take a picture as the pool decoded it: a moment of an image."""
+
+    def ready(self) -> Iterator[EncodedBatch]:
+        """Yield what is encoded; wait only while too many pictures are queued."""
+
+    def drain(self) -> Iterator[EncodedBatch]:
+        """Encode and yield everything that was added."""
+
+    def rescue(self) -> Iterator[EncodedBatch]:
+        """Yield what is encoded or being encoded; drop the rest."""
+
+    def close(self) -> None:
+        """Stop what is in progress."""
+
+
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
     """Pictures that are being encoded, and the result to come."""

@@ -75,16 +75,14 @@ class Intake:
         self._unhashed: dict[int, list[tuple[ChangedFile, bytes]]] = {}
         self._decoding: dict[bytes, list[ChangedFile]] = {}
 
-    def results(
-        self, files: Iterator[ChangedFile | None], window: int
-    ) -> Iterator[IntakeResult | None]:
-        """Yield a result for each file, with up to `window` files in progress.
+    def results(self, files: Iterator[ChangedFile | None]) -> Iterator[IntakeResult | None]:
+        """Yield a result for each file, with as many files in progress as keep the pool busy.
 
         Yields None now and then, so that the caller can do other work.
         """
         more = True
         while True:
-            while more and self._pool.pending < window:
+            while more and self._pool.pending < self._pool.window:
                 file = next(files, self)
                 if file is self:
                     more = False

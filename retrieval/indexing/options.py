@@ -17,7 +17,9 @@ from retrieval.vectors.opening import check_store
 
 if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
+    from retrieval.indexing.cluster.placement import Cluster
 
+RAY = r"local|auto|(ray://)?[^\s/:\[\]]+:\d+|(ray://)?\[[0-9a-f:]+\]:\d+"
 DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -41,6 +43,8 @@ class IndexKeywords(TypedDict, total=False):
     caption_column: str | None
     per_host: int | None
     allow_private: bool | None
+    ray: str | None
+    ray_gpus: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ class IndexOptions:
     caption_column: str | None = None
     per_host: int | None = None  # requests at a time to one host
     allow_private: bool | None = None  # fetch from addresses that are not public as well
+    ray: str | None = None  # a Ray cluster: "local", "auto" or HOST:PORT; None: this machine
+    ray_gpus: float = 1.0  # for each encoder of a Ray cluster; 0.5: two of them share a GPU
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -105,6 +111,7 @@ class IndexOptions:
         pairs = [f"{n}={v}" for n, v in given.items()] if isinstance(given, Mapping) else given
         object.__setattr__(self, "storage_options", texts("storage_options", pairs))
         parsed(self.storage_options)
+        self._check_ray()
         exclude = texts("exclude", self.exclude)
         check_patterns(exclude)
         # The class is frozen; the validated value is always a tuple.
@@ -114,6 +121,29 @@ class IndexOptions:
         """Return what was told of lists of addresses, by the fields of `ListOptions`."""
         names = ("url_column", "caption_column", "per_host", "allow_private")
         return {name: held for name in names if (held := getattr(self, name)) is not None}
+
+    def _check_ray(self) -> None:
+        if self.ray is None:
+            return
+        if not re.fullmatch(RAY, self.ray):
+            raise InvalidValue(
+                f"{self.ray!r} is not the address of a Ray cluster; use HOST:PORT, auto or local "
+                "(paths go before --ray)"
+            )
+        if self.workers == 0:
+            raise InvalidValue("nodes of a Ray cluster decode in processes; use --workers 1")
+        if self.device and ":" in self.device:
+            raise InvalidValue(f"Ray chooses the GPUs; use --device cuda, not {self.device}")
+        gpus = self.ray_gpus
+        if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
+            raise InvalidValue(f"an encoder takes a part of a GPU or whole ones, not {gpus:g}")
+
+    @property
+    def cluster(self) -> "Cluster | None":
+        """The cluster that decodes and encodes, or None for this machine."""
+        from retrieval.indexing.cluster.placement import Cluster
+
+        return Cluster(self.ray, self.device, self.ray_gpus) if self.ray else None
 
     @property
     def needs_torch(self) -> bool:

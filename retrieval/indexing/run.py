@@ -5,7 +5,6 @@ worker processes while pictures are encoded, and encoded pictures are committed 
 """
 
 import importlib
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
-from retrieval.decoding.pool import InProcess, Pool, WorkerPool
+from retrieval.decoding.pool import InProcess, Pool, WorkerPool, default_workers
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
 from retrieval.indexing.changes import Changes, retry_too_large
@@ -21,7 +20,13 @@ from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
 from retrieval.indexing.elsewhere.members import close_containers
 from retrieval.indexing.elsewhere.reading_pool import ReadingPool
-from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
+from retrieval.indexing.encoding import (
+    EncodedBatch,
+    Encoder,
+    Encoding,
+    EncodingQueue,
+    QuickStart,
+)
 from retrieval.indexing.intake import Intake
 from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.tally import NewPicture, Tally
@@ -32,9 +37,7 @@ from retrieval.vectors.hubness import QueryBank
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from retrieval.catalog.lock import Tell
-
-FILES_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
-MAX_WORKERS = 16
+    from retrieval.indexing.cluster.placement import Cluster
 
 
 def index(
@@ -51,27 +54,28 @@ def index(
     max_moments: int = MAX_MOMENTS,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
+    cluster: "Cluster | None" = None,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`. With None, no
     file is looked for: the images that this model lacks are encoded beside the current model.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` replaces the encoder while there are few pictures. The others are as in `IndexOptions`.
+    `quick` replaces the encoder while there are few pictures. cluster: the nodes that decode and
+    encode, and call the loaders, instead of this machine. The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
     `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, and what
     `encoder` raises.
     """
-    count = default_workers() if workers is None else workers
-    pool = ReadingPool(WorkerPool(count) if count else InProcess())
-    encoding = EncodingQueue(
-        *(encoder, batch_size, pool.wake, query_bank, quick),
-        idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
-    )
+    if cluster:
+        from retrieval.indexing.cluster.engine import on_cluster
+
+        pool, encoding = on_cluster(cluster, encoder, query_bank, workers, batch_size)
+    else:
+        pool, encoding = _on_this_machine(encoder, query_bank, quick, workers, batch_size)
     with catalog.database.running() as tell:
-        bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
-        run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
+        run = IndexRun(catalog, model, pool, encoding, max_pixels, max_moments, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
@@ -87,10 +91,20 @@ def index(
     yield run.tally.summary()
 
 
-def default_workers() -> int:
-    """Return the default number of processes that decode."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, MAX_WORKERS)
+def _on_this_machine(
+    encoder: Callable[[], Encoder],
+    query_bank: Callable[[], QueryBank] | None,
+    quick: QuickStart | None,
+    workers: int | None,
+    batch_size: int | None,
+) -> tuple[Pool, Encoding]:
+    count = default_workers() if workers is None else workers
+    pool = ReadingPool(WorkerPool(count) if count else InProcess())
+    encoding = EncodingQueue(
+        *(encoder, batch_size, pool.wake, query_bank, quick),
+        idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
+    )
+    return pool, encoding
 
 
 class IndexRun:
@@ -101,13 +115,12 @@ class IndexRun:
         catalog: Catalog,
         model: "ModelFolder",
         pool: Pool,
-        encoding: EncodingQueue,
+        encoding: Encoding,
         max_pixels: int,
         max_moments: int,
-        window: int,
         tell: "Tell",
     ) -> None:
-        """window: files in progress at a time. tell: reports progress to other processes."""
+        """tell: reports progress to other processes."""
         self._catalog = catalog
         self._model = model
         self._pool = pool
@@ -116,7 +129,6 @@ class IndexRun:
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels
         self._max_moments = max_moments
-        self._window = window
         self._tell = tell
 
     def stages(
@@ -136,7 +148,7 @@ class IndexRun:
         self.tally.begin(changes)
 
         files = changes.files()  # new and changed ones
-        results = self._intake().results(files, self._window)  # known contents, pixels, failures
+        results = self._intake().results(files)  # known contents, pixels, failures
         pictures = self.tally.pictures(results)  # to encode; the recorder gets all else
         yield from self._encoded(pictures)  # in micro-batches, each committed with its files
 
@@ -157,9 +169,7 @@ class IndexRun:
 
     def _completed(self, query_bank: Callable[[], QueryBank] | None) -> Iterator[Progress]:
         """Encode the known images that this model lacks, beside the library's current model."""
-        backfill = Backfill(
-            self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
-        )
+        backfill = self._backfill()
         yield from self._encoded(backfill.pictures(self._encoding.expect))
         yield from self._reported(backfill.measured(query_bank))
         if unread := self.tally.unread:
@@ -193,7 +203,7 @@ class IndexRun:
         return Intake(self._pool, knows, sizes, resize, *bounds)
 
     def _backfill(self) -> Backfill:
-        bounds = self._max_pixels, self._window, self.tally, self._max_moments
+        bounds = self._max_pixels, self.tally, self._max_moments
         return Backfill(self._catalog, self._model, self._pool, *bounds)
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:

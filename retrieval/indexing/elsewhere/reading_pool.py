@@ -6,6 +6,7 @@ held, is bounded. The bytes then go to a worker process as those of a local file
 
 import queue
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from clipmodel.pools import Threads
@@ -13,17 +14,24 @@ from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
 from retrieval.records import Failure
+from retrieval.sources.entry import Entry
 from retrieval.sources.opening import fetch, is_on_web, read
 
 READS = 32  # at a time
 MAX_HELD = 512 << 20  # bytes that are read and not decoded yet, beyond which no read begins
 
 
+def is_remote(entry: Entry) -> bool:
+    return entry.is_remote
+
+
 class ReadingPool:
     """Takes any task; one for a local file goes straight to the pool that decodes."""
 
-    def __init__(self, decoding: Pool) -> None:
+    def __init__(self, decoding: Pool, *, only_web: bool = False) -> None:
+        """only_web: the decoding pool reads by itself what is not on the web."""
         self._decoding = decoding
+        self._only_web = only_web
         self._threads = Threads(READS, "reader")
         self._waiting: deque[Task] = deque()
         self._read: queue.SimpleQueue[Task | TaskResult | Exception | None] = queue.SimpleQueue()
@@ -33,11 +41,15 @@ class ReadingPool:
         self._is_closed = False
 
     @property
+    def window(self) -> int:
+        return self._decoding.window
+
+    @property
     def pending(self) -> int:
         return self._decoding.pending + self._reading + len(self._waiting)
 
     def submit(self, task: Task) -> None:
-        if task.data is None and task.entry.is_remote:
+        if task.data is None and (is_on_web if self._only_web else is_remote)(task.entry):
             self._waiting.append(task)
             self._start_reads()
         else:
@@ -80,14 +92,7 @@ class ReadingPool:
     def _fetch(self, task: Task) -> None:
         """Read the bytes of a task, in a thread."""
         try:
-            self._read.put(self._with_data(task))
-        except FileNotFoundError:
-            self._read.put(TaskResult(task.key, gone=True))
-        except UnreadablePicture as error:
-            self._read.put(TaskResult(task.key, failure=Failure.of(error)))
-        except SourceUnavailable as error:
-            failure = Failure(FailureCode.UNREADABLE, str(error))
-            self._read.put(TaskResult(task.key, failure=failure))
+            self._read.put(attempted(task, self._with_data))
         except Exception as error:  # a mistake of ours: the waiting thread must learn of it
             self._read.put(error)
         if not self._is_closed:
@@ -96,7 +101,7 @@ class ReadingPool:
     def _with_data(self, task: Task) -> Task | TaskResult:
         """Return the task with its bytes; from the web with what else is known of them."""
         if not is_on_web(task.entry):
-            return replace(task, data=read(task.entry))
+            return with_bytes(task)
         answer = fetch(task.entry, task.version)
         if answer.data is None:
             return TaskResult(task.key, unchanged=True)
@@ -118,3 +123,20 @@ class ReadingPool:
             self._held[found.key] = len(found.data or b"")
             self._decoding.submit(found)
         return None
+
+
+def attempted(task: Task, read: Callable[[Task], Task | TaskResult]) -> Task | TaskResult:
+    """Return what `read` returns, or the failure to read the entry."""
+    try:
+        return read(task)
+    except FileNotFoundError:
+        return TaskResult(task.key, gone=True)
+    except UnreadablePicture as error:
+        return TaskResult(task.key, failure=Failure.of(error))
+    except SourceUnavailable as error:
+        return TaskResult(task.key, failure=Failure(FailureCode.UNREADABLE, str(error)))
+
+
+def with_bytes(task: Task) -> Task:
+    """Return the task with the bytes of its entry. Raises what `read` raises."""
+    return replace(task, data=read(task.entry))
