@@ -14,7 +14,7 @@ from retrieval.catalog.selection import Selection
 from retrieval.errors import LibraryBusy, LibraryReadOnly, VectorsUnavailable
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import is_measured
-from retrieval.vectors.milvus import filling
+from retrieval.vectors.milvus import checking, filling
 from retrieval.vectors.milvus.address import of_stored
 from retrieval.vectors.milvus.collection import MAX_LIMIT, MilvusCollection
 from retrieval.vectors.milvus.entities import with_weights
@@ -92,6 +92,22 @@ class MilvusStore:
     def refresh(self) -> None:
         """Raises VectorsUnavailable."""
         filling.fill(self._catalog, self._model, self._connected())
+
+    def rebuild(self) -> None:
+        """Fill a new collection. Raises VectorsUnavailable."""
+        filling.fill(self._catalog, self._model, self._connected(), is_new=True)
+
+    def describe(self) -> tuple[str, int]:
+        """Return the kind of the index and the number of vectors. Raises VectorsUnavailable."""
+        collection = self._connected()
+        return collection.index_kind(), collection.count()
+
+    def disagreements(self) -> Iterator[str]:
+        """Yield how the collection differs from the catalog. Raises VectorsUnavailable."""
+        if not filling.is_followed(self._catalog, self._name) or not self._connected().exists():
+            yield f"{self.address.shown} has not been filled"
+            return
+        yield from checking.disagreements(self._catalog, self._model, self._connected())
 
     def distrust(self) -> None:
         """Scan the catalog until the next index run has filled a new collection."""
