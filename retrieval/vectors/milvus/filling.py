@@ -18,12 +18,13 @@ FILLED_SETTING = "vectors.filled"  # the collection that, with the outbox, holds
 IMAGES = 2_000  # in a page: 4 MB of vectors
 
 
-def fill(catalog: Catalog, model: ModelRecord, collection: MilvusCollection) -> None:
-    """Bring a collection up to date, created anew if it is not the one that the outbox is for.
-
-    Raises VectorsUnavailable.
+def fill(
+    catalog: Catalog, model: ModelRecord, collection: MilvusCollection, is_new: bool = False
+) -> None:
+    """Bring a collection up to date. It is created anew if it is not the one that the outbox is
+    for, or with `is_new`. Raises VectorsUnavailable.
     """
-    is_new = not (is_followed(catalog, collection.name) and collection.exists())
+    is_new = is_new or not (is_followed(catalog, collection.name) and collection.exists())
     if is_new:
         start(catalog, collection)
     has_news = is_new
