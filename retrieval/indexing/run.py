@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
+from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
@@ -23,6 +23,7 @@ from retrieval.indexing.elsewhere.members import close_containers
 from retrieval.indexing.elsewhere.reading_pool import ReadingPool
 from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
 from retrieval.indexing.intake import Intake
+from retrieval.indexing.options import MOVING, Moving
 from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
@@ -48,7 +49,7 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    max_moments: int = MAX_MOMENTS,
+    moving: Moving = MOVING,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
 ) -> Generator[Progress | Summary, None, None]:
@@ -70,7 +71,7 @@ def index(
         idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
     with catalog.database.running() as tell:
-        bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
+        bounds = max_pixels, moving, FILES_AHEAD + 2 * count
         run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
@@ -103,7 +104,7 @@ class IndexRun:
         pool: Pool,
         encoding: EncodingQueue,
         max_pixels: int,
-        max_moments: int,
+        moving: Moving,
         window: int,
         tell: "Tell",
     ) -> None:
@@ -115,7 +116,7 @@ class IndexRun:
         self._recorder = Recorder(catalog, model)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels
-        self._max_moments = max_moments
+        self._moving = moving
         self._window = window
         self._tell = tell
 
@@ -132,7 +133,7 @@ class IndexRun:
             yield from self._completed(query_bank)
             return
         targets = self._targets(paths, exclude)  # the named paths as parts of roots
-        changes = Changes(self._catalog, targets, again)
+        changes = Changes(self._catalog, targets, again, self._moving)
         self.tally.begin(changes)
 
         files = changes.files()  # new and changed ones
@@ -189,11 +190,11 @@ class IndexRun:
     def _intake(self) -> Intake:
         resize, knows = self._model.config.pixels, self._recorder.knows
         sizes, expect = self._catalog.files.sizes, self._encoding.expect
-        bounds = self._max_pixels, expect, self._max_moments
+        bounds = self._max_pixels, expect, self._moving.most
         return Intake(self._pool, knows, sizes, resize, *bounds)
 
     def _backfill(self) -> Backfill:
-        bounds = self._max_pixels, self._window, self.tally, self._max_moments
+        bounds = self._max_pixels, self._window, self.tally, self._moving.most
         return Backfill(self._catalog, self._model, self._pool, *bounds)
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:
