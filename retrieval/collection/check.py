@@ -151,11 +151,11 @@ def _of_store(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
             for said in store.disagreements():
                 yield Fault(said, _refill)
         except VectorsUnavailable as error:
-            yield Fault(str(error), lambda folder: None, "so it was not compared with the catalog")
+            yield Fault(str(error), lambda place: None, "so it was not compared with the catalog")
 
 
-def _refill(folder: Path) -> str | None:
-    with closing(Catalog.open(folder)) as catalog:
+def _refill(place: Place) -> str | None:
+    with closing(Catalog.open(place)) as catalog:
         model = catalog.current_model()
         assert model is not None
         with closing(open_store(catalog, model)) as store:
