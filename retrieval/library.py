@@ -25,7 +25,7 @@ from retrieval.values import with_named
 if TYPE_CHECKING:
     from retrieval.catalog.integrity import Problem
     from retrieval.collection.duplicates import Groups
-    from retrieval.collection.export import Exported
+    from retrieval.collection.export import Exported, Form
     from retrieval.collection.status import Status
     from retrieval.evaluation.comparison import Comparison
     from retrieval.indexing.options import IndexKeywords, IndexOptions
@@ -230,11 +230,11 @@ class Library:
         encoder = self._open()[1].encoder(model)
         return tags.tag(catalog, encoder, paths, labels, templates)
 
-    def export(self, folder: StrPath) -> "Exported":
-        """Write all vectors and a table of their files into `folder`; see export.py."""
+    def export(self, folder: StrPath, form: "Form" = "npy") -> "Exported":
+        """Write all vectors and their files into `folder`; see export.py and parquet_export.py."""
         from retrieval.collection.export import export
 
-        return export(*self._encoded(), given(folder))
+        return export(*self._encoded(), given(folder), form)
 
     def evaluate(
         self,

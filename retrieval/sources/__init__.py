@@ -8,6 +8,7 @@ patterns    shards/{00000..00099}.tar, spelled out
 fetch       what lies at an address of the web, bounded; `public` tells which addresses are
 guest       fetches as a guest of many hosts: robots.txt, few at a time, patiently
 address_list  rows of CSV, JSON lines and parquet with addresses of pictures
+parquet     reads and writes parquet, by pyarrow
 container   a file whose members are pictures: a tar shard
 entry       where the bytes of one picture are; small, so that any process can be told
 tar_shard   lists the members of a shard, each with its offset

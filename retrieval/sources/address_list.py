@@ -8,17 +8,15 @@ from dataclasses import asdict, dataclass
 from io import BufferedIOBase
 from typing import Any, cast
 
-from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.records import Facts
-from retrieval.sources import sample
+from retrieval.sources import parquet, sample
 from retrieval.sources.container import Container
 from retrieval.sources.entry import Entry
 
 PER_HOST = 2  # requests at a time to one host
 MAX_URL = 4_096  # characters
 MAX_FIELD = 1 << 20  # characters of a cell
-BATCH_ROWS = 5_000
-INSTALL = 'install what reads it: pip install ".[cluster]"'
 Row = Mapping[str, Any]
 
 
@@ -121,26 +119,15 @@ class AddressList:
             yield row
 
     def _parquet(self) -> Iterator[Row]:
-        try:
-            from pyarrow import ArrowException, parquet
-        except ImportError as error:
-            raise SourceUnavailable(f"parquet cannot be read here; {INSTALL}") from error
-        try:
-            table = parquet.ParquetFile(self._file)
-            self._check(table.schema_arrow.names)
-            columns = self._columns(table.schema_arrow.names)
-            for batch in table.iter_batches(BATCH_ROWS, columns=columns):
-                yield from batch.to_pylist()
-        except (ArrowException, OSError) as error:
-            said = " ".join(str(error).split())
-            raise damaged(f"it cannot be read as parquet: {said}") from error
+        names = parquet.names(self._file)
+        self._check(names)
+        yield from parquet.rows(self._file, self._columns())
 
-    def _columns(self, names: Sequence[str]) -> list[str]:
+    def _columns(self) -> set[str]:
         """Return the columns that are used: others may hold the pictures themselves."""
         wanted = {self._how.url_column.lower(), "exif"}
         wanted |= {name for _, several in sample.NAMES for name in several}
-        wanted |= {self._how.caption_column.lower()} if self._how.caption_column else set()
-        return [name for name in names if name.lower() in wanted]
+        return wanted | ({self._how.caption_column.lower()} if self._how.caption_column else set())
 
     def _check(self, names: Sequence[str]) -> None:
         known = [name.lower() for name in names]

@@ -122,6 +122,15 @@ class Images:
         """Return the sorted ids of the images that are videos or have several moments."""
         return self._reader.ids("SELECT DISTINCT image_id FROM moments ORDER BY image_id")
 
+    def captions(self, ids: Sequence[int]) -> dict[int, str]:
+        """Return the first description of each of these images that has any."""
+        captions: dict[int, str] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT image_id, text FROM texts WHERE image_id IN ({marks(chunk)})"
+            said = self._reader.rows(f"{found} AND kind = 'caption' ORDER BY id DESC", chunk)
+            captions.update(said)
+        return captions
+
     def wordings(self, image_id: int) -> list[Wording]:
         """Return the texts that describe an image, as they were found."""
         found = "SELECT kind, text, source FROM texts WHERE image_id = ? ORDER BY id"
