@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -54,7 +55,7 @@ class ModelRow(Base):
     dim: Mapped[int]
     precision: Mapped[str]
     is_current: Mapped[bool]
-    keeps_up: Mapped[bool] = mapped_column(server_default=text("0"))  # encodes what is new as well
+    keeps_up: Mapped[bool] = mapped_column(server_default=false())  # encodes what is new as well
     bank: Mapped[str | None]  # measured all its embeddings (a digest); NULL: not all are measured
 
 

@@ -1,0 +1,4 @@
+"""Engines beyond one machine: what their catalogs, vector stores and clusters sustain.
+
+commits       images committed a second, to SQLite and PostgreSQL
+"""
