@@ -30,13 +30,15 @@ def main() -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     names = open_clip.list_models()
-    lines = {name: verdict(open_clip.get_model_config(name), name) for name in names}
-    for name, line in lines.items():
+    loaded = 0
+    for name in names:
+        line = verdict(open_clip.get_model_config(name))
+        loaded += not line
         print(f"{name:32} {line or 'loads'}", flush=True)
-    print(f"{sum(not line for line in lines.values())} of {len(lines)} load")
+    print(f"{loaded} of {len(names)} load")
 
 
-def verdict(config: dict[str, Any], name: str) -> str:
+def verdict(config: dict[str, Any]) -> str:
     """Return why a model does not load; empty if it does."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "open_clip_config.json"
