@@ -1,4 +1,4 @@
-"""Measurement of which of OpenCLIP's configurations load: `python -m benchmarks.openclip_configs`.
+"""Which of OpenCLIP's configurations load: `python -m benchmarks.openclip_configs [NAME …]`.
 
 OpenCLIP builds each model without memory for its weights. Their names and shapes are read as those
 of a checkpoint are, and compared with those of our towers. A line for each configuration, and how
@@ -7,6 +7,7 @@ many load. It takes some minutes.
 
 import json
 import logging
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -29,7 +30,7 @@ def main() -> None:
 
     logging.disable()
     warnings.simplefilter("ignore")
-    names = open_clip.list_models()
+    names = sys.argv[1:] or open_clip.list_models()
     loaded = 0
     for name in names:
         line = verdict(open_clip.get_model_config(name))
