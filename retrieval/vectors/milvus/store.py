@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipmodel.pools import Lock
+from retrieval.catalog.queries.vector_ids import IMAGE
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import Selection
 from retrieval.errors import LibraryBusy, LibraryReadOnly, VectorsUnavailable
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import is_measured
-from retrieval.vectors.milvus import address, filling
+from retrieval.vectors.milvus import filling
+from retrieval.vectors.milvus.address import of_stored
 from retrieval.vectors.milvus.collection import MAX_LIMIT, MilvusCollection
 from retrieval.vectors.milvus.entities import with_weights
 from retrieval.vectors.milvus.expressions import expression_of, of_images
@@ -24,7 +26,6 @@ from retrieval.vectors.store import Nearest
 MAX_TAIL = 10_000  # images in the outbox that a search reads from the catalog
 MAX_SCANNED = 1_000_000  # vectors that are scanned if Milvus cannot be used: 3 s
 MAX_LISTED = 20_000  # ids in one expression
-LAST_IMAGE = (1 << 40) - 1  # nothing that Milvus found came from the catalog
 
 
 class MilvusStore:
@@ -34,8 +35,8 @@ class MilvusStore:
         """stored: the address, as the catalog keeps it."""
         self._catalog = catalog
         self._model = model
-        self._address = address.of_stored(stored, catalog.database.base)
-        self._name = filling.name_of(catalog, model, self._address)
+        self.address = of_stored(stored, catalog.database.base)
+        self._name = filling.name_of(catalog, model, self.address)
         self._scan = CatalogScan(catalog, model)
         self._opening = Lock()
         self._collection: MilvusCollection | None = None
@@ -84,7 +85,8 @@ class MilvusStore:
         if (expression := expression_of(allowed)) is not None:
             with suppress(VectorsUnavailable):
                 self._waiting()
-                return min(self._connected().count(expression), most)
+                firsts = f"({expression}) and id <= {IMAGE}"  # moments: one for each image
+                return min(self._connected().count(firsts), most)
         return min(len(allowed.ids), most)
 
     def refresh(self) -> None:
@@ -101,7 +103,7 @@ class MilvusStore:
     def _connected(self) -> MilvusCollection:
         with self._opening:
             if self._collection is None:
-                self._collection = MilvusCollection(self._address, self._name, self._model.dim)
+                self._collection = MilvusCollection(self.address, self._name, self._model.dim)
             return self._collection
 
     def _waiting(self) -> NDArray[np.int64]:
@@ -134,7 +136,7 @@ class MilvusStore:
         collection, nearest = self._connected(), none_for(queries)
         for part in _expressions(allowed):
             expression = " and ".join([*(f"({each})" for each in part), *current])
-            found = Nearest(*collection.search(longer, limit, expression, params), LAST_IMAGE)
+            found = Nearest(*collection.search(longer, limit, expression, params), unverified=IMAGE)
             nearest = merged(nearest, found, limit)
         return nearest
 
