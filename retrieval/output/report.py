@@ -87,7 +87,10 @@ def of_status(status: Status) -> str:
         ("failures", f"{counts.failures:,}{failures}"),
         *((("beside", _companions(status.companions)),) if status.companions else ()),
         *(("left out", printable(words)) for words in [in_words(status.left_out)] if words),
-        ("index", f"{index.kind}, {counted(index.vectors, 'vector')}" if index else "none"),
+        (
+            "index",
+            f"{printable(index.kind)}, {counted(index.vectors, 'vector')}" if index else "none",
+        ),
         ("on disk", size_of(status.bytes)),
         *((("indexing", _underway(status.underway)),) if status.underway else ()),
         *(("folder", _root(root)) for root in status.roots),

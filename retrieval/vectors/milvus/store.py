@@ -14,11 +14,11 @@ from retrieval.catalog.selection import Selection
 from retrieval.errors import LibraryBusy, LibraryReadOnly, VectorsUnavailable
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import is_measured
-from retrieval.vectors.milvus import filling
+from retrieval.vectors.milvus import checking, filling
 from retrieval.vectors.milvus.address import of_stored
 from retrieval.vectors.milvus.collection import MAX_LIMIT, MilvusCollection
 from retrieval.vectors.milvus.entities import with_weights
-from retrieval.vectors.milvus.expressions import expression_of, of_images
+from retrieval.vectors.milvus.expressions import expression_of
 from retrieval.vectors.milvus.tuning import effort_of
 from retrieval.vectors.scan import CatalogScan, merged, none_for
 from retrieval.vectors.store import Nearest
@@ -93,6 +93,22 @@ class MilvusStore:
         """Raises VectorsUnavailable."""
         filling.fill(self._catalog, self._model, self._connected())
 
+    def rebuild(self) -> None:
+        """Fill a new collection. Raises VectorsUnavailable."""
+        filling.fill(self._catalog, self._model, self._connected(), is_new=True)
+
+    def describe(self) -> tuple[str, int]:
+        """Return the kind of the index and the number of vectors. Raises VectorsUnavailable."""
+        collection = self._connected()
+        return collection.index_kind(), collection.count()
+
+    def disagreements(self) -> Iterator[str]:
+        """Yield how the collection differs from the catalog. Raises VectorsUnavailable."""
+        if not filling.is_followed(self._catalog, self._name) or not self._connected().exists():
+            yield f"{self.address.shown} has not been filled"
+            return
+        yield from checking.disagreements(self._catalog, self._model, self._connected())
+
     def distrust(self) -> None:
         """Scan the catalog until the next index run has filled a new collection."""
         from retrieval.catalog.recording import settings
@@ -132,7 +148,7 @@ class MilvusStore:
             raise VectorsUnavailable(f"Milvus finds at most {MAX_LIMIT:,} pictures at once")
         weights = weights if is_measured(self._model) else np.zeros_like(weights)
         longer, params = with_weights(queries, weights), effort_of(self._catalog).params(limit)
-        current = [f"not ({of_images(waiting.tolist())})"] if len(waiting) else []
+        current = [f"image not in {waiting.tolist()}"] if len(waiting) else []
         collection, nearest = self._connected(), none_for(queries)
         for part in _expressions(allowed):
             expression = " and ".join([*(f"({each})" for each in part), *current])
@@ -165,7 +181,7 @@ def _expressions(allowed: Selection | None) -> Iterator[list[str]]:
         yield [expression] if expression else []
     else:
         for start in range(0, len(allowed.ids), MAX_LISTED):
-            yield [of_images(allowed.ids[start : start + MAX_LISTED].tolist())]
+            yield [f"image in {allowed.ids[start : start + MAX_LISTED].tolist()}"]
 
 
 def _both(waiting: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
