@@ -302,8 +302,8 @@ def test_a_library_moves_to_milvus_and_back(home: Path, photos: Path) -> None:
     assert not list(library.folder.glob("vectors-*"))
     with Library.open() as opened:
         assert address_of(opened.catalog) == str(home / "lite.db")
-        searcher = opened._open()[1]
-        assert opened.model and isinstance(searcher.store(opened.model), MilvusStore)
+        assert opened.model
+        assert isinstance(open_store(opened.catalog, opened.model), MilvusStore)
     assert "FLAT in" in ok("status") and "13 vectors" not in ok("status")
     assert "nothing is wrong" in ok("check")
     paint(photos / "new.png", "red", 77)
