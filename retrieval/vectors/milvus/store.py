@@ -18,7 +18,7 @@ from retrieval.vectors.milvus import checking, filling
 from retrieval.vectors.milvus.address import of_stored
 from retrieval.vectors.milvus.collection import MAX_LIMIT, MilvusCollection
 from retrieval.vectors.milvus.entities import with_weights
-from retrieval.vectors.milvus.expressions import expression_of, of_images
+from retrieval.vectors.milvus.expressions import expression_of
 from retrieval.vectors.milvus.tuning import effort_of
 from retrieval.vectors.scan import CatalogScan, merged, none_for
 from retrieval.vectors.store import Nearest
@@ -148,7 +148,7 @@ class MilvusStore:
             raise VectorsUnavailable(f"Milvus finds at most {MAX_LIMIT:,} pictures at once")
         weights = weights if is_measured(self._model) else np.zeros_like(weights)
         longer, params = with_weights(queries, weights), effort_of(self._catalog).params(limit)
-        current = [f"not ({of_images(waiting.tolist())})"] if len(waiting) else []
+        current = [f"image not in {waiting.tolist()}"] if len(waiting) else []
         collection, nearest = self._connected(), none_for(queries)
         for part in _expressions(allowed):
             expression = " and ".join([*(f"({each})" for each in part), *current])
@@ -181,7 +181,7 @@ def _expressions(allowed: Selection | None) -> Iterator[list[str]]:
         yield [expression] if expression else []
     else:
         for start in range(0, len(allowed.ids), MAX_LISTED):
-            yield [of_images(allowed.ids[start : start + MAX_LISTED].tolist())]
+            yield [f"image in {allowed.ids[start : start + MAX_LISTED].tolist()}"]
 
 
 def _both(waiting: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
