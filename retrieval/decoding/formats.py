@@ -80,6 +80,7 @@ FORMATS = (
 )
 MOVING = frozenset("GIF WEBP AVIF PNG TIFF".split())  # which may hold several frames or pages
 COMMON = ["JPEG", "PNG", "GIF"]  # read without Pillow's other plugins, which take 0.2 s to load
+READING = 1  # counts up when files can be read that could not be before
 BETTER = ("TIFF", "PSD", "JPEG2000")  # read by plugins of ours in place of Pillow's
 # Read if such a file is named, but not looked for: their extensions mostly mean something else.
 UNSOUGHT = ("FITS", "IM", "IMT", "MCIDAS", "SPIDER", "XVTHUMB")
@@ -110,6 +111,12 @@ def picture_extensions() -> frozenset[bytes]:
     """Return the extensions of readable formats: lower-case, with the dot."""
     readable = (each for each in FORMATS if each.needs is None or _is_there(each.needs))
     return frozenset(os.fsencode(ext) for each in readable for ext in each.extensions)
+
+
+def abilities() -> frozenset[str]:
+    """Return what files are read by, as words; with a new one, what could not be read may be."""
+    modules = {each.needs for each in FORMATS if each.needs and _is_there(each.needs)}
+    return frozenset({str(READING), *modules})
 
 
 @cache

@@ -7,6 +7,7 @@ from dataclasses import replace
 from retrieval.address import RemotePath
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.formats import abilities
 from retrieval.errors import SourceUnavailable
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
@@ -25,6 +26,8 @@ from retrieval.sources.source import Source
 from retrieval.spelling import Listings
 
 FILES_PER_TICK = 1_000  # unchanged files after which a scan lets its caller show progress
+
+ABILITIES = "decoding.abilities"  # the setting with those of all earlier runs
 
 FEW_RENUMBERED = 32  # up to this many files are read again if only their inodes differ
 
@@ -232,13 +235,21 @@ class Changes:
                 self.problems.append(f"{place}: {folder.reason}{note}")
 
 
-def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
-    """Have this run read the pictures that exceeded the lower pixel limit of an earlier one."""
-    again = [replace(file, mtime_ns=NO_MTIME) for file in catalog.files.too_large(max_pixels)]
-    if again:
+def retry(catalog: Catalog, max_pixels: int) -> None:
+    """Have this run read the pictures that exceeded the lower pixel limit of an earlier one, and
+    those that could not be read by any earlier one, if this one has more decoders.
+    """
+    failed, now = catalog.files.too_large(max_pixels), abilities()
+    before = frozenset((catalog.holdings.setting(ABILITIES) or "").split())
+    if now - before:
+        failed += catalog.files.refused()
+    again = [replace(file, mtime_ns=NO_MTIME) for file in failed]
+    if again or now - before:
         from retrieval.catalog import writing
+        from retrieval.catalog.recording import settings
 
         writing.record(catalog, again)
+        settings.put(catalog, {ABILITIES: " ".join(sorted(now | before))})
 
 
 def _is_absent(target: Target, known: ByPath) -> bool:

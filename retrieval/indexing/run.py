@@ -15,7 +15,7 @@ from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool, default_workers
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
-from retrieval.indexing.changes import Changes, retry_too_large
+from retrieval.indexing.changes import Changes, retry
 from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
 from retrieval.indexing.elsewhere.members import close_containers
@@ -193,7 +193,7 @@ class IndexRun:
         current = self._catalog.current_model()
         if current and current.digest != self._model.digest:
             targets = resolve(self._catalog, ())  # all: vanished files cannot be encoded
-        retry_too_large(self._catalog, self._max_pixels)
+        retry(self._catalog, self._max_pixels)
         return targets
 
     def _intake(self) -> Intake:

@@ -14,6 +14,9 @@ from retrieval.sources.container import at_and_above
 # wrote the row.
 Known = tuple[bytes, int, int, int | None, int | None, int | None]
 
+LARGE = FailureCode.TOO_LARGE.value
+REFUSED = FailureCode.DAMAGED.value, FailureCode.NOT_A_PICTURE.value  # by their decoders, or all
+
 
 class Files:
     """The files of a catalog: each has an image, or failed."""
@@ -131,12 +134,16 @@ class Files:
 
     def too_large(self, max_pixels: int) -> list[FileState]:
         """Return the files that had too many pixels for a run with a limit below `max_pixels`."""
-        columns = "root_id, path, size, mtime_ns, failure, failure_limit"
-        failed = f"SELECT {columns} FROM files WHERE failure_code = ? AND failure_limit < ?"
-        code = FailureCode.TOO_LARGE
+        return self._failed("failure_code = ? AND failure_limit < ?", LARGE, max_pixels)
+
+    def refused(self) -> list[FileState]:
+        """Return the files that no decoder could read."""
+        return self._failed("failure_code IN (?, ?)", *REFUSED)
+
+    def _failed(self, condition: str, *values: str | int) -> list[FileState]:
+        columns = "root_id, path, size, mtime_ns, failure, failure_code, failure_limit"
+        rows = self._reader.rows(f"SELECT {columns} FROM files WHERE {condition}", values)
         return [
-            FileState(root_id, path, size, mtime_ns, None, Failure(code, reason, limit))
-            for root_id, path, size, mtime_ns, reason, limit in self._reader.rows(
-                failed, (code.value, max_pixels)
-            )
+            FileState(*at, None, Failure(FailureCode(code), reason, limit))
+            for *at, reason, code, limit in rows
         ]

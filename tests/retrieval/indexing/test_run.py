@@ -20,7 +20,9 @@ from indexes import VectorIndex
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.check import check
+from retrieval.decoding import formats
 from retrieval.errors import FailureCode, LibraryBusy, PathNotFound
+from retrieval.indexing import changes
 from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
@@ -205,6 +207,21 @@ def test_pictures_that_were_too_large_are_tried_when_more_is_allowed(
     reword(catalog, "larger than it should be")
     assert run(4_000) == {"unchanged": 11}
     assert run(10_100)["changed"] == 1 and list(catalog.files.failures()) == []
+
+
+def test_what_could_not_be_read_is_tried_when_there_are_more_decoders(
+    catalog: Catalog, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, data in {"bad.jpg": b"\xff\xd8\xff", "text.png": b"text", "empty.png": b""}.items():
+        (photos / name).write_bytes(data)
+    assert run_index(catalog, [photos]).failed == 3
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
+    able = formats.abilities()
+    monkeypatch.setattr(changes, "abilities", lambda: able | {"new"})
+    assert as_counts(run_index(catalog, [photos])) == {"failed": 2, "unchanged": 11}
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
+    monkeypatch.setattr(changes, "abilities", lambda: able)  # another machine, with fewer
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
 
 
 def test_a_picture_that_turns_bad_loses_its_image(catalog: Catalog, photos: Path) -> None:
