@@ -11,8 +11,9 @@ import click
 
 from benchmarks.harness import peers, report
 
-NAMES = tuple(
-    "encode decode indexes search serve rescan news index memory relevance duplicates".split()
+NAMES = (
+    *("encode", "decode", "indexes", "search", "serve", "rescan", "news", "index", "memory"),
+    *("relevance", "duplicates", "cluster"),
 )
 LONG = ("soak",)  # only when it is named
 LARGE = ("indexes", "search")  # also with ten million pictures

@@ -29,7 +29,7 @@ from retrieval.indexing.encoding import (
 )
 from retrieval.indexing.intake import Intake
 from retrieval.indexing.options import MOVING, Moving
-from retrieval.indexing.recorder import Recorder
+from retrieval.indexing.recorder import CatalogWriter, Recorder, Writer
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
 from retrieval.records import Progress, Summary
@@ -72,11 +72,14 @@ def index(
     if cluster:
         from retrieval.indexing.cluster.engine import on_cluster
 
-        pool, encoding = on_cluster(cluster, encoder, query_bank, workers, batch_size)
+        pool, encoding, writer = on_cluster(
+            cluster, catalog, encoder, query_bank, workers, batch_size
+        )
     else:
         pool, encoding = _on_this_machine(encoder, query_bank, quick, workers, batch_size)
+        writer = CatalogWriter(catalog)
     with catalog.database.running() as tell:
-        run = IndexRun(catalog, model, pool, encoding, max_pixels, moving, tell)
+        run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
@@ -117,6 +120,7 @@ class IndexRun:
         model: "ModelFolder",
         pool: Pool,
         encoding: Encoding,
+        writer: Writer,
         max_pixels: int,
         moving: Moving,
         tell: "Tell",
@@ -126,7 +130,7 @@ class IndexRun:
         self._model = model
         self._pool = pool
         self._encoding = encoding
-        self._recorder = Recorder(catalog, model)
+        self._recorder = Recorder(catalog, model, writer)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels
         self._moving = moving
