@@ -14,6 +14,7 @@ from retrieval.indexing.companions.ledger import Ledger
 from retrieval.indexing.elsewhere.listed import Addresses
 from retrieval.indexing.elsewhere.members import Members, close_containers
 from retrieval.indexing.elsewhere.remote_scan import scan_remote
+from retrieval.indexing.options import MOVING, Moving
 from retrieval.indexing.scan import Unlisted, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
@@ -42,6 +43,7 @@ class Changes:
         catalog: Catalog,
         targets: Sequence[Target],
         again: bool = False,
+        moving: Moving = MOVING,
     ) -> None:
         """again: read every file, even if its size and time are unchanged."""
         self.seen = 0  # files, so far
@@ -56,6 +58,7 @@ class Changes:
         self._catalog = catalog
         self._targets = targets
         self._again = again
+        self._moving = moving
         self._renumbered: list[ChangedFile] = []  # in one target; only the inode differs
         self._listings = Listings()
 
@@ -79,7 +82,7 @@ class Changes:
             self.missing[target] = len(known)
             return
         self._renumbered, before = [], self.seen
-        self.ledgers[target] = Ledger(known)
+        self.ledgers[target] = Ledger(known, self._moving)
         yield from self._walk(target, known, unlisted)
         self.unlisted[target] = [folder.path for folder in unlisted]
         yield from self._left_over(target, known, unlisted)
