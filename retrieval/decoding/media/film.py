@@ -38,7 +38,7 @@ TURNS = {
 }
 
 
-class Container(NamedTuple):
+class FilmKind(NamedTuple):
     """A kind of file that holds a video."""
 
     format: str  # the catalog's
@@ -56,18 +56,18 @@ DEMUXERS = {
 }
 
 
-def container_of(head: bytes) -> Container | None:
+def container_of(head: bytes) -> FilmKind | None:
     """Return what the first bytes of a file begin; None if it is no video that is read."""
     found = signature_of(head[:HEAD_BYTES])
     format = FILM_NAMES.get(found.name) if found else None
-    return Container(format, DEMUXERS[format]) if format else None
+    return FilmKind(format, DEMUXERS[format]) if format else None
 
 
 class Film:
     """An opened video."""
 
     def __init__(
-        self, kind: Container, container: "InputContainer", stream: "VideoStream", max_pixels: int
+        self, kind: FilmKind, container: "InputContainer", stream: "VideoStream", max_pixels: int
     ) -> None:
         self.format = kind.format
         self.container = container
