@@ -29,11 +29,7 @@ from retrieval.indexing.encoding import (
 )
 from retrieval.indexing.intake import Intake
 from retrieval.indexing.options import MOVING, Moving
-<<<<<<< HEAD
 from retrieval.indexing.recorder import CatalogWriter, Recorder, Writer
-=======
-from retrieval.indexing.recorder import Recorder
->>>>>>> video
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
 from retrieval.records import Progress, Summary
@@ -83,11 +79,7 @@ def index(
         pool, encoding = _on_this_machine(encoder, query_bank, quick, workers, batch_size)
         writer = CatalogWriter(catalog)
     with catalog.database.running() as tell:
-<<<<<<< HEAD
         run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
-=======
-        run = IndexRun(catalog, model, pool, encoding, max_pixels, moving, tell)
->>>>>>> video
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Which of OpenCLIP's configurations load: `python -m benchmarks.openclip_configs [NAME …]`.
+"""Which of OpenCLIP's configurations load: `python -m benchmarks.models.openclip_configs [NAME …]`.
 
 OpenCLIP builds each model without memory for its weights. Their names and shapes are read as those
 of a checkpoint are, and compared with those of our towers. A line for each configuration, and how
