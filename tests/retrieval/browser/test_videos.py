@@ -1,5 +1,6 @@
 """Videos on the page: played at the moment that was found, or shown where they can't be played."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ expect = api.expect
 def url(tmp_path: Path, chromium: Any) -> Iterator[str]:
     """Of a library of two videos: one that Chromium plays, and one that no browser does."""
     film(tmp_path / "films" / "walk.webm", [1, 2, 3], size=(320, 180))
-    film(tmp_path / "films" / "old.avi", [4, 5], size=(320, 180))
+    old = film(tmp_path / "films" / "old.avi", [4, 5], size=(320, 180))
+    os.utime(old, (1_000_000_000, 1_000_000_000))
     with Library.open(beside(tmp_path / "films")) as library:
         library.index(tmp_path / "films", model="tiny", workers=0)
         number = library.similar(tmp_path / "films" / "old.avi")[0].image.id
