@@ -90,7 +90,8 @@ def film(file: Path, seconds: int) -> None:
         for number in range(seconds * FILM_RATE):
             left, top = number * 7 % 480, number * 3 % 320
             seen = scene.crop((left, top, left + 1920, top + 1080))
-            out.mux(stream.encode(av.VideoFrame.from_image(seen)))
+            frame = av.VideoFrame.from_image(seen)  # type: ignore[no-untyped-call]
+            out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
 
