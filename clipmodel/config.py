@@ -116,6 +116,19 @@ class SiglipVisionConfig(ImageTowerConfig):
 
 
 @dataclass(frozen=True)
+class OpenClipVisionConfig(ImageTowerConfig):
+    """A tower that OpenCLIP builds, with timm or alone."""
+
+    embed_dim: int  # D
+    settings: str  # `vision_cfg` of OpenCLIP's config, in JSON
+    quick_gelu: bool
+
+    @property
+    def operations(self) -> int:
+        return 100_000_000_000  # not known; torch computes even a single picture
+
+
+@dataclass(frozen=True)
 class ResNetConfig(ImageTowerConfig):
     """A ResNet with CLIP's three-convolution stem, anti-aliased strides and attention pool.
 
@@ -188,7 +201,7 @@ class EfficientNetConfig(ImageTowerConfig):
 class TextConfig(TextTowerConfig):
     """A transformer whose output is that of one token; OpenAI's by default.
 
-    pool: which token's, the one with the highest id or that in the last place.
+    pool: which token's, the one with the highest id, that in the last place or the first `end`.
     """
 
     width: int
@@ -198,9 +211,11 @@ class TextConfig(TextTowerConfig):
     activation: Activation
     tokens: str = "clip"  # the name of its vocabulary
     causal: bool = True  # no token sees a later one
-    pool: Literal["highest", "last"] = "highest"
+    pool: Literal["highest", "last", "end"] = "highest"
+    end: int = 0  # the id of the token after a text
     epsilon: float = 1e-5  # of all norms
     biased: bool = False  # the projection to D
+    projects: bool = True  # by a matrix to D; otherwise D is the width
 
     @property
     def vocabulary(self) -> str:
@@ -212,18 +227,36 @@ class TextConfig(TextTowerConfig):
 
 
 @dataclass(frozen=True)
+class CocaTextConfig(TextTowerConfig):
+    """A causal transformer with a class token after the context, which is its output."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: Activation
+
+
+@dataclass(frozen=True)
 class BertConfig(TextTowerConfig):
-    """A bidirectional transformer over word pieces (Devlin et al. 2018), mean-pooled; GELU."""
+    """A bidirectional transformer over word pieces (Devlin et al. 2018), mean-pooled; GELU.
+
+    XLM-RoBERTa's is of this kind.
+    """
 
     width: int
     layers: int
     heads: int
     mlp_width: int
     projects: bool  # by a matrix to D; otherwise D is the width
+    hidden: int = 0  # width of a layer, with GELU, before the projection; 0: none
+    epsilon: float = 1e-12  # of all norms
+    padding: int = 0  # token id
+    tokens: str = "bert"  # the name of its vocabulary
 
     @property
     def vocabulary(self) -> str:
-        return "bert"
+        return self.tokens
 
     def check(self, embed_dim: int) -> None:
         """Raise CheckpointError for a D that the tower cannot have."""

@@ -161,7 +161,7 @@ class TextTransformer(nn.Module):
 
     def __init__(self, config: TextConfig, embed_dim: int) -> None:
         super().__init__()
-        width, self.pool = config.width, config.pool
+        width, self.pool, self.end = config.width, config.pool, config.end
         self.token_embedding = nn.Embedding(config.vocab_size, width)
         self.positional_embedding = drawn(config.context_length, width, std=0.01)
         self.transformer = Transformer(
@@ -174,7 +174,8 @@ class TextTransformer(nn.Module):
             config.epsilon,
         )
         self.ln_final = LayerNorm(width, config.epsilon)
-        self.text_projection = drawn(width, embed_dim, std=width**-0.5)
+        projects = config.projects
+        self.text_projection = drawn(width, embed_dim, std=width**-0.5) if projects else None
         self.text_bias = nn.Parameter(torch.zeros(embed_dim)) if config.biased else None
         draw(self.token_embedding.weight, 0.02)
 
@@ -185,8 +186,11 @@ class TextTransformer(nn.Module):
         if self.pool == "last":
             x = x[:, -1]  # (B, L, W) -> (B, W)
         else:  # OpenAI's end-of-text token has the highest id
-            x = x[torch.arange(len(x), device=x.device), text.argmax(dim=1)]
-        projected: Tensor = self.ln_final(x) @ self.text_projection  # (B, D)
+            is_end = (text == self.end).int() if self.pool == "end" else text
+            x = x[torch.arange(len(x), device=x.device), is_end.argmax(dim=1)]
+        projected: Tensor = self.ln_final(x)
+        if self.text_projection is not None:
+            projected = projected @ self.text_projection  # (B, D)
         return projected if self.text_bias is None else projected + self.text_bias
 
 
@@ -232,7 +236,7 @@ class CLIP(nn.Module):
 def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
     """Convert the weights in place, except the norms, and the scale and bias of the logits."""
     for part in module.modules():
-        if isinstance(part, nn.LayerNorm | nn.BatchNorm2d):
+        if isinstance(part, LayerNorm | nn.BatchNorm2d):  # which take any dtype
             continue
         for name, parameter in part.named_parameters(recurse=False):
             if name not in ("logit_scale", "logit_bias"):

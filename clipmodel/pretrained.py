@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +35,8 @@ __all__ = [
 ]
 
 ALIASES = {"tiny": "tiny-2"}  # names of the newest of its kind
-READER_VERSION = 3  # of checkpoints/: models converted by an older version are converted again
+OPENCLIP = "open_clip:"  # before OpenCLIP's names
+READER_VERSION = 4  # of checkpoints/: models converted by an older version are converted again
 
 
 def available_models() -> list[str]:
@@ -75,6 +77,8 @@ def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool
     entry = REGISTRY.get(str(name))
     if entry is not None:
         return _is_model_folder(models / entry.folder_name)
+    if str(name).startswith(OPENCLIP):
+        return _is_model_folder(_folder_of_openclip(str(name), models))
     path = _with_home(name)
     return _is_model_folder(path) or _remembered(models, path) is not None
 
@@ -89,8 +93,8 @@ def resolve(
     """Return the model folder of a name or a path.
 
     A name is one of `available_models()` or `bundled_models()`; a path leads to a model folder, a
-    checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A checkpoint is converted
-    once.
+    checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. `open_clip:ARCH/TAG` and
+    `open_clip:ARCH/PATH` are OpenCLIP's names. A checkpoint is converted once.
 
     Raises ModelNotFound, also if a model is not cached and `download` is False; DownloadError;
     CheckpointError.
@@ -101,6 +105,8 @@ def resolve(
     entry = REGISTRY.get(str(name_or_path))
     if entry is not None:
         return obtain(entry, models, download=download, progress=progress)
+    if str(name_or_path).startswith(OPENCLIP):
+        return _of_openclip(str(name_or_path), models, download=download)
     path = _with_home(name_or_path)
     if _is_model_folder(path):
         return ModelFolder.open(path)
@@ -196,6 +202,25 @@ def _unwritable(folder: Path, error: OSError) -> ClipModelError:
         f"cannot write {folder}: {error.strerror or error}; "
         "set RETRIEVE_MODELS to another folder for models"
     )
+
+
+# --- by OpenCLIP's names: converted once ---
+
+
+def _of_openclip(name: str, models: Path, *, download: bool) -> ModelFolder:
+    folder = _folder_of_openclip(name, models)
+    if not _is_model_folder(folder):
+        if not download:
+            raise ModelNotFound(f"{name} is not in {models}, and downloads are not allowed")
+        from clipmodel.hub.openclip import described
+
+        with _lock(models, folder.name), tempfile.TemporaryDirectory(dir=models) as made:
+            _convert(described(name.removeprefix(OPENCLIP), Path(made)), folder, name, None)
+    return replace(ModelFolder.open(folder), name=name)
+
+
+def _folder_of_openclip(name: str, models: Path) -> Path:
+    return models / f"openclip-{hashlib.sha256(name.encode()).hexdigest()[:32]}-{READER_VERSION}"
 
 
 # --- checkpoints by path: converted once, recognised by their content ---

@@ -48,6 +48,13 @@ VOCABULARIES = (
         collect=Later("clipmodel.towers.wordpiece:collect"),
     ),
     Vocabulary(
+        name="clipa",
+        padding=0,
+        files=("vocab.txt",),
+        tokenizer=Later("clipmodel.towers.wordpiece:of_clipa"),
+        collect=Later("clipmodel.towers.wordpiece:collect"),
+    ),
+    Vocabulary(
         name="siglip",
         padding=1,
         files=("pieces.model",),
@@ -60,6 +67,20 @@ VOCABULARIES = (
         files=("pieces.model",),
         tokenizer=Later("clipmodel.towers.sentencepieces:of_siglip2"),
         collect=Later("clipmodel.checkpoints.sentencepieces:of_siglip2"),
+    ),
+    Vocabulary(
+        name="mt5",
+        padding=0,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_mt5"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_mt5"),
+    ),
+    Vocabulary(
+        name="xlm-roberta",
+        padding=1,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_xlm_roberta"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_xlm_roberta"),
     ),
 )
 

@@ -9,6 +9,7 @@ if sys.platform == "win32":
 else:
     from pathlib import PosixPath as SystemPath
 
+WEB = ("http", "https")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: C:// is a drive
 
 

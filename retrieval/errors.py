@@ -41,6 +41,14 @@ class VectorsUnavailable(RetrieveError):
     """The vector store beside the catalog cannot be used now."""
 
 
+class LibraryUnreachable(RetrieveError):
+    """The server of the library's database cannot be reached, or refuses this user."""
+
+
+class NotInstalled(RetrieveError):
+    """Something optional is needed that is not installed; the message says how to install it."""
+
+
 class TooManyOpenFiles(RetrieveError):
     """This process has reached its limit of open files. Nothing is wrong with the files."""
 
@@ -57,8 +65,16 @@ class PathNotFound(RetrieveError):
     """A named folder or file does not exist, or is not in the library."""
 
 
+class SourceUnavailable(RetrieveError):
+    """A place with pictures cannot be asked: no network, no permission, or nothing to read it."""
+
+
 class PathTaken(RetrieveError):
     """The file to write already exists."""
+
+
+class ClusterUnavailable(RetrieveError):
+    """A Ray cluster cannot be reached or used."""
 
 
 class FailureCode(StrEnum):
@@ -76,6 +92,8 @@ class FailureCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     CRASHED = "crashed"  # its decoder ended the worker process
+    NOT_FOUND = "not_found"  # nothing is at its address
+    REFUSED = "refused"  # its host does not want it to be fetched, or it may not be asked
     UNREADABLE = "unreadable"  # the disk, the network or a permission failed
 
     @classmethod

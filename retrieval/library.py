@@ -11,7 +11,7 @@ from retrieval import models
 from retrieval.catalog.reading import Catalog, database_at
 from retrieval.errors import InvalidQuery, ModelMismatch
 from retrieval.filters import Filters
-from retrieval.locate import library_folder
+from retrieval.locate import Place, library_place
 from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answering import Answering
@@ -25,7 +25,7 @@ from retrieval.values import with_named
 if TYPE_CHECKING:
     from retrieval.catalog.integrity import Problem
     from retrieval.collection.duplicates import Groups
-    from retrieval.collection.export import Exported
+    from retrieval.collection.export import Exported, Form
     from retrieval.collection.status import Status
     from retrieval.evaluation.comparison import Comparison
     from retrieval.indexing.options import IndexKeywords, IndexOptions
@@ -41,8 +41,8 @@ class Library:
     Safe to use from any number of threads. Closing it, or leaving its `with`, closes its files.
     """
 
-    def __init__(self, folder: Path, model: StrPath | None = None) -> None:
-        self.database = database_at(folder)  # not opened: says where the library is
+    def __init__(self, place: Place, model: StrPath | None = None) -> None:
+        self.database = database_at(place)
         self.where = self.database.where  # the library's place, as messages name it
         self.folder = self.database.local_folder  # on this machine, with the index and thumbnails
         self._asked_model = model
@@ -51,13 +51,13 @@ class Library:
 
     @classmethod
     def open(cls, path: StrPath | None = None, model: StrPath | None = None) -> "Library":
-        """Open the library in the folder `path`, or the one that the command line would use
-        (`library_folder`). It need not exist: the first `index` creates it.
+        """Open the library in the folder, or at the postgresql:// URL, `path`, or the one that the
+        command line would use (`library_place`). It need not exist: the first `index` creates it.
 
         model: name or path of the model for a new library. Raises ModelMismatch if the library uses
         another model, LibraryTooNew, CatalogDamaged.
         """
-        library = cls(library_folder(path), model)
+        library = cls(library_place(path), model)
         if model and (record := library.model) and not models.is_same(record, model):
             library.close()
             raise ModelMismatch(
@@ -70,7 +70,7 @@ class Library:
         with self._opening:
             if self._opened:
                 self._opened[1].close()
-                self._opened[0].close()
+            self.database.close()
             self._opened = None
 
     def __enter__(self) -> Self:
@@ -110,7 +110,8 @@ class Library:
 
         how = with_named(IndexOptions, options, named, "index")
         # Checked first, so that no model is downloaded and no library created for nothing.
-        targets = named_paths(self._catalog() if self._exists() else None, paths)
+        catalog = self._catalog() if self._exists() else None
+        targets = named_paths(catalog, paths, how.storage_options)
         model = models.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
 
@@ -229,11 +230,11 @@ class Library:
         encoder = self._open()[1].encoder(model)
         return tags.tag(catalog, encoder, paths, labels, templates)
 
-    def export(self, folder: StrPath) -> "Exported":
-        """Write all vectors and a table of their files into `folder`; see export.py."""
+    def export(self, folder: StrPath, form: "Form" = "npy") -> "Exported":
+        """Write all vectors and their files into `folder`; see export.py and parquet_export.py."""
         from retrieval.collection.export import export
 
-        return export(*self._encoded(), given(folder))
+        return export(*self._encoded(), given(folder), form)
 
     def evaluate(
         self,
@@ -341,6 +342,7 @@ class Library:
                     self._opened[0].close()
                     self._opened = None
             if self._opened is None:
-                catalog = Catalog.open(self.database.place, create=create)
+                self.database.open(create)
+                catalog = Catalog(self.database)
                 self._opened = catalog, Answering(catalog)
             return self._opened

@@ -1,6 +1,7 @@
 """The choice of a library's model: the one asked for, the current one, or the best available."""
 
 import os
+import platform
 import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -44,6 +45,21 @@ def find(name: Name) -> "ModelFolder":
         return _resolve(name)
     except ClipModelError as error:
         raise ModelUnavailable(str(error)) from error
+
+
+def here(model: "ModelFolder") -> "ModelFolder":
+    """Return this machine's copy of a model that perhaps another machine opened. Raises
+    ModelUnavailable, ModelMismatch.
+    """
+    if model.path.exists():
+        return model
+    found = find(model.name)
+    if found.digest != model.digest:
+        raise ModelMismatch(
+            f"{model.name!r} has other weights on {platform.node()} ({found.digest[:12]}) than on "
+            f"the machine that runs `retrieve index` ({model.digest[:12]}); give both the same"
+        )
+    return found
 
 
 def default() -> "ModelFolder":
@@ -144,6 +160,8 @@ def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
 
 
 def _is_named(name: Name) -> bool:
+    if os.fspath(name).startswith(pretrained.OPENCLIP):
+        return True
     return name in pretrained.bundled_models() or name in pretrained.available_models()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from retrieval.address import RemotePath, is_address
 from retrieval.errors import InvalidValue, PathNotFound
 from retrieval.values import check_path, shown
 
@@ -44,6 +45,8 @@ def with_home(path: StrPath) -> Path:
     try:
         if b"\0" in os.fsencode(path):
             raise ValueError("a NUL byte")
+        if is_address(os.fspath(path)):
+            return RemotePath(os.fspath(path))
         return Path(os.path.expanduser(path))
     except ValueError as error:
         raise PathNotFound(f"no such file or folder: {os.fspath(path)!r}") from error
@@ -65,7 +68,7 @@ def folded(name: str) -> str:
 
 def as_on_disk(path: Path) -> Path:
     """Spell each name of a path as its folder lists it; names that are not listed stay."""
-    if os.fspath(path).isascii():
+    if os.fspath(path).isascii() or isinstance(path, RemotePath):
         return path
     found = Path(path.anchor)
     for part in path.parts[1:] if path.anchor else path.parts:
@@ -83,7 +86,9 @@ def _listed(folder: Path, name: str) -> str:
 
 
 def place(root: Path, path: bytes) -> Path:
-    """Return the absolute path of a stored path."""
+    """Return the absolute path of a stored path; the member of a list is an address of its own."""
+    if (at := path.find(b"://")) > 0:
+        return RemotePath(os.fsdecode(path[path.rfind(b"/", 0, at) + 1 :]))
     return root / os.fsdecode(path)
 
 
@@ -93,6 +98,8 @@ def spellings(path: Path) -> list[Path]:
 
     Roots are stored with their links followed, but below a root a link is a name like any other.
     """
+    if isinstance(path, RemotePath):
+        return [path]
     written = Path(os.path.abspath(path))
     if "\0" in os.fspath(written):  # no file has such a name, and no call takes it
         return [written]

@@ -23,6 +23,7 @@ class Root:
     path: Path  # absolute, with symbolic links resolved
     entire: bool  # False: only the files that were named, one by one
     exclusions: Exclusions = field(default=Exclusions())
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # to reach an address
 
 
 class Found(NamedTuple):
@@ -65,7 +66,8 @@ class KnownFile(NamedTuple):
     size: int
     mtime_ns: int
     ctime_ns: int | None  # None: not recorded then
-    inode: int | None  # as a signed integer of 64 bits
+    inode: int | None  # as a signed integer of 64 bits; of a member, its offset
+    container: Path | None = None  # the file that it is a member of
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ class FileState:
     failure: Failure | None
     ctime_ns: int | None = None  # None: not known
     inode: int | None = None
+    version: str | None = None  # of what lies at an address
 
 
 CompanionKind = Literal[

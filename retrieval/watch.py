@@ -17,9 +17,10 @@ from pathlib import Path
 from watchfiles import Change
 from watchfiles import watch as changes_below
 
+from retrieval.address import is_address
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.formats import is_named_as_picture
-from retrieval.errors import SPENT, LibraryBusy, PathNotFound, is_spent
+from retrieval.decoding.formats import is_named_as_film, is_named_as_picture
+from retrieval.errors import SPENT, LibraryBusy, LibraryUnreachable, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
 from retrieval.indexing.companions.ledger import is_picture, picture_of_sidecar
 from retrieval.indexing.scan import lists
@@ -59,12 +60,12 @@ def watch(
     for the user.
 
     Raises Interrupted if Ctrl-C arrives during a run, and whatever `Library.index` raises, except
-    LibraryBusy: it waits for a busy library.
+    LibraryBusy and LibraryUnreachable: it waits for such a library.
     """
     paths = [given(path) for path in paths]
     indexer = Patient(library, bar, say)
     ran(indexer.index(paths, exclude))  # the library remembers the exclusions
-    targets = resolve(library.catalog, paths)
+    targets = _local(resolve(library.catalog, paths), say)
     with watching(targets, say) as changes:
         while True:
             changed = _gathered(changes, library.rest)
@@ -74,6 +75,13 @@ def watch(
                     break
                 except PathNotFound:  # deleted in the meantime; the next look will notice
                     continue
+
+
+def _local(targets: Sequence[Target], say: Say) -> list[Target]:
+    """Return the targets on this machine; say which others are not watched."""
+    for address in sorted({str(t.root.path) for t in targets if is_address(str(t.root.path))}):
+        say(f"{address} is not on this machine and not watched; `retrieve index` updates it")
+    return [target for target in targets if not is_address(str(target.root.path))]
 
 
 class Patient:
@@ -94,7 +102,7 @@ class Patient:
                 return self._brief(summary, paths)
             except Interrupted as interrupt:
                 raise Interrupted(self._brief(interrupt.summary, paths)) from None
-            except LibraryBusy as error:
+            except (LibraryBusy, LibraryUnreachable) as error:
                 if not is_told:
                     self._say(str(error))
                 is_told = True
@@ -140,6 +148,8 @@ def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> 
         return (path if is_file else _folder(path, root.path)) if is_known else None
     if not root.entire:
         return path if is_known else None
+    if is_named_as_film(path.name) and not is_known:
+        return _folder(path.parent, root.path)  # it may belong to a picture in there
     if path.is_dir() or is_named_as_picture(path.name):
         return path
     return path if is_known or is_picture(path) else picture_of_sidecar(path)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from clipmodel.checkpoints.json_values import read_json
-from clipmodel.checkpoints.layouts import layers
-from clipmodel.checkpoints.torch_zip import load_tensors
+from clipmodel.checkpoints.shapes import layers
+from clipmodel.checkpoints.storage.torch_zip import load_tensors
 from clipmodel.config import BertConfig
 from clipmodel.errors import CheckpointError
 
@@ -56,15 +57,49 @@ def read_bert(folder: Path, context_length: int) -> tuple[dict[str, Tensor], Ber
     return weights, config
 
 
-def weights_of_bert(tensors: Mapping[str, Tensor], context_length: int) -> dict[str, Tensor]:
+def of_openclip(
+    weights: Mapping[str, Tensor], options: Mapping[str, Any], context_length: int
+) -> dict[str, Tensor]:
+    """Translate the names of XLM-RoBERTa's weights in a model of OpenCLIP's.
+
+    options: fields of BertConfig. Raises CheckpointError.
+    """
+    if "tokens" not in options:
+        raise CheckpointError("its text tower needs the open_clip_config.json of its author")
+    theirs = {n.removeprefix(OPENCLIP): t for n, t in weights.items() if n.startswith(OPENCLIP)}
+    before = options["padding"] + 1  # rows of positions that no text has
+    try:
+        ours = weights_of_bert(theirs, context_length, before)
+    except KeyError as error:
+        raise CheckpointError(f"its text tower lacks {error}") from error
+    for name, our_name in _PROJECTIONS.items():
+        if (matrix := weights.get(f"text.proj.{name}")) is not None:
+            ours[our_name] = matrix.T.contiguous()
+    if "text_hidden" in ours and "text_projection" not in ours:
+        raise CheckpointError("its text tower lacks text.proj.2.weight")
+    others = {n: t for n, t in weights.items() if not n.startswith((OPENCLIP, "text.proj."))}
+    return others | {f"text.{name}": tensor for name, tensor in ours.items()}
+
+
+OPENCLIP = "text.transformer."  # before names of Hugging Face's
+_PROJECTIONS = {
+    "weight": "text_projection",
+    "0.weight": "text_hidden",
+    "2.weight": "text_projection",
+}
+
+
+def weights_of_bert(
+    tensors: Mapping[str, Tensor], context_length: int, before: int = 0
+) -> dict[str, Tensor]:
     """Translate the names of a BERT checkpoint's weights.
 
     The embedding of the first segment, to which all texts belong, is added to the positions'; the
-    pooler is left out.
+    pooler is left out, and so are `before` positions.
     """
     start = "embeddings."
     segment = tensors[f"{start}token_type_embeddings.weight"][0]  # (W,)
-    positions = tensors[f"{start}position_embeddings.weight"]
+    positions = tensors[f"{start}position_embeddings.weight"][before:]
     if len(positions) < context_length:
         raise CheckpointError(f"the weights are for {len(positions)} tokens, not {context_length}")
     weights = {

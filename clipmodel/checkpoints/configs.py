@@ -4,15 +4,16 @@ They are in a config beside the weights. Where they are not, an error asks for t
 guessed.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from clipmodel.checkpoints import siglip
+from clipmodel.checkpoints import siglip, words
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.checkpoints.preprocessors import Prepared, prepared_by
-from clipmodel.config import Activation, Resize
+from clipmodel.config import Activation, OpenClipVisionConfig, Resize
 from clipmodel.errors import CheckpointError
 from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 
@@ -28,7 +29,9 @@ class Settings:
     mean: Triple | None  # of pixels in 0..1, per RGB channel
     std: Triple | None
     resize: Resize | None = None  # its size is revealed by the weights too
-    text: Mapping[str, Any] = field(default_factory=dict)  # fields of TextConfig beside its sizes
+    text: Mapping[str, Any] = field(default_factory=dict)  # fields of its config beside sizes
+    context_length: int = 77  # tokens; only where the weights have positions for more
+    vision: OpenClipVisionConfig | None = None  # a tower that is none of ours
 
 
 OPENAI_SETTINGS = Settings(
@@ -100,25 +103,27 @@ _OPENCLIP_TEXT = {
     "output_tokens",
     "no_causal_mask",
     "proj_bias",
+    "hf_model_name",
+    "hf_pooler_type",
+    "hf_proj_type",
+    "eos_id",
+    "embed_cls",
 }
 _OPENCLIP_HARMLESS: dict[str, Any] = {
     "mode": ("RGB",),
     "fill_color": None,  # of a border, which resized pictures do not have
     "resize_mode": ("shortest", "squash"),
     "interpolation": ("bicubic", "bilinear", "random"),
-    "pool_type": ("tok", "argmax", "last"),
+    "pool_type": ("tok", "argmax", "last", "eos"),
     "norm_kwargs": ({"eps": 1e-5}, {"eps": 1e-6}),
     "act_kwargs": ({"approximate": "tanh"}, {"approximate": "none"}),
-    "tokenizer_kwargs": ({"clean": "canonicalize"},),
+    "tokenizer_kwargs": ({"clean": "canonicalize"}, {"strip_sep_token": True}),
     "pos_embed_type": ("learnable",),
-    "proj_type": ("linear",),
+    "proj_type": ("linear", "none"),
     "block_type": ("default",),
     "hf_tokenizer_name": None,  # None: any value; it names this tokenizer, or is unused
     "pad_id": None,
-    "eos_id": None,
     "hf_model_pretrained": None,
-    "hf_proj_type": None,
-    "hf_pooler_type": None,
     "attn_pooler_queries": None,
     "attn_pooler_heads": None,
     "timm_model_pretrained": None,
@@ -133,41 +138,46 @@ def settings_of_openclip(path: Path) -> Settings:
     held = read_json(path)
     model, pixels = part(path, held, "model_cfg"), part(path, held, "preprocess_cfg")
     vision, text = part(path, model, "vision_cfg"), part(path, model, "text_cfg")
-    _refuse(path, "vision_cfg", vision, _OPENCLIP_VISION)
     _refuse(path, "text_cfg", text, _OPENCLIP_TEXT)
-    if model.get("multimodal_cfg") is not None:
-        raise CheckpointError(f"layout not supported: {path} sets multimodal_cfg")
     activation: Activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     text_width, heads = text.get("width", 512), text.get("heads", 8)
-    of_text, in_text = options_of_openclip(path, text, activation)
+    of_text, in_text = words.options(path, text, activation)
     of_vision, head_width = activation, vision.get("head_width", 64)
-    if (name := vision.get("timm_model_name")) is not None:
+    tower = tower_of_openclip(path, model)
+    if tower is None and (name := vision.get("timm_model_name")) is not None:
         of_vision, head_width = siglip.of_timm(path, name)
     return Settings(
         vision_activation=of_vision,
         text_activation=in_text,
         vision_head_width=whole(path, "head_width", head_width),
-        text_head_width=_head_width(path, text_width, heads),
+        text_head_width=64 if "hf_model_name" in text else _head_width(path, text_width, heads),
         mean=triple(path, "mean", pixels.get("mean")),
         std=triple(path, "std", pixels.get("std")),
         resize=resize_of_openclip(path, pixels, vision.get("image_size")),
         text=of_text,
+        context_length=whole(path, "context_length", text.get("context_length", 77)) or 77,
+        vision=tower,
     )
 
 
-def options_of_openclip(
-    path: Path, text: Mapping[str, Any], activation: Activation
-) -> tuple[dict[str, Any], Activation]:
-    """Return what `text_cfg` says beside sizes, as fields of TextConfig; and the activation."""
-    options: dict[str, Any] = {
-        "causal": not text.get("no_causal_mask"),
-        "pool": "last" if text.get("pool_type") == "last" else "highest",
-        "epsilon": part(path, text, "norm_kwargs").get("eps", 1e-5),
-    }
-    if part(path, text, "tokenizer_kwargs").get("clean") == "canonicalize":
-        options["tokens"] = siglip.tokens(path, text.get("vocab_size"))
-    is_tanh = part(path, text, "act_kwargs").get("approximate") == "tanh"
-    return options, "gelu_tanh" if is_tanh and activation == "gelu" else activation
+def tower_of_openclip(path: Path, model: Mapping[str, Any]) -> OpenClipVisionConfig | None:
+    """Return the image tower that OpenCLIP is to build; None if it is one of ours."""
+    vision = part(path, model, "vision_cfg")
+    name = str(vision.get("timm_model_name"))
+    try:
+        _refuse(path, "vision_cfg", vision, _OPENCLIP_VISION)
+        if "timm_model_name" in vision:
+            siglip.of_timm(path, name)
+    except CheckpointError:
+        if name.startswith("naflex"):
+            raise
+        size = square(path, "image_size", vision.get("image_size", 224))
+        dim = whole(path, "embed_dim", model.get("embed_dim"))
+        if size is None or dim is None:
+            raise CheckpointError(f"{path} lacks embed_dim or image_size") from None
+        settings = json.dumps(vision, sort_keys=True)
+        return OpenClipVisionConfig(size, dim, settings, bool(model.get("quick_gelu")))
+    return None
 
 
 def resize_of_openclip(path: Path, pixels: Mapping[str, Any], image_size: object) -> Resize | None:
@@ -209,7 +219,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
     held = read_json(config)
     if held.get("model_type") == "siglip":
         return settings_of_siglip(config, held, prepared_by(pixels, processor))
-    if held.get("model_type") != "clip":
+    if held.get("model_type") not in ("clip", "metaclip_2"):
         raise CheckpointError(
             f"layout not supported: {config} describes a {held.get('model_type')!r}, not a 'clip' "
             f"or 'siglip'{_HINTS.get(str(held.get('model_type')), '')}"
@@ -219,7 +229,10 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
         if tower.get("layer_norm_eps", 1e-5) != 1e-5:
             raise CheckpointError(f"layout not supported: {config} sets {where}.layer_norm_eps")
     end, vocabulary = text.get("eos_token_id", 49407), text.get("vocab_size", 49408)
-    if end not in (2, vocabulary - 1):  # early versions wrote 2, and used the highest token too
+    options: dict[str, Any] = {}
+    if held["model_type"] == "metaclip_2":
+        options = {"pool": "end", "end": end, "tokens": "xlm-roberta"}
+    elif end not in (2, vocabulary - 1):  # early versions wrote 2, and used the highest token too
         raise CheckpointError(
             f"layout not supported: {config} ends texts with {end!r}, not with the highest token"
         )
@@ -237,6 +250,7 @@ def settings_of_huggingface(config: Path, pixels: Path, processor: Path) -> Sett
         mean=prepared.mean,
         std=prepared.std,
         resize=prepared.resize or (Resize(size) if size else None),
+        text=options,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from clipmodel.checkpoints.torch_zip import load_tensors
+from clipmodel.checkpoints.storage.torch_zip import load_tensors
 from clipmodel.errors import CheckpointError
 
 _TOP = {

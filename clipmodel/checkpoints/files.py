@@ -1,7 +1,9 @@
 """The files of a checkpoint. Nothing here imports torch: a cached model is found without it."""
 
+import re
 from pathlib import Path
 
+from clipmodel.checkpoints.json_values import part, read_json, read_list
 from clipmodel.errors import CheckpointError, ModelNotFound
 
 # The files with weights that a folder may hold, the safest first.
@@ -9,21 +11,59 @@ _IN_FOLDERS = (
     "model.safetensors",
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
+    "model.safetensors.index.json",
     "open_clip_pytorch_model.bin",
     "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
 )
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(\.\w+)")
+_MODULES = "modules.json"  # of sentence-transformers: the folder of each module
 
 
 def files_of(path: Path) -> tuple[Path, list[Path]]:
-    """Return the file with the weights, and the files beside it that describe the model."""
+    """Return the file with the weights, or their index, and the files that describe the model.
+
+    The files that an index names are among the latter.
+    """
     if path.is_dir():
-        found = next((path / name for name in _IN_FOLDERS if (path / name).is_file()), None)
-        if found is None:
-            raise CheckpointError(f"{path} holds none of {', '.join(_IN_FOLDERS)}")
-        path = found
+        path = _in_folder(path)
     if not path.is_file():
         raise ModelNotFound(f"no checkpoint {path}")
-    return path, [file for file in beside_of(path).values() if file.is_file()]
+    if (shard := _SHARD.fullmatch(path.name)) is not None:
+        index = path.with_name(f"{shard[1]}{shard[2]}.index.json")
+        path = index if index.is_file() else path
+    described = [file for file in beside_of(path).values() if file.is_file()]
+    return path, [*(shards_of(path) if path.suffix == ".json" else []), *described]
+
+
+def shards_of(index: Path) -> list[Path]:
+    """Return the files that an index names. Raises CheckpointError."""
+    names = {*part(index, read_json(index), "weight_map").values()}
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise CheckpointError(f"{index} names no files beside it")
+    return [index.with_name(name) for name in sorted(names)]
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the file with the weights, or their index."""
+    found = next((folder / name for name in _IN_FOLDERS if (folder / name).is_file()), None)
+    if found is None and (of_clip := _of_sentence_transformers(folder)) is not None:
+        return _in_folder(of_clip)
+    if found is None:
+        raise CheckpointError(f"{folder} holds none of {', '.join(_IN_FOLDERS)}")
+    return found
+
+
+def _of_sentence_transformers(folder: Path) -> Path | None:
+    """Return the folder of the CLIP in a folder of sentence-transformers."""
+    file = folder / _MODULES
+    if not file.is_file():
+        return None
+    for module in read_list(file):
+        if isinstance(module, dict) and str(module.get("type", "")).endswith("CLIPModel"):
+            name = str(module.get("path", ""))
+            return folder / name if name and Path(name).name == name else None
+    raise CheckpointError(f"layout not supported: {file} names no CLIPModel")
 
 
 def beside_of(file: Path) -> dict[str, Path]:

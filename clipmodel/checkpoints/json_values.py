@@ -12,15 +12,27 @@ Triple = tuple[float, float, float]
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises CheckpointError for anything else."""
+    held = _read(path)
+    if not isinstance(held, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return held
+
+
+def read_list(path: Path) -> list[Any]:
+    """Read a JSON array. Raises CheckpointError for anything else."""
+    held = _read(path)
+    if not isinstance(held, list):
+        raise CheckpointError(f"{path} is not a JSON array")
+    return held
+
+
+def _read(path: Path) -> object:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise cannot_read(path, error) from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(held, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return held
 
 
 def part(path: Path, held: Mapping[str, Any], key: str) -> dict[str, Any]:

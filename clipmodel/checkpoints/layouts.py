@@ -1,27 +1,26 @@
 """Other layouts' names of weights -> ours, recognised by the names; what their shapes reveal."""
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from clipmodel.checkpoints import timm
+from clipmodel.checkpoints import bert, timm
+from clipmodel.checkpoints.configs import Settings
 from clipmodel.errors import CheckpointError
 
 Layout = Literal["openai", "openclip", "huggingface"]
 
 # Scalars that only OpenAI's own code stores beside the weights.
 _OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
-# Signs of models that resemble CLIP but compute something else.
-_OTHERS = {
-    "visual.attn_pool.": "an attentional pool",
-    "text_decoder.": "CoCa",
-    "text.transformer.embeddings.": "a text tower of Hugging Face's",
-    "text.cls_emb": "a class token in the text tower",
-    "ls_1.gamma": "layer scale",
-    "visual.head.": "an image tower of another family",
+_M_CLIP = "LinearTransformation.weight"
+_DECODER = "text_decoder."  # of CoCa, which writes captions
+# Signs of towers that resemble CLIP's but compute something else.
+_OTHER_TOWERS = {
+    "visual.attn_pool.": "an attentional pool; put its open_clip_config.json beside it",
+    "ls_1.gamma": "layer scale; put its open_clip_config.json beside it",
+    "visual.head.": "an image tower of another family; put its open_clip_config.json beside it",
 }
 _HF_TOP = {
     "visual_projection.weight": "visual.proj",
@@ -73,53 +72,63 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
     Raises CheckpointError for weights of another model, or of a CLIP that is not supported.
     """
     tensors = _unwrapped(tensors)
-    for sign, what in _OTHERS.items():
-        if any(
-            name.startswith(sign) or (sign in name and sign == "ls_1.gamma") for name in tensors
-        ):
-            raise CheckpointError(f"layout not supported: {what} ({sign.rstrip('.')})")
+    if _M_CLIP in tensors:
+        raise CheckpointError(
+            "layout not supported: M-CLIP's text tower, without the image tower of a CLIP; use a "
+            "model that has both, such as OpenCLIP's xlm-roberta-base-ViT-B-32"
+        )
     if any(name.startswith(("text_model.", "vision_model.")) for name in tensors):
         return _from_huggingface(tensors), "huggingface"
     if not any(name.startswith("visual.") for name in tensors):
         raise CheckpointError(
             f"these are not the weights of a CLIP; their names are {_some(tensors) or 'missing'}"
         )
-    layout: Layout = "openai" if tensors.keys() >= _OPENAI_MARKS else "openclip"
+    layout: Layout = "openai" if _is_openais(tensors) else "openclip"
     weights = {
-        _our_name(name): tensor for name, tensor in tensors.items() if name not in _OPENAI_MARKS
+        _our_name(name): tensor
+        for name, tensor in tensors.items()
+        if name not in _OPENAI_MARKS and not name.startswith(_DECODER)
     }
-    if any(name.startswith(timm.TRUNK) for name in weights):
-        weights = timm.translated(weights)
     return _plain(weights), layout
 
 
-def layers(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """Count the numbers that follow `prefix` in the names."""
-    return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
+def with_our_towers(weights: dict[str, Tensor], settings: Settings) -> dict[str, Tensor]:
+    """Return the weights under our names, but for an image tower that OpenCLIP is to build.
+
+    Raises CheckpointError for towers that are neither.
+    """
+    if f"{bert.OPENCLIP}embeddings.word_embeddings.weight" in weights:
+        weights = bert.of_openclip(weights, settings.text, settings.context_length)
+    if settings.vision is not None:
+        return weights
+    if any(name.startswith(timm.TRUNK) for name in weights):
+        return timm.translated(weights)
+    _refuse(weights, _OTHER_TOWERS)
+    return weights
 
 
-def shape(weights: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of a weight. Raises CheckpointError for other dimensions, or if missing."""
-    if name not in weights:
-        raise CheckpointError(f"the weights lack {name}")
-    found = tuple(weights[name].shape)
-    if len(found) != dimensions or 0 in found:
-        raise CheckpointError(f"{name} has the shape {found}, not one of {dimensions} dimensions")
-    return found
+def _refuse(weights: Mapping[str, Tensor], others: Mapping[str, str]) -> None:
+    for sign, what in others.items():
+        if any(sign in name for name in weights):
+            raise CheckpointError(f"layout not supported: {what} ({sign.rstrip('.')})")
 
 
-def side(weights: Mapping[str, Tensor], name: str) -> int:
-    """Return the side of the square of places that the position embedding `name` covers."""
-    places = shape(weights, name, 2)[0] - 1
-    if math.isqrt(places) ** 2 != places:
-        raise CheckpointError(f"layout not supported: {name} is for pictures that are not square")
-    return math.isqrt(places)
+def _is_openais(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether OpenAI's code wrote the weights: with its numbers, or as it halves them."""
+    if tensors.keys() >= _OPENAI_MARKS:
+        return True
+    dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
+    halves, wholes = ("text_projection", "visual.conv1.weight"), ("token_embedding.weight",)
+    return all(dtypes.get(name) == torch.float16 for name in halves) and all(
+        dtypes.get(name) == torch.float32 for name in (*wholes, "ln_final.weight")
+    )
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Remove the prefix that DistributedDataParallel adds to every name."""
-    if tensors and all(name.startswith("module.") for name in tensors):
-        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    """Remove the prefixes that DistributedDataParallel and torch.compile add to every name."""
+    for prefix in ("module.", "_orig_mod."):
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _unwrapped({name.removeprefix(prefix): t for name, t in tensors.items()})
     return tensors
 
 

@@ -17,12 +17,18 @@ from clipmodel.checkpoints.configs import (
     settings_of_user,
 )
 from clipmodel.checkpoints.files import beside_of, files_of
-from clipmodel.checkpoints.json_values import Triple
-from clipmodel.checkpoints.layouts import Layout, translate
-from clipmodel.checkpoints.torch_zip import load_tensors
+from clipmodel.checkpoints.json_values import Triple, read_json
+from clipmodel.checkpoints.layouts import Layout, translate, with_our_towers
+from clipmodel.checkpoints.storage.shards import load_all
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, UnknownConfig
-from clipmodel.families import IMAGE_FAMILIES, TEXT_FAMILIES, family_of_weights
+from clipmodel.families import (
+    IMAGE_FAMILIES,
+    TEXT_FAMILIES,
+    family_of_weights,
+    from_json,
+    image_family,
+)
 from clipmodel.model import CLIP
 from clipmodel.towers.shapes import COUNTER
 
@@ -53,15 +59,30 @@ def read_checkpoint(
     """
     file, _ = files_of(path)
     try:
-        weights, layout = translate(load_tensors(file))
+        weights, layout = translate(load_all(file))
+        config = config or _written_here(file)
         if config is None:
-            config = _complete(file, weights, _settings(file, layout))
-        elif type(config.vision) is not family_of_weights(IMAGE_FAMILIES, weights).config:
+            settings = _settings(file, layout)
+            weights = with_our_towers(weights, settings)
+            config = complete(file, weights, settings)
+        elif (sign := image_family(config.vision).sign) and sign not in weights:
             raise CheckpointError("its image tower is not of the expected family")
         return _checked(weights, config), config
     except CheckpointError as error:
         named = str(error) if str(file) in str(error) else f"{file}: {error}"
         raise type(error)(named) from error
+
+
+def _written_here(file: Path) -> ModelConfig | None:
+    """Return the config of a model folder beside the weights, if there is one."""
+    beside = beside_of(file)["huggingface"]
+    held = read_json(beside) if beside.is_file() else {}
+    if "image_family" not in held:
+        return None
+    try:
+        return from_json(held)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{beside} is damaged: {error!r}") from error
 
 
 def _settings(file: Path, layout: Layout) -> Settings:
@@ -83,9 +104,12 @@ def _settings_of_author(file: Path, layout: Layout) -> Settings:
     return UNKNOWN
 
 
-def _complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> ModelConfig:
+def complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> ModelConfig:
     """Return the config: shapes and settings together."""
-    image = family_of_weights(IMAGE_FAMILIES, weights)
+    if settings.vision:
+        image = image_family(settings.vision)
+    else:
+        image = family_of_weights(IMAGE_FAMILIES, weights)
     text = family_of_weights(TEXT_FAMILIES, weights)
     needed = (*image.needed, *text.needed, "mean", "std")
     if unknown := dict.fromkeys(_NAMES[key] for key in needed if not getattr(settings, key)):

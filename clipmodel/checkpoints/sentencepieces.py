@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from clipmodel.checkpoints.json_values import part, read_json
 from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError, cannot_read
-from clipmodel.towers.sentencepieces import MODEL, SIGLIP, SIGLIP2, Frame
+from clipmodel.towers.sentencepieces import MODEL, MT5, SIGLIP, SIGLIP2, XLM_ROBERTA, Frame
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # types of pieces
 UNIGRAM, BPE = 1, 2  # types of models
@@ -43,10 +43,24 @@ def of_siglip2(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str,
     return _collected(config, beside, SIGLIP2)
 
 
+def of_mt5(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return mT5's model from the files beside the weights. Raises CheckpointError."""
+    return _collected(config, beside, MT5)
+
+
+def of_xlm_roberta(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return XLM-RoBERTa's model from its tokenizer.json. Raises CheckpointError.
+
+    Its own model numbers the pieces in another way.
+    """
+    return _collected(config, {"tokenizer": beside["tokenizer"]}, XLM_ROBERTA)
+
+
 def _collected(
     config: TextTowerConfig, beside: Mapping[str, Path], frame: Frame
 ) -> dict[str, bytes]:
-    files = [beside[key] for key in ("spiece", "sentencepiece", "tokenizer")]
+    kinds = ("spiece", "sentencepiece", "tokenizer")
+    files = [beside[key] for key in kinds if key in beside]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         wanted = " or ".join(file.name for file in files)

@@ -14,8 +14,6 @@ from clipmodel.numpy_backend.transformer import (
 )
 from clipmodel.numpy_backend.weights import Floats, Weights
 
-EPSILON = 1e-12  # of all norms
-
 
 class Bert:
     """Token ids -> embedding, not normalised: the mean over all tokens."""
@@ -29,18 +27,20 @@ class Bert:
         weights = self._weights
         x = weights.rows("word_embedding.weight", ids)  # (B, L, W)
         x += weights["positional_embedding"][: ids.shape[1]]
-        x = layer_norm(x, weights, "ln_embedding", EPSILON)
+        x = layer_norm(x, weights, "ln_embedding", self._config.epsilon)
         for layer in range(self._config.layers):
             x = self._block(x, f"blocks.{layer}")
         mean: Floats = x.mean(axis=1)  # (B, W)
+        if self._config.hidden:
+            mean = gelu(product(mean, weights["text_hidden"]))
         return product(mean, weights["text_projection"]) if self._config.projects else mean
 
     def _block(self, x: Floats, name: str) -> Floats:
-        weights = self._weights
-        x = layer_norm(x + self._attend(x, f"{name}.attn"), weights, f"{name}.ln_1", EPSILON)
+        weights, epsilon = self._weights, self._config.epsilon
+        x = layer_norm(x + self._attend(x, f"{name}.attn"), weights, f"{name}.ln_1", epsilon)
         hidden = gelu(linear(x, weights, f"{name}.mlp.c_fc"))
         x = x + linear(hidden, weights, f"{name}.mlp.c_proj")
-        return layer_norm(x, weights, f"{name}.ln_2", EPSILON)
+        return layer_norm(x, weights, f"{name}.ln_2", epsilon)
 
     def _attend(self, x: Floats, name: str) -> Floats:
         qkv = linear(x, self._weights, f"{name}.in_proj")  # (B, L, 3W)

@@ -38,6 +38,7 @@ def can_pack(setup: Setup, operators: Sequence[str]) -> bool:
         and platform.machine().lower() in ("x86_64", "amd64")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and all(hasattr(torch.ops.mkldnn, name) for name in operators)
+        and (setup.dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 

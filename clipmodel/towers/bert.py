@@ -1,7 +1,7 @@
 """BERT (Devlin et al. 2018), with the mean over all tokens as embedding of a text: leaves to root.
 
-Sentence encoders such as all-MiniLM-L6-v2 are of this kind. A text is a single segment, whose
-embedding is included in those of the positions.
+Sentence encoders such as all-MiniLM-L6-v2 are of this kind, and so is XLM-RoBERTa. A text is a
+single segment, whose embedding is included in those of the positions.
 """
 
 from collections import OrderedDict
@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from clipmodel.config import BertConfig
 from clipmodel.model import LayerNorm
 from clipmodel.towers.initial import draw, drawn
-
-EPSILON = 1e-12  # of all norms
-PADDING = 0  # the id after a text's end
 
 
 class Attention(nn.Module):
@@ -38,17 +35,18 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and a two-layer perceptron, each added to its input, which is then normalised."""
 
-    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.attn = Attention(width, heads)
-        self.ln_1 = LayerNorm(width, EPSILON)
+        width, mlp_width = config.width, config.mlp_width
+        self.attn = Attention(width, config.heads)
+        self.ln_1 = LayerNorm(width, config.epsilon)
         layers: list[tuple[str, nn.Module]] = [
             ("c_fc", nn.Linear(width, mlp_width)),
             ("gelu", nn.GELU()),
             ("c_proj", nn.Linear(mlp_width, width)),
         ]
         self.mlp = nn.Sequential(OrderedDict(layers))
-        self.ln_2 = LayerNorm(width, EPSILON)
+        self.ln_2 = LayerNorm(width, config.epsilon)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x: (B, L, W). mask: as for Attention. Returns (B, L, W)."""
@@ -62,22 +60,23 @@ class Bert(nn.Module):
     def __init__(self, config: BertConfig, embed_dim: int) -> None:
         super().__init__()
         config.check(embed_dim)
-        width = config.width
+        width, self.padding = config.width, config.padding
         self.word_embedding = nn.Embedding(config.vocab_size, width)
         self.positional_embedding = drawn(config.context_length, width, std=0.02)
-        self.ln_embedding = LayerNorm(width, EPSILON)
-        self.blocks = nn.ModuleList(
-            Block(width, config.heads, config.mlp_width) for _ in range(config.layers)
-        )
-        self.text_projection = drawn(width, embed_dim, std=width**-0.5) if config.projects else None
+        self.ln_embedding = LayerNorm(width, config.epsilon)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        hidden = config.hidden or width
+        self.text_hidden = drawn(width, hidden, std=width**-0.5) if config.hidden else None
+        projects = config.projects
+        self.text_projection = drawn(hidden, embed_dim, std=hidden**-0.5) if projects else None
         draw(self.word_embedding.weight, 0.02)
         for part in self.blocks.modules():
             if isinstance(part, nn.Linear):
                 draw(part.weight, 0.02)
 
     def forward(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids, zeros after the end, L ≤ context_length. Returns (B, D)."""
-        held = text != PADDING  # (B, L)
+        """text: (B, L) token ids, padded after the end, L ≤ context_length. Returns (B, D)."""
+        held = text != self.padding  # (B, L)
         x = self.word_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
         x = self.ln_embedding(x)
         mask = held[:, None, None]  # (B, 1, 1, L)
@@ -85,5 +84,6 @@ class Bert(nn.Module):
             x = block(x, mask)
         weights = held / held.sum(1, keepdim=True)  # (B, L)
         x = (weights.to(x.dtype)[:, None] @ x)[:, 0]  # (B, 1, L) @ (B, L, W) -> (B, W)
+        x = x if self.text_hidden is None else F.gelu(x @ self.text_hidden)  # (B, H)
         projected: Tensor = x if self.text_projection is None else x @ self.text_projection
         return projected

@@ -41,10 +41,17 @@ def canonical(text: str) -> str:
     return " ".join(bare.lower().split())
 
 
+def spaced(text: str) -> str:
+    """Repair a text and collapse its white space."""
+    return " ".join(repaired(text).split())
+
+
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 SIGLIP = Frame((), ("</s>",), padding=1, clean=canonical)  # T5's pieces
 SIGLIP2 = Frame((), ("<eos>",), padding=0, clean=canonical)  # Gemma's
+MT5 = Frame((), ("</s>",), padding=0, clean=canonical)
+XLM_ROBERTA = Frame(("<s>",), ("</s>",), padding=1, clean=spaced)  # XLM-V's, too
 
 
 class SentencePieces:
@@ -95,3 +102,13 @@ def of_siglip(folder: Path) -> "Tokenize":
 def of_siglip2(folder: Path) -> "Tokenize":
     """Return `token_ids` of SigLIP 2. Raises CheckpointError, ClipModelError."""
     return SentencePieces(folder / MODEL, SIGLIP2).token_ids
+
+
+def of_mt5(folder: Path) -> "Tokenize":
+    """Return `token_ids` of mT5. Raises CheckpointError, ClipModelError."""
+    return SentencePieces(folder / MODEL, MT5).token_ids
+
+
+def of_xlm_roberta(folder: Path) -> "Tokenize":
+    """Return `token_ids` of XLM-RoBERTa or XLM-V. Raises CheckpointError, ClipModelError."""
+    return SentencePieces(folder / MODEL, XLM_ROBERTA).token_ids

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError, cannot_read
-from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong
+from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong, repaired
 
 if TYPE_CHECKING:
     from clipmodel.vocabularies import Tokenize
@@ -37,10 +37,11 @@ _IDEOGRAPHS = (  # compiled when a text has more than ASCII
 class WordPieces:
     """A vocabulary of pieces; those inside a word begin with `##`."""
 
-    def __init__(self, pieces: Sequence[str]) -> None:
+    def __init__(self, pieces: Sequence[str], *, is_clipas: bool = False) -> None:
+        """is_clipas: texts are repaired before, and end without a token."""
         self._ids = {piece: number for number, piece in enumerate(pieces)}
-        self._start, self._end = self._ids[START], self._ids[END]
-        self._unknown = self._ids[UNKNOWN]
+        self._start, self._end = self._ids[START], [] if is_clipas else [self._ids[END]]
+        self._unknown, self._is_clipas = self._ids[UNKNOWN], is_clipas
         self._of_word = lru_cache(10_000)(self._cut)
 
     def encode(self, text: str) -> list[int]:
@@ -55,14 +56,17 @@ class WordPieces:
         Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off
         its end.
         """
-        batch, room = [texts] if isinstance(texts, str) else texts, context_length - 2
+        batch = [texts] if isinstance(texts, str) else texts
+        room = context_length - 2
         rows = np.zeros((len(batch), context_length), np.int64)
         for row, text in zip(rows, batch, strict=True):
-            tokens = self.encode(text[:MAX_CHARACTERS] if truncate else text)
+            given = text[:MAX_CHARACTERS] if truncate else text
+            tokens = self.encode(repaired(given) if self._is_clipas else given)
             if len(tokens) > room and not truncate:
                 raise TextTooLong.of(text, len(tokens), context_length)
             tokens = tokens[:room]
-            row[: len(tokens) + 2] = [self._start, *tokens, self._end]
+            ids = [self._start, *tokens, *self._end]
+            row[: len(ids)] = ids
         return rows
 
     def _tokens(self, text: str) -> Iterator[int]:
@@ -96,12 +100,18 @@ def of_folder(folder: Path) -> "Tokenize":
     return WordPieces(read_pieces(folder / VOCABULARY)).token_ids
 
 
+def of_clipa(folder: Path) -> "Tokenize":
+    """Return `token_ids` without the token of an end, as CLIPA was trained."""
+    return WordPieces(read_pieces(folder / VOCABULARY), is_clipas=True).token_ids
+
+
 def collect(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str, bytes]:
     """Return the file beside a model's weights, if it fits them. Raises CheckpointError."""
     file = beside["pieces"]
     if not file.is_file():
         raise CheckpointError(f"its word pieces are missing: put its {VOCABULARY} beside it")
-    if (found := len(read_pieces(file))) != config.vocab_size:
+    found, is_clipa = len(read_pieces(file)), config.vocabulary == "clipa"
+    if found != config.vocab_size and not (is_clipa and found < config.vocab_size):
         raise CheckpointError(
             f"{file} has {found:,} pieces, and the weights are for {config.vocab_size:,}"
         )

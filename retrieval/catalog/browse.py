@@ -25,7 +25,9 @@ class Facets:
 
 
 def version(catalog: Catalog) -> int:
-    """Return a number that changes when pictures are added or removed."""
+    """Return a number that changes at least when pictures are added or removed."""
+    if (changes := catalog.database.changes()) is not None:
+        return changes
     counted = "SELECT (SELECT max(id) FROM images), count(*) FROM files"  # ids are never reused
     [(last, files)] = catalog.rows(counted)
     model = catalog.current_model()

@@ -1,7 +1,7 @@
 """Faults of a catalog, down to single rows, and their repairs."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,8 @@ import numpy as np
 
 from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.sqlite.connection import connect
 from retrieval.catalog.sqlite.recover import recover
-from retrieval.locate import FILE_NAME
+from retrieval.locate import FILE_NAME, Place
 from retrieval.records import ModelRecord
 from retrieval.wording import counted
 
@@ -36,33 +35,37 @@ class Fault:
     """A fault, and the function that repairs it."""
 
     what: str
-    mend: Callable[[Path], str | None]  # folder -> what was done; None: it failed
+    mend: Callable[[Place], str | None]  # of the library -> what was done; None: it failed
     harmless: str | None = None
 
 
 def of_catalog(catalog: Catalog) -> Iterator[Fault]:
-    found = [said for (said,) in catalog.rows("PRAGMA integrity_check(100)")]
-    if found != ["ok"]:
+    if found := catalog.database.damage():
         said = found[0].splitlines()
         yield damaged(said[-1] + (" …" if len(found) + len(said) > 2 else ""))
         return
     from retrieval.catalog.schema import Base
 
-    there = {name for (name,) in catalog.rows("SELECT name FROM sqlite_schema")}
+    there = catalog.database.names()
     for table in Base.metadata.sorted_tables:
         for name in (table.name, *(index.name for index in table.indexes)):
             if name not in there:
-                yield Fault(f"{FILE_NAME} lacks {name}", _make_tables)
+                yield Fault(f"the catalog lacks {name}", _make_tables)
 
 
 def damaged(said: str) -> Fault:
-    return Fault(f"{FILE_NAME} is damaged: {said}", recover)
+    return Fault(f"{FILE_NAME} is damaged: {said}", _recover)
 
 
-def _make_tables(folder: Path) -> str:
+def _recover(place: Place) -> str | None:
+    assert isinstance(place, Path)  # a server recovers by itself
+    return recover(place)
+
+
+def _make_tables(place: Place) -> str:
     from retrieval.catalog.schema import Base
 
-    with closing(Catalog.open(folder)) as catalog, catalog.transaction() as connection:
+    with closing(Catalog.open(place)) as catalog, catalog.transaction() as connection:
         Base.metadata.create_all(connection)
         for table in Base.metadata.sorted_tables:
             for index in table.indexes:
@@ -70,26 +73,18 @@ def _make_tables(folder: Path) -> str:
     return "created"
 
 
-# SQLite stores any value in any column, so on a damaged page one can have any type.
-TYPES = {
-    "INTEGER": "'integer'",
-    "BOOLEAN": "'integer'",
-    "FLOAT": "'real', 'integer'",
-    "VARCHAR": "'text'",
-    "BLOB": "'blob'",
-}
-
+WITHOUT_IMAGE = "NOT EXISTS (SELECT 1 FROM images WHERE images.id = image_id)"
 # Invalid rows: the table, the condition, what the user is told.
 INVALID_ROWS = (
     (
         "images",
-        "typeof(digest) != 'blob' OR length(digest) != 16 OR width < 1 OR height < 1",
+        "length(digest) != 16 OR width < 1 OR height < 1",
         "invalid digest or size",
     ),
     ("files", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     (
         "files",
-        "image_id IS NOT NULL AND image_id NOT IN (SELECT id FROM images)",
+        f"image_id IS NOT NULL AND {WITHOUT_IMAGE}",
         "missing image",
     ),
     (
@@ -100,13 +95,14 @@ INVALID_ROWS = (
     ("companions", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     ("left_out", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
     ("containers", "root_id NOT IN (SELECT id FROM roots)", "unknown folder"),
-    ("moments", "image_id NOT IN (SELECT id FROM images)", "missing image"),
-    ("texts", "image_id NOT IN (SELECT id FROM images)", "missing image"),
-    ("embeddings", "image_id NOT IN (SELECT id FROM images)", "missing image"),
+    ("moments", WITHOUT_IMAGE, "missing image"),
+    ("texts", WITHOUT_IMAGE, "missing image"),
+    ("embeddings", WITHOUT_IMAGE, "missing image"),
     ("embeddings", "model_id NOT IN (SELECT id FROM models)", "missing model"),
     (
         "embeddings",
-        "moment != 0 AND (image_id, moment) NOT IN (SELECT image_id, moment FROM moments)",
+        "moment != 0 AND NOT EXISTS (SELECT 1 FROM moments WHERE moments.image_id = "
+        "embeddings.image_id AND moments.moment = embeddings.moment)",
         "missing moment",
     ),
     (
@@ -119,7 +115,8 @@ INVALID_ROWS = (
 
 def of_rows(catalog: Catalog) -> Iterator[Fault]:
     tables = dict.fromkeys(("models", "roots", *(table for table, _, _ in INVALID_ROWS)))
-    strange = [(table, _of_other_types(catalog, table), "wrong type of value") for table in tables]
+    others = ((table, catalog.database.of_other_types(table)) for table in tables)
+    strange = [(table, found, "wrong type of value") for table, found in others if found]
     for table, condition, what in (*strange, *INVALID_ROWS):
         [(count,)] = catalog.rows(f"SELECT count(*) FROM {table} WHERE {condition}")
         if count:
@@ -129,29 +126,19 @@ def of_rows(catalog: Catalog) -> Iterator[Fault]:
             )
 
 
-def _of_other_types(catalog: Catalog, table: str) -> str:
-    """Return an SQL condition for rows with a value of another type than their column."""
-    columns = catalog.rows(f"PRAGMA table_info({table})")
-    kinds = {
-        name: TYPES[type] + ("" if is_needed else ", 'null'")
-        for _, name, type, is_needed, _, _ in columns
-        if type in TYPES
-    }
-    return " OR ".join(f"typeof({name}) NOT IN ({kind})" for name, kind in kinds.items())
-
-
-def _run(folder: Path, statement: str, parameters: tuple[int, ...] = ()) -> str:
+def _run(place: Place, statement: str, parameters: Sequence[int] = ()) -> str:
     """Run a change that may leave dangling references; the next check finds those."""
-    with closing(connect(folder / FILE_NAME)) as connection:
-        connection.execute("PRAGMA foreign_keys = OFF")
-        changed = connection.execute(statement, parameters).rowcount
+    with closing(Catalog.open(place)) as catalog:
+        changed = catalog.database.execute(statement, parameters)
     return (
         f"{counted(changed, 'row')} removed; the next `retrieve index` reads these pictures again"
     )
 
 
 def of_models(catalog: Catalog) -> Iterator[Fault]:
-    [(current, models)] = catalog.rows("SELECT coalesce(sum(is_current), 0), count(*) FROM models")
+    [(current, models)] = catalog.rows(
+        "SELECT count(*) FILTER (WHERE is_current), count(*) FROM models"
+    )
     if models and current != 1:
         yield Fault(f"{int(current)} of {models} models are current, instead of one", _choose_model)
     for model in catalog.models():
@@ -163,14 +150,14 @@ def of_models(catalog: Catalog) -> Iterator[Fault]:
             )
 
 
-def _choose_model(folder: Path) -> str:
+def _choose_model(place: Place) -> str:
     """Make the model with the most vectors current."""
     most = (
         "SELECT models.id FROM models LEFT JOIN embeddings ON model_id = models.id "
         "GROUP BY models.id ORDER BY count(image_id) DESC, models.id LIMIT 1"
     )
-    with closing(connect(folder / FILE_NAME)) as connection:
-        connection.execute(f"UPDATE models SET is_current = (id = ({most}))")
+    with closing(Catalog.open(place)) as catalog:
+        catalog.database.execute(f"UPDATE models SET is_current = (id = ({most}))")
     return "the model with the most vectors is now current"
 
 
@@ -189,9 +176,9 @@ def _of_wrong_length(catalog: Catalog, model: ModelRecord) -> Iterator[int]:
         after = rows[-1][0]
 
 
-def drop_vectors(folder: Path, model_id: int, image_ids: list[int]) -> str:
+def drop_vectors(place: Place, model_id: int, image_ids: list[int]) -> str:
     """Drop a model's vectors of these images. Return what was done, for the user."""
     for chunk in chunks(image_ids):
         drop = f"DELETE FROM embeddings WHERE model_id = ? AND image_id IN ({marks(chunk)})"
-        _run(folder, drop, (model_id, *chunk))
+        _run(place, drop, (model_id, *chunk))
     return "removed; the next `retrieve index` encodes these pictures again"

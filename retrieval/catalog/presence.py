@@ -13,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from retrieval.address import RemotePath
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.errors import UnreadablePicture
 from retrieval.paths import identity
@@ -52,6 +53,12 @@ def present(
     for id, files in known.items():
         digest = partial(digest_of, id) if digest_of else None
         for file in files:
+            if file.container or isinstance(file.path, RemotePath):
+                if (one := _elsewhere(file)) is None:
+                    left_out += 1
+                else:
+                    found.setdefault(id, []).append(one)
+                continue
             status = _status(file.path)
             if status and not stat.S_ISREG(status.st_mode):
                 continue
@@ -67,6 +74,22 @@ def present(
     whole = {id: [f for f in files if not f.identities & torn] for id, files in found.items()}
     real = cache(os.path.realpath)
     return Presence({id: _each_once(files, real) for id, files in whole.items() if files}, left_out)
+
+
+def _elsewhere(file: KnownFile) -> Present | None:
+    """Return a member of a container, if that is as it was, or an object at an address, which is
+    taken to be as the last run found it.
+    """
+    own = (hash(os.fspath(file.path)),)
+    if file.container is None or isinstance(file.path, RemotePath):
+        return Present(file.path, file.mtime_ns, frozenset([own]))
+    status = _status(file.container)
+    if status is None:
+        return None
+    held = found_at(b"", status)
+    if file.ctime_ns != held.mtime_ns ^ held.ctime_ns:
+        return None
+    return Present(file.path, file.mtime_ns, frozenset([(*identity(status), file.inode or 0)]))
 
 
 def living(paths: Sequence[Path]) -> Sequence[Path]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import exclusions
+from retrieval.address import RemotePath, is_address
 from retrieval.catalog.database import Database
 from retrieval.catalog.queries.containers import Containers
 from retrieval.catalog.queries.embeddings import Embeddings
@@ -25,7 +26,9 @@ from retrieval.catalog.queries.images import Images
 from retrieval.catalog.queries.other_files import OtherFiles
 from retrieval.catalog.queries.places import Places
 from retrieval.catalog.sqlite.database import SQLiteDatabase
+from retrieval.locate import Place
 from retrieval.records import Counts, ModelRecord, Root
+from retrieval.sources import options
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,9 +37,13 @@ if TYPE_CHECKING:
 MODEL = tuple(field.name for field in fields(ModelRecord))  # columns of the table `models`
 
 
-def database_at(place: Path) -> Database:
+def database_at(place: Place) -> Database:
     """Return the database of the library at this place, not opened yet."""
-    return SQLiteDatabase(place)
+    if isinstance(place, Path):
+        return SQLiteDatabase(place)
+    from retrieval.catalog.postgresql.database import PostgreSQLDatabase  # not by local commands
+
+    return PostgreSQLDatabase(place)
 
 
 class Catalog:
@@ -53,7 +60,7 @@ class Catalog:
         self.holdings = Holdings(self)
 
     @classmethod
-    def open(cls, place: Path, *, create: bool = False) -> "Catalog":
+    def open(cls, place: Place, *, create: bool = False) -> "Catalog":
         """Open the catalog at this place, and upgrade it if it is older.
 
         create: whether to create a missing one. Raises LibraryNotFound, LibraryReadOnly,
@@ -67,7 +74,7 @@ class Catalog:
         self.database.close()
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Place:
         """By which `open` finds this catalog again."""
         return self.database.place
 
@@ -99,15 +106,21 @@ class Catalog:
 
     def roots(self) -> list[Root]:
         """Return the roots, sorted by path."""
-        rows = self.rows("SELECT id, path, entire, exclude FROM roots")
-        roots = [
-            Root(id, self.root_path(path), bool(entire), exclusions.read(exclude))
-            for id, path, entire, exclude in rows
-        ]
-        return sorted(roots, key=lambda root: root.path)
+        rows = self.rows("SELECT id, path, entire, exclude, options FROM roots")
+        return sorted((self.root_of(*row) for row in rows), key=lambda root: root.path)
+
+    def root_of(
+        self, id: int, stored: bytes, entire: int, exclude: str | None, how: str | None
+    ) -> Root:
+        """Return a root from the columns of its row."""
+        path = self.root_path(stored)
+        reached = options.of_root(os.fspath(path), options.read(how)) if b"://" in stored else ()
+        return Root(id, path, bool(entire), exclusions.read(exclude), reached)
 
     def root_path(self, stored: bytes) -> Path:
         """Return a root's absolute path; it is stored as relative if the library is inside it."""
+        if is_address(os.fsdecode(stored)):
+            return RemotePath(os.fsdecode(stored))
         base = os.fsencode(self.database.base or "")
         return Path(os.fsdecode(os.path.normpath(os.path.join(base, stored))))
 

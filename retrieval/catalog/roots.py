@@ -1,21 +1,22 @@
 """Changes to roots: adding, forgetting and relocating them, one transaction each."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, LargeBinary, delete, func, select, text, update
 
-from retrieval import exclusions
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.upsert import insert
-from retrieval.catalog.schema import FileRow, RootRow
+from retrieval.catalog.schema import Base, FileRow, RootRow
 from retrieval.catalog.writing import drop_unheld
 from retrieval.errors import PathNotFound
 from retrieval.exclusions import Exclusions
 from retrieval.paths import place, relative, spellings
 from retrieval.records import Root
+from retrieval.sources import options
+from retrieval.sources.options import Options
 from retrieval.spelling import respelled
 
 OF_FOLDERS = {  # columns that are paths
@@ -24,11 +25,20 @@ OF_FOLDERS = {  # columns that are paths
     "containers": ("path",),
 }
 
+MOVING = b"\0"  # before the path of a row on its way to another place; no name contains it
+
 
 def place_root(catalog: Catalog, path: Path, entire: bool) -> Root:
     """Return the root at `path`, added if new; roots below an entire root become part of it."""
     with catalog.transaction() as connection:
         return _place_root(catalog, connection, path, entire)
+
+
+def remember(catalog: Catalog, root: Root, how: Options) -> None:
+    """Write how to reach a root, without secrets."""
+    with catalog.transaction() as connection:
+        here = update(RootRow).where(RootRow.id == root.id)
+        connection.execute(here.values(options=options.stored(how)))
 
 
 def exclude(catalog: Catalog, changed: Mapping[int, Exclusions]) -> None:
@@ -201,17 +211,38 @@ def _move(connection: Connection, source: tuple[Root, bytes], goal: tuple[Root, 
     # What follows `inside` begins with a slash, what follows the root itself does not.
     prefix = below + b"/" if below and not inside else below
     skip = len(inside) + 1 if inside and not below else len(inside)
-    moved = f"""UPDATE OR REPLACE files SET root_id = :other,
-        path = CAST(:prefix || substr(path, :skip + 1) AS BLOB) WHERE {here}"""
-    values = {**values, "other": other.id, "prefix": prefix, "skip": skip}
+    values = {**values, "other": other.id, "prefix": MOVING + prefix, "skip": skip}
     for table, columns in OF_FOLDERS.items():
-        rest = "coalesce(substr({}, :skip + 1), '')"  # the root's own folder is an empty path
-        to = ", ".join(
-            f"{column} = CAST(:prefix || {rest.format(column)} AS BLOB)" for column in columns
-        )
-        renamed = f"UPDATE OR REPLACE {table} SET root_id = :other, {to} WHERE {here}"
-        connection.execute(text(renamed), values)
-    return connection.execute(text(moved), values).rowcount
+        _move_rows(connection, table, columns, here, values)
+    return _move_rows(connection, "files", ("path",), here, values)
+
+
+def _move_rows(
+    connection: Connection, name: str, columns: Sequence[str], here: str, values: dict[str, object]
+) -> int:
+    """Move the rows of a table; they replace those that are at the new places already."""
+    table = Base.metadata.tables[name]
+    kind = LargeBinary().compile(dialect=connection.dialect)
+    keys = [column.name for column in table.primary_key if column.name not in ("root_id", "path")]
+    to = ", ".join(
+        # The root's own folder is an empty path.
+        f"{column} = CAST({start} || coalesce(substr({column}, :skip + 1), '') AS {kind})"
+        for column, start in zip(columns, (":prefix", "substr(:prefix, 2)"), strict=False)
+    )
+    on_the_way = "root_id = :other AND path >= :moving AND path < :after"
+    theirs = ", ".join(["path", *keys])
+    ours = ", ".join(["substr(path, 2)", *keys])
+    values = {**values, "moving": MOVING, "after": b"\1"}
+    moved = connection.execute(
+        text(f"UPDATE {name} SET root_id = :other, {to} WHERE {here}"), values
+    )
+    for statement in (
+        f"DELETE FROM {name} WHERE root_id = :other AND ({theirs}) IN "
+        f"(SELECT {ours} FROM {name} WHERE {on_the_way})",
+        f"UPDATE {name} SET path = substr(path, 2) WHERE {on_the_way}",
+    ):
+        connection.execute(text(statement), values)
+    return moved.rowcount
 
 
 def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
@@ -225,11 +256,8 @@ def _at(root: Root, inside: bytes) -> tuple[str, dict[str, object]]:
 
 def _roots(catalog: Catalog, connection: Connection) -> list[Root]:
     """Return the roots as this transaction sees them."""
-    rows = connection.execute(select(RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude))
-    return [
-        Root(id, catalog.root_path(path), entire, exclusions.read(exclude))
-        for id, path, entire, exclude in rows
-    ]
+    columns = RootRow.id, RootRow.path, RootRow.entire, RootRow.exclude, RootRow.options
+    return [catalog.root_of(*row) for row in connection.execute(select(*columns))]
 
 
 def _root(catalog: Catalog, connection: Connection, root_id: int) -> Root:

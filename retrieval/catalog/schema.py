@@ -11,7 +11,17 @@ the images above the greatest one that it contains. Moments, once written, stay 
 vectors of every model are of the same ones.
 """
 
-from sqlalchemy import BLOB, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 FAILED_FILES = ("failure_code", "root_id", "path")  # the columns of the index of failed files
@@ -21,7 +31,17 @@ UNWATCHED = "moment_count IS NULL"  # images that may have further moments
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {bytes: BLOB}
+    type_annotation_map = {
+        bytes: LargeBinary,
+        int: BigInteger().with_variant(Integer, "sqlite"),
+        # Compared as SQLite does, by bytes.
+        str: String().with_variant(String(collation="C"), "postgresql"),
+    }
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """Return an index of some rows."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class ModelRow(Base):
@@ -35,7 +55,7 @@ class ModelRow(Base):
     dim: Mapped[int]
     precision: Mapped[str]
     is_current: Mapped[bool]
-    keeps_up: Mapped[bool] = mapped_column(server_default=text("0"))  # encodes what is new as well
+    keeps_up: Mapped[bool] = mapped_column(server_default=false())  # encodes what is new as well
     bank: Mapped[str | None]  # measured all its embeddings (a digest); NULL: not all are measured
 
 
@@ -72,8 +92,8 @@ class ImageRow(Base):
     moment_count: Mapped[int | None]  # NULL: nobody has looked for further moments yet
 
     __table_args__ = (
-        Index("undescribed_images", "id", sqlite_where=text(UNDESCRIBED)),
-        Index("unwatched_images", "id", sqlite_where=text(UNWATCHED)),
+        _partial("undescribed_images", "id", where=UNDESCRIBED),
+        _partial("unwatched_images", "id", where=UNWATCHED),
         {"sqlite_autoincrement": True},
     )
 
@@ -117,7 +137,7 @@ class FileRow(Base):
 
     __table_args__ = (
         Index("files_of_image", "image_id"),
-        Index("failed_files", *FAILED_FILES, sqlite_where=text("failure_code IS NOT NULL")),
+        _partial("failed_files", *FAILED_FILES, where="failure_code IS NOT NULL"),
         {"sqlite_with_rowid": False},
     )
 
@@ -171,7 +191,7 @@ class CompanionRow(Base):
 
     __table_args__ = (
         Index("companions_of_picture", "root_id", "main"),
-        Index("paired_pictures", "root_id", "path", sqlite_where=text("is_picture")),
+        _partial("paired_pictures", "root_id", "path", where="is_picture"),
         {"sqlite_with_rowid": False},
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.database import LIST_LENGTH
@@ -244,8 +244,11 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
             **_hubness_columns(measured),
         }
         for digest, several in vectors.of.items()
+        if digest in ids  # another run may have dropped it
         for number, (vector, measured) in enumerate(_of_moments(several, vectors, digest))
     ]
+    if not rows:
+        return
     connection.execute(insert(connection, EmbeddingRow).on_conflict_do_nothing(), rows)
 
 
@@ -276,11 +279,16 @@ def _upsert_files(
             **_failure(file.failure),
             "ctime_ns": file.ctime_ns,
             "inode": file.inode,
+            "version": file.version,
         }
         for file in files
+        # Another run may have dropped the image, whose other files had vanished.
+        if file.digest is None or file.digest in ids
     ]
+    if not rows:
+        return
     put = insert(connection, FileRow)
-    names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", *_failure(None))
+    names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", "version", *_failure(None))
     changed = {name: put.excluded[name] for name in names}
     connection.execute(
         put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
@@ -300,10 +308,10 @@ def drop_unheld(connection: Connection) -> Sequence[bytes]:
     """Drop images without a file, and roots of single files that have none left; return the digests
     of the images.
     """
-    held = select(FileRow.image_id).where(FileRow.image_id.is_not(None))
-    lost = delete(ImageRow).where(ImageRow.id.not_in(held)).returning(ImageRow.digest)
+    held = exists().where(FileRow.image_id == ImageRow.id)
+    lost = delete(ImageRow).where(~held).returning(ImageRow.digest)
     gone = connection.scalars(lost).all()
-    with_files = select(FileRow.root_id)
-    emptied = RootRow.entire.is_(False) & RootRow.id.not_in(with_files)
+    with_files = exists().where(FileRow.root_id == RootRow.id)
+    emptied = RootRow.entire.is_(False) & ~with_files
     connection.execute(delete(RootRow).where(emptied))
     return gone

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # as shells do: 128 + SIGINT
 OTHER_NAMES = {  # names of our commands in other programs
     **dict.fromkeys(("find", "query", "look", "grep", "ask"), "search"),
-    **dict.fromkeys(("add", "import", "scan", "update", "refresh", "sync"), "index"),
+    **dict.fromkeys(("add", "scan", "update", "refresh", "sync"), "index"),
     **dict.fromkeys(("remove", "delete", "rm", "drop"), "forget"),
     **dict.fromkeys(("move", "mv", "moved"), "relocate"),
     **dict.fromkeys(("dupes", "dedupe", "dedup", "copies"), "duplicates"),
@@ -50,9 +50,9 @@ class CommonOptions:
         knows which is current.
         """
         from indexes.read_ahead import read_ahead
-        from retrieval.locate import INDEX_FILE, library_folder
+        from retrieval.locate import INDEX_FILE, library_place, local_folder
 
-        index_files = [*library_folder(self.library).glob(INDEX_FILE.format("*"))]
+        index_files = [*local_folder(library_place(self.library)).glob(INDEX_FILE.format("*"))]
         if len(index_files) == 1:
             read_ahead(index_files[0])
         return self.open()
@@ -203,8 +203,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         expose_value=False,
         callback=remember,
-        help="Use the library in DIR (default: $RETRIEVE_LIBRARY, else the nearest .retrieve/ here "
-        "or in a parent folder, else the platform's data folder).",
+        help="Use the library in DIR, or at a postgresql:// URL (default: $RETRIEVE_LIBRARY, else "
+        "the nearest .retrieve/ here or in a parent folder, else the platform's data folder).",
     )
     debug = click.option(
         "--debug",

@@ -4,12 +4,17 @@ Nothing heavy is imported before the command runs.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from retrieval.cli.base import CommonOptions, Number, PathType, common
 from retrieval.cli.options import chosen_filters, filtering, in_form, limited, pairing
 from retrieval.cli.picture_options import Picturing, pictured, show
+from retrieval.wording import counted
+
+if TYPE_CHECKING:
+    from retrieval.collection.export import Form
 
 
 @click.command(cls=Picturing, short_help="List duplicates and near-duplicates in groups.")
@@ -119,15 +124,31 @@ def tag(
 
 @click.command(short_help="Export vectors and paths for other programs.")
 @click.argument("folder", metavar="DIR", type=PathType())
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["npy", "parquet"]),
+    default="npy",
+    metavar="FORM",
+    help="Write npy and CSV, or parquet (default: npy).",
+)
 @common
 @click.pass_obj
-def export(settings: CommonOptions, folder: str) -> None:
+def export(settings: CommonOptions, folder: str, form: "Form") -> None:
     """Export vectors and paths for other programs, into the folder DIR.
 
     vectors.npy has one float32 row of unit length per picture, for `numpy.load`; images.csv has one
     line per file: the row of its vector (copies share one), id, path, size, format, date taken,
     camera and place.
+
+    --format parquet writes images-00000.parquet and so on: one row per vector, a million rows per
+    file, for DuckDB, pandas, LanceDB or the bulk import of Milvus. docs/sources.md has the columns.
     """
     with settings.open() as library:
-        done = library.export(folder)
+        done = library.export(folder, form)
+    if done.files:
+        click.echo(
+            f"wrote {done.count:,} vectors to {counted(len(done.files), 'file')} in {folder}"
+        )
+        return
     click.echo(f"wrote {done.count:,} vectors to {done.vectors} and their files to {done.table}")

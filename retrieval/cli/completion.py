@@ -137,6 +137,6 @@ def _with(names: Iterable[str | None], incomplete: str) -> Items:
 
 def _catalog(context: click.Context) -> Path:
     """Return the path of the catalog, which need not exist."""
-    from retrieval.locate import FILE_NAME, library_folder
+    from retrieval.locate import FILE_NAME, library_place, local_folder
 
-    return library_folder(context.ensure_object(CommonOptions).library) / FILE_NAME
+    return local_folder(library_place(context.ensure_object(CommonOptions).library)) / FILE_NAME

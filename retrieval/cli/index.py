@@ -30,7 +30,7 @@ index_option = partial(remembered, "index")
 
 
 @click.command(short_help="Add pictures to the library, or update it.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=PathType())
 @click.option(
     "--here", is_flag=True, help="Keep the library in PATH/.retrieve, so that it moves with PATH."
 )
@@ -78,7 +78,21 @@ index_option = partial(remembered, "index")
     type=WholeNumber(min=1),
     default=MAX_MOMENTS,
     metavar="N",
-    help="Keep at most N moments of an animation or a document of several pages (default: 60).",
+    help="Keep at most N moments of a video, an animation or a document with pages (default: 60).",
+)
+@index_option(
+    "--no-videos",
+    "videos",
+    flag_value=False,
+    default=True,
+    help="Leave out new videos in this run; known ones stay.",
+)
+@index_option(
+    "--no-pairs",
+    "pairs",
+    flag_value=False,
+    default=True,
+    help="Index the film of a Live Photo as a video of its own.",
 )
 @index_option(
     "--vectors",
@@ -86,11 +100,45 @@ index_option = partial(remembered, "index")
     help="Keep the vectors in milvus://HOST:PORT/NAME, or in FILE.db (Milvus Lite), from now on; "
     '"local" goes back to a file in the library.',
 )
+@index_option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Reach s3:// and other addresses so, e.g. endpoint_url=http://… Repeatable.",
+)
+@index_option("--url-column", metavar="NAME", help="In lists: the column of addresses (url).")
+@index_option("--caption-column", metavar="NAME", help="In lists: the column of descriptions.")
+@index_option(
+    "--per-host",
+    type=WholeNumber(min=1),
+    metavar="N",
+    help="Send each host of a list at most N requests at a time (default: 2).",
+)
+@index_option(
+    "--allow-private/--no-private",
+    default=None,
+    help="For lists: fetch from private addresses too.",
+)
+@index_option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Decode and encode on a Ray cluster: HOST:PORT or auto; without ADDRESS, start one here.",
+)
+@index_option(
+    "--ray-gpus",
+    type=float,
+    default=1.0,
+    metavar="N",
+    help="GPUs for each encoder of a Ray cluster (default: 1; 0.5: two encoders share one).",
+)
 @common
 @click.pass_context
 def index(
     context: click.Context,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     here: bool,
 ) -> None:
     """Add folders and files of pictures to the library, or bring it up to date.
@@ -107,6 +155,7 @@ def index(
     retrieve index ./holiday --here      keep the library inside its folder
     retrieve index --model ViT-L/14      encode the library again with another model
     retrieve index --model ViT-L/14 --also   keep both: see --using of `retrieve search`
+    retrieve index ~/Pictures --ray head:6379   encode on a Ray cluster
     """
     from retrieval.decoding import malloc
     from retrieval.indexing.options import IndexOptions
@@ -128,7 +177,7 @@ def index(
         write(report.of_run(summary), must_arrive=False)
 
 
-def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
+def _beside(context: click.Context, paths: tuple[str, ...]) -> "Library":
     from retrieval.library import Library
     from retrieval.locate import beside
     from retrieval.paths import given
@@ -142,10 +191,10 @@ def _beside(context: click.Context, paths: tuple[Path, ...]) -> "Library":
     return Library.open(beside(folder))
 
 
-def _mention_others(library: "Library", paths: tuple[Path, ...]) -> None:
+def _mention_others(library: "Library", paths: tuple[str, ...]) -> None:
     from retrieval.locate import beside
 
-    for path in paths:
+    for path in map(Path, paths):
         own = beside(path)
         if own.is_dir() and os.path.realpath(own) != os.path.realpath(library.folder):
             click.echo(f"note: {path} has its own library; use --here to update that one", err=True)

@@ -1,6 +1,6 @@
 """`retrieve check`: find the problems of a library, and fix them.
 
-    catalog    SQLite's own check of the file; missing tables
+    catalog    the engine's own check of the file; missing tables
     rows       references to other rows
     vectors    length, unit norm
     index      every byte of the file, and every vector in it against the catalog's
@@ -26,69 +26,70 @@ from retrieval.catalog.integrity import (
 )
 from retrieval.catalog.queries.vector_ids import IMAGE, image_of
 from retrieval.catalog.reading import Catalog, database_at
-from retrieval.catalog.sqlite.connection import explained
-from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
-from retrieval.locate import FILE_NAME
+from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly, VectorsUnavailable
+from retrieval.locate import FILE_NAME, Place, local_folder
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
-from retrieval.vectors.opening import address_of
+from retrieval.vectors.milvus.store import MilvusStore
+from retrieval.vectors.opening import address_of, open_store
 
 WITHOUT_INDEX = "searches do without it, and the next `retrieve index` builds it"
 MAX_ROUNDS = 4  # of repairs: each may leave references that the next one has to drop
 
 
-def check(folder: Path, repair: bool) -> list[Problem]:
+def check(place: Place, repair: bool) -> list[Problem]:
     """Return all problems. With `repair`, fix what can be fixed.
 
     Raises LibraryTooNew; with `repair` also LibraryBusy and LibraryReadOnly.
     """
     if not repair:
-        faults = _faults(folder, _is_ours(folder))
+        faults = _faults(place, _is_ours(place))
         return [Problem(fault.what, harmless=fault.harmless) for fault in faults]
     done: dict[str, str | None] = {}
-    with database_at(folder).exclusive(), explained(folder):
+    with database_at(place).exclusive():
         for _ in range(MAX_ROUNDS):
-            found = list(_faults(folder, True))
-            done.update({fault.what: fault.mend(folder) for fault in found})
+            found = list(_faults(place, True))
+            done.update({fault.what: fault.mend(place) for fault in found})
             if not any(done[fault.what] for fault in found):
                 break
-        left = {fault.what for fault in _faults(folder, True)}
+        left = {fault.what for fault in _faults(place, True)}
     return [Problem(what, None if what in left else how) for what, how in done.items()]
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_ours(place: Place) -> bool:
     """Return whether nobody is writing now, so that half-written files must be leftovers."""
     try:
-        with database_at(folder).exclusive():
+        with database_at(place).exclusive():
             return True
     except (LibraryBusy, LibraryReadOnly):
         return False
 
 
-def _faults(folder: Path, with_leftovers: bool) -> Iterator[Fault]:
+def _faults(place: Place, with_leftovers: bool) -> Iterator[Fault]:
     """Yield the faults. If the catalog itself is damaged, nothing else can be checked."""
     try:
-        with closing(Catalog.open(folder)) as catalog:
+        with closing(Catalog.open(place)) as catalog:
             catalog_faults = list(of_catalog(catalog))
             yield from catalog_faults
             if not catalog_faults:
                 yield from of_rows(catalog)
                 yield from of_models(catalog)
-                if (model := catalog.current_model()) and address_of(catalog) is None:
-                    yield from _of_index(catalog, model)
+                if model := catalog.current_model():
+                    beside = address_of(catalog)
+                    yield from (_of_store if beside else _of_index)(catalog, model)
                 if with_leftovers:
                     yield from _of_leftovers(catalog)
     except CatalogDamaged as error:
         yield damaged(str(error.__cause__))
     except ForeignTables as error:
-        yield Fault(f"{FILE_NAME} is not a catalog of this program: {error}", lambda folder: None)
+        yield Fault(f"{FILE_NAME} is not a catalog of this program: {error}", lambda place: None)
 
 
 # -- the index file, and what is left over -------------------------------------------------------
 
 
 def _of_index(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
-    path = index_file.path_of(catalog.local_folder, model.digest)
+    path = index_file.path_of(catalog, model.digest)
     if not path.exists():
         if catalog.embeddings.count(model.id):  # as after a backup was restored
             yield Fault(f"{path.name} is missing", _rebuild, WITHOUT_INDEX)
@@ -134,12 +135,33 @@ def _of_its_vectors(path: Path, catalog: Catalog, model: ModelRecord) -> Iterato
         yield Fault(f"{path.name} lacks {lacks:,} vectors", _rebuild)
 
 
-def _rebuild(folder: Path) -> str:
-    with closing(Catalog.open(folder)) as catalog:
+def _rebuild(place: Place) -> str:
+    with closing(Catalog.open(place)) as catalog:
         model = catalog.current_model()
         assert model is not None
         index_file.rebuild(catalog, model)
     return "rebuilt"
+
+
+def _of_store(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
+    """Compare the store beside the catalog with it."""
+    with closing(open_store(catalog, model)) as store:
+        assert isinstance(store, MilvusStore)
+        try:
+            for said in store.disagreements():
+                yield Fault(said, _refill)
+        except VectorsUnavailable as error:
+            yield Fault(str(error), lambda place: None, "so it was not compared with the catalog")
+
+
+def _refill(place: Place) -> str | None:
+    with closing(Catalog.open(place)) as catalog:
+        model = catalog.current_model()
+        assert model is not None
+        with closing(open_store(catalog, model)) as store:
+            assert isinstance(store, MilvusStore)
+            store.rebuild()
+    return "filled again"
 
 
 def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
@@ -149,6 +171,6 @@ def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:
         yield Fault(left, partial(_remove, name=path.name))
 
 
-def _remove(folder: Path, name: str) -> str:
-    (folder / name).unlink(missing_ok=True)
+def _remove(place: Place, name: str) -> str:
+    (local_folder(place) / name).unlink(missing_ok=True)
     return "removed"

@@ -6,18 +6,20 @@ Both are written under temporary names and renamed when they are complete.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.catalog.queries.vector_ids import BITS, IMAGE, image_of
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import LibraryReadOnly, because
+from retrieval.collection.rows import iso, unit
+from retrieval.errors import InvalidValue, LibraryReadOnly, because
 from retrieval.paths import replacing
 from retrieval.records import Image, ModelRecord, Moment, Shot
 
+Form = Literal["npy", "parquet"]
+FORMS = get_args(Form)
 VECTORS, TABLE = "vectors.npy", "images.csv"
 COLUMNS = (
     *("row", "id", "path", "width", "height", "format", "taken_at", "utc_offset"),
@@ -32,10 +34,18 @@ class Exported:
     vectors: Path  # (N, D) float32, unit L2 norm
     table: Path  # one line per file and moment, with the row of its vector, which copies share
     count: int  # of vectors
+    files: tuple[Path, ...] = ()  # of parquet, which hold both
 
 
-def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
-    """Write both files into `folder`. Raises LibraryReadOnly if it cannot be written to."""
+def export(catalog: Catalog, model: ModelRecord, folder: Path, form: Form = "npy") -> Exported:
+    """Write both files into `folder`, or with "parquet" files that hold both: parquet_export.py.
+
+    Raises LibraryReadOnly if it cannot be written to, SourceUnavailable without the extra.
+    """
+    if form == "parquet":
+        return _parquet(catalog, model, folder)
+    if form not in FORMS:
+        raise InvalidValue(f"the form must be one of {', '.join(FORMS)}, not {form!r}")
     vectors, table = folder / VECTORS, folder / TABLE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +54,17 @@ def export(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
     except OSError as error:
         raise because(LibraryReadOnly, f"cannot write to {folder}", error) from error
     return Exported(vectors, table, count)
+
+
+def _parquet(catalog: Catalog, model: ModelRecord, folder: Path) -> Exported:
+    from retrieval.collection import parquet_export
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files, count = parquet_export.write(catalog, model, folder)
+    except OSError as error:
+        raise because(LibraryReadOnly, f"cannot write to {folder}", error) from error
+    return Exported(files[0], files[0], count, tuple(files))
 
 
 def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> int:
@@ -62,7 +83,7 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
             owners = image_of(ids).tolist()
             images, moments = catalog.images.by_id(owners), catalog.images.moments(owners)
             known = [id in images for id in owners]
-            file.write(_unit(held[known]).tobytes())
+            file.write(unit(held[known]).tobytes())
             for id in ids[known].tolist():
                 of_image = moments.get(id & IMAGE, [])
                 moment = of_image[id >> BITS] if of_image else None
@@ -74,27 +95,9 @@ def _write(catalog: Catalog, model: ModelRecord, vectors: Path, table: Path) -> 
     return count
 
 
-def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return (n, D) of unit length to the precision of float32; as stored it is off by 2e-4."""
-    exact = vectors.astype(np.float64)
-    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
-    return exact.astype("<f4")
-
-
 def _lines(row: int, image: Image, moment: Moment | None) -> Iterator[tuple[object, ...]]:
     shot = image.shot or Shot()
-    about = (image.width, image.height, image.format, *_date(image.taken_at))
+    about = (image.width, image.height, image.format, *iso(image.taken_at))
     when = (moment.position, moment.unit) if moment else (None, None)
     for path in image.paths:
         yield row, image.id, path, *about, shot.camera, shot.latitude, shot.longitude, *when
-
-
-def _date(taken: datetime | None) -> tuple[str | None, str | None]:
-    """Return the local time in one form for all, and the UTC offset separately.
-
-    pandas and DuckDB read a column as text if only some of its times have an offset.
-    """
-    if taken is None:
-        return None, None
-    whole = taken.isoformat(timespec="seconds")  # 2023-06-01T12:30:00+02:00
-    return whole[:19], whole[19:] or None

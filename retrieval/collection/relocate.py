@@ -9,10 +9,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from retrieval.address import RemotePath
 from retrieval.catalog import roots
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import PathNotFound
+from retrieval.exclusions import is_within
 from retrieval.paths import place
+from retrieval.sources.container import at_and_above
 from retrieval.wording import counted
 
 
@@ -22,6 +25,11 @@ def relocate(catalog: Catalog, old: Path, new: Path) -> int:
     Raises PathNotFound, also if none of its files is there with its size; warns of missing ones.
     Raises LibraryBusy, LibraryReadOnly.
     """
+    for named in (old, new):
+        if isinstance(named, RemotePath):
+            raise PathNotFound(
+                f"{named} is not on this machine; run `retrieve index` with the new address instead"
+            )
     if not os.path.exists(new):
         raise PathNotFound(f"{new} does not exist; give the path where the pictures are now")
     found = [_is_there(path, size) for path, size in _expected(catalog, old, new)]
@@ -45,8 +53,13 @@ def _expected(catalog: Catalog, old: Path, new: Path) -> Iterator[tuple[Path, in
     for root, inside in roots.known_at(catalog, old):
         folder = target if inside else place(target, roots.root_below(old, root))
         skip = len(inside) + 1 if inside else 0
+        shards = {each.path: each for each in catalog.containers.within(root.id)}
         for path, size, *_ in catalog.files.within(root.id, inside):
-            yield place(folder, path[skip:]), size
+            if shards.keys().isdisjoint(at_and_above(path)):
+                yield place(folder, path[skip:]), size
+        for path, shard in shards.items():
+            if is_within(path, inside):
+                yield place(folder, path[skip:]), shard.size
 
 
 def _is_there(path: Path, size: int) -> bool:

@@ -5,6 +5,7 @@ and the worker is replaced. Workers are started when there is work. An index run
 tasks and collects their results in any order; a server submits one task and waits for it.
 """
 
+import os
 import queue
 import threading
 from concurrent.futures import Future
@@ -15,9 +16,22 @@ from retrieval.decoding.limits import MAX_SECONDS
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.decoding.worker import Processes, Worker, WorkerDied
 
+MAX_WORKERS = 16
+TASKS_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
+
+
+def default_workers() -> int:
+    """Return the default number of processes that decode."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 1, MAX_WORKERS)
+
 
 class Pool(Protocol):
     """Takes tasks and gives results, in any order."""
+
+    @property
+    def window(self) -> int:
+        """The number of tasks that keep it busy. More of them would only wait, in memory."""
 
     @property
     def pending(self) -> int:
@@ -38,6 +52,8 @@ class Pool(Protocol):
 
 class InProcess:
     """A pool without processes, for tests and `--workers 0`. A crash ends the program."""
+
+    window = TASKS_AHEAD
 
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -68,6 +84,7 @@ class WorkerPool(Renewed):
 
     def __init__(self, count: int, seconds: float = MAX_SECONDS) -> None:
         """seconds: time limit for a task."""
+        self.window = TASKS_AHEAD + 2 * count
         self._threads = Threads(count, "decoder")
         self._processes = Processes(seconds)
         super().__init__()

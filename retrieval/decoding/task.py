@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipmodel.config import Resize
+from retrieval.decoding.formats import is_named_as_film
+from retrieval.decoding.limits import FILM_PATIENCE
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded, Facts, Failure, Moment, Shot
 from retrieval.sources.entry import Entry, Part
@@ -28,6 +30,14 @@ class Task:
     most: int = 1  # moments to decode, of a file that has several
     at: tuple[Moment, ...] = ()
     only_further: bool = False  # decode nothing unless there are several moments
+    options: tuple[tuple[str, str], ...] = ()  # of the storage, if the path is an address
+    data: bytes | None = None  # the bytes, if they were read already
+    version: str | None = None  # known already, of what lies at an address
+
+    @property
+    def patience(self) -> int:
+        """Return how many times as long as others it may take."""
+        return FILM_PATIENCE if self.part is None and is_named_as_film(self.path) else 1
 
     @classmethod
     def of(
@@ -45,7 +55,12 @@ class Task:
     ) -> "Task":
         """Return the task of reading an entry; the rest as the fields."""
         where, moments = (entry.path, size, max_pixels), (most, tuple(at), only_further)
-        return cls(key, *where, describe, box, entry.part, *moments)
+        return cls(key, *where, describe, box, entry.part, *moments, entry.options)
+
+    @property
+    def entry(self) -> Entry:
+        """Where the bytes are."""
+        return Entry(self.path, self.part, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +77,33 @@ class TaskResult:
     thumbnail: bytes | None = None  # WebP
     failure: Failure | None = None
     gone: bool = False  # the file no longer exists
+    unchanged: bool = False  # nothing was read: it is still of the version that was known
+    fetched: tuple[int, int | None, str | None] | None = None  # bytes, time in ns, version
     is_still: bool = False  # it has one moment, and was not decoded
 
 
 def work(task: Task) -> TaskResult:
     """Do a task in this process."""
-    from retrieval.decoding import content, decode  # Pillow, not needed if nothing is new
+    from retrieval.decoding import decode  # Pillow, not needed if nothing is new
+    from retrieval.decoding.media import medium
 
     digest = None
     try:
-        data = content.read(task.path, task.part)
-        digest = content.digest_of(data)
+        if task.data is None:
+            opened = medium.opened(task.path, task.part)
+        else:
+            opened = medium.of_bytes(task.data)
+        digest = opened.digest
         with decode.allowing(task.max_pixels):
             if task.describe:
-                facts, shot = decode.describe(data)
-                hash, differs = decode.hashed(data, task.max_pixels), decode.differs(data)
+                facts, shot, hash, differs = opened.describe(task.max_pixels)
                 return TaskResult(task.key, digest, None, facts, shot, hash, differs)
-            if task.only_further and not decode.moments_in(data, task.most, task.max_pixels):
+            if task.only_further and opened.is_still(task.most, task.max_pixels):
                 return TaskResult(task.key, digest, is_still=True)
             how = task.max_pixels, task.most, task.at
-            decoded = decode.decode(data, task.size, *how) if task.size else None
+            decoded = opened.decode(task.size, *how) if task.size else None
             at = task.at[0] if task.at else None
-            small = decode.thumbnail(data, *task.box, task.max_pixels, at) if task.box else None
+            small = opened.thumbnail(*task.box, task.max_pixels, at) if task.box else None
         webp = decode.webp(small) if small else None
         return TaskResult(task.key, digest, decoded, thumbnail=webp)
     except FileNotFoundError:

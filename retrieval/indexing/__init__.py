@@ -7,9 +7,9 @@ targets      turns the paths that the user named into parts of roots
 whereabouts  finds folders that moved
 scan         lists files
 changes      compares them with the catalog: new, changed or gone
-members      does so for the members of a container, such as a tar shard
+elsewhere    the same for shards and addresses, and fetching
 intake       reads them; known content is not decoded again
-encoding     encodes pictures in batches
+encoding     encodes pictures in batches; `cluster/` does so on the nodes of a Ray cluster
 recorder     commits the results
 tally        counts the outcomes
 backfill     adds what an older version or another model left out

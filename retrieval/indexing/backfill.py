@@ -51,11 +51,9 @@ class Backfill:
         model: "ModelFolder",
         pool: Pool,
         max_pixels: int,
-        window: int,
         tally: Tally,
         max_moments: int = MAX_MOMENTS,
     ) -> None:
-        """window: files in progress at a time."""
         self._max_moments = max_moments
         self.has_measured = False  # whether any vector was measured
         self._tally = tally
@@ -63,7 +61,6 @@ class Backfill:
         self._model = model
         self._pool = pool
         self._max_pixels = max_pixels
-        self._window = window
 
     def _without_vector(self) -> list[tuple[int, bytes]]:
         """Return (image id, digest) of the images that this model has not encoded completely.
@@ -162,7 +159,7 @@ class Backfill:
         only_further: bool = False,
     ) -> Iterator[Reread]:
         how = Asking(resize, self._max_pixels, self._max_moments, only_further)
-        return reread(self._catalog, missing, self._pool, how, self._window)
+        return reread(self._catalog, missing, self._pool, how)
 
 
 class Asking(NamedTuple):
@@ -192,7 +189,6 @@ def reread(
     missing: Sequence[tuple[int, bytes]],
     pool: Pool,
     how: Asking,
-    window: int,
 ) -> Iterator[Reread]:
     """Decode these images, given as (image id, digest), and yield them in any order.
 
@@ -208,7 +204,7 @@ def reread(
 
     more = True
     while more or flights:
-        while more and pool.pending < window:
+        while more and pool.pending < pool.window:
             if (place := next(waiting, None)) is None:
                 more = False
                 break

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from retrieval.records import Facts, Failure, Found, Root
+from retrieval.sources.address_list import entry_in
 from retrieval.sources.container import Container
 from retrieval.sources.entry import Entry, Part
 
@@ -20,6 +21,8 @@ class ChangedFile:
     container: Container | None = None  # that it is a member of
     facts: Facts | None = None  # from beside it
     failure: Failure | None = None  # known before it is read
+    data: bytes | None = None  # its bytes, if listing it had to read them
+    version: str | None = None  # known already, of what lies at an address
 
     @property
     def path(self) -> bytes:
@@ -30,9 +33,11 @@ class ChangedFile:
     def entry(self) -> Entry:
         """Where its bytes are."""
         if self.container is None:
-            return Entry(self.path)
+            return Entry.of_file(self.root, self.found.path, self.found.size)
+        if self.container.kind == "list":
+            return entry_in(self.container, self.found.path)
         part = Part(self.found.inode, self.found.size)
-        return Entry.of(self.root.path, self.container.path, part)
+        return Entry.of(self.root.path, self.container.path, part, self.root.options)
 
 
 @dataclass(frozen=True, slots=True)

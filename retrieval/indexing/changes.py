@@ -4,20 +4,31 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from retrieval.address import RemotePath
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.formats import abilities
+from retrieval.errors import SourceUnavailable
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
-from retrieval.indexing.members import Members, close_containers
-from retrieval.indexing.scan import Unlisted, look_at, scan
+from retrieval.indexing.elsewhere.listed import Addresses
+from retrieval.indexing.elsewhere.members import Members, close_containers
+from retrieval.indexing.elsewhere.remote_scan import scan_remote
+from retrieval.indexing.options import MOVING, Moving
+from retrieval.indexing.scan import Unlisted, scan
 from retrieval.indexing.targets import Target
 from retrieval.indexing.whereabouts import is_missing_or_empty
-from retrieval.records import NO_MTIME, Found
+from retrieval.records import NO_MTIME, Found, Root
 from retrieval.sources.container import Container, at_and_above
+from retrieval.sources.folder import LocalFolder
+from retrieval.sources.opening import source_of
+from retrieval.sources.source import Source
 from retrieval.spelling import Listings
 
 FILES_PER_TICK = 1_000  # unchanged files after which a scan lets its caller show progress
+
+ABILITIES = "decoding.abilities"  # the setting with those of all earlier runs
 
 FEW_RENUMBERED = 32  # up to this many files are read again if only their inodes differ
 
@@ -35,6 +46,7 @@ class Changes:
         catalog: Catalog,
         targets: Sequence[Target],
         again: bool = False,
+        moving: Moving = MOVING,
     ) -> None:
         """again: read every file, even if its size and time are unchanged."""
         self.seen = 0  # files, so far
@@ -49,36 +61,51 @@ class Changes:
         self._catalog = catalog
         self._targets = targets
         self._again = again
+        self._moving = moving
         self._renumbered: list[ChangedFile] = []  # in one target; only the inode differs
         self._listings = Listings()
 
     def files(self) -> Iterator[ChangedFile | None]:
         """Yield the new and changed files, and None now and then while there are only others."""
         for target in self._targets:
-            if target.container:
-                yield from self._members(target, target.container)
-                continue
-            known = self._known(target)
-            unlisted = list[Unlisted]()
-            if known and is_missing_or_empty(target.path) and not _is_deleted(target, known):
-                self.missing[target] = len(known)
-                continue
-            self._renumbered, before = [], self.seen
-            self.ledgers[target] = Ledger(known)
-            yield from self._walk(target, known, unlisted)
-            self.unlisted[target] = [folder.path for folder in unlisted]
-            yield from self._left_over(target, known, unlisted)
-            yield from self._of_other_inodes(self.seen - before)
+            try:
+                if target.container:
+                    yield from self._members(target, target.container)
+                else:
+                    yield from self._of(target)
+            except SourceUnavailable as error:  # what is known there stays
+                self.problems.append(str(error))
+                self.unlisted[target] = [b""]
+
+    def _of(self, target: Target) -> Iterator[ChangedFile | None]:
+        """Yield the new and changed files of a target that is no container."""
+        known = self._known(target)
+        unlisted = list[Unlisted]()
+        if known and _is_absent(target, known):
+            self.missing[target] = len(known)
+            return
+        self._renumbered, before = [], self.seen
+        self.ledgers[target] = Ledger(known, self._moving)
+        yield from self._walk(target, known, unlisted)
+        self.unlisted[target] = [folder.path for folder in unlisted]
+        yield from self._left_over(target, known, unlisted)
+        yield from self._of_other_inodes(self.seen - before)
 
     def _members(self, target: Target, container: Container) -> Iterator[ChangedFile | None]:
         """Compare a container; keep its members if its root is missing, as an unmounted disk is."""
-        if is_missing_or_empty(target.root.path):
+        if container.kind == "vectors":  # imported once; there is nothing to read
+            files = self._catalog.files.count_due(target.root.id, target.inside)[0]
+            self.seen += files
+            self.unchanged += files
+            return
+        if _is_absent(Target(target.root, b""), {}):
             root = Target(target.root, b"")
             files = self._catalog.files.count_due(target.root.id, target.inside)[0]
             self.missing[root] = self.missing.get(root, 0) + files
             return
         close_containers(self._catalog, self.members)
-        members = Members(self._catalog, target.root, container, self._again)
+        kind = Addresses if container.kind == "list" else Members
+        members = kind(self._catalog, target.root, container, self._again)
         self.members.append(members)
         for file in members.files():
             self._count(members)
@@ -103,17 +130,20 @@ class Changes:
         return {row[0]: row for row in held if containers.isdisjoint(at_and_above(row[0]))}
 
     def _find(self, target: Target, known: ByPath) -> Iterator[Found | Unlisted]:
-        root = os.fsencode(target.root.path)
-        if target.path.is_dir() and target.root.entire:
-            exclusions, library = target.root.exclusions, os.fsencode(self._catalog.local_folder)
-            excluded = exclusions.excluded() if exclusions else None
-            yield from scan(root, target.inside, excluded, library, self.ledgers[target])
-        else:
+        exclusions, ledger = target.root.exclusions, self.ledgers[target]
+        excluded = exclusions.excluded() if exclusions else None
+        source, root = source_of(target.root), os.fsencode(target.root.path)
+        if not target.root.entire or source.kind(target.inside) != "folder":
             paths = [target.inside] if target.inside else list(known)
             for path in paths:
-                if found := self._look_at(root, path):
+                if found := self._look_at(target.root, source, path):
                     yield found
-            self.ledgers[target].beside(root, paths)
+            ledger.beside(root, paths)
+        elif isinstance(source, LocalFolder):
+            library = os.fsencode(self._catalog.local_folder)
+            yield from scan(root, target.inside, excluded, library, ledger)
+        else:
+            yield from scan_remote(source, target.inside, excluded, ledger)
 
     def _walk(
         self, target: Target, known: ByPath, unlisted: list[Unlisted]
@@ -181,19 +211,24 @@ class Changes:
     ) -> Iterator[ChangedFile]:
         """Record known files that the scan did not list as vanished; yield those that do exist."""
         self._keep(target, known, unlisted)
-        root, excluded = os.fsencode(target.root.path), target.root.exclusions.excluded()
+        source, excluded = source_of(target.root), target.root.exclusions.excluded()
+        is_listed = not isinstance(source, LocalFolder)  # all of it
         for path, *_, image_id in list(known.values()):
             # The user may have named a file that no scan lists, for example in a hidden folder.
-            found = None if is_excluded(path, excluded) else self._look_at(root, path)
+            is_out = is_listed or is_excluded(path, excluded)
+            found = None if is_out else self._look_at(target.root, source, path)
             if found is None:
                 self.vanished.append(Vanished(target.root, path, image_id))
             elif file := self._compare(target, found, known[path]):
                 yield file
 
-    def _look_at(self, root: bytes, path: bytes) -> Found | None:
+    def _look_at(self, root: Root, source: Source, path: bytes) -> Found | None:
         """Return a file by its name; None if only the case of an old name still finds it."""
-        found = look_at(root, path)
-        return None if found and self._listings.is_alias(root, path) else found
+        found = source.look_at(path)
+        if found and isinstance(source, LocalFolder):
+            is_alias = self._listings.is_alias(os.fsencode(root.path), path)
+            return None if is_alias else found
+        return found
 
     def _keep(self, target: Target, known: ByPath, unlisted: Sequence[Unlisted]) -> None:
         """Remove files in unreadable folders from `known`, so that they are kept; report them."""
@@ -208,15 +243,28 @@ class Changes:
                 self.problems.append(f"{place}: {folder.reason}{note}")
 
 
-def retry_too_large(catalog: Catalog, max_pixels: int) -> None:
-    """Have this run read the pictures that exceeded the lower pixel limit of an earlier one."""
-    again = [replace(file, mtime_ns=NO_MTIME) for file in catalog.files.too_large(max_pixels)]
-    if again:
+def retry(catalog: Catalog, max_pixels: int) -> None:
+    """Have this run read the pictures that exceeded the lower pixel limit of an earlier one, and
+    those that could not be read by any earlier one, if this one has more decoders.
+    """
+    failed, now = catalog.files.too_large(max_pixels), abilities()
+    before = frozenset((catalog.holdings.setting(ABILITIES) or "").split())
+    if now - before:
+        failed += catalog.files.refused()
+    again = [replace(file, mtime_ns=NO_MTIME) for file in failed]
+    if again or now - before:
         from retrieval.catalog import writing
+        from retrieval.catalog.recording import settings
 
         writing.record(catalog, again)
+        settings.put(catalog, {ABILITIES: " ".join(sorted(now | before))})
 
 
-def _is_deleted(target: Target, known: ByPath) -> bool:
-    """Return whether the target is a known file that was deleted while its root still exists."""
-    return target.inside in known and not is_missing_or_empty(target.root.path)
+def _is_absent(target: Target, known: ByPath) -> bool:
+    """Return whether a target is missing or empty as a whole, as an unmounted disk is. A known file
+    that was deleted is not, while its root exists.
+    """
+    if isinstance(target.root.path, RemotePath):
+        return target.inside not in known and source_of(target.root).kind(b"") is None
+    is_deleted = target.inside in known and not is_missing_or_empty(target.root.path)
+    return is_missing_or_empty(target.path) and not is_deleted

@@ -2,12 +2,12 @@
 
 import shlex
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from retrieval import models
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import VectorsUnavailable
+from retrieval.errors import LibraryBusy, VectorsUnavailable
 from retrieval.indexing.changes import Changes
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
@@ -47,7 +47,7 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
         from retrieval.catalog import writing
 
         writing.switch_model(catalog, model)
-        index_file.path_of(catalog.local_folder, current.digest).unlink(missing_ok=True)
+        index_file.path_of(catalog, current.digest).unlink(missing_ok=True)
         kept = counted(catalog.embeddings.count(current.id), "vector")
         forget = shlex.join(["retrieve", "forget", "--model", current.name])
         yield (
@@ -70,14 +70,15 @@ def renew_index(
     """Bring the vector index of a model up to date, and remove leftovers of killed runs. Yield
     notes.
     """
-    if address_of(catalog):
-        yield from _renew_store(catalog, model)
-    elif is_measured_anew:
-        index_file.rebuild(catalog, model)
-    elif has_news or not index_file.path_of(catalog.local_folder, model.digest).exists():
-        FileStore(catalog, model).refresh()
-    for left in index_file.leftovers(catalog):
-        left.unlink(missing_ok=True)
+    with suppress(LibraryBusy), catalog.database.renewing():  # another run may be at it
+        if address_of(catalog):
+            yield from _renew_store(catalog, model)
+        elif is_measured_anew:
+            index_file.rebuild(catalog, model)
+        elif has_news or not index_file.path_of(catalog, model.digest).exists():
+            FileStore(catalog, model).refresh()
+        for left in index_file.leftovers(catalog):
+            left.unlink(missing_ok=True)
 
 
 def _renew_store(catalog: Catalog, model: ModelRecord) -> Iterator[str]:

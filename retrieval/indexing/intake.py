@@ -6,15 +6,19 @@ in progress.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from clipmodel.config import Resize
-from retrieval.decoding.limits import MAX_MOMENTS
+from retrieval.decoding.formats import is_named_as_film
+from retrieval.decoding.limits import MAX_BYTES, MAX_MOMENTS
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode
 from retrieval.indexing.changed_file import ChangedFile
 from retrieval.records import Decoded, Failure
+
+FILM_WEIGHT = 3  # of a video among the files in progress, beside its 1: it may be 60 pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +30,19 @@ class IntakeResult:
     decoded: Decoded | None = None
     failure: Failure | None = None
     gone: bool = False
+    unchanged: bool = False
+    fetched: tuple[int, int | None, str | None] | None = None  # as in `TaskResult`
 
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A task in progress: everything at once, or first hashing and then, if needed, decoding."""
+    """A task in progress: everything at once, or first hashing and then, if needed, decoding.
+
+    "once" is like "whole", but others of its size do not wait for it.
+    """
 
     file: ChangedFile
-    stage: Literal["whole", "hash", "decode"]
+    stage: Literal["whole", "once", "hash", "decode"]
     digest: bytes | None = None  # known after the stage "hash"
 
 
@@ -64,26 +73,25 @@ class Intake:
         self._max_pixels = max_pixels
         self._flights: dict[int, Flight] = {}
         self._next_key = 0
+        self._films = 0  # videos in progress
         # Hashed files that wait for another with perhaps the same content: by the size of one that
         # is being read whole, and by the digest of one that is being decoded.
         self._unhashed: dict[int, list[tuple[ChangedFile, bytes]]] = {}
         self._decoding: dict[bytes, list[ChangedFile]] = {}
 
-    def results(
-        self, files: Iterator[ChangedFile | None], window: int
-    ) -> Iterator[IntakeResult | None]:
-        """Yield a result for each file, with up to `window` files in progress.
+    def results(self, files: Iterator[ChangedFile | None]) -> Iterator[IntakeResult | None]:
+        """Yield a result for each file, with as many files in progress as keep the pool busy.
 
         Yields None now and then, so that the caller can do other work.
         """
         more = True
         while True:
-            while more and self._pool.pending < window:
+            while more and self._pool.pending + self._films * FILM_WEIGHT < self._pool.window:
                 file = next(files, self)
                 if file is self:
                     more = False
-                elif isinstance(file, ChangedFile) and file.failure:
-                    yield IntakeResult(file, failure=file.failure)
+                elif isinstance(file, ChangedFile) and (failure := file.failure or _bound(file)):
+                    yield IntakeResult(file, failure=failure)
                 elif isinstance(file, ChangedFile):
                     self._begin(file)
                 else:
@@ -100,6 +108,9 @@ class Intake:
         if self._sizes is None:
             self._sizes = self._read_sizes()
         size = file.found.size
+        if file.entry.is_remote:  # read once, whatever it is
+            self._submit(Flight(file, "once"))
+            return
         if size in self._sizes:
             self._submit(Flight(file, "hash"))
         else:
@@ -113,11 +124,16 @@ class Intake:
         resize = None if flight.stage == "hash" else self._resize
         if resize:
             self._expect()
-        entry, most = flight.file.entry, self._max_moments
-        self._pool.submit(Task.of(key, entry, resize, self._max_pixels, most=most))
+        self._films += is_named_as_film(flight.file.path)
+        file, most = flight.file, self._max_moments
+        task = Task.of(key, file.entry, resize, self._max_pixels, most=most)
+        if file.data is not None or file.version is not None:
+            task = replace(task, data=file.data, version=file.version)
+        self._pool.submit(task)
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)
+        self._films -= is_named_as_film(flight.file.path)
         if flight.stage == "hash" and result.digest:
             yield from self._settle(flight.file, result.digest)
             return
@@ -150,5 +166,14 @@ class Intake:
 
     def _result(self, file: ChangedFile, result: TaskResult) -> IntakeResult:
         if result.decoded and result.digest and self._knows(result.digest):
-            return IntakeResult(file, result.digest)
-        return IntakeResult(file, result.digest, result.decoded, result.failure, result.gone)
+            return IntakeResult(file, result.digest, fetched=result.fetched)
+        own = result.digest, result.decoded, result.failure, result.gone
+        return IntakeResult(file, *own, result.unchanged, result.fetched)
+
+
+def _bound(file: ChangedFile) -> Failure | None:
+    """Return the failure of what is too large to be fetched; a worker bounds what it reads."""
+    if file.found.size <= MAX_BYTES or not file.entry.is_remote:
+        return None
+    said = f"it has {file.found.size:,} bytes, more than {MAX_BYTES:,}"
+    return Failure(FailureCode.TOO_MANY_BYTES, said)

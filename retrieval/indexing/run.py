@@ -5,24 +5,31 @@ worker processes while pictures are encoded, and encoded pictures are committed 
 """
 
 import importlib
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
-from retrieval.decoding.pool import InProcess, Pool, WorkerPool
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.pool import InProcess, Pool, WorkerPool, default_workers
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
-from retrieval.indexing.changes import Changes, retry_too_large
+from retrieval.indexing.changes import Changes, retry
 from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
-from retrieval.indexing.encoding import EncodedBatch, Encoder, EncodingQueue, QuickStart
+from retrieval.indexing.elsewhere.members import close_containers
+from retrieval.indexing.elsewhere.reading_pool import ReadingPool
+from retrieval.indexing.encoding import (
+    EncodedBatch,
+    Encoder,
+    Encoding,
+    EncodingQueue,
+    QuickStart,
+)
 from retrieval.indexing.intake import Intake
-from retrieval.indexing.members import close_containers
-from retrieval.indexing.recorder import Recorder
+from retrieval.indexing.options import MOVING, Moving
+from retrieval.indexing.recorder import CatalogWriter, Recorder, Writer
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
 from retrieval.records import Progress, Summary
@@ -31,9 +38,7 @@ from retrieval.vectors.hubness import QueryBank
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from retrieval.catalog.lock import Tell
-
-FILES_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
-MAX_WORKERS = 16
+    from retrieval.indexing.cluster.placement import Cluster
 
 
 def index(
@@ -47,30 +52,32 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    max_moments: int = MAX_MOMENTS,
+    moving: Moving = MOVING,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
+    cluster: "Cluster | None" = None,
 ) -> Generator[Progress | Summary, None, None]:
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`. With None, no
     file is looked for: the images that this model lacks are encoded beside the current model.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` replaces the encoder while there are few pictures. The others are as in `IndexOptions`.
+    `quick` replaces the encoder while there are few pictures. cluster: the nodes that decode and
+    encode, and call the loaders, instead of this machine. The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
     `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, and what
     `encoder` raises.
     """
-    count = default_workers() if workers is None else workers
-    pool = WorkerPool(count) if count else InProcess()
-    encoding = EncodingQueue(
-        *(encoder, batch_size, pool.wake, query_bank, quick),
-        idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
-    )
+    if cluster:
+        from retrieval.indexing.cluster.engine import on_cluster
+
+        parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
+    else:
+        parts = _on_this_machine(catalog, encoder, query_bank, quick, workers, batch_size)
+    pool, encoding, writer = parts
     with catalog.database.running() as tell:
-        bounds = max_pixels, max_moments, FILES_AHEAD + 2 * count
-        run = IndexRun(catalog, model, pool, encoding, *bounds, tell)
+        run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
@@ -86,10 +93,21 @@ def index(
     yield run.tally.summary()
 
 
-def default_workers() -> int:
-    """Return the default number of processes that decode."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, MAX_WORKERS)
+def _on_this_machine(
+    catalog: Catalog,
+    encoder: Callable[[], Encoder],
+    query_bank: Callable[[], QueryBank] | None,
+    quick: QuickStart | None,
+    workers: int | None,
+    batch_size: int | None,
+) -> tuple[Pool, Encoding, Writer]:
+    count = default_workers() if workers is None else workers
+    pool = ReadingPool(WorkerPool(count) if count else InProcess())
+    encoding = EncodingQueue(
+        *(encoder, batch_size, pool.wake, query_bank, quick),
+        idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
+    )
+    return pool, encoding, CatalogWriter(catalog)
 
 
 class IndexRun:
@@ -100,22 +118,21 @@ class IndexRun:
         catalog: Catalog,
         model: "ModelFolder",
         pool: Pool,
-        encoding: EncodingQueue,
+        encoding: Encoding,
+        writer: Writer,
         max_pixels: int,
-        max_moments: int,
-        window: int,
+        moving: Moving,
         tell: "Tell",
     ) -> None:
-        """window: files in progress at a time. tell: reports progress to other processes."""
+        """tell: reports progress to other processes."""
         self._catalog = catalog
         self._model = model
         self._pool = pool
         self._encoding = encoding
-        self._recorder = Recorder(catalog, model)
+        self._recorder = Recorder(catalog, model, writer)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels
-        self._max_moments = max_moments
-        self._window = window
+        self._moving = moving
         self._tell = tell
 
     def stages(
@@ -131,11 +148,11 @@ class IndexRun:
             yield from self._completed(query_bank)
             return
         targets = self._targets(paths, exclude)  # the named paths as parts of roots
-        changes = Changes(self._catalog, targets, again)
+        changes = Changes(self._catalog, targets, again, self._moving)
         self.tally.begin(changes)
 
         files = changes.files()  # new and changed ones
-        results = self._intake().results(files, self._window)  # known contents, pixels, failures
+        results = self._intake().results(files)  # known contents, pixels, failures
         pictures = self.tally.pictures(results)  # to encode; the recorder gets all else
         yield from self._encoded(pictures)  # in micro-batches, each committed with its files
 
@@ -156,9 +173,7 @@ class IndexRun:
 
     def _completed(self, query_bank: Callable[[], QueryBank] | None) -> Iterator[Progress]:
         """Encode the known images that this model lacks, beside the library's current model."""
-        backfill = Backfill(
-            self._catalog, self._model, self._pool, self._max_pixels, self._window, self.tally
-        )
+        backfill = self._backfill()
         yield from self._encoded(backfill.pictures(self._encoding.expect))
         yield from self._reported(backfill.measured(query_bank))
         if unread := self.tally.unread:
@@ -182,17 +197,17 @@ class IndexRun:
         current = self._catalog.current_model()
         if current and current.digest != self._model.digest:
             targets = resolve(self._catalog, ())  # all: vanished files cannot be encoded
-        retry_too_large(self._catalog, self._max_pixels)
+        retry(self._catalog, self._max_pixels)
         return targets
 
     def _intake(self) -> Intake:
         resize, knows = self._model.config.pixels, self._recorder.knows
         sizes, expect = self._catalog.files.sizes, self._encoding.expect
-        bounds = self._max_pixels, expect, self._max_moments
+        bounds = self._max_pixels, expect, self._moving.most
         return Intake(self._pool, knows, sizes, resize, *bounds)
 
     def _backfill(self) -> Backfill:
-        bounds = self._max_pixels, self._window, self.tally, self._max_moments
+        bounds = self._max_pixels, self.tally, self._moving.most
         return Backfill(self._catalog, self._model, self._pool, *bounds)
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:

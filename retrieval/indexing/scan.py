@@ -4,11 +4,9 @@ It yields what is to be indexed; a `Ledger` takes the rest: companions, and what
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import RAWS, Kind
 from retrieval.errors import reason
 from retrieval.exclusions import Excluded, is_excluded
@@ -72,7 +70,7 @@ class Walk:
         self.links: list[bytes] = []  # to folders
         self._excluded = excluded
         self._ledger = ledger
-        self._extensions = picture_extensions()
+        self._extensions = ledger.extensions
 
     def enter(self, path: bytes, prefix: bytes) -> Iterator[Found | Unlisted]:
         """Yield the pictures of a folder. Raises OSError if it cannot be listed."""
@@ -116,12 +114,3 @@ def lists(path: bytes, excluded: Excluded) -> bool:
     """Return whether a scan would list this path below a root, judging by names alone."""
     hidden = any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))
     return not hidden and not is_excluded(path, excluded)
-
-
-def look_at(root: bytes, path: bytes) -> Found | None:
-    """Return a named file, whatever its extension; None unless it is a regular file."""
-    try:
-        status = os.stat(os.path.join(root, path))
-    except OSError:
-        return None
-    return found_at(path, status) if stat.S_ISREG(status.st_mode) else None

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from retrieval import models
 from retrieval.catalog.reading import Catalog
-from retrieval.indexing.encoding import QuickStart
+from retrieval.indexing.encoding import Encoder, QuickStart
 from retrieval.indexing.options import IndexOptions
 from retrieval.indexing.run import index
+from retrieval.indexing.targets import add_lists
 from retrieval.interrupted import Interrupted
-from retrieval.models import in_numpy, in_torch, most_in_numpy
+from retrieval.models import here, in_numpy, in_torch, most_in_numpy
 from retrieval.records import Progress, Summary
 from retrieval.vectors.opening import choose
 
 if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
+    from clipmodel.torch_backend.image_encoder import Precision
     from retrieval.vectors.hubness import QueryBank
 
 Steps = Generator[Progress | Summary, None, None]
@@ -37,6 +39,9 @@ def run(
     if options.vectors is not None:
         with catalog.database.running():
             choose(catalog, options.vectors)
+    if told := options.of_lists():
+        with catalog.database.running():
+            add_lists(catalog, paths, told)
     current = catalog.current_model()
     also = options.also and current is not None and current.digest != model.digest
     first = models.of_library(current) if also and current else model
@@ -65,30 +70,36 @@ def _one_model(
     options: IndexOptions,
     progress: Callable[[Progress], None] | None,
 ) -> Summary:
-    def query_bank() -> "QueryBank":
-        from retrieval.vectors.hubness import QueryBank
-
-        return QueryBank.of(model)
-
     quick = QuickStart(most_in_numpy(model), partial(in_numpy, model))
     steps = index(
         catalog,
         paths,
         model,
-        partial(in_torch, model, options.device, options.precision),
+        partial(_encoder, model, options.device, options.precision),
         quick=None if options.needs_torch else quick,
         exclude=options.exclude,
         again=options.again,
         workers=options.workers,
         batch_size=options.batch_size,
         max_pixels=options.max_pixels,
-        max_moments=options.max_moments,
-        query_bank=query_bank,
+        moving=options.moving,
+        query_bank=partial(_query_bank, model),
+        cluster=options.cluster,
     )
     summary = _finished(steps, progress)
     if summary.interrupted:
         raise Interrupted(summary)
     return summary
+
+
+def _encoder(model: "ModelFolder", device: str | None, precision: "Precision") -> Encoder:
+    return in_torch(here(model), device, precision)
+
+
+def _query_bank(model: "ModelFolder") -> "QueryBank":
+    from retrieval.vectors.hubness import QueryBank
+
+    return QueryBank.of(here(model))
 
 
 def _finished(steps: Steps, progress: Callable[[Progress], None] | None) -> Summary:

@@ -100,7 +100,9 @@ class Tally:
 
     def _settle(self, result: IntakeResult) -> NewPicture | None:
         file, digest, failure = result.file, result.digest, result.failure
-        if result.gone:
+        if result.unchanged:
+            self._changes.unchanged += 1
+        elif result.gone:
             self._counts["gone"] += 1
             if file.known:
                 self._changes.vanished.append(Vanished(file.root, file.found.path, file.image_id))
@@ -207,6 +209,8 @@ def _state(result: IntakeResult, digest: bytes | None, failure: Failure | None =
     """Return a file's row, with size and time as scanned: if it has grown, the next run sees it."""
     root, found = result.file.root, result.file.found
     is_lasting = failure is None or failure.code.is_lasting
-    mtime_ns = found.mtime_ns if is_lasting else NO_MTIME  # the disk failed: read it again
-    state = FileState(root.id, found.path, found.size, mtime_ns, digest, failure)
-    return replace(state, ctime_ns=found.ctime_ns, inode=found.inode)
+    size, modified_ns, version = result.fetched or (found.size, None, None)
+    mtime_ns = modified_ns or found.mtime_ns
+    mtime_ns = mtime_ns if is_lasting else NO_MTIME  # the disk failed: read it again
+    state = FileState(root.id, found.path, size, mtime_ns, digest, failure)
+    return replace(state, ctime_ns=found.ctime_ns, inode=found.inode, version=version)

@@ -8,17 +8,21 @@ members count as the files of a folder with its name.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from retrieval.address import RemotePath, is_address
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import InvalidValue, PathNotFound
 from retrieval.exclusions import Exclusions
-from retrieval.paths import StrPath, relative, several_given, spellings
+from retrieval.paths import StrPath, given, relative, several_given, spellings
 from retrieval.records import Root
-from retrieval.sources.container import Container, is_compressed_tar, is_tar
+from retrieval.sources.address_list import ListOptions
+from retrieval.sources.container import Container, is_compressed_tar, kind_of
+from retrieval.sources.options import give, of_root, parsed
 from retrieval.sources.patterns import expanded, is_pattern
+from retrieval.sources.remote import Remote
 from retrieval.spelling import respelled
 
 
@@ -35,17 +39,21 @@ class Target:
         return self.root.path / os.fsdecode(self.inside)
 
 
-def named(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) -> list[Path]:
+def named(
+    catalog: Catalog | None, paths: StrPath | Iterable[StrPath], storage: Iterable[str] = ()
+) -> list[Path]:
     """Return the paths that the user named. Each exists, or the catalog knows files at it.
 
-    catalog: None if there is none yet. Raises PathNotFound, also if no path is named and the
-    catalog has no roots.
+    catalog: None if there is none yet. storage: options for the addresses, as NAME=VALUE. Raises
+    PathNotFound, also if no path is named and the catalog has no roots; SourceUnavailable.
     """
+    for path in several_given(paths):
+        give(os.fspath(path), parsed(storage))
     found = _spelled_out(catalog, paths)
     for path in found:
         if is_compressed_tar(os.fsencode(path.name)):
             raise InvalidValue(f"{path} is compressed, so its members have no offsets; unpack it")
-        if not os.path.exists(path) and not (catalog and _is_known(catalog, path)):
+        if not _exists(catalog, path) and not (catalog and _is_known(catalog, path)):
             raise PathNotFound(f"no such file or folder: {path}")
     if not found and not (catalog and catalog.roots()):
         raise PathNotFound("nothing to index yet; name a folder of pictures")
@@ -61,7 +69,10 @@ def _spelled_out(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) ->
         if not is_pattern(os.fspath(path)):
             found.append(path)
             continue
-        names = [Path(each) for each in expanded(os.fspath(path))]
+        names = _names(catalog, path)
+        if isinstance(path, RemotePath):
+            found += names or [path]  # the run tells which of them are missing
+            continue
         there = [e for e in names if os.path.exists(e) or (catalog and _is_known(catalog, e))]
         found += there or names[:1] or [path]
         if there and len(there) < len(names):
@@ -71,6 +82,30 @@ def _spelled_out(catalog: Catalog | None, paths: StrPath | Iterable[StrPath]) ->
                 f"(the first: {first})"
             )
     return found
+
+
+def _names(catalog: Catalog | None, pattern: Path) -> list[Path]:
+    """Return the paths that a pattern stands for."""
+    found = list[Path]()
+    for each in expanded(os.fspath(pattern)):
+        path = given(each)
+        is_glob = isinstance(path, RemotePath) and "*" in each
+        found += map(given, _remote(catalog, path).matching(each)) if is_glob else [path]
+    return found
+
+
+def _exists(catalog: Catalog | None, path: Path) -> bool:
+    if isinstance(path, RemotePath):
+        is_held = kind_of(os.fsencode(path.name)) is not None
+        return is_held or _remote(catalog, path).kind(b"") is not None
+    return os.path.exists(path)
+
+
+def _remote(catalog: Catalog | None, path: Path) -> Remote:
+    """Return the source at an address, reached as the root around it, if there is one."""
+    roots = catalog.places.around(path) if catalog else []
+    how = roots[0].options if roots else of_root(os.fspath(path), ())
+    return Remote(os.fspath(path), how)
 
 
 def _is_known(catalog: Catalog, path: Path) -> bool:
@@ -110,7 +145,7 @@ def follow_links(catalog: Catalog) -> list[str]:
     for each of these roots.
     """
     said = []
-    for path in [root.path for root in catalog.roots()]:
+    for path in [root.path for root in catalog.roots() if not is_address(str(root.path))]:
         place = Path(os.path.realpath(path))
         if place != path and place.is_dir():
             from retrieval.catalog import roots
@@ -136,7 +171,8 @@ def _exclusions(
         after[root] = after[root].with_named(inside)
     for target in targets:
         held = after[target.root.id]
-        if exclude and target.root.entire and (target.path.is_dir() or is_shard(target)):
+        is_folder = target.path.is_dir() or isinstance(target.path, RemotePath)
+        if exclude and target.root.entire and (is_folder or is_shard(target)):
             after[target.root.id] = held.with_globs(exclude, target.inside)
         elif exclude and is_shard(target):
             after[target.root.id] = held.with_globs(exclude, b"")
@@ -144,14 +180,19 @@ def _exclusions(
 
 
 def is_shard(target: Target) -> bool:
-    """Return whether a target that the user named is a tar shard."""
-    return is_tar(target.inside) and not target.path.is_dir()
+    """Return whether a target that the user named is a shard or a list."""
+    return kind_of(target.inside) is not None and not target.path.is_dir()
 
 
 def _place(catalog: Catalog, path: Path) -> None:
     """Make a root for `path` if no root holds it."""
     roots = catalog.roots()
-    if os.path.isdir(path):
+    place: Path
+    if isinstance(path, RemotePath):
+        is_held = kind_of(os.fsencode(path.name)) is not None
+        is_file = is_held or _remote(catalog, path).kind(b"") == "file"
+        place, entire = (path.parent, False) if is_file else (path, True)
+    elif os.path.isdir(path):
         place, entire = _real(roots, path), True
     elif os.path.isfile(path):
         place, entire = _real(roots, path.parent), False
@@ -164,16 +205,45 @@ def _place(catalog: Catalog, path: Path) -> None:
         from retrieval.catalog.roots import place_root  # SQLAlchemy, not needed for a rescan
 
         place_root(catalog, place, entire)
+    if isinstance(path, RemotePath) and of_root(os.fspath(path), ()):
+        from retrieval.catalog.roots import remember
+
+        for root in catalog.places.around(path)[:1]:
+            remember(catalog, root, root.options)
 
 
-def _add_containers(catalog: Catalog, paths: Sequence[Path]) -> None:
-    """Add the tar shards among the files that the user named."""
-    shards = [path for path in paths if is_tar(os.fsencode(path.name)) and path.is_file()]
-    if shards:
+def add_lists(catalog: Catalog, paths: Sequence[Path], told: Mapping[str, object]) -> None:
+    """Add the lists of addresses among the files that the user named, with what was told of them:
+    fields of `ListOptions`. What was told before stays.
+    """
+    lists = [path for path in paths if kind_of(os.fsencode(path.name)) == "list"]
+    for path in lists:
+        _place(catalog, path)
+    _add_containers(catalog, lists, told)
+
+
+def _add_containers(
+    catalog: Catalog, paths: Sequence[Path], told: Mapping[str, object] | None = None
+) -> None:
+    """Add the tar shards and lists among the files that the user named."""
+    named = [path for path in paths if kind_of(os.fsencode(path.name))]
+    held = [path for path in named if isinstance(path, RemotePath) or path.is_file()]
+    if held:
         from retrieval.catalog.recording import containers
 
-        targets = {target for path in shards for target in _targets(catalog, path)}
-        containers.add(catalog, [Container(each.root.id, each.inside, "tar") for each in targets])
+        targets = {target for path in held for target in _targets(catalog, path)}
+        containers.add(catalog, [_container(catalog, target, told) for target in targets])
+
+
+def _container(catalog: Catalog, target: Target, told: Mapping[str, object] | None) -> Container:
+    kind = kind_of(target.inside)
+    assert kind is not None
+    container = Container(target.root.id, target.inside, kind)
+    if not told:
+        return container
+    before = [each.options for each in catalog.containers.within(target.root.id, target.inside)]
+    how = replace(ListOptions.read(before[0] if before else None), **told)  # type: ignore[arg-type]
+    return replace(container, options=how.stored())
 
 
 def _with_containers(catalog: Catalog, targets: Iterable[Target]) -> Iterator[Target]:
@@ -187,7 +257,7 @@ def _with_containers(catalog: Catalog, targets: Iterable[Target]) -> Iterator[Ta
 
 def _targets(catalog: Catalog, path: Path) -> list[Target]:
     """Return the target at which `path` is, or was if it is missing; else the roots below it."""
-    exists = os.path.exists(path)
+    exists = isinstance(path, RemotePath) or os.path.exists(path)
     spelled = [_real(catalog.roots(), path)] if os.path.isdir(path) else spellings(path)
     for spelling in spelled:
         found = [
@@ -214,6 +284,8 @@ def _real(roots: Sequence[Root], path: Path) -> Path:
 
     On a file system that ignores case, spell the path like the root that contains it.
     """
+    if isinstance(path, RemotePath):
+        return path
     real = Path(os.path.realpath(path))
     for root in roots:
         real = respelled(real, root.path)

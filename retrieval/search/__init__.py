@@ -4,7 +4,6 @@ options        how a query is answered: limit, filters, ranking
 parse          any query -> a `Question`, whose parts are in question
 language       a line of the query language -> terms and filters; hints finds misspelled filters
 query_encoder  a question -> a unit vector; templates puts its words into sentences
-fetch          the picture at an address, which addresses checks for a server
 answer         vectors and filters -> matches
 relevance      matches -> probabilities that they show what the words say
 tags           pictures and labels -> the probability of each label

@@ -1,6 +1,14 @@
 """Pictures that are not files of their own in a folder: where their bytes are, and reading them.
 
+source      the protocol of a root's files, wherever they are; `opening` chooses one
+folder      a folder of this machine
+remote      objects at an address, such as s3://bucket/holiday, by fsspec
+options     how to reach an address, without what may be a secret
 patterns    shards/{00000..00099}.tar, spelled out
+fetch       what lies at an address of the web, bounded; `public` tells which addresses are
+guest       fetches as a guest of many hosts: robots.txt, few at a time, patiently
+address_list  rows of CSV, JSON lines and parquet with addresses of pictures
+parquet     reads and writes parquet, by pyarrow
 container   a file whose members are pictures: a tar shard
 entry       where the bytes of one picture are; small, so that any process can be told
 tar_shard   lists the members of a shard, each with its offset

@@ -6,9 +6,10 @@ from typing import Literal
 
 from retrieval.records import NO_MTIME, Found
 
-ContainerKind = Literal["tar"]
+ContainerKind = Literal["tar", "list", "vectors"]
 
 TAR = b".tar"
+LISTS = tuple(b".csv .tsv .jsonl .ndjson .parquet".split())
 COMPRESSED = tuple(b".tar.gz .tgz .tar.bz2 .tbz .tbz2 .tar.xz .txz .tar.zst .tzst".split())
 
 
@@ -16,7 +17,7 @@ COMPRESSED = tuple(b".tar.gz .tgz .tar.bz2 .tbz .tbz2 .tar.xz .txz .tar.zst .tzs
 class Container:
     """A file whose members are pictures, as it was when a run had read all of it.
 
-    A member is known by the path of its container, a slash, and its name.
+    A member is known by the path of its container, a slash, and its name, which may be an address.
     """
 
     root_id: int
@@ -25,6 +26,7 @@ class Container:
     size: int = 0
     mtime_ns: int = NO_MTIME  # it has not been read to its end yet
     ctime_ns: int = 0
+    options: str | None = None  # JSON: how to read it
 
     def now(self, found: Found) -> "Container":
         """Return the container as it was just found."""
@@ -42,6 +44,18 @@ def at_and_above(path: bytes) -> Iterator[bytes]:
 def is_tar(name: bytes) -> bool:
     """Return whether a file is named as a tar shard."""
     return name.lower().endswith(TAR)
+
+
+def is_list(name: bytes) -> bool:
+    """Return whether a file is named as a list of addresses."""
+    return name.lower().endswith(LISTS)
+
+
+def kind_of(name: bytes) -> ContainerKind | None:
+    """Return what kind of container a name is of."""
+    if is_tar(name):
+        return "tar"
+    return "list" if is_list(name) else None
 
 
 def is_compressed_tar(name: bytes) -> bool:

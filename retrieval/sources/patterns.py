@@ -14,7 +14,9 @@ BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 
 def is_pattern(name: str) -> bool:
     """Return whether a name stands for several, and no file has it as it is."""
-    return (BRACES.search(name) is not None or bool(_globbed(name))) and not os.path.lexists(name)
+    if is_address(name):
+        return BRACES.search(name) is not None or "*" in name
+    return (BRACES.search(name) is not None or _globbed(name)) and not os.path.lexists(name)
 
 
 def expanded(name: str) -> list[str]:

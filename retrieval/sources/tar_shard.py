@@ -7,7 +7,7 @@ a few reads a member. A shard may come from anywhere: a header may lie about siz
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedIOBase
 from typing import cast
 
@@ -21,8 +21,10 @@ from retrieval.sources.entry import Part
 
 BLOCK = 512  # bytes
 MAX_HEADER = 1 << 20  # bytes of one header: pax records, and long names
+MAX_KEPT = 16 << 20  # bytes of a member that comes with its bytes
 SIDECARS = (b"txt", b"json")
 MAX_NAME = 4_096  # bytes
+CUT_OFF = "the shard ends in the middle of a member; it was cut off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Member:
     mtime_ns: int
     facts: Facts | None = None
     failure: Failure | None = None  # why it cannot be read
+    data: bytes | None = None  # its bytes, if the shard keeps them
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class Sample:
     def members(self) -> Iterator[Member]:
         facts = sample.facts_of(self.beside.get(b"txt"), self.beside.get(b"json"))
         for each in self.pictures:
-            yield Member(each.name, each.part, each.mtime_ns, facts, each.failure)
+            yield replace(each, facts=facts)
 
 
 class TarShard:
@@ -57,8 +60,11 @@ class TarShard:
     everything in front of it.
     """
 
-    def __init__(self, file: BufferedIOBase, size: int) -> None:
-        """file: open for reading, at its start. size: of the whole shard, in bytes."""
+    def __init__(self, file: BufferedIOBase, size: int, *, keeps: bool = False) -> None:
+        """file: open for reading, at its start. size: of the whole shard, in bytes. keeps: whether
+        members come with their bytes, as where reading them later would take another request.
+        """
+        self._keeps = keeps
         self.left_out: Counter[tuple[Kind, bytes]] = Counter()  # kind, extension
         self.unsafe = 0  # members whose names lead out of the shard, or were there before
         self._file = file
@@ -90,7 +96,9 @@ class TarShard:
             self.left_out[Kind.HIDDEN, b""] += 1
         elif extension in picture_extensions():
             mtime_ns = int(info.mtime) * 1_000_000_000
-            sample.pictures.append(Member(name, part, mtime_ns, None, _failure(info)))
+            failure = _failure(info)
+            data = self._read(part) if self._keeps and info.size <= MAX_KEPT else None
+            sample.pictures.append(Member(name, part, mtime_ns, None, failure, data))
         elif beside in SIDECARS and info.size <= MAX_HEADER and info.sparse is None:
             sample.beside[beside] = self._read(part)
         elif beside not in SIDECARS:
@@ -127,6 +135,8 @@ class TarShard:
         block = self._file.read(BLOCK)
         if not block:
             raise damaged(f"the shard ends at byte {offset:,} without the mark of its end")
+        if len(block) < BLOCK:
+            raise damaged(CUT_OFF)
         if block.strip(b"\0"):
             raise damaged(f"the shard has no valid header at byte {offset:,}")
 
@@ -179,7 +189,7 @@ def broken(error: Exception, tar: tarfile.TarFile | None, size: int) -> Unreadab
     if tar is None and size >= BLOCK:
         return UnreadablePicture("it is not a tar file", FailureCode.NOT_A_PICTURE)
     if tar is None or "unexpected end" in str(error):
-        return damaged("the shard ends in the middle of a member; it was cut off")
+        return damaged(CUT_OFF)
     return damaged(f"the shard is damaged at byte {tar.offset:,}: {error}")
 
 

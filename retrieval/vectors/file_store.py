@@ -5,6 +5,8 @@ is built again, or the whole catalog is scanned.
 """
 
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +29,9 @@ from retrieval.vectors.store import Nearest
 if TYPE_CHECKING:
     from indexes import VectorIndex
 
+LOOK_SECONDS = 60.0  # between two looks how far a file is behind the runs of other machines
+# Times the last build's duration before the next, as their runs may outdate it again and again.
+BUILD_PAUSES = 10
 SMALL_FILE_BYTES = 4 << 20  # the catalog reads as many vectors in some 10 ms
 
 
@@ -41,6 +46,7 @@ class FileStore:
         self._stamp: tuple[int, ...] | None = None
         self._index: VectorIndex | None = None
         self._is_first = True
+        self._next_look = self._next_build = 0.0  # of the monotonic clock
 
     def prepare(self) -> None:
         if index := self.index():
@@ -97,6 +103,8 @@ class FileStore:
                 return None
             if stamp is None or stamp != self._stamp:
                 self._index, self._stamp = self._open(stamp is not None), stamp
+            if self._catalog.database.is_shared and self._index:
+                self._follow(self._index)
             return self._index
 
     @property
@@ -106,7 +114,7 @@ class FileStore:
 
     @property
     def _path(self) -> Path:
-        return index_file.path_of(self._catalog.local_folder, self._model.digest)
+        return index_file.path_of(self._catalog, self._model.digest)
 
     def _open(self, is_there: bool) -> "VectorIndex | None":
         if is_there:
@@ -119,15 +127,37 @@ class FileStore:
         is_long = self._catalog.embeddings.count_vectors(self._model.id) > index_file.MAX_TAIL
         return self._rebuild() if is_long else None  # a few are scanned quickly
 
+    def _follow(self, index: "VectorIndex") -> None:
+        """Bring the file up to date if the runs of other machines have left it far behind."""
+        if (now := time.monotonic()) < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        longest = int(max(index_file.MAX_TAIL, index_file.MAX_TAIL_FRACTION * index.count))
+        tail = self._catalog.embeddings.at_least(self._model.id, longest + 1, index.last_id)
+        if tail > longest and self._held(lambda: index_file.refresh(self._catalog, self._model)):
+            self._index, self._stamp = self._open(True), _stamp(self._path)
+
     def _rebuild(self) -> "VectorIndex | None":
         """Build the file; return None if it cannot be written, so that the catalog is scanned."""
+        built: list[VectorIndex | None] = []
+        began = time.monotonic()
+        if self._catalog.database.is_shared and began < self._next_build:
+            return None
+        self._held(lambda: built.append(index_file.rebuild(self._catalog, self._model)))
+        ended = time.monotonic()
+        self._next_build = ended + BUILD_PAUSES * (ended - began)
+        return built[0] if built else None
+
+    def _held(self, work: Callable[[], None]) -> bool:
+        """Do what writes the file; return whether that was possible."""
         from retrieval.catalog.lock import write_lock  # filelock takes 40 ms to import
 
         try:
             with write_lock(self._catalog.local_folder, is_brief=True):
-                return index_file.rebuild(self._catalog, self._model)
+                work()
         except (LibraryBusy, LibraryReadOnly):
-            return None
+            return False
+        return True
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

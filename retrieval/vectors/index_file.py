@@ -24,9 +24,10 @@ MAX_LISTS_FACTOR = 1.5  # as many lists as it has would suit that many vectors: 
 MAX_DEAD_FRACTION = 0.25  # of the file's vectors: images that were forgotten
 
 
-def path_of(folder: Path, digest: str) -> Path:
+def path_of(catalog: Catalog, digest: str) -> Path:
     """Return the path of the index of the model with these weights."""
-    return folder / INDEX_FILE.format(digest[:16])
+    name = digest[:16] + catalog.database.stamp(digest)
+    return catalog.local_folder / INDEX_FILE.format(name)
 
 
 def dim_of(model: ModelRecord) -> int:
@@ -41,7 +42,7 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     """
     from indexes import VectorIndex, choose_spec  # FAISS: not needed by runs without changes
 
-    path = path_of(catalog.local_folder, model.digest)
+    path = path_of(catalog, model.digest)
     count = catalog.embeddings.count_vectors(model.id)
     with _explained(path):
         if not count:
@@ -49,7 +50,11 @@ def rebuild(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
             return None
         dim = dim_of(model)
         spec = choose_spec(count, dim, QUERY_PADDING if dim > model.dim else ())
-        return VectorIndex.build(path, _batches(catalog, model), spec, dim)
+        built = VectorIndex.build(path, _batches(catalog, model), spec, dim)
+        for outdated in path.parent.glob(INDEX_FILE.format(model.digest[:16] + "-*")):
+            if outdated != path:
+                outdated.unlink(missing_ok=True)
+        return built
 
 
 def grow(catalog: Catalog, model: ModelRecord, last_id: int) -> None:
@@ -59,7 +64,7 @@ def grow(catalog: Catalog, model: ModelRecord, last_id: int) -> None:
     """
     from indexes import VectorIndex
 
-    path = path_of(catalog.local_folder, model.digest)
+    path = path_of(catalog, model.digest)
     with _explained(path):
         VectorIndex.grow(path, _batches(catalog, model, last_id))
 
@@ -74,7 +79,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 def outdate(catalog: Catalog, digest: str) -> None:
     """Remove the file before images that it lacks are encoded under ids that it covers."""
-    path_of(catalog.local_folder, digest).unlink(missing_ok=True)
+    path_of(catalog, digest).unlink(missing_ok=True)
 
 
 def leftovers(catalog: Catalog) -> list[Path]:
@@ -84,7 +89,7 @@ def leftovers(catalog: Catalog) -> list[Path]:
     current = catalog.current_model()
     used = [model for model in catalog.models() if model == current or model.keeps_up]
     used = used if catalog.holdings.setting("vectors") is None else []
-    kept = {path_of(catalog.local_folder, model.digest) for model in used}
+    kept = {path_of(catalog, model.digest) for model in used}
     there = catalog.local_folder.glob("vectors-*")
     return sorted(path for path in there if path not in kept and path.is_file())
 
@@ -133,6 +138,6 @@ def _opened(catalog: Catalog, model: ModelRecord) -> "VectorIndex | None":
     from indexes import DamagedIndex, VectorIndex
 
     try:
-        return VectorIndex.open(path_of(catalog.local_folder, model.digest))
+        return VectorIndex.open(path_of(catalog, model.digest))
     except DamagedIndex:
         return None

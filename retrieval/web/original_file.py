@@ -14,10 +14,11 @@ from fastapi.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.content import digest_of, digest_of_file, read
-from retrieval.errors import UnreadablePicture
+from retrieval.decoding.content import digest_of, digest_of_file
+from retrieval.errors import SourceUnavailable, UnreadablePicture
 from retrieval.paths import NO_LINKS
 from retrieval.records import Image
+from retrieval.sources.opening import read
 from retrieval.web.thumbnails import FILE_CHANGED
 
 HEAD_BYTES = 16  # enough to recognise a format
@@ -75,12 +76,14 @@ def opened(catalog: Catalog, image: Image, path: Path) -> int:
 
 
 def member(catalog: Catalog, image: Image) -> bytes | None:
-    """Return the bytes of an image from a container; None if no member still has them."""
+    """Return the bytes of an image from a container or an address; None if none still has them."""
     digest = catalog.images.digest_of(image.id)
     for entry in catalog.containers.entries([image.id]).get(image.id, ()):
-        with suppress(OSError, UnreadablePicture):
-            if entry.part and digest_of(data := read(entry.path, entry.part)) == digest:
-                return data
+        with suppress(OSError, UnreadablePicture, SourceUnavailable):
+            if digest and (entry.part or entry.is_remote):
+                data = read(entry)
+                if entry.may_be(digest_of(data), digest):
+                    return data
     return None
 
 

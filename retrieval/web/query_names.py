@@ -8,9 +8,9 @@ from retrieval.decoding.formats import is_named_as_picture
 from retrieval.errors import FailureCode, InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.paths import with_home
 from retrieval.records import Failure
-from retrieval.search.fetch import fetch
 from retrieval.search.language import ADDRESS, ID, PATH, Picture, by_number
 from retrieval.search.question import ImageId, PreparedPicture
+from retrieval.sources.fetch import fetch
 from retrieval.web.state import Site
 
 UPLOAD = "upload:"

@@ -6,20 +6,25 @@ browsers cannot decode; both are kept only if the file takes long to decode.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from retrieval.catalog.thumbnail_cache import RENDITIONS_NAME, ThumbnailCache
 from retrieval.decoding.formats import is_slow
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import WorkerPool
-from retrieval.decoding.task import Task
-from retrieval.records import Moment
+from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.records import Failure, Moment
 from retrieval.sources.entry import Entry
+from retrieval.sources.opening import read
 
 FILE_CHANGED = "it has changed since it was indexed; run `retrieve index` to update"
+MAX_FETCHING = 8  # pictures that are not on this machine, at a time
 MAX_RENDITIONS = 500_000_000  # bytes
 
 Box = tuple[int, int]
@@ -55,6 +60,7 @@ class Thumbnails:
         self._decoders = decoders
         self._caches: dict[bool, ThumbnailCache] = {}  # whether it is that of the renditions
         self._opening = asyncio.Lock()
+        self._fetching = CapacityLimiter(MAX_FETCHING)
         self._underway: dict[Drawing, asyncio.Task[bytes]] = {}
 
     async def of(
@@ -100,12 +106,28 @@ class Thumbnails:
 
     async def _made(self, drawing: Drawing, entries: Sequence[Entry]) -> bytes:
         """Make a thumbnail of the first that still has the digest; never show another."""
-        why, at = "its file is gone", (drawing.at,) if drawing.at else ()
+        why = "its file is gone"
         for entry in entries:
-            task = Task.of(0, entry, None, MAX_PIXELS, box=drawing.box, at=at)
-            result = await asyncio.wrap_future(self._decoders.do(task))
-            if result.thumbnail and result.digest == drawing.digest:
+            result = await self._drawn(drawing, entry)
+            found = result.digest
+            if result.thumbnail and found and entry.may_be(found, drawing.digest):
                 return result.thumbnail
             if not result.gone:
                 why = result.failure.reason if result.failure else FILE_CHANGED
         raise NoThumbnail(why)
+
+    async def _drawn(self, drawing: Drawing, entry: Entry) -> TaskResult:
+        """Draw one entry; what is not on this machine is fetched first, a few at a time."""
+        data = None
+        if entry.is_remote:
+            try:
+                data = await run_sync(read, entry, limiter=self._fetching)
+            except FileNotFoundError:
+                return TaskResult(0, gone=True)
+            except UnreadablePicture as error:
+                return TaskResult(0, failure=Failure.of(error))
+            except SourceUnavailable as error:
+                return TaskResult(0, failure=Failure(FailureCode.UNREADABLE, str(error)))
+        at = (drawing.at,) if drawing.at else ()
+        task = Task.of(0, entry, None, MAX_PIXELS, box=drawing.box, at=at)
+        return await asyncio.wrap_future(self._decoders.do(replace(task, data=data)))

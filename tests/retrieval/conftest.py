@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.retrieval import postgres
+
 if TYPE_CHECKING:
     from retrieval.catalog.reading import Catalog
+    from retrieval.locate import Place
 
 COLOURS = ["red", "green", "blue", "yellow", "white", "black"]
 
@@ -76,11 +79,31 @@ def base(tmp_path: Path) -> Path:
     return Path(os.path.realpath(tmp_path))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that are marked with `databases` on each of these."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    if mark and "place" in metafunc.fixturenames:
+        metafunc.parametrize("place", mark.args, indirect=True)
+
+
+def pytest_sessionfinish() -> None:
+    postgres.remove()
+
+
 @pytest.fixture
-def catalog(base: Path) -> "Iterator[Catalog]":
+def place(request: pytest.FixtureRequest, base: Path, monkeypatch: pytest.MonkeyPatch) -> "Place":
+    """Where a new library may be: in a folder, or on a server, whose caches are the test's own."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return base / "library"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+    return postgres.new_place()
+
+
+@pytest.fixture
+def catalog(place: "Place") -> "Iterator[Catalog]":
     from retrieval.catalog.reading import Catalog
 
-    with closing(Catalog.open(base / "library", create=True)) as opened:
+    with closing(Catalog.open(place, create=True)) as opened:
         yield opened
 
 

@@ -29,6 +29,7 @@ ROOMS = [
 OUTSIDE = {
     "sqlite3": {"catalog"},
     "sqlalchemy": {"catalog"},
+    "psycopg": {"catalog"},  # and there in catalog/postgresql alone
     "pymilvus": {"vectors"},
     "milvus_lite": {"vectors"},
     "grpc": {"vectors"},
@@ -51,6 +52,9 @@ OUTSIDE = {
     "fastapi": {"web"},
     "uvicorn": {"web"},
     "watchfiles": {"watch"},
+    "fsspec": {"sources"},
+    "s3fs": {"sources"},
+    "ray": {"indexing"},
 }
 
 
@@ -133,6 +137,12 @@ def test_few_rooms_know_of_the_outside(package: str) -> None:
             assert package not in packages(path), path
 
 
+def test_only_its_engine_knows_postgresql() -> None:
+    for path in modules("retrieval"):
+        if "psycopg" in packages(path):
+            assert path.parent.name == "postgresql", path
+
+
 def test_a_package_says_what_happens_in_it_and_no_more() -> None:
     for path in modules("retrieval"):
         if path.name == "__init__.py" and path.parent != ROOT / "retrieval":
@@ -153,13 +163,13 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_the_package_costs_nothing() -> None:
-    heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "click"}
+    heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "click", "ray"}
     assert not loaded_by("import retrieval") & heavy
 
 
 def test_help_is_instant() -> None:
     heavy = {"torch", "faiss", "sqlalchemy", "numpy", "PIL", "tqdm", "filelock", "platformdirs"}
-    heavy |= {"fastapi", "uvicorn", "watchfiles", "pydantic"}
+    heavy |= {"fastapi", "uvicorn", "watchfiles", "pydantic", "ray"}
     assert not loaded_by("import retrieval.cli.main") & heavy
 
 

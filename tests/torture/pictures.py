@@ -20,6 +20,7 @@ from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
 from tests.retrieval.decoding.formats.raw_files import dng
+from tests.retrieval.decoding.formats.samples import QUICK_HEIC, psd, written
 from tests.retrieval.small import DATA, SIDE
 from tests.torture.tally import Tally
 
@@ -84,6 +85,10 @@ def samples() -> Iterator[bytes]:
 
 def plugins(picture: Image.Image, exif: bytes, profile: bytes) -> Iterator[bytes]:
     """The formats of our plugins, each in all the ways in which it is read."""
+    for bits in (8, 16, 32):
+        for is_packed in (False, True):
+            yield psd(picture, bits, is_packed=is_packed, tags=exif, profile=profile)
+    yield written(picture.resize((400, 300)), "JPEG2000")  # large enough to be halved
     for preview in (None, (96, 64), (16, 12)):
         yield dng(picture, preview=preview, orientation=6)
     if importlib.util.find_spec("pillow_heif"):
@@ -92,7 +97,7 @@ def plugins(picture: Image.Image, exif: bytes, profile: bytes) -> Iterator[bytes
         for small in ([], [48]):
             stream, heif = io.BytesIO(), pillow_heif.from_pillow(picture.resize((480, 320)))
             heif[0].info["thumbnails"] = small
-            heif.save(stream, exif=exif, icc_profile=profile)
+            heif.save(stream, exif=exif, icc_profile=profile, enc_params=QUICK_HEIC)
             yield stream.getvalue()
     if importlib.util.find_spec("imagecodecs"):
         import imagecodecs
@@ -102,6 +107,9 @@ def plugins(picture: Image.Image, exif: bytes, profile: bytes) -> Iterator[bytes
         yield bytes(imagecodecs.jpegxl_encode_jpeg(jpeg.getvalue()))
         for options in ({"lossless": True}, {"level": 80}):
             yield bytes(imagecodecs.jpegxl_encode(np.asarray(picture), **options))
+        floats = np.asarray(picture, np.float32) / 255
+        for options in ({}, {"compression": "lzw", "predictor": True, "tile": (32, 32)}):
+            yield bytes(imagecodecs.tiff_encode(floats, photometric="rgb", **options))
 
 
 def truncations(whole: Sequence[bytes]) -> Iterator[bytes]:

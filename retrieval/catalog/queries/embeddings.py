@@ -36,10 +36,12 @@ class Embeddings:
         counted = "SELECT count(*) FROM embeddings WHERE model_id = ? AND image_id <= ?"
         return self._reader.number(counted, (model_id, LAST if up_to is None else up_to))
 
-    def at_least(self, model_id: int, limit: int) -> int:
-        """Count the images with an embedding of this model, but stop at `limit`."""
-        some = "SELECT 1 FROM embeddings WHERE model_id = ? AND image_id > 0 AND moment = 0 LIMIT ?"
-        return self._reader.number(f"SELECT count(*) FROM ({some})", (model_id, limit))
+    def at_least(self, model_id: int, limit: int, after: int = 0) -> int:
+        """Count the images above `after` with an embedding of this model, but stop at `limit`."""
+        some = "SELECT 1 FROM embeddings WHERE model_id = ? AND image_id > ? AND moment = 0 LIMIT ?"
+        return self._reader.number(
+            f"SELECT count(*) FROM ({some}) AS held", (model_id, after, limit)
+        )
 
     def ids(self, model_id: int) -> NDArray[np.int64]:
         """Return the sorted ids of the images with an embedding of this model."""
@@ -50,13 +52,13 @@ class Embeddings:
         """Return (id, digest) of the images of which this model (None: no model yet) has not
         encoded every moment.
         """
-        held = "SELECT image_id FROM embeddings WHERE model_id = ? AND moment = 0"
+        held = "SELECT 1 FROM embeddings WHERE image_id = images.id AND model_id = ? AND moment = 0"
         further = (
             "SELECT moments.image_id FROM moments LEFT JOIN embeddings ON model_id = ? "
             "AND embeddings.image_id = moments.image_id AND embeddings.moment = moments.moment "
             "WHERE moments.moment > 0 AND embeddings.image_id IS NULL"
         )
-        missing = f"id NOT IN ({held}) OR id IN ({further})"
+        missing = f"NOT EXISTS ({held}) OR id IN ({further})"
         found = f"SELECT id, digest FROM images WHERE {missing} ORDER BY id"
         return self._reader.rows(found, (model_id, model_id))
 
@@ -87,6 +89,12 @@ class Embeddings:
         """Return the hubness (mean + deviation) of the vectors with these ids, if measured."""
         measured = self._those(model_id, "bank_mean + bank_deviation", ids)
         return {id: hubness for id, hubness in measured if hubness is not None}
+
+    def deviation(self, model_id: int) -> float | None:
+        """Return the mean deviation of cosines to the query bank, of some vectors; else None."""
+        some = "SELECT bank_deviation AS one FROM embeddings WHERE model_id = ? LIMIT 1000"
+        rows = self._reader.rows(f"SELECT avg(one) FROM ({some}) AS some", (model_id,))
+        return rows[0][0]  # type: ignore[no-any-return]
 
     def further(self, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sorted ids of the further vectors of these images."""

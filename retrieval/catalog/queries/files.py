@@ -8,10 +8,14 @@ from retrieval.catalog.queries.reader import Reader
 from retrieval.errors import FailureCode
 from retrieval.paths import place
 from retrieval.records import NO_MTIME, Failed, Failure, FileState, KnownFile
+from retrieval.sources.container import at_and_above
 
 # A file: the fields of a `Found`, and its image's id. ctime and inode are None if an older version
 # wrote the row.
 Known = tuple[bytes, int, int, int | None, int | None, int | None]
+
+LARGE = FailureCode.TOO_LARGE.value
+REFUSED = FailureCode.DAMAGED.value, FailureCode.NOT_A_PICTURE.value  # by their decoders, or all
 
 
 class Files:
@@ -63,11 +67,17 @@ class Files:
         """Return the files of each of these images, as they were when they were indexed."""
         roots = {root.id: root.path for root in self._reader.roots()}
         columns = "image_id, root_id, path, size, mtime_ns, ctime_ns, inode"
+        holders: dict[int, set[bytes]] = {}
+        for root_id, path in self._reader.rows("SELECT root_id, path FROM containers"):
+            holders.setdefault(root_id, set()).add(path)
         files: dict[int, list[KnownFile]] = {}
         for chunk in chunks(ids):
             found = f"SELECT {columns} FROM files WHERE image_id IN ({marks(chunk)})"
-            for image_id, root_id, path, *status in self._reader.rows(found, chunk):
-                file = KnownFile(place(roots[root_id], path), *status)
+            for image_id, root_id, path, size, *times in self._reader.rows(found, chunk):
+                held = holders.get(root_id, ())
+                at = next((each for each in at_and_above(path) if each in held), None)
+                container = place(roots[root_id], at) if at else None
+                file = KnownFile._make((place(roots[root_id], path), size, *times, container))
                 files.setdefault(image_id, []).append(file)
         return files
 
@@ -124,12 +134,16 @@ class Files:
 
     def too_large(self, max_pixels: int) -> list[FileState]:
         """Return the files that had too many pixels for a run with a limit below `max_pixels`."""
-        columns = "root_id, path, size, mtime_ns, failure, failure_limit"
-        failed = f"SELECT {columns} FROM files WHERE failure_code = ? AND failure_limit < ?"
-        code = FailureCode.TOO_LARGE
+        return self._failed("failure_code = ? AND failure_limit < ?", LARGE, max_pixels)
+
+    def refused(self) -> list[FileState]:
+        """Return the files that no decoder could read."""
+        return self._failed("failure_code IN (?, ?)", *REFUSED)
+
+    def _failed(self, condition: str, *values: str | int) -> list[FileState]:
+        columns = "root_id, path, size, mtime_ns, failure, failure_code, failure_limit"
+        rows = self._reader.rows(f"SELECT {columns} FROM files WHERE {condition}", values)
         return [
-            FileState(root_id, path, size, mtime_ns, None, Failure(code, reason, limit))
-            for root_id, path, size, mtime_ns, reason, limit in self._reader.rows(
-                failed, (code.value, max_pixels)
-            )
+            FileState(root, path, size, mtime_ns, None, Failure(FailureCode(code), reason, limit))
+            for root, path, size, mtime_ns, reason, code, limit in rows
         ]

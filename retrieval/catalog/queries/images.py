@@ -93,7 +93,7 @@ class Images:
         described = self._reader.number("SELECT count(*) FROM shots")
         if described == self.count() and not self._reader.number(some):
             return []  # the usual case: two counts are faster than comparing two lists
-        missing = f"{lacking} OR id NOT IN (SELECT image_id FROM shots)"
+        missing = f"{lacking} OR NOT EXISTS (SELECT 1 FROM shots WHERE image_id = images.id)"
         return self._reader.rows(f"SELECT id, digest FROM images WHERE {missing} ORDER BY id")
 
     def unwatched(self) -> list[tuple[int, bytes]]:
@@ -121,6 +121,15 @@ class Images:
     def moving(self) -> NDArray[np.int64]:
         """Return the sorted ids of the images that are videos or have several moments."""
         return self._reader.ids("SELECT DISTINCT image_id FROM moments ORDER BY image_id")
+
+    def captions(self, ids: Sequence[int]) -> dict[int, str]:
+        """Return the first description of each of these images that has any."""
+        captions: dict[int, str] = {}
+        for chunk in chunks(ids):
+            found = f"SELECT image_id, text FROM texts WHERE image_id IN ({marks(chunk)})"
+            said = self._reader.rows(f"{found} AND kind = 'caption' ORDER BY id DESC", chunk)
+            captions.update(said)
+        return captions
 
     def wordings(self, image_id: int) -> list[Wording]:
         """Return the texts that describe an image, as they were found."""

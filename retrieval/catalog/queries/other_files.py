@@ -40,7 +40,7 @@ class OtherFiles:
 
     def totals(self) -> dict[int, list[LeftOut]]:
         """Return what is left out of each root, by its id."""
-        total = "SELECT root_id, kind, extension, sum(count) FROM left_out"
+        total = "SELECT root_id, kind, extension, CAST(sum(count) AS BIGINT) FROM left_out"
         of_root: dict[int, list[LeftOut]] = {}
         for root_id, *left in self._reader.rows(
             f"{total} GROUP BY root_id, kind, extension ORDER BY root_id, kind, extension"

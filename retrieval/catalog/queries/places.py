@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.address import RemotePath
 from retrieval.catalog.conditions import under
 from retrieval.catalog.queries.files import Files
 from retrieval.catalog.queries.reader import Reader
@@ -77,7 +78,8 @@ class Places:
     def image_at(self, path: Path) -> int | None:
         """Return the image known at an absolute path, without looking at the file; else None."""
         at = "SELECT image_id FROM files WHERE root_id = ? AND path = ?"
-        for known in self._places_of(Path(os.path.normpath(path))):
+        written = path if isinstance(path, RemotePath) else Path(os.path.normpath(path))
+        for known in self._places_of(written):
             if (rows := self._reader.rows(at, known)) and rows[0][0] is not None:
                 return int(rows[0][0])
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import bindparam, delete, func, update
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.upsert import insert
@@ -15,11 +15,14 @@ STATE = ("size", "mtime_ns", "ctime_ns")
 
 
 def add(catalog: Catalog, containers: Sequence[Container]) -> None:
-    """Add containers that a user named; those that are known stay as they are."""
+    """Add containers that a user named; those that are known stay as they are, but for options."""
     if containers:
         rows = [asdict(each) for each in containers]
         with catalog.transaction() as connection:
-            connection.execute(insert(connection, ContainerRow).on_conflict_do_nothing(), rows)
+            added = insert(connection, ContainerRow)
+            told = {"options": func.coalesce(added.excluded.options, ContainerRow.options)}
+            known = added.on_conflict_do_update(index_elements=["root_id", "path"], set_=told)
+            connection.execute(known, rows)
 
 
 def put(catalog: Catalog, containers: Sequence[Container]) -> None:

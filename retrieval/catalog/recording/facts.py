@@ -65,17 +65,18 @@ def unread(connection: Connection, images: Iterable[int]) -> None:
 
 def add_wordings(connection: Connection, of: Mapping[int, Sequence[Wording]]) -> None:
     """Add texts to images, by id, each text once."""
+    held = select(TextRow.image_id, TextRow.kind, TextRow.text).where(TextRow.image_id.in_(of))
+    known = {tuple(row) for row in connection.execute(held)} if of else set()
+    rows = []
     for id, wordings in of.items():
-        held = select(TextRow.kind, TextRow.text).where(TextRow.image_id == id)
-        known = {tuple(row) for row in connection.execute(held)}
         new = {(each.kind, each.text): each.source for each in reversed(wordings)}
-        rows = [
+        rows += [
             {"image_id": id, "moment": 0, "kind": kind, "source": source, "text": said}
             for (kind, said), source in reversed(new.items())
-            if (kind, said) not in known
+            if (id, kind, said) not in known
         ]
-        if rows:
-            connection.execute(insert(connection, TextRow), rows)
+    if rows:
+        connection.execute(insert(connection, TextRow), rows)
 
 
 def insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:

@@ -9,8 +9,9 @@ in between, the page is there again, and taking it twice does no harm.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete, text
+from sqlalchemy import Connection, delete, text
 
+from retrieval.catalog.database import Trigger
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import settings
 from retrieval.catalog.schema import OutboxRow
@@ -34,8 +35,10 @@ class News(NamedTuple):
 def begin(catalog: Catalog, values: Mapping[str, str | None]) -> None:
     """Put every image into the outbox, watch for changes from now on, and write settings."""
     with catalog.transaction() as connection:
-        for statement in (*_dropped(), *_created()):
-            connection.execute(text(statement))
+        _drop_triggers(catalog, connection)
+        for trigger in _triggers():
+            for statement in catalog.database.trigger(trigger):
+                connection.execute(text(statement))
         connection.execute(delete(OutboxRow))
         connection.execute(text("INSERT INTO outbox (image_id) SELECT id FROM images ORDER BY id"))
         settings.put_in(connection, values)
@@ -44,16 +47,14 @@ def begin(catalog: Catalog, values: Mapping[str, str | None]) -> None:
 def end(catalog: Catalog, values: Mapping[str, str | None]) -> None:
     """Watch no longer, empty the outbox, and write settings."""
     with catalog.transaction() as connection:
-        for statement in _dropped():
-            connection.execute(text(statement))
+        _drop_triggers(catalog, connection)
         connection.execute(delete(OutboxRow))
         settings.put_in(connection, values)
 
 
 def is_watching(catalog: Catalog) -> bool:
     """Return whether all triggers exist: those of a catalog that was recovered are gone."""
-    found = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'outbox_%'"
-    return catalog.number(found) == len(list(_created()))
+    return {trigger.name for trigger in _triggers()} <= catalog.database.names()
 
 
 def take(catalog: Catalog, limit: int) -> News | None:
@@ -69,33 +70,20 @@ def drop(catalog: Catalog, numbers: Sequence[int]) -> None:
         connection.execute(delete(OutboxRow).where(OutboxRow.seq.in_(numbers)))
 
 
-def _created() -> Iterator[str]:
+def _triggers() -> Iterator[Trigger]:
     for table, (key, columns) in WATCHED.items():
-        changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in columns)
+        new, old = _put(f"NEW.{key}"), _put(f"OLD.{key}")
         if table != "images":  # one that is added or removed has an embedding, too
-            yield _trigger(table, "added", "AFTER INSERT", _put(f"NEW.{key}"))
-            yield _trigger(table, "removed", "AFTER DELETE", _put(f"OLD.{key}"))
-        both = f"AFTER UPDATE OF {', '.join(columns)}"
-        put = _put(f"OLD.{key}") + (_put(f"NEW.{key}") if key in columns else "")
-        yield _trigger(table, "changed", both, put, f"WHEN {changed}")
-    # A file that is moved onto another replaces it, without a trigger for that.
-    here = "root_id = NEW.root_id AND path = NEW.path AND image_id IS NOT NULL"
-    put = f"INSERT INTO outbox (image_id) SELECT image_id FROM files WHERE {here};"
-    moved = "WHEN OLD.root_id != NEW.root_id OR OLD.path != NEW.path"
-    yield _trigger("files", "replaced", "BEFORE UPDATE OF root_id, path", put, moved)
-
-
-def _trigger(table: str, name: str, event: str, put: str, condition: str = "") -> str:
-    return (
-        f"CREATE TRIGGER outbox_{table}_{name} {event} ON {table} FOR EACH ROW {condition} "
-        f"BEGIN {put} END"
-    )
+            yield Trigger(f"outbox_{table}_added", table, "INSERT", (new,))
+            yield Trigger(f"outbox_{table}_removed", table, "DELETE", (old,))
+        both = (old, new) if key in columns else (old,)
+        yield Trigger(f"outbox_{table}_changed", table, "UPDATE", both, columns)
 
 
 def _put(value: str) -> str:
-    return f"INSERT INTO outbox (image_id) SELECT {value} WHERE {value} IS NOT NULL;"
+    return f"INSERT INTO outbox (image_id) SELECT {value} WHERE {value} IS NOT NULL"
 
 
-def _dropped() -> Iterator[str]:
-    for statement in _created():
-        yield f"DROP TRIGGER IF EXISTS {statement.split()[2]}"
+def _drop_triggers(catalog: Catalog, connection: Connection) -> None:
+    for trigger in _triggers():
+        connection.execute(text(catalog.database.without_trigger(trigger.name, trigger.table)))

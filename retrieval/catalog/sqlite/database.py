@@ -3,12 +3,12 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrieval.catalog.conditions import kilometres
-from retrieval.catalog.database import SCHEMA_VERSION
+from retrieval.catalog.database import SCHEMA_VERSION, Trigger
 from retrieval.catalog.sqlite.connection import (
     BACKUP_ID,
     NoLocks,
@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 
     from retrieval.catalog.lock import Tell
 
+# SQLite stores any value in any column, so on a damaged page one can have any type.
+TYPES = {
+    "INTEGER": "'integer'",
+    "BOOLEAN": "'integer'",
+    "FLOAT": "'real', 'integer'",
+    "VARCHAR": "'text'",
+    "BLOB": "'blob'",
+}
+
 T = TypeVar("T")
 
 
@@ -44,9 +53,11 @@ class SQLiteDatabase:
     Each statement borrows a connection, and with a WAL all threads can read while one writes.
     """
 
+    is_shared = False
+
     def __init__(self, folder: Path) -> None:
         self.place = self.local_folder = Path(os.path.realpath(folder))
-        self.base: Path | None = self.place
+        self.base = self.place
         self.where = os.fspath(self.place)
         self.path = self.place / FILE_NAME
         self.may_have_index = True
@@ -67,6 +78,7 @@ class SQLiteDatabase:
                     f"no library at {self.where}; run `retrieve index PATH` first"
                 )
             self._make()
+        self._connections = source_of(self.path, prepare)  # it may have become read-only
         try:
             self._check_version()
         except BaseException:
@@ -120,6 +132,9 @@ class SQLiteDatabase:
 
         return write_lock(self.place)
 
+    def renewing(self) -> AbstractContextManager[object]:
+        return nullcontext()  # the run holds the folder
+
     exclusive = running  # SQLite has one writer at a time
 
     def underway(self) -> Underway | None:
@@ -133,6 +148,45 @@ class SQLiteDatabase:
 
     def as_text(self, name: str) -> str:
         return f"CAST(CAST({name} AS BLOB) AS TEXT)"  # SQLite accepts any bytes as text
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        with explained(self.place), closing(connect(self.path)) as connection:
+            connection.execute("PRAGMA foreign_keys = OFF")
+            return connection.execute(statement, parameters).rowcount
+
+    def changes(self) -> int | None:
+        return None  # SQLite's own number is one of a connection
+
+    def stamp(self, digest: str) -> str:
+        return ""
+
+    def names(self) -> set[str]:
+        return {name for (name,) in self.rows("SELECT name FROM sqlite_schema")}
+
+    def trigger(self, trigger: Trigger) -> list[str]:
+        changed = " OR ".join(f"OLD.{each} IS NOT NEW.{each}" for each in trigger.columns)
+        event = f"{trigger.event} OF {', '.join(trigger.columns)}" if changed else trigger.event
+        when = f"WHEN {changed}" if changed else ""
+        return [
+            f"CREATE TRIGGER {trigger.name} AFTER {event} ON {trigger.table} FOR EACH ROW {when} "
+            f"BEGIN {'; '.join(trigger.statements)}; END"
+        ]
+
+    def without_trigger(self, name: str, table: str) -> str:
+        return f"DROP TRIGGER IF EXISTS {name}"
+
+    def damage(self) -> list[str]:
+        found = [said for (said,) in self.rows("PRAGMA integrity_check(100)")]
+        return [] if found == ["ok"] else found
+
+    def of_other_types(self, table: str) -> str | None:
+        columns = self.rows(f"PRAGMA table_info({table})")
+        kinds = {
+            name: TYPES[type] + ("" if is_needed else ", 'null'")
+            for _, name, type, is_needed, _, _ in columns
+            if type in TYPES
+        }
+        return " OR ".join(f"typeof({name}) NOT IN ({kind})" for name, kind in kinds.items())
 
     # -- the file --------------------------------------------------------------------------------
 

@@ -4,9 +4,15 @@ import os
 import struct
 from contextlib import suppress
 
-from retrieval.decoding.formats import FORMATS, missing_extensions
+from retrieval.decoding.formats import FORMATS, can_read_films, missing_extensions
 from retrieval.decoding.kinds.names import Kind
-from retrieval.decoding.kinds.signatures import HEAD_BYTES, Signature, is_read, signature_of
+from retrieval.decoding.kinds.signatures import (
+    FILM_NAMES,
+    HEAD_BYTES,
+    Signature,
+    is_read,
+    signature_of,
+)
 from retrieval.decoding.plugins.raw_exif import tags
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.wording import counted
@@ -16,9 +22,11 @@ KINDS = {Kind.VIDEO: "a video", Kind.DRAWING: "a drawing"}
 CALLED = {"HEIF": "HEIC", "JXL": "JPEG XL", "JPEG2000": "JPEG 2000"}  # Pillow's name, and people's
 
 BITS, COMPRESSION, SAMPLES = 258, 259, 277  # tags of TIFF
+SPECIAL_JPEGS = {0xC3: "a lossless JPEG", 0xC9: "a JPEG in arithmetic coding", 0xF7: "a JPEG-LS"}
 COMPRESSIONS = {
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
-    **dict.fromkeys((22610, 34892, 34933, 34934), "JPEG XR"),
+    **dict.fromkeys((22610, 34934), "JPEG XR"),
+    34933: "PNG",
     **dict.fromkeys((50002, 52546), "JPEG XL"),
     34661: "JBIG",
     34887: "LERC",
@@ -43,6 +51,8 @@ def _of_other(found: Signature) -> str:
     if found.name == "text":
         return "it is not a picture but text"
     assert found.kind  # not a picture
+    if found.name in FILM_NAMES and not can_read_films():
+        return f"it is a video ({found.name}); to read videos: {missing_extensions()[b'.mp4']}"
     what = KINDS.get(found.kind, "another file")
     return f"it is not a picture but {what} ({found.name})"
 
@@ -68,7 +78,22 @@ def _of_variant(name: str, called: str, data: bytes) -> str:
         return f"it is damaged, or a PSD of a kind that cannot be read ({form})"
     if name == "TIFF":
         return _of_tiff(data)
+    if name == "JPEG" and (kind := _kind_of_jpeg(data)):
+        return f"it is {kind}, which is not read"
     return f"it cannot be decoded: the {called} decoder refuses it"
+
+
+def _kind_of_jpeg(data: bytes) -> str | None:
+    """Return what is special about a JPEG, by the first header of a picture in it."""
+    at = 2
+    while at + 5 <= len(data) and data[at] == 0xFF:
+        marker, bits = data[at + 1], data[at + 4]
+        if called := SPECIAL_JPEGS.get(marker):
+            return called
+        if 0xC0 <= marker <= 0xC2:
+            return f"a JPEG of {bits} bits a channel" if bits > 8 else None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
 def _of_tiff(data: bytes) -> str:

@@ -93,7 +93,10 @@ class PsdPicture(Deferred):
         if compression == PACKED:  # the lengths of all rows of all planes come first
             begin += self._head.channels * self._head.height * 2 * self._head.version
             packed = self._data[begin:]
-            return Image.frombytes("L", (width, rows), packed, "packbits", "L").tobytes()
+            try:
+                return Image.frombytes("L", (width, rows), packed, "packbits", "L").tobytes()
+            except ValueError as error:
+                raise OSError("it is damaged, or the file ends too early") from error
         if compression != RAW:
             raise OSError(f"its merged picture has compression {compression}, which is not read")
         if len(self._data) < begin + size:

@@ -72,18 +72,21 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
         return None
 
     def load(self) -> Any:
-        if self._layout is not None:
-            assert self.fp is not None
-            self.fp.seek(0)
-            made = picture(self.fp.read(), self.tag_v2, self._layout)
-            self.im, self._mode, self._layout = made.im, made.mode, None
         try:
+            if self._layout is not None:
+                self._load_samples(self._layout)
             return super().load()
-        except OSError as error:
-            if "decoder error" not in str(error):
+        except (OSError, KeyError, ValueError) as error:
+            if isinstance(error, OSError) and "decoder error" not in str(error):
                 raise
             said = f"it is damaged, or its compression cannot be read ({self._compression})"
             raise OSError(said) from error
+
+    def _load_samples(self, layout: Layout) -> None:
+        assert self.fp is not None
+        self.fp.seek(0)
+        made = picture(self.fp.read(), self.tag_v2, layout)
+        self.im, self._mode, self._layout = made.im, made.mode, None
 
     def _take(self, at: int) -> None:
         """Load the page whose tags are there, by a copy of the file that begins with it."""

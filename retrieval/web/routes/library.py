@@ -83,7 +83,8 @@ def start_index(
     for path in named:
         if not os.path.exists(path):
             raise PathNotFound(f"no such file or folder: {path}")
-    if site.library.database.underway():
+    database = site.library.database
+    if not database.is_shared and database.underway():
         raise LibraryBusy("indexing is already running; wait until it is done")
     site.index_jobs.start(named)
     return JSON({}, 202)

@@ -40,7 +40,9 @@ def picture(site: Here, id: Number) -> JSON:
     image = known(site, id)
     catalog, path = site.library.catalog, first_in(image.paths)
     size = catalog.files.bytes_of([id]).get(id)
-    exists = file_of(site, image) is not None
+    exists = any(each.is_remote for each in entries_of(site, image)) or (
+        file_of(site, image) is not None
+    )
     companions = catalog.other_files.of_images([id]).get(path, [])
     wordings = catalog.images.wordings(id)
     moments = catalog.images.moments([id]).get(id, [])

@@ -82,6 +82,7 @@ def test_failures_are_found_by_their_index(
         catalog.files.failure_count,
         lambda: list(catalog.files.failures()),
         lambda: catalog.files.too_large(5),
+        catalog.files.refused,
     ):
         assert "INDEX failed_files" in plan(catalog, ask, monkeypatch)
 

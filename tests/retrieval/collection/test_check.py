@@ -47,7 +47,7 @@ def index_of(folder: Path) -> Path:
     with closing(Catalog.open(folder)) as catalog:
         model = catalog.current_model()
         assert model
-        return index_file.path_of(folder, model.digest)
+        return index_file.path_of(catalog, model.digest)
 
 
 def sql(folder: Path, *statements: str) -> None:
@@ -147,7 +147,7 @@ def foreign(path: Path) -> None:
         run_index(catalog, [path.parent.parent / "others"])
         model = catalog.current_model()
         assert model
-        path.write_bytes(index_file.path_of(catalog.local_folder, model.digest).read_bytes())
+        path.write_bytes(index_file.path_of(catalog, model.digest).read_bytes())
 
 
 def half(path: Path) -> None:

@@ -82,11 +82,11 @@ def test_the_command_says_the_same_and_deletes_nothing(doubled: Path) -> None:
 
 @pytest.mark.parametrize("block", [7, 2048])
 def test_groups_are_stars_as_by_brute_force(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+    base: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     monkeypatch.setattr(stars, "BLOCK", block)
-    (tmp_path / "pictures").mkdir()
-    filled = Filled(Path(os.path.realpath(tmp_path)) / "library")
+    (base / "pictures").mkdir()
+    filled = Filled(base / "library", base / "pictures")
     generator = np.random.default_rng(1)
     centres = unit(generator.standard_normal((20, DIM)))
     filled.put(
@@ -133,9 +133,9 @@ def test_no_pair_is_ruled_out_that_is_near(
     assert any(len(star) > 1 for star in expected)
 
 
-def test_none_among_none(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    filled = Filled(Path(os.path.realpath(tmp_path)) / "library")
+def test_none_among_none(base: Path) -> None:
+    (base / "pictures").mkdir()
+    filled = Filled(base / "library", base / "pictures")
     assert list(duplicates.groups(filled.catalog, filled.model, Nearness())) == []
     assert list(duplicates.exact_groups(filled.catalog)) == []
     filled.catalog.close()

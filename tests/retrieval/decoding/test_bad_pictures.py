@@ -190,10 +190,10 @@ def test_a_decoder_that_ends_its_process_costs_its_file(
 import os
 from retrieval.decoding import decode
 original = decode.decode
-def crashing(data, size, max_pixels):
+def crashing(data, *how):
     if data.endswith(b"CRASH"):
         {ENDS[how]}
-    return original(data, size, max_pixels)
+    return original(data, *how)
 decode.decode = crashing
 seconds = 2.0
 serve(seconds)"""

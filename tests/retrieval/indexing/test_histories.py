@@ -6,9 +6,13 @@ files as they are in the middle of a run.
 
 import os
 import shutil
+import signal
+import sys
 import tempfile
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +32,12 @@ from retrieval.catalog.reading import Catalog
 from retrieval.collection.check import check
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.task import Task, work
-from retrieval.errors import LibraryEmpty
+from retrieval.errors import LibraryBusy, LibraryEmpty
 from retrieval.indexing.run import index
 from retrieval.library import Library
+from retrieval.locate import Place
 from retrieval.vectors import file_store
+from tests.retrieval import postgres
 from tests.retrieval.small import SIDE, SmallEncoder, contents, paint, run_index, small_model
 from tests.retrieval.vectors.test_nearest import Filled, unit
 
@@ -39,6 +45,11 @@ NAMES = st.sampled_from(["a", "b/c", "b/d", "e\nf", "\udcff", "B/C", "deep/er/g"
 SEEDS = st.integers(0, 5)  # few, so that contents come again
 # In seconds, further than 64 bits of nanoseconds: a file system takes of it what it can.
 TIMES = st.integers(-(1 << 40), 1 << 40) | st.sampled_from([0, -1, 9_223_372_036, 9_223_372_037])
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 class Histories(RuleBasedStateMachine):
@@ -49,12 +60,15 @@ class Histories(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.base = Path(os.path.realpath(tempfile.mkdtemp(prefix="retrieve-history-")))
-        self.photos, self.library = self.base / "photos", self.base / "library"
+        self.photos, self.place = self.base / "photos", self.new_place()
         self.photos.mkdir()
         self.held: dict[Path, bytes] = {}
         self.times = 0
         self.libraries = 0
-        self.catalog = Catalog.open(self.library, create=True)
+        self.catalog = Catalog.open(self.place, create=True)
+
+    def new_place(self) -> Place:
+        return self.base / "library"
 
     def teardown(self) -> None:
         if hasattr(self, "catalog"):
@@ -152,25 +166,27 @@ class Histories(RuleBasedStateMachine):
         for number, _ in enumerate(run):
             if number == steps:
                 break
-        shutil.copytree(self.library, copy)
+        assert isinstance(self.place, Path)
+        shutil.copytree(self.place, copy)
         run.close()
         self._go_on_with(copy)
 
     @rule()
     def reopen(self) -> None:
-        self._go_on_with(self.library)
+        self._go_on_with(self.place)
 
-    def _go_on_with(self, library: Path) -> None:
+    def _go_on_with(self, place: Place) -> None:
         self.catalog.close()
-        self.library = library
-        self.catalog = Catalog.open(library)
+        self.place = place
+        self.catalog = Catalog.open(place)
 
     @invariant()
     def it_is_whole(self) -> None:
         if hasattr(self, "catalog"):
-            assert self.catalog.rows("PRAGMA integrity_check") == [("ok",)]
-            assert self.catalog.rows("PRAGMA foreign_key_check") == []
-            wrong = [p for p in check(self.library, repair=False) if "missing" not in p.what]
+            assert self.catalog.database.damage() == []
+            if isinstance(self.place, Path):  # a server allows none
+                assert self.catalog.rows("PRAGMA foreign_key_check") == []
+            wrong = [p for p in check(self.place, repair=False) if "missing" not in p.what]
             assert wrong == []
 
 
@@ -184,7 +200,39 @@ def expected_of(scratch: Path, data: bytes) -> object:
     return answer.digest.hex(), vector.astype("<f2").tobytes()
 
 
+class HistoriesOnAServer(Histories):
+    """The same with a library in PostgreSQL, where a kill ends a process in the middle of a run."""
+
+    def new_place(self) -> Place:
+        return postgres.new_place()
+
+    @rule(steps=st.integers(0, 12))
+    def kill(self, steps: int) -> None:
+        sys.stdout.flush()
+        if not (process := os.fork()):
+            try:
+                run = index(self.catalog, [self.photos], small_model(), SmallEncoder, workers=0)
+                for number, _ in enumerate(run):
+                    if number == steps:
+                        break
+            finally:
+                os.kill(os.getpid(), signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        self.reopen_when_the_server_knows()
+
+    def reopen_when_the_server_knows(self) -> None:
+        """A server notices a moment later that a client is gone."""
+        for _ in range(1_000):
+            with suppress(LibraryBusy), self.catalog.database.exclusive():
+                break
+            time.sleep(0.02)
+        self._go_on_with(self.place)
+
+
 TestHistories = Histories.TestCase
+TestHistoriesOnAServer = HistoriesOnAServer.TestCase
+TestHistoriesOnAServer.settings = settings(max_examples=6, stateful_step_count=15, deadline=None)
 TestHistories.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
@@ -202,15 +250,29 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(
+searches = given(
     steps=STEPS,
     folder=st.sampled_from([None, *FOLDERS]),
     limit=st.sampled_from([1, 3, 10, 10**9]),
     least=st.one_of(st.none(), st.floats(-1, 1)),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_every_search_equals_brute_force(
+
+
+@settings(max_examples=60, deadline=None)
+@searches
+def test_every_search_equals_brute_force(**case: Any) -> None:
+    equals_brute_force("sqlite", **case)
+
+
+@settings(max_examples=12, deadline=None)
+@searches
+def test_every_search_on_a_server_equals_brute_force(**case: Any) -> None:
+    equals_brute_force("postgresql", **case)
+
+
+def equals_brute_force(
+    engine: str,
     steps: list[tuple[str, str, int]],
     folder: str | None,
     limit: int,
@@ -220,7 +282,7 @@ def test_every_search_equals_brute_force(
     with (
         tempfile.TemporaryDirectory() as base,
         pytest.MonkeyPatch.context() as patch,
-        closing(Fixture(Path(os.path.realpath(base)), seed)) as filled,
+        closing(Fixture(engine, Path(os.path.realpath(base)), seed)) as filled,
     ):
         patch.setattr(file_store, "SMALL_FILE_BYTES", 0)
         for what, inside, count in steps:
@@ -231,10 +293,14 @@ def test_every_search_equals_brute_force(
 class Fixture:
     """A library of random vectors in folders, and what is in it."""
 
-    def __init__(self, base: Path, seed: int) -> None:
+    def __init__(self, engine: str, base: Path, seed: int) -> None:
         for folder in FOLDERS:
             (base / "pictures" / folder).mkdir(parents=True, exist_ok=True)
-        self.filled = Filled(base / "library", seed)
+        self.filled = Filled(
+            base / "library" if engine == "sqlite" else postgres.new_place(),
+            base / "pictures",
+            seed,
+        )
         self.where: dict[int, str] = {}  # id -> folder
         self.generator = np.random.default_rng(seed)
 

@@ -20,7 +20,9 @@ from indexes import VectorIndex
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.check import check
+from retrieval.decoding import formats
 from retrieval.errors import FailureCode, LibraryBusy, PathNotFound
+from retrieval.indexing import changes
 from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
@@ -77,9 +79,7 @@ def test_all_that_is_there_is_indexed_once(base: Path, photos: Path, workers: in
         assert contents(catalog) == held == fresh_contents(base, photos)
         assert catalog.counts().embedded == 11
         current = catalog.current_model()
-        assert current and VectorIndex.open(
-            index_file.path_of(catalog.local_folder, current.digest)
-        )
+        assert current and VectorIndex.open(index_file.path_of(catalog, current.digest))
 
 
 def test_what_is_recorded_of_a_picture(catalog: Catalog, base: Path) -> None:
@@ -207,6 +207,21 @@ def test_pictures_that_were_too_large_are_tried_when_more_is_allowed(
     reword(catalog, "larger than it should be")
     assert run(4_000) == {"unchanged": 11}
     assert run(10_100)["changed"] == 1 and list(catalog.files.failures()) == []
+
+
+def test_what_could_not_be_read_is_tried_when_there_are_more_decoders(
+    catalog: Catalog, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, data in {"bad.jpg": b"\xff\xd8\xff", "text.png": b"text", "empty.png": b""}.items():
+        (photos / name).write_bytes(data)
+    assert run_index(catalog, [photos]).failed == 3
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
+    able = formats.abilities()
+    monkeypatch.setattr(changes, "abilities", lambda: able | {"new"})
+    assert as_counts(run_index(catalog, [photos])) == {"failed": 2, "unchanged": 11}
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
+    monkeypatch.setattr(changes, "abilities", lambda: able)  # another machine, with fewer
+    assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
 
 
 def test_a_picture_that_turns_bad_loses_its_image(catalog: Catalog, photos: Path) -> None:
@@ -422,8 +437,8 @@ def test_another_model_encodes_all_that_is_known_and_takes_over(
     assert old and as_counts(summary) == expected
     current = catalog.current_model()
     assert current and current.name == "other" and catalog.counts().embedded == 10
-    assert not index_file.path_of(catalog.local_folder, old.digest).exists()
-    assert index_file.path_of(catalog.local_folder, current.digest).exists()
+    assert not index_file.path_of(catalog, old.digest).exists()
+    assert index_file.path_of(catalog, current.digest).exists()
 
 
 def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, photos: Path) -> None:
@@ -486,7 +501,7 @@ def test_the_index_file_is_made_anew_when_it_is_missing_or_too_much_died(
     run_index(catalog, [photos])
     current = catalog.current_model()
     assert current
-    path = index_file.path_of(catalog.local_folder, current.digest)
+    path = index_file.path_of(catalog, current.digest)
     path.unlink()
     run_index(catalog, [photos])
     assert VectorIndex.open(path).count == 10

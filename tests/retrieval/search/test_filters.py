@@ -20,12 +20,14 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen, first_in, selected
 from retrieval.errors import InvalidQuery, InvalidValue, PathNotFound
 from retrieval.filters import FIELDS, NAMES, Filters, Moment, first_moment, written
+from retrieval.locate import Place
 from retrieval.records import FileState, Image, NewImage, Shot, Vectors
 from retrieval.search.parse import parse
 from retrieval.vectors import file_store, index_file, scan
 from retrieval.vectors.milvus import store
 from retrieval.vectors.nearest import Searcher
 from retrieval.vectors.opening import choose
+from tests.retrieval import postgres
 
 MUNICH, PARIS, FIJI = (48.137, 11.575), (48.857, 2.352), (-17.7, 178.1)
 DIM, COUNT = 16, 120
@@ -34,8 +36,8 @@ DIM, COUNT = 16, 120
 class Album:
     """A catalog of pictures with every combination of facts, and what is in it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.catalog = Catalog.open(folder / "library", create=True)
+    def __init__(self, place: Place, folder: Path) -> None:
+        self.catalog = Catalog.open(place, create=True)
         self.model = writing.adopt_model(self.catalog, "random", "d" * 64, DIM, "fp32")
         root = roots.place_root(self.catalog, folder / "pictures", True)
         generator = np.random.default_rng(0)
@@ -114,21 +116,26 @@ def fits(image: Image, filters: Filters) -> bool:
     return all(tests)
 
 
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Album]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def album(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Album]:
     folder = Path(os.path.realpath(tmp_path_factory.mktemp("album")))
     (folder / "pictures").mkdir()
-    album = Album(folder)
-    with closing(album.catalog), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        is_file = request.param == "sqlite"
+        album = Album(folder / "library" if is_file else postgres.new_place(), folder)
         patch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # no index file is too small to be used
-        yield album
+        with closing(album.catalog):
+            yield album
 
 
 @pytest.fixture(scope="module")
 def milvus_album(tmp_path_factory: pytest.TempPathFactory, milvus: str) -> Iterator[Album]:
     folder = Path(os.path.realpath(tmp_path_factory.mktemp("milvus_album")))
     (folder / "pictures").mkdir()
-    album = Album(folder)
+    album = Album(folder / "library", folder)
     album.keep_in(milvus)
     with closing(album.catalog), closing(album.searcher), pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "MAX_LISTED", 10)  # ids: those of more pictures go to Milvus

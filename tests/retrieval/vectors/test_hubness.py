@@ -19,6 +19,7 @@ from retrieval.catalog import writing
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import Selection
 from retrieval.indexing.run import index
+from retrieval.locate import Place
 from retrieval.records import ModelRecord, Summary
 from retrieval.vectors import file_store, index_file
 from retrieval.vectors.file_store import FileStore
@@ -40,14 +41,15 @@ from tests.retrieval import small
 from tests.retrieval.small import SmallEncoder, paint_many, small_model
 from tests.retrieval.vectors.test_nearest import DIM, Filled, unit
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 QUERY_BANK = QueryBank(unit(np.random.default_rng(7).standard_normal((30, DIM)) + 0.5))
 
 
 @pytest.fixture
-def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
+def filled(place: Place, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
     monkeypatch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # bytes: no file is too small to be used
-    (tmp_path / "pictures").mkdir()
-    filled = Filled(Path(os.path.realpath(tmp_path)) / "library", query_bank=QUERY_BANK)
+    (base / "pictures").mkdir()
+    filled = Filled(place, base / "pictures", query_bank=QUERY_BANK)
     with closing(filled.catalog):
         yield filled
 

@@ -1,6 +1,5 @@
 """The nearest images: equal to brute force, whatever has become of the index file."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from indexes.ivf.training import Lists
 from retrieval.catalog import roots, writing
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
+from retrieval.locate import Place
 from retrieval.records import FileState, NewImage, Vectors
 from retrieval.vectors import file_store, index_file
 from retrieval.vectors.file_store import FileStore
@@ -24,18 +24,22 @@ from retrieval.vectors.hubness import QueryBank, query_bank_digest
 from retrieval.vectors.nearest import Searcher
 from retrieval.vectors.opening import choose, open_store
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 DIM = 16
 
 
 class Filled:
     """A catalog of random unit vectors; `by_id` is what is in it."""
 
-    def __init__(self, folder: Path, seed: int = 0, query_bank: QueryBank | None = None) -> None:
-        self.catalog = Catalog.open(folder, create=True)
+    def __init__(
+        self, place: Place, pictures: Path, seed: int = 0, query_bank: QueryBank | None = None
+    ) -> None:
+        self.catalog = Catalog.open(place, create=True)
         self.query_bank = query_bank
         names = ("random", "d" * 64, DIM, "fp32", query_bank_digest() if query_bank else None)
         self.model = writing.adopt_model(self.catalog, *names)
-        self.root = roots.place_root(self.catalog, folder.parent / "pictures", True)
+        self.root = roots.place_root(self.catalog, pictures, True)
         self.by_id: dict[int, NDArray[np.float32]] = {}
         self._generator = np.random.default_rng(seed)
 
@@ -78,7 +82,7 @@ class Filled:
 
     @property
     def path(self) -> Path:
-        return index_file.path_of(self.catalog.local_folder, self.model.digest)
+        return index_file.path_of(self.catalog, self.model.digest)
 
     def queries(self, count: int) -> NDArray[np.float32]:
         return unit(self._generator.standard_normal((count, DIM)))
@@ -97,10 +101,10 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
+def filled(place: Place, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
     monkeypatch.setattr(file_store, "SMALL_FILE_BYTES", 0)  # bytes: no file is too small to be used
-    (tmp_path / "pictures").mkdir()
-    filled = Filled(Path(os.path.realpath(tmp_path)) / "library")
+    (base / "pictures").mkdir()
+    filled = Filled(place, base / "pictures")
     with closing(filled.catalog):
         yield filled
 

@@ -32,6 +32,8 @@ def test_the_table_in_the_documentation_is_what_happens() -> None:
         (b"\0\0\0\x18ftypheic" + bytes(40), "the HEIC decoder refuses it"),
         (b"\xff\x0a" + bytes(40), "JPEG XL"),
         (b"II*\0" + bytes(40), "a TIFF of a kind"),
+        (b"\xff\xd8\xff\xc3\0\x0b\x08" + bytes(40), "a lossless JPEG"),
+        (b"\xff\xd8\xff\xe0\0\4\0\0\xff\xc1\0\x0b\x0c" + bytes(9), "a JPEG of 12 bits"),
         (bytes(500), "nothing but zeros"),
         (b"\1" + bytes(39) + b" EMF", "a drawing \\(EMF\\)"),
         (b"Salted__" + bytes(20), "it is encrypted"),

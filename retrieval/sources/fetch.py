@@ -1,41 +1,80 @@
-"""Fetch a picture from the network for a search by example, within a size and a time limit.
+"""Fetch what lies at an address of the web, within a size and a time limit.
 
-The time limit covers everything: name resolution, connecting, redirects, headers and the picture.
+The time limit covers everything: name resolution, connecting, redirects, headers and the bytes.
 Client libraries have no such limit, as they start their timeout again with every byte received. So
-a thread fetches the picture, and its connections are cut when the time is up.
+a thread fetches it, and its connections are cut when the time is up.
 """
 
 import queue
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
+from email.message import Message
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrieval.errors import FailureCode, UnreadablePicture
-from retrieval.search.addresses import is_public
+from retrieval.sources.public import is_public
 
 MAX_BYTES = 64 << 20
 SECONDS = 20.0  # for everything
 BLOCK = 1 << 16
 MAX_REDIRECTS = 5
+NOT_MODIFIED = 304
+AGENT = "retrieve (indexes pictures for search; its name in robots.txt is retrieve)"
+
+
+class Answer(NamedTuple):
+    """What a web server answered."""
+
+    status: int  # 200, or 304 if nothing has changed
+    headers: Message
+    data: bytes
+
+
+class FetchFailed(UnreadablePicture):
+    """Nothing could be fetched."""
+
+    def __init__(self, said: str, error: Exception) -> None:
+        super().__init__(said, FailureCode.UNREADABLE)
+        self.status: int | None = None  # None: there was no answer
+        self.retry_after: float | None = None
+        if isinstance(error, urllib.error.HTTPError):
+            self.status = error.code
+            self.retry_after = _seconds(error.headers.get("Retry-After"))
 
 
 def fetch(
     url: str, seconds: float = SECONDS, most: int = MAX_BYTES, *, private: bool = True
 ) -> bytes:
-    """Return what is at an http or https address. Raises UnreadablePicture.
+    """Return what is at an http or https address. Raises UnreadablePicture. See `ask`."""
+    return ask(url, seconds, most, private=private).data
+
+
+def ask(
+    url: str,
+    seconds: float = SECONDS,
+    most: int = MAX_BYTES,
+    *,
+    private: bool = True,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Return what a server answers at an http or https address. Raises FetchFailed.
 
     most: bytes. private: False refuses all but public addresses, also after resolving names and
     following redirects, and uses no proxy: for a server, which must not be made to read what only
-    its own machine can reach.
+    its own machine can reach. headers: sent along, such as If-None-Match.
     """
     connections = Connections()
-    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-    run = partial(_run, url, seconds, most, private, connections, answers)
+    answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+    request = (url, seconds, most, private, headers or {})
+    run = partial(_run, request, connections, answers)
     threading.Thread(target=run, name="fetch", daemon=True).start()
     try:
         answer = answers.get(timeout=seconds)
@@ -44,36 +83,52 @@ def fetch(
     finally:
         connections.cut()
     if isinstance(answer, Exception):
-        said = f"cannot fetch {url}: {_said(answer, seconds)}"
-        raise UnreadablePicture(said, FailureCode.UNREADABLE) from answer
+        raise FetchFailed(f"cannot fetch {url}: {_said(answer, seconds)}", answer) from answer
     return answer
 
 
+Asking = tuple[str, float, int, bool, Mapping[str, str]]  # the arguments of `ask`
+
+
 def _run(
-    url: str,
-    seconds: float,
-    most: int,
-    private: bool,
+    asking: Asking,
     connections: "Connections",
-    answers: "queue.SimpleQueue[bytes | Exception]",
+    answers: "queue.SimpleQueue[Answer | Exception]",
 ) -> None:
     try:
-        answers.put(_fetched(url, seconds, most, private, connections))
+        answers.put(_fetched(asking, connections))
     except Exception as error:  # of any kind: the waiting thread must learn of it
         answers.put(error)
 
 
-def _fetched(
-    url: str, seconds: float, most: int, private: bool, connections: "Connections"
-) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "retrieve"})
+def _fetched(asking: Asking, connections: "Connections") -> Answer:
+    url, seconds, most, private, headers = asking
+    request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers})
     data = bytearray()
-    with _opener(private, connections).open(request, timeout=seconds) as answer:
-        while block := answer.read1(BLOCK):
-            data += block
-            if len(data) > most:
-                raise ValueError(f"it is larger than {most:,} bytes")
-    return bytes(data)
+    try:
+        with _opener(private, connections).open(request, timeout=seconds) as answer:
+            while block := answer.read1(BLOCK):
+                data += block
+                if len(data) > most:
+                    raise ValueError(f"it is larger than {most:,} bytes")
+            return Answer(answer.status, answer.headers, bytes(data))
+    except urllib.error.HTTPError as error:
+        if error.code != NOT_MODIFIED:
+            raise
+        error.close()
+        return Answer(error.code, error.headers, b"")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return the seconds of a Retry-After; it may be a date."""
+    if retry_after is None:
+        return None
+    with suppress(ValueError):
+        return max(0.0, float(retry_after))
+    with suppress(TypeError, ValueError):
+        at = parsedate_to_datetime(retry_after)
+        return max(0.0, at.timestamp() - time.time())
+    return None
 
 
 def _said(error: Exception, seconds: float) -> str:

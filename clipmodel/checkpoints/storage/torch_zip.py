@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from clipmodel.checkpoints.pickles import TensorUnpickler, check_pickle
+from clipmodel.checkpoints.storage.pickles import TensorUnpickler, check_pickle
 from clipmodel.errors import CheckpointError, cannot_read
 
 _MAX_PICKLE_BYTES = 64 * 2**20  # bytes; those of real models have a few hundred thousand
@@ -33,6 +33,9 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of weights beside an optimizer's
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -236,8 +239,8 @@ class _Reader:
 
 def _tensors(held: object) -> Iterator[tuple[str, Any]]:
     """Yield every tensor in dicts and modules by its dotted name, visiting each dict once."""
-    if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
-        held = held["state_dict"]
+    if isinstance(held, Mapping):
+        held = next((held[key] for key in _WRAPPERS if isinstance(held.get(key), Mapping)), held)
     yield from _walk(held, "", set(), 0)
 
 

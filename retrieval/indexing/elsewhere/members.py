@@ -6,17 +6,19 @@ and its members are read, since writers of archives set whatever times they like
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
+from retrieval.address import RemotePath
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.kinds.names import Kind
-from retrieval.errors import FailureCode, UnreadablePicture, reason
+from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture, reason
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
-from retrieval.indexing.scan import look_at
-from retrieval.records import Facts, Failure, Found, Root
+from retrieval.records import Failure, Found, Root
 from retrieval.sources.container import Container
+from retrieval.sources.opening import source_of
 from retrieval.sources.tar_shard import Member, TarShard
 from retrieval.wording import counted
 
@@ -43,7 +45,8 @@ class Members:
         self._root = root
         self._again = again
         self._path = os.path.join(os.fsencode(root.path), container.path)
-        self._found = look_at(os.fsencode(root.path), container.path)
+        self._source = source_of(root)
+        self._found = self._source.look_at(container.path)
         self.container = container if self._found is None else container.now(self._found)
         self._before = container
         self._excluded = root.exclusions.excluded() if root.exclusions else None
@@ -76,14 +79,16 @@ class Members:
 
     def _listed(self, container: Found, known: dict[bytes, Known]) -> Iterator[ChangedFile]:
         try:
-            with open(self._path, "rb") as file:
-                shard = TarShard(file, container.size)
+            with self._source.open(container.path) as file:
+                is_remote = isinstance(self._root.path, RemotePath)
+                shard = TarShard(file, container.size, keeps=is_remote)
                 for member in shard.members():
                     yield from self._compared(container, member, known)
-        except (UnreadablePicture, OSError) as error:
-            failure = _failure(error)
+        except (UnreadablePicture, SourceUnavailable, OSError) as error:
+            failure = failure_of(error)
             self.is_read = failure.code.is_lasting
-            yield from self._changed(container, known.get(container.path), failure=failure)
+            broken = ChangedFile(self._root, container, False, None, failure=failure)
+            yield from self._changed(broken, known.get(container.path))
         else:
             self.is_read = True
             self._account(shard)
@@ -101,27 +106,22 @@ class Members:
         version = container.mtime_ns ^ container.ctime_ns  # so that all differ if it has changed
         found = Found(path, size, mtime_ns, version, offset)
         before = known.pop(path, None)
-        yield from self._changed(found, before, member.facts, member.failure, self.container)
+        file = ChangedFile(
+            *(self._root, found, False, None, False, self.container),
+            *(member.facts, member.failure, member.data),
+        )
+        yield from self._changed(file, before)
 
-    def _changed(
-        self,
-        found: Found,
-        before: Known | None,
-        facts: Facts | None = None,
-        failure: Failure | None = None,
-        container: Container | None = None,
-    ) -> Iterator[ChangedFile]:
+    def _changed(self, file: ChangedFile, before: Known | None) -> Iterator[ChangedFile]:
         """Yield a file unless the catalog knows it as it is."""
         self._seen += 1
         if before is None:
-            yield ChangedFile(self._root, found, False, None, False, container, facts, failure)
-        elif before[:5] == found and not self._again:
+            yield file
+        elif before[:5] == file.found and not self._again:
             self._unchanged += 1
         else:
-            is_alike = before[1:3] == found[1:3]
-            yield ChangedFile(
-                self._root, found, True, before[5], is_alike, container, facts, failure
-            )
+            is_alike = before[1:3] == file.found[1:3]
+            yield replace(file, known=True, image_id=before[5], is_alike=is_alike)
 
     def _vanish(self, known: dict[bytes, Known]) -> None:
         for path, *_, image_id in known.values():
@@ -138,10 +138,11 @@ class Members:
             )
 
 
-def _failure(error: UnreadablePicture | OSError) -> Failure:
+def failure_of(error: UnreadablePicture | SourceUnavailable | OSError) -> Failure:
     if isinstance(error, UnreadablePicture):
         return Failure.of(error)
-    return Failure(FailureCode.UNREADABLE, f"it cannot be read: {reason(error)}")
+    said = reason(error) if isinstance(error, OSError) else str(error)
+    return Failure(FailureCode.UNREADABLE, f"it cannot be read: {said}")
 
 
 def close_containers(catalog: Catalog, listed: list[Members], *, is_end: bool = False) -> None:

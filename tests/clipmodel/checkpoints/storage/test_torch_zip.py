@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clipmodel.checkpoints.read import read_checkpoint
 from clipmodel.errors import CheckpointError
-from tests.clipmodel.checkpoints.gadgets import Gadget, rewritten
+from tests.clipmodel.checkpoints.storage.gadgets import Gadget, rewritten
 from tests.clipmodel.small import write_openclip
 
 Build = Callable[[str], nn.Module]

@@ -1,0 +1,142 @@
+"""A pool that reads what is not on this machine, and hands the bytes to a pool that decodes.
+
+Reads wait for a network, so there are many at a time, in threads; how many, and how many bytes are
+held, is bounded. The bytes then go to a worker process as those of a local file do.
+"""
+
+import queue
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from clipmodel.pools import Threads
+from retrieval.decoding.pool import Pool
+from retrieval.decoding.task import Task, TaskResult
+from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.records import Failure
+from retrieval.sources.entry import Entry
+from retrieval.sources.opening import fetch, is_on_web, read
+
+READS = 32  # at a time
+MAX_HELD = 512 << 20  # bytes that are read and not decoded yet, beyond which no read begins
+
+
+def is_remote(entry: Entry) -> bool:
+    return entry.is_remote
+
+
+class ReadingPool:
+    """Takes any task; one for a local file goes straight to the pool that decodes."""
+
+    def __init__(self, decoding: Pool, *, only_web: bool = False) -> None:
+        """only_web: the decoding pool reads by itself what is not on the web."""
+        self._decoding = decoding
+        self._only_web = only_web
+        self._threads = Threads(READS, "reader")
+        self._waiting: deque[Task] = deque()
+        self._read: queue.SimpleQueue[Task | TaskResult | Exception | None] = queue.SimpleQueue()
+        self._reading = 0
+        self._held: dict[int, int] = {}  # task -> bytes that are read and not decoded yet
+        self._fetched: dict[int, tuple[int, int | None, str | None]] = {}  # of tasks, as in results
+        self._is_closed = False
+
+    @property
+    def window(self) -> int:
+        return self._decoding.window
+
+    @property
+    def pending(self) -> int:
+        return self._decoding.pending + self._reading + len(self._waiting)
+
+    def submit(self, task: Task) -> None:
+        if task.data is None and (is_on_web if self._only_web else is_remote)(task.entry):
+            self._waiting.append(task)
+            self._start_reads()
+        else:
+            self._decoding.submit(task)
+
+    def collect(self) -> TaskResult | None:
+        while True:
+            done = self._taken()
+            if done is not None:
+                return done
+            if not self._decoding.pending:
+                if (found := self._read.get()) is None:
+                    return None
+                self._read.put(found)
+                continue
+            result = self._decoding.collect()
+            if result is not None:
+                self._held.pop(result.key, None)
+                self._start_reads()
+                return replace(result, fetched=self._fetched.pop(result.key, None))
+            if self._read.empty():
+                return None
+
+    def wake(self) -> None:
+        self._read.put(None)
+        self._decoding.wake()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._waiting.clear()
+        self._decoding.close()
+        self._threads.shutdown(wait=False)
+
+    def _start_reads(self) -> None:
+        while self._waiting and self._reading < READS and sum(self._held.values()) < MAX_HELD:
+            task = self._waiting.popleft()
+            self._reading += 1
+            self._threads.submit(self._fetch, task)
+
+    def _fetch(self, task: Task) -> None:
+        """Read the bytes of a task, in a thread."""
+        try:
+            self._read.put(attempted(task, self._with_data))
+        except Exception as error:  # a mistake of ours: the waiting thread must learn of it
+            self._read.put(error)
+        if not self._is_closed:
+            self._decoding.wake()
+
+    def _with_data(self, task: Task) -> Task | TaskResult:
+        """Return the task with its bytes; from the web with what else is known of them."""
+        if not is_on_web(task.entry):
+            return with_bytes(task)
+        answer = fetch(task.entry, task.version)
+        if answer.data is None:
+            return TaskResult(task.key, unchanged=True)
+        self._fetched[task.key] = len(answer.data), answer.modified_ns, answer.version
+        return replace(task, data=answer.data)
+
+    def _taken(self) -> TaskResult | None:
+        """Hand on what was read; return the first task that has a result without being decoded."""
+        while not self._read.empty():
+            found = self._read.get()
+            if found is None:
+                continue
+            self._reading -= 1
+            self._start_reads()
+            if isinstance(found, Exception):
+                raise found
+            if isinstance(found, TaskResult):
+                return found
+            self._held[found.key] = len(found.data or b"")
+            self._decoding.submit(found)
+        return None
+
+
+def attempted(task: Task, read: Callable[[Task], Task | TaskResult]) -> Task | TaskResult:
+    """Return what `read` returns, or the failure to read the entry."""
+    try:
+        return read(task)
+    except FileNotFoundError:
+        return TaskResult(task.key, gone=True)
+    except UnreadablePicture as error:
+        return TaskResult(task.key, failure=Failure.of(error))
+    except SourceUnavailable as error:
+        return TaskResult(task.key, failure=Failure(FailureCode.UNREADABLE, str(error)))
+
+
+def with_bytes(task: Task) -> Task:
+    """Return the task with the bytes of its entry. Raises what `read` raises."""
+    return replace(task, data=read(task.entry))
