@@ -11,15 +11,17 @@ import click
 
 from benchmarks.harness import peers, report
 
-NAMES = tuple(
-    "encode decode indexes search serve rescan news index memory relevance duplicates".split()
+NAMES = (
+    *("encode", "decode", "indexes", "search", "serve", "rescan", "news", "index", "memory"),
+    *("relevance", "duplicates", "cluster"),
 )
 LONG = ("soak",)  # only when it is named
 LARGE = ("indexes", "search")  # also with ten million pictures
+ENGINES = ("engines.milvus",)  # those of the extra `cluster`, only when they are named
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG))
+@click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG + ENGINES))
 @click.option("--quick", is_flag=True, help="Use small inputs, as a quick check.")
 @click.option(
     "--ten-million",

@@ -215,6 +215,7 @@ class TextConfig(TextTowerConfig):
     end: int = 0  # the id of the token after a text
     epsilon: float = 1e-5  # of all norms
     biased: bool = False  # the projection to D
+    projects: bool = True  # by a matrix to D; otherwise D is the width
 
     @property
     def vocabulary(self) -> str:
@@ -223,6 +224,17 @@ class TextConfig(TextTowerConfig):
     @property
     def sees_padding(self) -> bool:
         return not self.causal or self.pool == "last"
+
+
+@dataclass(frozen=True)
+class CocaTextConfig(TextTowerConfig):
+    """A causal transformer with a class token after the context, which is its output."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: Activation
 
 
 @dataclass(frozen=True)

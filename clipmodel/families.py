@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clipmodel.config import (
     BertConfig,
+    CocaTextConfig,
     EfficientNetConfig,
     ImageTowerConfig,
     ModelConfig,
@@ -50,7 +51,7 @@ class Family(Generic[Config]):
 
     name: str  # in config.json
     config: type[Config]  # its fields, but for tuples, are what JSON holds
-    sign: str  # a weight, by our name, that checkpoints of this family alone hold
+    sign: str  # a weight, by our name, that no checkpoint of an earlier family holds
     needed: tuple[str, ...]  # the fields of Settings that are part of its config
     read_config: "Callable[[Tensors, Settings], Config]"  # from weights under our names
     shapes: "Callable[[Config, int], Shapes]"  # (config, D) -> names and shapes of its weights
@@ -159,6 +160,17 @@ TEXT_FAMILIES = (
         embed_dim=Later("clipmodel.checkpoints.towers:dim_of_text_transformer"),
     ),
     TextFamily(
+        name="coca",
+        config=CocaTextConfig,
+        sign="text.cls_emb",
+        needed=("text_activation", "text_head_width"),
+        read_config=Later("clipmodel.checkpoints.towers:coca_text"),
+        shapes=Later("clipmodel.towers.shapes:of_coca_text"),
+        module=Later("clipmodel.towers.coca:CocaText"),
+        numpy=Later("clipmodel.numpy_backend.coca:CocaText"),
+        embed_dim=Later("clipmodel.checkpoints.towers:dim_of_text_transformer"),
+    ),
+    TextFamily(
         name="bert",
         config=BertConfig,
         sign="text.word_embedding.weight",
@@ -185,8 +197,11 @@ def text_family(config: TextTowerConfig) -> TextFamily:
 
 
 def family_of_weights(families: Sequence[AnyFamily], names: Mapping[str, object]) -> AnyFamily:
-    """Return the family whose sign is among the names of the weights. Raises CheckpointError."""
-    for family in families:
+    """Return the family whose sign is among the names of the weights. Raises CheckpointError.
+
+    A later family may be a special case of an earlier one.
+    """
+    for family in reversed(families):
         if family.sign in names:
             return family
     signs = " or ".join(family.sign for family in families if family.sign)

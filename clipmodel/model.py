@@ -174,7 +174,8 @@ class TextTransformer(nn.Module):
             config.epsilon,
         )
         self.ln_final = LayerNorm(width, config.epsilon)
-        self.text_projection = drawn(width, embed_dim, std=width**-0.5)
+        projects = config.projects
+        self.text_projection = drawn(width, embed_dim, std=width**-0.5) if projects else None
         self.text_bias = nn.Parameter(torch.zeros(embed_dim)) if config.biased else None
         draw(self.token_embedding.weight, 0.02)
 
@@ -187,7 +188,9 @@ class TextTransformer(nn.Module):
         else:  # OpenAI's end-of-text token has the highest id
             is_end = (text == self.end).int() if self.pool == "end" else text
             x = x[torch.arange(len(x), device=x.device), is_end.argmax(dim=1)]
-        projected: Tensor = self.ln_final(x) @ self.text_projection  # (B, D)
+        projected: Tensor = self.ln_final(x)
+        if self.text_projection is not None:
+            projected = projected @ self.text_projection  # (B, D)
         return projected if self.text_bias is None else projected + self.text_bias
 
 

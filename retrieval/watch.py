@@ -19,7 +19,7 @@ from watchfiles import watch as changes_below
 
 from retrieval.address import is_address
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.formats import is_named_as_picture
+from retrieval.decoding.formats import is_named_as_film, is_named_as_picture
 from retrieval.errors import SPENT, LibraryBusy, LibraryUnreachable, PathNotFound, is_spent
 from retrieval.exclusions import Excluded
 from retrieval.indexing.companions.ledger import is_picture, picture_of_sidecar
@@ -148,6 +148,8 @@ def _place(catalog: Catalog, target: Target, path: Path, excluded: Excluded) -> 
         return (path if is_file else _folder(path, root.path)) if is_known else None
     if not root.entire:
         return path if is_known else None
+    if is_named_as_film(path.name) and not is_known:
+        return _folder(path.parent, root.path)  # it may belong to a picture in there
     if path.is_dir() or is_named_as_picture(path.name):
         return path
     return path if is_known or is_picture(path) else picture_of_sidecar(path)

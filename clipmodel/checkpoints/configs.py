@@ -107,6 +107,7 @@ _OPENCLIP_TEXT = {
     "hf_pooler_type",
     "hf_proj_type",
     "eos_id",
+    "embed_cls",
 }
 _OPENCLIP_HARMLESS: dict[str, Any] = {
     "mode": ("RGB",),
@@ -118,7 +119,7 @@ _OPENCLIP_HARMLESS: dict[str, Any] = {
     "act_kwargs": ({"approximate": "tanh"}, {"approximate": "none"}),
     "tokenizer_kwargs": ({"clean": "canonicalize"}, {"strip_sep_token": True}),
     "pos_embed_type": ("learnable",),
-    "proj_type": ("linear",),
+    "proj_type": ("linear", "none"),
     "block_type": ("default",),
     "hf_tokenizer_name": None,  # None: any value; it names this tokenizer, or is unused
     "pad_id": None,

@@ -14,6 +14,7 @@ Layout = Literal["openai", "openclip", "huggingface"]
 
 # Scalars that only OpenAI's own code stores beside the weights.
 _OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
+_M_CLIP = "LinearTransformation.weight"
 _DECODER = "text_decoder."  # of CoCa, which writes captions
 # Signs of towers that resemble CLIP's but compute something else.
 _OTHER_TOWERS = {
@@ -71,6 +72,11 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
     Raises CheckpointError for weights of another model, or of a CLIP that is not supported.
     """
     tensors = _unwrapped(tensors)
+    if _M_CLIP in tensors:
+        raise CheckpointError(
+            "layout not supported: M-CLIP's text tower, without the image tower of a CLIP; use a "
+            "model that has both, such as OpenCLIP's xlm-roberta-base-ViT-B-32"
+        )
     if any(name.startswith(("text_model.", "vision_model.")) for name in tensors):
         return _from_huggingface(tensors), "huggingface"
     if not any(name.startswith("visual.") for name in tensors):

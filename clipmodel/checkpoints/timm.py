@@ -41,6 +41,8 @@ def translated(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         q, kv = (weights.get(f"{TRUNK}attn_pool.{part}.{kind}") for part in ("q", "kv"))
         if q is not None and kv is not None and q.ndim == kv.ndim > 0:
             ours[f"visual.pool.attn.in_proj_{kind}"] = torch.cat([q, kv])
+    if (probe := ours.get("visual.pool.probe")) is not None:
+        ours["visual.pool.probe"] = probe.flatten()  # (1, 1, W) -> (W,)
     places = ours.get("visual.positional_embedding")
     if places is not None and places.ndim == 3:
         ours["visual.positional_embedding"] = places[0]  # (1, N, W) -> (N, W)

@@ -15,6 +15,7 @@ from clipmodel.checkpoints.shapes import layers, shape, side
 from clipmodel.config import (
     Activation,
     BertConfig,
+    CocaTextConfig,
     EfficientNetConfig,
     OpenClipVisionConfig,
     ResNetConfig,
@@ -98,13 +99,30 @@ def text_transformer(weights: Weights, settings: Settings) -> TextConfig:
         mlp_width=shape(weights, "text.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         activation=cast(Activation, settings.text_activation),
         biased="text.text_bias" in weights,
+        projects="text.text_projection" in weights,
         **settings.text,
     )
 
 
 def dim_of_text_transformer(weights: Weights) -> int:
     """Return the dimension that CLIP's text transformer projects to."""
+    if "text.text_projection" not in weights:
+        return shape(weights, "text.token_embedding.weight", 2)[1]
     return shape(weights, "text.text_projection", 2)[1]
+
+
+def coca_text(weights: Weights, settings: Settings) -> CocaTextConfig:
+    """Return the config of CoCa's text tower."""
+    vocab_size, width = shape(weights, "text.token_embedding.weight", 2)
+    return CocaTextConfig(
+        context_length=shape(weights, "text.positional_embedding", 2)[0] - 1,
+        vocab_size=vocab_size,
+        width=width,
+        layers=layers(weights, "text.transformer.resblocks."),
+        heads=_heads("text", width, settings.text_head_width),
+        mlp_width=shape(weights, "text.transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
+        activation=cast(Activation, settings.text_activation),
+    )
 
 
 def efficientnet(weights: Weights, settings: Settings) -> EfficientNetConfig:

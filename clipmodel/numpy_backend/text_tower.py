@@ -27,5 +27,7 @@ class TextTransformer:
         place = ids.argmax(axis=1) if is_highest else -1
         last = self._transformer(x)[np.arange(len(x)), place]  # (B, W)
         normed = layer_norm(last, weights, "ln_final", self._config.epsilon)
-        projected: Floats = normed @ weights["text_projection"]  # (B, W) @ (W, D)
+        projected: Floats = normed
+        if self._config.projects:
+            projected = normed @ weights["text_projection"]  # (B, W) @ (W, D)
         return projected + weights["text_bias"] if self._config.biased else projected

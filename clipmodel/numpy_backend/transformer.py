@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipmodel.config import Activation
 from clipmodel.numpy_backend.integers import integer_product
@@ -83,14 +84,17 @@ def softmax(scores: Floats) -> Floats:
     return probabilities
 
 
-def attention(q: Floats, k: Floats, v: Floats, causal: bool = False) -> Floats:
-    """Attend with q (B, heads, M, W / heads) to k and v (B, heads, N, W / heads): (B, M, W)."""
+def attention(q: Floats, k: Floats, v: Floats, seen: NDArray[np.bool_] | None = None) -> Floats:
+    """Attend with q (B, heads, M, W / heads) to k and v (B, heads, N, W / heads): (B, M, W).
+
+    seen: (M, N), which places each place sees; None: all.
+    """
     batch, heads, places, width = q.shape
     scores = q @ k.swapaxes(2, 3) / np.float32(width**0.5)  # (B, heads, M, N)
-    if causal:
-        scores[..., ~np.tri(places, dtype=bool)] = -np.inf  # no token sees a later one
-    seen: Floats = softmax(scores) @ v
-    return seen.swapaxes(1, 2).reshape(batch, places, heads * width)
+    if seen is not None:
+        scores[..., ~seen] = -np.inf
+    mixed: Floats = softmax(scores) @ v
+    return mixed.swapaxes(1, 2).reshape(batch, places, heads * width)
 
 
 class Transformer:
@@ -126,7 +130,8 @@ class Transformer:
         weights = self._weights
         qkv = times(x, weights, f"{name}.in_proj_weight") + weights[f"{name}.in_proj_bias"]
         q, k, v = (split_heads(part, self._heads) for part in np.split(qkv, 3, axis=2))
-        return linear(attention(q, k, v, self._causal), weights, f"{name}.out_proj")
+        seen = np.tri(x.shape[1], dtype=bool) if self._causal else None  # no token sees later ones
+        return linear(attention(q, k, v, seen), weights, f"{name}.out_proj")
 
     def _perceive(self, x: Floats, name: str) -> Floats:
         hidden = self._activate(linear(x, self._weights, f"{name}.c_fc"))

@@ -3,7 +3,7 @@
 shapes.py computes the names and shapes of all weights of a tower, without torch. The modules read
 from leaves to root and know only tensors: resnet.py is CLIP's ResNet, efficientnet.py (its five
 sizes are in lite.py) and siglip.py map pictures, openclip.py has OpenCLIP build towers, and bert.py
-maps texts. wordpiece.py and sentencepieces.py turn texts into token ids. initial.py draws the first
-values of parameters. Which tower belongs to which family of models is
-listed in families.py, one floor up.
+and coca.py map texts. wordpiece.py and sentencepieces.py turn texts into token ids. initial.py
+draws the first values of parameters. Which tower belongs to which family of models is listed in
+families.py, one floor up.
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clipmodel.config import (
     BertConfig,
+    CocaTextConfig,
     EfficientNetConfig,
     ResNetConfig,
     SiglipVisionConfig,
@@ -37,10 +38,22 @@ def of_text_transformer(text: TextConfig, dim: int) -> Shapes:
     return {
         "token_embedding.weight": (text.vocab_size, text.width),
         "positional_embedding": (text.context_length, text.width),
+        **_norm("ln_final", text.width),
+        **_blocks(text),
+        **({"text_projection": (text.width, dim)} if text.projects else {}),
+        **({"text_bias": (dim,)} if text.biased else {}),
+    }
+
+
+def of_coca_text(text: CocaTextConfig, dim: int) -> Shapes:
+    """Return the shapes of CoCa's text tower."""
+    return {
+        "token_embedding.weight": (text.vocab_size, text.width),
+        "cls_emb": (text.width,),
+        "positional_embedding": (text.context_length + 1, text.width),
         "text_projection": (text.width, dim),
         **_norm("ln_final", text.width),
         **_blocks(text),
-        **({"text_bias": (dim,)} if text.biased else {}),
     }
 
 
@@ -78,7 +91,7 @@ def of_siglip_vision(vision: SiglipVisionConfig, dim: int) -> Shapes:
     }
 
 
-def _blocks(tower: VisionConfig | SiglipVisionConfig | TextConfig) -> Shapes:
+def _blocks(tower: VisionConfig | SiglipVisionConfig | TextConfig | CocaTextConfig) -> Shapes:
     width, shapes = tower.width, Shapes()
     for layer in range(tower.layers):
         block = f"transformer.resblocks.{layer}"

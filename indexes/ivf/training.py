@@ -8,14 +8,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.flat_file import SEED, FlatFile
+from indexes.flat_file import FlatFile
+from indexes.ivf.kmeans import Centroids, clustered, means
 from indexes.threads import one_thread_for_one_query
 
-SAMPLE_PER_LIST = 50  # vectors that a centroid is trained on; FAISS warns below 39
-KMEANS_ITERATIONS = 10
+SAMPLE_PER_LIST = 50  # vectors that a centroid is trained on
 DIRECTIONS = 32  # with 64, a search reads as many lists
 DIRECTIONS_SAMPLE = 20_000  # vectors
-COMPARED_ROWS = 1_024  # at a time, so that the products stay in the processor's cache
 CODEBOOK_SAMPLE = 10_000  # vectors; 16 code words need no more
 CODE_BITS = 4  # what FAISS's fast scan reads
 
@@ -25,25 +24,17 @@ class Lists:
 
     def __init__(self, index: faiss.IndexIVFPQFastScan, directions: NDArray[np.float32]) -> None:
         self.index = index  # without vectors
-        self._directions = directions  # (d, D), orthonormal
         self.centroids = index.quantizer.reconstruct_n(0, index.nlist)  # (lists, D)
-        seen = self.centroids @ directions.T  # (lists, d)
-        # Squared distances fall as products with a vector, and 1 in the last row, rise.
-        halves = (seen**2).sum(axis=1, keepdims=True) / 2
-        self._compared = np.ascontiguousarray(np.hstack([seen, -halves]).T)  # (d + 1, lists)
+        self._directions = directions  # (d, D), orthonormal
+        self._seen = Centroids(self.centroids @ directions.T)  # (lists, d)
 
     @classmethod
     def trained(cls, flat: FlatFile, lists: int) -> "Lists":
         """Train on a sample of the vectors."""
         sample = flat.sample(lists * SAMPLE_PER_LIST)
         directions = principal(sample, DIRECTIONS)
-        seen = sample @ directions.T  # (N, D) @ (D, d)
-        clustering = faiss.Clustering(seen.shape[1], lists)
-        clustering.niter, clustering.seed = KMEANS_ITERATIONS, SEED
-        clustering.min_points_per_centroid = 1  # no warning on stdout about a small sample
-        clustering.train(seen, nearest := faiss.IndexFlatL2(seen.shape[1]))
-        labels = nearest.search(seen, 1)[1][:, 0]
-        centroids = means(sample, labels, nearest.reconstruct_n(0, lists) @ directions)
+        seen, labels = clustered(sample @ directions.T, lists)  # (lists, d), (N,)
+        centroids = means(sample, labels, seen @ directions)
         return cls(trained_index(centroids, sample, labels), directions)
 
     @classmethod
@@ -53,13 +44,7 @@ class Lists:
 
     def assign(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the list of each of `vectors` (N, D), that of the nearest centroid: (N,)."""
-        labels = np.empty(len(vectors), np.int64)
-        for start in range(0, len(vectors), COMPARED_ROWS):
-            part = vectors[start : start + COMPARED_ROWS]
-            seen = np.ones((len(part), len(self._compared)), np.float32)
-            seen[:, :-1] = part @ self._directions.T  # (N, D) @ (D, d)
-            labels[start : start + COMPARED_ROWS] = (seen @ self._compared).argmax(axis=1)
-        return labels
+        return self._seen.nearest(vectors @ self._directions.T)  # (N, D) @ (D, d)
 
     def encode(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the codes (N, code size) of vectors (N, D) in the lists `labels` (N,)."""
@@ -74,19 +59,6 @@ def principal(sample: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     centred = some - some.mean(axis=0)
     _, vectors = np.linalg.eigh(centred.T @ centred)  # rising
     return np.ascontiguousarray(vectors[:, : -count - 1 : -1].T)
-
-
-def means(
-    sample: NDArray[np.float32], labels: NDArray[np.int64], without: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the mean vector of each label; if it has none, that of `without` (lists, D)."""
-    order = np.argsort(labels, kind="stable")
-    held, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
-    centroids = np.array(without, np.float32)
-    for column in range(sample.shape[1]):  # one at a time, as the sample is large
-        sums = np.add.reduceat(sample[order, column], starts)
-        centroids[held, column] = sums / sizes
-    return centroids
 
 
 def evenly(sample: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -150,7 +150,8 @@ class Database(Protocol):
 
 
 def marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
+    """Return what stands for these values in IN (…); PostgreSQL has no empty lists."""
+    return ",".join("?" * len(values)) or "NULL"
 
 
 def chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:

@@ -78,7 +78,21 @@ index_option = partial(remembered, "index")
     type=WholeNumber(min=1),
     default=MAX_MOMENTS,
     metavar="N",
-    help="Keep at most N moments of an animation or a document of several pages (default: 60).",
+    help="Keep at most N moments of a video, an animation or a document with pages (default: 60).",
+)
+@index_option(
+    "--no-videos",
+    "videos",
+    flag_value=False,
+    default=True,
+    help="Leave out new videos in this run; known ones stay.",
+)
+@index_option(
+    "--no-pairs",
+    "pairs",
+    flag_value=False,
+    default=True,
+    help="Index the film of a Live Photo as a video of its own.",
 )
 @index_option(
     "--vectors",

@@ -26,11 +26,12 @@ from retrieval.catalog.integrity import (
 )
 from retrieval.catalog.queries.vector_ids import IMAGE, image_of
 from retrieval.catalog.reading import Catalog, database_at
-from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly
+from retrieval.errors import CatalogDamaged, LibraryBusy, LibraryReadOnly, VectorsUnavailable
 from retrieval.locate import FILE_NAME, Place, local_folder
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
-from retrieval.vectors.opening import address_of
+from retrieval.vectors.milvus.store import MilvusStore
+from retrieval.vectors.opening import address_of, open_store
 
 WITHOUT_INDEX = "searches do without it, and the next `retrieve index` builds it"
 MAX_ROUNDS = 4  # of repairs: each may leave references that the next one has to drop
@@ -73,8 +74,9 @@ def _faults(place: Place, with_leftovers: bool) -> Iterator[Fault]:
             if not catalog_faults:
                 yield from of_rows(catalog)
                 yield from of_models(catalog)
-                if (model := catalog.current_model()) and address_of(catalog) is None:
-                    yield from _of_index(catalog, model)
+                if model := catalog.current_model():
+                    beside = address_of(catalog)
+                    yield from (_of_store if beside else _of_index)(catalog, model)
                 if with_leftovers:
                     yield from _of_leftovers(catalog)
     except CatalogDamaged as error:
@@ -139,6 +141,27 @@ def _rebuild(place: Place) -> str:
         assert model is not None
         index_file.rebuild(catalog, model)
     return "rebuilt"
+
+
+def _of_store(catalog: Catalog, model: ModelRecord) -> Iterator[Fault]:
+    """Compare the store beside the catalog with it."""
+    with closing(open_store(catalog, model)) as store:
+        assert isinstance(store, MilvusStore)
+        try:
+            for said in store.disagreements():
+                yield Fault(said, _refill)
+        except VectorsUnavailable as error:
+            yield Fault(str(error), lambda place: None, "so it was not compared with the catalog")
+
+
+def _refill(place: Place) -> str | None:
+    with closing(Catalog.open(place)) as catalog:
+        model = catalog.current_model()
+        assert model is not None
+        with closing(open_store(catalog, model)) as store:
+            assert isinstance(store, MilvusStore)
+            store.rebuild()
+    return "filled again"
 
 
 def _of_leftovers(catalog: Catalog) -> Iterator[Fault]:

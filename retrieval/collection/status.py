@@ -1,6 +1,7 @@
 """`retrieve status`: what a library holds, where, and in how many bytes."""
 
 from collections import Counter
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,12 @@ from retrieval.address import RemotePath
 from retrieval.catalog import thumbnail_cache
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.other_models import OtherModel, others
+from retrieval.errors import VectorsUnavailable
 from retrieval.paths import size_of
 from retrieval.records import Counts, LeftOut, ModelRecord, Underway
 from retrieval.vectors import index_file
+from retrieval.vectors.milvus.store import MilvusStore
+from retrieval.vectors.opening import address_of, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,9 @@ class RootStatus:
 class IndexStatus:
     """The vector index. Newer vectors are read from the catalog, so searches find them too."""
 
-    kind: str  # "flat": exact; "ivf": approximate
+    kind: str  # "flat": exact; "ivf": approximate; "HNSW in milvus://…"
     vectors: int
-    bytes: int
+    bytes: int  # in the library's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Status:
     model: ModelRecord | None  # None until something has been encoded
     counts: Counts
     roots: tuple[RootStatus, ...]
-    index: IndexStatus | None  # None: missing or damaged; the next index run rebuilds it
+    index: IndexStatus | None  # None: missing, damaged or out of reach; the next run mends it
     catalog_bytes: int
     thumbnail_bytes: int
     underway: Underway | None  # an index run in progress, in any process
@@ -99,6 +103,8 @@ def nothing_at(where: str) -> Status:
 
 
 def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
+    if address_of(catalog) is not None:
+        return _store_status(catalog, model)
     from indexes import DamagedIndex, VectorIndex  # FAISS
 
     path = index_file.path_of(catalog, model.digest)
@@ -107,3 +113,12 @@ def _index_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
     except DamagedIndex:
         return None
     return IndexStatus(index.kind, index.count, size_of(path))
+
+
+def _store_status(catalog: Catalog, model: ModelRecord) -> IndexStatus | None:
+    """Describe the store beside the catalog; None if it cannot be reached."""
+    with closing(open_store(catalog, model)) as store, suppress(VectorsUnavailable):
+        assert isinstance(store, MilvusStore)
+        kind, count = store.describe()
+        return IndexStatus(f"{kind} in {store.address.shown}", count, 0)
+    return None

@@ -20,8 +20,8 @@ from clipmodel.preprocess import as_resize, crop, resize
 from retrieval.decoding.colours import plain
 from retrieval.decoding.difference_hash import difference_hash
 from retrieval.decoding.exif import orientation_of
-from retrieval.decoding.frames import animation
 from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.media import animation
 from retrieval.decoding.metadata.facts import read_metadata
 from retrieval.decoding.opening import MAX_MISSING, mended, missing_part, opened
 from retrieval.decoding.pillow_errors import explained, too_large
@@ -120,6 +120,12 @@ def pixels_of(image: Image.Image, size: Resize | int) -> NDArray[np.uint8]:
         return np.asarray(crop(small, size), np.uint8)
 
 
+def prepared(image: Image.Image, size: Resize | int) -> tuple[NDArray[np.uint8], bytes]:
+    """Return the pixels of an upright RGB picture in memory, (S, S, 3), and its difference hash."""
+    small = _small(image, 1, size)
+    return np.asarray(crop(small, size), np.uint8), difference_hash(small)
+
+
 def describe(data: bytes) -> tuple[Facts, Shot]:
     """Return a picture's metadata without decoding its pixels. Raises UnreadablePicture."""
     with explained(), opened(data) as image:
@@ -201,7 +207,7 @@ def _thumbnail(
             image.seek(place)
         _bound(image, max_pixels)
         # The orientation is certain only once the picture is loaded.
-        either = [_within(image.size, sides) for sides in (box, box[::-1])]
+        either = [within(image.size, sides) for sides in (box, box[::-1])]
         side = max(map(min, either)) if not place else max(image.size)
         part = _load(image, side, is_truncated, is_to_show=True)
         orientation = orientation_of(image)
@@ -238,7 +244,7 @@ def _bound(image: Image.Image, max_pixels: int) -> tuple[int, int]:
     return width, height
 
 
-def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """Return `size` reduced to fit into `box`."""
     scale = min(1.0, *(most / side for side, most in zip(size, box, strict=True)))
     width, height = (max(1, round(scale * side)) for side in size)

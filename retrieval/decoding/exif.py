@@ -38,7 +38,7 @@ def shot_of(image: Image.Image) -> Shot:
     latitude, longitude = _place(folder(image, GPS_IFD))
     iso = _number(details, ISO)
     return Shot(
-        camera=_camera(one_line(base, MAKE), one_line(base, MODEL)),
+        camera=camera_of(one_line(base, MAKE), one_line(base, MODEL)),
         lens=one_line(details, LENS),
         latitude=latitude,
         longitude=longitude,
@@ -66,7 +66,7 @@ def folder(image: Image.Image, tag: int) -> Tags:
     return believed(lambda: image.getexif().get_ifd(tag)) or {}
 
 
-def _camera(maker: str | None, model: str | None) -> str | None:
+def camera_of(maker: str | None, model: str | None) -> str | None:
     """Join maker and model, unless the model already begins with the maker: "Canon EOS R5", but
     "Google" and "Pixel 7".
     """

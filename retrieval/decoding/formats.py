@@ -20,6 +20,7 @@ class Format(NamedTuple):
     counts_as: str | None = None  # another format whose name people use for it
     needs: str | None = None  # a module besides Pillow, without which such files are skipped
     extra: str | None = None  # of this package, that installs that module; None: it comes with it
+    is_film: bool = False  # a video, which FFmpeg reads; all others, Pillow
 
 
 def _format(
@@ -39,6 +40,26 @@ RAW_EXTENSIONS = (
     ".dng .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .raf .orf .ori .rw2 .rwl .pef .srw .3fr .fff "
     ".iiq .mef .mos .mrw .x3f .erf .kdc .dcr .k25 .dcs .bay .gpr .mdc .ptx .pxn"
 )
+
+
+def _film(name: str, extensions: str, media_type: str) -> Format:
+    return Format(name, tuple(extensions.split()), media_type, None, "av", "video", is_film=True)
+
+
+# .ts is left out, as it mostly means TypeScript; a transport stream is found by its first bytes.
+FILMS = (
+    _film("MP4", ".mp4 .m4v .mp", "video/mp4"),
+    _film("MOV", ".mov .qt", "video/quicktime"),
+    _film("3GP", ".3gp .3g2", "video/3gpp"),
+    _film("MKV", ".mkv", "video/x-matroska"),
+    _film("WEBM", ".webm", "video/webm"),
+    _film("AVI", ".avi .divx", "video/x-msvideo"),
+    _film("MTS", ".mts .m2ts", "video/mp2t"),
+    _film("MPEG", ".mpg .mpeg .vob", "video/mpeg"),
+    _film("WMV", ".wmv .asf", "video/x-ms-wmv"),
+    _film("FLV", ".flv", "video/x-flv"),
+)
+FILM_EXTENSIONS = frozenset(os.fsencode(end) for each in FILMS for end in each.extensions)
 
 # Everything Pillow opens (a test compares), without extensions that mostly mean something else:
 # .fit (sports watches), .im, .vst and .vda; and what `plugins` adds to it.
@@ -77,6 +98,7 @@ FORMATS = (
     _format("PIXAR", ".pxr"),
     _format("XBM", ".xbm"),
     _format("XPM", ".xpm"),
+    *FILMS,
 )
 MOVING = frozenset("GIF WEBP AVIF PNG TIFF".split())  # which may hold several frames or pages
 COMMON = ["JPEG", "PNG", "GIF"]  # read without Pillow's other plugins, which take 0.2 s to load
@@ -130,6 +152,22 @@ def missing_extensions() -> dict[bytes, str]:
         if each.needs and not _is_there(each.needs)
         for ext in each.extensions
     }
+
+
+@cache
+def can_read_films() -> bool:
+    """Return whether the module that reads videos is installed."""
+    return _is_there("av")
+
+
+def is_named_as_film(path: str | bytes | os.PathLike[str]) -> bool:
+    """Return whether a file is a video by its name."""
+    return os.path.splitext(os.fsencode(path))[1].lower() in FILM_EXTENSIONS
+
+
+def is_film(name: str) -> bool:
+    """Return whether a format, by the catalog's name, is one of videos."""
+    return any(each.name == name for each in FILMS)
 
 
 def is_named_as_picture(word: str) -> bool:

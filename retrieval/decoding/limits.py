@@ -7,6 +7,8 @@ DECODING = 1
 MAX_PIXELS = 200_000_000  # the largest pictures that phones take
 MAX_BYTES = 1 << 30  # of a file; a sparse file may claim terabytes
 MAX_MOMENTS = 60  # of a video, or of a picture with several frames or pages
+MAX_FILM_BYTES = 1 << 37  # of a video, which is not held in memory
+FILM_PATIENCE = 10  # times as long as a picture may take: a large video is hashed for minutes
 MAX_SECONDS = 60.0  # to read and decode; 200 megapixels of AVIF take about 10
 
 

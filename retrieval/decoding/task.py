@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipmodel.config import Resize
+from retrieval.decoding.formats import is_named_as_film
+from retrieval.decoding.limits import FILM_PATIENCE
 from retrieval.errors import UnreadablePicture
 from retrieval.records import Decoded, Facts, Failure, Moment, Shot
 from retrieval.sources.entry import Entry, Part
@@ -31,6 +33,11 @@ class Task:
     options: tuple[tuple[str, str], ...] = ()  # of the storage, if the path is an address
     data: bytes | None = None  # the bytes, if they were read already
     version: str | None = None  # known already, of what lies at an address
+
+    @property
+    def patience(self) -> int:
+        """Return how many times as long as others it may take."""
+        return FILM_PATIENCE if self.part is None and is_named_as_film(self.path) else 1
 
     @classmethod
     def of(
@@ -77,23 +84,26 @@ class TaskResult:
 
 def work(task: Task) -> TaskResult:
     """Do a task in this process."""
-    from retrieval.decoding import content, decode  # Pillow, not needed if nothing is new
+    from retrieval.decoding import decode  # Pillow, not needed if nothing is new
+    from retrieval.decoding.media import medium
 
     digest = None
     try:
-        data = content.read(task.path, task.part) if task.data is None else task.data
-        digest = content.digest_of(data)
+        if task.data is None:
+            opened = medium.opened(task.path, task.part)
+        else:
+            opened = medium.of_bytes(task.data)
+        digest = opened.digest
         with decode.allowing(task.max_pixels):
             if task.describe:
-                facts, shot = decode.describe(data)
-                hash, differs = decode.hashed(data, task.max_pixels), decode.differs(data)
+                facts, shot, hash, differs = opened.describe(task.max_pixels)
                 return TaskResult(task.key, digest, None, facts, shot, hash, differs)
-            if task.only_further and not decode.moments_in(data, task.most, task.max_pixels):
+            if task.only_further and opened.is_still(task.most, task.max_pixels):
                 return TaskResult(task.key, digest, is_still=True)
             how = task.max_pixels, task.most, task.at
-            decoded = decode.decode(data, task.size, *how) if task.size else None
+            decoded = opened.decode(task.size, *how) if task.size else None
             at = task.at[0] if task.at else None
-            small = decode.thumbnail(data, *task.box, task.max_pixels, at) if task.box else None
+            small = opened.thumbnail(*task.box, task.max_pixels, at) if task.box else None
         webp = decode.webp(small) if small else None
         return TaskResult(task.key, digest, decoded, thumbnail=webp)
     except FileNotFoundError:

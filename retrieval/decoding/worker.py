@@ -93,10 +93,10 @@ class Worker:
         began = time.monotonic()
         try:
             self._send(task)
-            self._wait()
+            self._wait(task.patience)
             result = self._receive()
         except PIPE_ERRORS as error:
-            end, seconds = self.end(), self._processes.seconds
+            end, seconds = self.end(), self._processes.seconds * task.patience
             if time.monotonic() - began >= seconds:
                 said = f"decoding it took more than {seconds:g} s"
                 raise WorkerDied(FailureCode.TIMED_OUT, said) from error
@@ -123,12 +123,13 @@ class Worker:
                 return signal.Signals(-code).name
         return f"exit code {code}"
 
-    def _wait(self) -> None:
+    def _wait(self, patience: int) -> None:
         """Wait for the result; kill a worker that cannot end itself, such as a stopped process."""
         if os.name == "posix":  # other systems cannot poll a pipe
             waiting = select.poll()
             waiting.register(self._process.stdout or -1, select.POLLIN)
-            if not waiting.poll((self._processes.seconds + GRACE_SECONDS) * 1000):
+            seconds = self._processes.seconds * patience + GRACE_SECONDS
+            if not waiting.poll(seconds * 1000):
                 self._process.kill()
 
     def _send(self, message: object) -> None:

@@ -33,7 +33,7 @@ def serve(seconds: float) -> None:
             return
         memory.allow(memory_for(task.max_pixels))
         # Its own C thread ends the process, so that a loop in C ends as well.
-        faulthandler.dump_traceback_later(seconds, exit=True, file=STANDARD_ERROR)
+        faulthandler.dump_traceback_later(seconds * task.patience, exit=True, file=STANDARD_ERROR)
         result = work(task)
         faulthandler.cancel_dump_traceback_later()
         _reply(results, result)

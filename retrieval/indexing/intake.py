@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from clipmodel.config import Resize
+from retrieval.decoding.formats import is_named_as_film
 from retrieval.decoding.limits import MAX_BYTES, MAX_MOMENTS
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
 from retrieval.indexing.changed_file import ChangedFile
 from retrieval.records import Decoded, Failure
+
+FILM_WEIGHT = 3  # of a video among the files in progress, beside its 1: it may be 60 pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Intake:
         self._max_pixels = max_pixels
         self._flights: dict[int, Flight] = {}
         self._next_key = 0
+        self._films = 0  # videos in progress
         # Hashed files that wait for another with perhaps the same content: by the size of one that
         # is being read whole, and by the digest of one that is being decoded.
         self._unhashed: dict[int, list[tuple[ChangedFile, bytes]]] = {}
@@ -82,7 +86,7 @@ class Intake:
         """
         more = True
         while True:
-            while more and self._pool.pending < self._pool.window:
+            while more and self._pool.pending + self._films * FILM_WEIGHT < self._pool.window:
                 file = next(files, self)
                 if file is self:
                     more = False
@@ -120,6 +124,7 @@ class Intake:
         resize = None if flight.stage == "hash" else self._resize
         if resize:
             self._expect()
+        self._films += is_named_as_film(flight.file.path)
         file, most = flight.file, self._max_moments
         task = Task.of(key, file.entry, resize, self._max_pixels, most=most)
         if file.data is not None or file.version is not None:
@@ -128,6 +133,7 @@ class Intake:
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)
+        self._films -= is_named_as_film(flight.file.path)
         if flight.stage == "hash" and result.digest:
             yield from self._settle(flight.file, result.digest)
             return

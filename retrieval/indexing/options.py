@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.errors import InvalidValue
@@ -24,6 +24,17 @@ DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
+class Moving(NamedTuple):
+    """How a run treats what moves or has pages."""
+
+    most: int = MAX_MOMENTS  # moments of a file
+    videos: bool = True  # False: no new ones
+    pairs: bool = True  # False: the film of a Live Photo is a video of its own
+
+
+MOVING = Moving()
+
+
 class IndexKeywords(TypedDict, total=False):
     """The fields of `IndexOptions`, as keywords of `Library.index`."""
 
@@ -35,6 +46,8 @@ class IndexKeywords(TypedDict, total=False):
     batch_size: int | None
     max_pixels: int
     max_moments: int
+    videos: bool
+    pairs: bool
     device: str | None
     precision: "Precision"
     vectors: str | None
@@ -65,6 +78,8 @@ class IndexOptions:
     batch_size: int | None = None  # pictures encoded together
     max_pixels: int = MAX_PIXELS  # larger pictures are failures; bounds a worker's memory as well
     max_moments: int = MAX_MOMENTS  # of a video, an animation or a document of several pages
+    videos: bool = True  # False: new videos are left out; known ones stay
+    pairs: bool = True  # False: the film of a Live Photo is indexed as a video of its own
     device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
     precision: "Precision" = "auto"  # of the encoder
     # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
@@ -92,8 +107,8 @@ class IndexOptions:
             raise InvalidValue(
                 f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
-        check_kind("again", self.again, bool, "True or False")
-        check_kind("also", self.also, bool, "True or False")
+        for name in ("again", "also", "videos", "pairs"):
+            check_kind(name, getattr(self, name), bool, "True or False")
         if self.also and self.model is None:
             raise InvalidValue("also needs a model; name the one to add")
         if self.model is not None:
@@ -144,6 +159,11 @@ class IndexOptions:
         from retrieval.indexing.cluster.placement import Cluster
 
         return Cluster(self.ray, self.device, self.ray_gpus) if self.ray else None
+
+    @property
+    def moving(self) -> Moving:
+        """How to treat what moves or has pages."""
+        return Moving(self.max_moments, self.videos, self.pairs)
 
     @property
     def needs_torch(self) -> bool:

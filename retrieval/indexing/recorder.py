@@ -1,10 +1,11 @@
 """The recorder commits each encoded batch together with the files that hold its pictures.
 
-A batch may come from the queue of this process or from another machine.
+A batch may come from the queue of this process or from another machine, and so may the writer that
+commits it.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import Encoded, EncodedBatch
@@ -17,15 +18,52 @@ if TYPE_CHECKING:
 ROWS_PER_COMMIT = 1_000  # files that need no encoding, committed together
 
 
-class Recorder:
-    """Takes files and encoded pictures, and commits them."""
+class Commit(NamedTuple):
+    """What goes into the catalog in one transaction."""
 
-    def __init__(self, catalog: Catalog, model: "ModelFolder") -> None:
+    files: list[FileState]
+    images: list[NewImage]
+    vectors: Vectors | None
+
+
+class Writer(Protocol):
+    """Writes commits, each in a transaction of its own."""
+
+    def write(self, commit: Commit) -> None:
+        """Write a commit, now or soon. Raises what the catalog raises."""
+
+    def written(self, *, wait: bool) -> list[Commit]:
+        """Return the commits that are in the catalog since the last call. wait: for all of them."""
+
+
+class CatalogWriter:
+    """Writes at once, from this process."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._written: list[Commit] = []
+
+    def write(self, commit: Commit) -> None:
+        from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
+
+        writing.record(self._catalog, *commit)
+        self._written.append(commit)
+
+    def written(self, *, wait: bool) -> list[Commit]:
+        written, self._written = self._written, []
+        return written
+
+
+class Recorder:
+    """Takes files and encoded pictures, and has them written."""
+
+    def __init__(self, catalog: Catalog, model: "ModelFolder", writer: Writer) -> None:
         self.encoded = 0  # pictures committed with a vector
         self.recorded = 0  # files committed, and pictures without a file
         self._catalog = catalog
         self._model = model
         self._partly: dict[bytes, Encoded] = {}  # some of whose moments are encoded
+        self._writer = writer
         self._adopted: dict[str, ModelRecord] = {}  # encoder's precision -> model
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
         self._rows: list[FileState] = []  # files that need no encoding
@@ -48,7 +86,7 @@ class Recorder:
         else:
             self._rows.append(file)
             if len(self._rows) >= ROWS_PER_COMMIT:
-                self.flush()
+                self._commit([], None)
 
     def record(self, batch: EncodedBatch) -> None:
         """Commit encoded pictures with their files, and all files that needed no encoding."""
@@ -59,7 +97,6 @@ class Recorder:
             {each.image.digest: each.hubness for each in complete if each.hubness is not None},
         )
         self._commit([each.image for each in complete], vectors)
-        self.encoded += len(complete)
 
     def _completed(self, batch: EncodedBatch) -> Iterator[Encoded]:
         """Yield the images of which every moment is now encoded, without moments that show the
@@ -74,8 +111,11 @@ class Recorder:
                 yield encoded if is_known else encoded.thinned()
 
     def flush(self) -> None:
-        """Commit the files that need no encoding."""
+        """Commit the files that need no encoding, and wait for all commits."""
         self._commit([], None)
+        self._settle(wait=True)
+        if self._rows:  # copies of what was being written
+            self.flush()
 
     def dropped(self) -> list[list[FileState]]:
         """Return the files of each content that was not encoded, the first one read first."""
@@ -86,14 +126,22 @@ class Recorder:
         files += self._rows
         if not files and not images:
             return
-        from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
-
-        writing.record(self._catalog, files, images, vectors)
-        self._supplement(files)
-        self.recorded += len(self._rows)
-        self._rows = []
         for image in images:
-            self.recorded += max(len(self._in_flight.pop(image.digest, ())), 1)
+            self._in_flight[image.digest] = []  # copies that come while it is being written
+        self._rows = []
+        self._writer.write(Commit(files, images, vectors))
+        self._settle(wait=False)
+
+    def _settle(self, *, wait: bool) -> None:
+        """Count what is in the catalog by now."""
+        for commit in self._writer.written(wait=wait):
+            self._supplement(commit.files)
+            held = {file.digest for file in commit.files}
+            without_file = sum(image.digest not in held for image in commit.images)
+            self.recorded += len(commit.files) + without_file
+            self.encoded += len(commit.images)
+            for image in commit.images:
+                self._rows += self._in_flight.pop(image.digest, ())
 
     def _supplement(self, files: Iterable[FileState]) -> None:
         """Add the facts from beside these files, which are recorded by now, to their images."""

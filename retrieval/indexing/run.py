@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
+from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool, default_workers
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
@@ -28,7 +28,8 @@ from retrieval.indexing.encoding import (
     QuickStart,
 )
 from retrieval.indexing.intake import Intake
-from retrieval.indexing.recorder import Recorder
+from retrieval.indexing.options import MOVING, Moving
+from retrieval.indexing.recorder import CatalogWriter, Recorder, Writer
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
 from retrieval.records import Progress, Summary
@@ -51,7 +52,7 @@ def index(
     workers: int | None = None,
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    max_moments: int = MAX_MOMENTS,
+    moving: Moving = MOVING,
     query_bank: Callable[[], QueryBank] | None = None,
     quick: QuickStart | None = None,
     cluster: "Cluster | None" = None,
@@ -71,11 +72,12 @@ def index(
     if cluster:
         from retrieval.indexing.cluster.engine import on_cluster
 
-        pool, encoding = on_cluster(cluster, encoder, query_bank, workers, batch_size)
+        parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        pool, encoding = _on_this_machine(encoder, query_bank, quick, workers, batch_size)
+        parts = _on_this_machine(catalog, encoder, query_bank, quick, workers, batch_size)
+    pool, encoding, writer = parts
     with catalog.database.running() as tell:
-        run = IndexRun(catalog, model, pool, encoding, max_pixels, max_moments, tell)
+        run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
@@ -92,19 +94,20 @@ def index(
 
 
 def _on_this_machine(
+    catalog: Catalog,
     encoder: Callable[[], Encoder],
     query_bank: Callable[[], QueryBank] | None,
     quick: QuickStart | None,
     workers: int | None,
     batch_size: int | None,
-) -> tuple[Pool, Encoding]:
+) -> tuple[Pool, Encoding, Writer]:
     count = default_workers() if workers is None else workers
     pool = ReadingPool(WorkerPool(count) if count else InProcess())
     encoding = EncodingQueue(
         *(encoder, batch_size, pool.wake, query_bank, quick),
         idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
-    return pool, encoding
+    return pool, encoding, CatalogWriter(catalog)
 
 
 class IndexRun:
@@ -116,8 +119,9 @@ class IndexRun:
         model: "ModelFolder",
         pool: Pool,
         encoding: Encoding,
+        writer: Writer,
         max_pixels: int,
-        max_moments: int,
+        moving: Moving,
         tell: "Tell",
     ) -> None:
         """tell: reports progress to other processes."""
@@ -125,10 +129,10 @@ class IndexRun:
         self._model = model
         self._pool = pool
         self._encoding = encoding
-        self._recorder = Recorder(catalog, model)
+        self._recorder = Recorder(catalog, model, writer)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels
-        self._max_moments = max_moments
+        self._moving = moving
         self._tell = tell
 
     def stages(
@@ -144,7 +148,7 @@ class IndexRun:
             yield from self._completed(query_bank)
             return
         targets = self._targets(paths, exclude)  # the named paths as parts of roots
-        changes = Changes(self._catalog, targets, again)
+        changes = Changes(self._catalog, targets, again, self._moving)
         self.tally.begin(changes)
 
         files = changes.files()  # new and changed ones
@@ -199,11 +203,11 @@ class IndexRun:
     def _intake(self) -> Intake:
         resize, knows = self._model.config.pixels, self._recorder.knows
         sizes, expect = self._catalog.files.sizes, self._encoding.expect
-        bounds = self._max_pixels, expect, self._max_moments
+        bounds = self._max_pixels, expect, self._moving.most
         return Intake(self._pool, knows, sizes, resize, *bounds)
 
     def _backfill(self) -> Backfill:
-        bounds = self._max_pixels, self.tally, self._max_moments
+        bounds = self._max_pixels, self.tally, self._moving.most
         return Backfill(self._catalog, self._model, self._pool, *bounds)
 
     def _encoded(self, pictures: Iterable[NewPicture | None]) -> Iterator[Progress]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import RAWS, Kind
 from retrieval.errors import reason
 from retrieval.exclusions import Excluded, is_excluded
@@ -71,7 +70,7 @@ class Walk:
         self.links: list[bytes] = []  # to folders
         self._excluded = excluded
         self._ledger = ledger
-        self._extensions = picture_extensions()
+        self._extensions = ledger.extensions
 
     def enter(self, path: bytes, prefix: bytes) -> Iterator[Found | Unlisted]:
         """Yield the pictures of a folder. Raises OSError if it cannot be listed."""

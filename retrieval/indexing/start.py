@@ -82,7 +82,7 @@ def _one_model(
         workers=options.workers,
         batch_size=options.batch_size,
         max_pixels=options.max_pixels,
-        max_moments=options.max_moments,
+        moving=options.moving,
         query_bank=partial(_query_bank, model),
         cluster=options.cluster,
     )

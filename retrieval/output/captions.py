@@ -51,13 +51,11 @@ def copies(group: "Group") -> Section:
 
 def thumbnail(one: Shown, width: int, height: int) -> "Image.Image | None":
     """Return the picture, at most this large; None if it has gone or can no longer be read."""
-    from retrieval.decoding import (
-        content,
-        decode,  # Pillow
-    )
+    from retrieval.decoding.limits import MAX_PIXELS
+    from retrieval.decoding.media import medium  # Pillow
 
     try:
-        return decode.thumbnail(content.read(one.path), width, height, at=one.moment)
+        return medium.opened(one.path).thumbnail(width, height, MAX_PIXELS, one.moment)
     except (FileNotFoundError, UnreadablePicture):
         return None
 

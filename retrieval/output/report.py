@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.collection.duplicates import Group
 from retrieval.collection.other_models import OtherModel
-from retrieval.collection.status import RootStatus, Status
+from retrieval.collection.status import IndexStatus, RootStatus, Status
 from retrieval.decoding.kinds.names import in_words
 from retrieval.models import KnownModel, better_than
 from retrieval.output.text import printable
@@ -87,12 +87,19 @@ def of_status(status: Status) -> str:
         ("failures", f"{counts.failures:,}{failures}"),
         *((("beside", _companions(status.companions)),) if status.companions else ()),
         *(("left out", printable(words)) for words in [in_words(status.left_out)] if words),
-        ("index", f"{index.kind}, {counted(index.vectors, 'vector')}" if index else "none"),
+        (
+            "index",
+            f"{printable(index.kind)}, {counted(index.vectors, 'vector')}" if index else "none",
+        ),
         ("on disk", size_of(status.bytes)),
         *((("indexing", _underway(status.underway)),) if status.underway else ()),
         *(("folder", _root(root)) for root in status.roots),
     ]
     return "".join(f"{name:<9} {fact}\n" for name, fact in facts)
+
+
+def _index(index: IndexStatus) -> str:
+    return f"{printable(index.kind)}, {counted(index.vectors, 'vector')}"
 
 
 def _of_other_files(counts: Counts) -> str:

@@ -13,6 +13,7 @@ from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval import models
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
 from retrieval.models import in_numpy, in_torch, most_in_numpy
 from retrieval.paths import as_on_disk
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import ModelFolder
     from clipmodel.torch_backend.image_encoder import ImageEncoder
+    from retrieval.decoding.media.medium import Medium
 
 MAX_REMEMBERED = 1_000  # texts whose vectors are kept, as the next page needs the same ones
 MAX_SENTENCES = 1_000  # of one query: each of its texts in every template
 MAX_CHARACTERS = 1 << 20  # of all these sentences together
+MOMENTS = 8  # of a video to search with
 MIN_LENGTH = 1e-3  # of a sum, relative to its weights; a shorter one is only rounding errors
 
 
@@ -111,10 +114,10 @@ class QueryEncoder:
         picture = example.picture
         if isinstance(picture, Path):
             picture = as_on_disk(picture)
-            image_id, data = identified(self._catalog, picture)
+            image_id, held = identified(self._catalog, picture)
             if (known := self._vector(image_id)) is not None:
                 return known
-            return self._decoded(_read(picture) if data is None else data, str(picture))
+            return self._decoded(held or _opened(picture), str(picture))
         if isinstance(picture, bytes):
             return self._known_or_decoded(picture, "these bytes")
         if isinstance(picture, ImageId):
@@ -131,18 +134,21 @@ class QueryEncoder:
         return decode.pixels_of(picture, self.resize)
 
     def _known_or_decoded(self, data: bytes, name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
-        from retrieval.decoding import content
+        from retrieval.decoding.media import medium
 
-        known = self._vector(self._catalog.images.of_digest(content.digest_of(data)))
-        return self._decoded(data, name) if known is None else known
+        held = medium.of_bytes(data)
+        known = self._vector(self._catalog.images.of_digest(held.digest))
+        return self._decoded(held, name) if known is None else known
 
-    def _decoded(self, data: bytes, name: str) -> NDArray[np.uint8]:
-        from retrieval.decoding import decode
-
+    def _decoded(self, held: "Medium", name: str) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """Return the pixels of a picture, (S, S, 3), or the vector of what has several moments."""
         try:
-            return decode.decode(data, self.resize).pixels
+            decoded = held.decode(self.resize, MAX_PIXELS, MOMENTS)
         except UnreadablePicture as error:
             raise _unreadable(name, error) from error
+        if len(decoded.frames) < 2:
+            return decoded.pixels
+        return _mean(self._encode_pictures([frame.pixels for frame in decoded.frames]))
 
     def _of_number(self, image_id: int) -> NDArray[np.float32]:
         if (vector := self._vector(image_id)) is None:
@@ -227,25 +233,23 @@ class QueryEncoder:
         return in_numpy(self._model)
 
 
-def identified(catalog: Catalog, path: Path) -> tuple[int | None, bytes | None]:
-    """Return the id of the image in a file, found by path or else by content; and that content
-    if it had to be read. Raises PathNotFound, UnreadablePicture.
+def identified(catalog: Catalog, path: Path) -> "tuple[int | None, Medium | None]":
+    """Return the id of the image in a file, found by path or else by content; and that file if it
+    had to be opened. Raises PathNotFound, UnreadablePicture.
     """
     if (image_id := catalog.places.image_of_path(path)) is not None:
         return image_id, None
     if (image_id := catalog.containers.image_of_member(path)) is not None:
         return image_id, None
-    from retrieval.decoding.content import digest_of
-
-    data = _read(path)
-    return catalog.images.of_digest(digest_of(data)), data
+    held = _opened(path)
+    return catalog.images.of_digest(held.digest), held
 
 
-def _read(path: Path) -> bytes:
-    from retrieval.decoding import content
+def _opened(path: Path) -> "Medium":
+    from retrieval.decoding.media import medium
 
     try:
-        return content.read(path)
+        return medium.opened(path)
     except FileNotFoundError as error:
         raise PathNotFound(f"no such picture: {path}") from error
     except UnreadablePicture as error:

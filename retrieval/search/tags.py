@@ -1,8 +1,9 @@
 """Zero-shot classification: the probability of each of some labels for a picture.
 
 It is the softmax of the cosines to the labels' vectors, times a scale (Radford et al. 2021). The
-scale of training would make a small model far too confident, so each model has its own
-(relevance.py). The probabilities add up to 1, whether or not any label fits.
+scale of training would make a small model far too confident, so each model has its own, measured or
+derived from its cosines to the library's pictures (relevance.py). The probabilities add up to 1,
+whether or not any label fits.
 """
 
 import os
@@ -69,7 +70,8 @@ def tag(
     words = encoder.embed(
         [Words(label) for label in labels], expanded(texts("templates", templates))
     )
-    return tagged(paths, labels, probabilities(vectors, words, label_scale_of(encoder.record)))
+    scale = label_scale_of(encoder.record, catalog.embeddings.deviation(encoder.record.id))
+    return tagged(paths, labels, probabilities(vectors, words, scale))
 
 
 def _files(catalog: Catalog, path: Path) -> list[Path]:

@@ -144,8 +144,6 @@ class Files:
         columns = "root_id, path, size, mtime_ns, failure, failure_code, failure_limit"
         rows = self._reader.rows(f"SELECT {columns} FROM files WHERE {condition}", values)
         return [
-            FileState(
-                root_id, path, size, mtime_ns, None, Failure(FailureCode(code), reason, limit)
-            )
-            for root_id, path, size, mtime_ns, reason, code, limit in rows
+            FileState(root, path, size, mtime_ns, None, Failure(FailureCode(code), reason, limit))
+            for root, path, size, mtime_ns, reason, code, limit in rows
         ]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from enum import StrEnum
 
-from retrieval.decoding.formats import RAW_EXTENSIONS, missing_extensions
+from retrieval.decoding.formats import RAW_EXTENSIONS, missing_extensions, picture_extensions
 from retrieval.records import LeftOut
 from retrieval.wording import counted
 
@@ -19,7 +19,8 @@ NAMED_IN_A_LINE = 8  # extensions; the rest is counted together
 class Kind(StrEnum):
     """Why a file or folder is left out. Catalogs and JSON contain the values."""
 
-    VIDEO = "video"
+    VIDEO = "video"  # of a kind that is not read
+    UNWANTED = "unwanted"  # a video, in a run with --no-videos
     DRAWING = "drawing"
     RAW = "raw"  # of a camera
     NEEDS = "needs"  # a picture in a format whose decoder is not installed
@@ -72,7 +73,8 @@ DOCUMENTS = frozenset(
 )
 
 WORDS = {
-    Kind.VIDEO: "videos are not read",
+    Kind.VIDEO: "videos of this kind are not read",
+    Kind.UNWANTED: "videos, by --no-videos",
     Kind.DRAWING: "drawings are not read",
     Kind.RAW: "raw files of this kind are not read",
     Kind.SIDECAR: "sidecars without a picture",
@@ -96,7 +98,7 @@ def kind_by_name(extension: bytes) -> Kind | None:
     if extension in UNREAD_RAWS:
         return Kind.RAW
     if extension in VIDEOS:
-        return Kind.VIDEO
+        return None if extension in picture_extensions() else Kind.VIDEO
     if extension in DRAWINGS:
         return Kind.DRAWING
     if extension in DOCUMENTS:

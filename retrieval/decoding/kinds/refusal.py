@@ -4,9 +4,15 @@ import os
 import struct
 from contextlib import suppress
 
-from retrieval.decoding.formats import FORMATS, missing_extensions
+from retrieval.decoding.formats import FORMATS, can_read_films, missing_extensions
 from retrieval.decoding.kinds.names import Kind
-from retrieval.decoding.kinds.signatures import HEAD_BYTES, Signature, is_read, signature_of
+from retrieval.decoding.kinds.signatures import (
+    FILM_NAMES,
+    HEAD_BYTES,
+    Signature,
+    is_read,
+    signature_of,
+)
 from retrieval.decoding.plugins.raw_exif import tags
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.wording import counted
@@ -45,6 +51,8 @@ def _of_other(found: Signature) -> str:
     if found.name == "text":
         return "it is not a picture but text"
     assert found.kind  # not a picture
+    if found.name in FILM_NAMES and not can_read_films():
+        return f"it is a video ({found.name}); to read videos: {missing_extensions()[b'.mp4']}"
     what = KINDS.get(found.kind, "another file")
     return f"it is not a picture but {what} ({found.name})"
 

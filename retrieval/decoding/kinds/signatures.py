@@ -4,7 +4,7 @@ import os
 import re
 from typing import NamedTuple
 
-from retrieval.decoding.formats import FORMATS, picture_extensions
+from retrieval.decoding.formats import FORMATS, can_read_films, picture_extensions
 from retrieval.decoding.kinds.names import Kind
 
 HEAD_BYTES = 1_024
@@ -24,9 +24,23 @@ BRANDS = {
     **dict.fromkeys((b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"), Signature("HEIF")),
     b"crx ": Signature("CR3", Kind.RAW),
     b"qt  ": Signature("QuickTime", Kind.VIDEO),
+    **dict.fromkeys((b"3gp4", b"3gp5", b"3gp6", b"3g2a"), Signature("3GP", Kind.VIDEO)),
     b"M4A ": Signature("M4A", Kind.DOCUMENT),
 }
 MP4 = Signature("MP4", Kind.VIDEO)
+# The videos that are read, and the catalog's names for their containers.
+FILM_NAMES = {
+    "QuickTime": "MOV",
+    "MP4": "MP4",
+    "3GP": "3GP",
+    "Matroska": "MKV",
+    "WebM": "WEBM",
+    "AVI": "AVI",
+    "MPEG-TS": "MTS",
+    "MPEG": "MPEG",
+    "Windows Media": "WMV",
+    "Flash": "FLV",
+}
 
 PICTURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -66,7 +80,7 @@ OTHERS = (
     (b"\x1a\x45\xdf\xa3", "Matroska", Kind.VIDEO),
     (b"FLV\1", "Flash", Kind.VIDEO),
     (b"\0\0\1\xba", "MPEG", Kind.VIDEO),
-    (b"\0\0\1\xb3", "MPEG", Kind.VIDEO),
+    (b"\0\0\1\xb3", "MPEG video", Kind.VIDEO),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media", Kind.VIDEO),
     (b"PK\3\4", "ZIP", Kind.DOCUMENT),
     (b"PK\5\6", "ZIP", Kind.DOCUMENT),
@@ -89,6 +103,8 @@ OTHERS = (
     (b"age-encryption.org", "encrypted", Kind.DOCUMENT),
     (b"-----BEGIN PGP MESSAGE", "encrypted", Kind.DOCUMENT),
 )
+WEBM_BYTES = 64  # that tell WebM from other Matroska
+TS_PACKETS = ((0, 188), (4, 192))  # of a transport stream: the place of its byte "G", and its size
 NETPBM = re.compile(rb"P[1-7Ff][\s#]\s*[#\d]")
 BITMAP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes of the second header of a BMP
 
@@ -100,11 +116,10 @@ def signature_of(head: bytes) -> Signature | None:
             return Signature(name)
     for start, name, kind in OTHERS:
         if head.startswith(start):
-            return Signature(name, kind)
-    if head[4:8] == b"ftyp":
-        return _of_brands(head)
-    if head[4:8] in (b"moov", b"mdat", b"wide", b"skip") and len(head) > 16:
-        return Signature("QuickTime", Kind.VIDEO)
+            is_web = name == "Matroska" and b"webm" in head[:WEBM_BYTES]
+            return Signature("WebM" if is_web else name, kind)
+    if found := _of_parts(head):
+        return found
     if head.startswith(b"RIFF"):
         return _of_riff(head[8:12])
     if head[40:44] == b" EMF":
@@ -114,6 +129,17 @@ def signature_of(head: bytes) -> Signature | None:
     if NETPBM.match(head):
         return Signature("PPM")
     return _of_text(head)
+
+
+def _of_parts(head: bytes) -> Signature | None:
+    """Return what a file of boxes is, or of packets of equal size."""
+    if head[4:8] == b"ftyp":
+        return _of_brands(head)
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"skip") and len(head) > 16:
+        return Signature("QuickTime", Kind.VIDEO)
+    if any(head[at::size][:3] == b"GGG" for at, size in TS_PACKETS):
+        return Signature("MPEG-TS", Kind.VIDEO)
+    return None
 
 
 def _of_brands(head: bytes) -> Signature:
@@ -172,6 +198,8 @@ def kind_by_content(path: bytes) -> Kind | None:
         return Kind.UNKNOWN
     if found.kind == Kind.RAW:
         return None if is_read("RAW") else Kind.NEEDS
+    if found.kind == Kind.VIDEO and can_read_films():
+        return None if found.name in FILM_NAMES else Kind.VIDEO
     if found.kind is not None:
         return found.kind
     return None if is_read(found.name) else _unread(found.name)

@@ -72,6 +72,11 @@ class ClusterPool:
         self._results: deque[tuple[TaskResult, list[EncodedPicture]]] = deque()
 
     @property
+    def session(self) -> RaySession | None:
+        """The session, if it is connected."""
+        return self._session
+
+    @property
     def window(self) -> int:
         if self._crew is None:
             return CHUNK

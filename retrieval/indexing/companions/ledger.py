@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from retrieval.decoding.formats import picture_extensions
+from retrieval.decoding.formats import FILM_EXTENSIONS, picture_extensions
 from retrieval.decoding.kinds.names import (
     NAMED_KINDS,
     Kind,
@@ -18,7 +18,8 @@ from retrieval.decoding.kinds.names import (
     lacking,
 )
 from retrieval.decoding.kinds.signatures import kind_by_content
-from retrieval.indexing.companions.pairs import DOUBLE, Pair, may_accompany, pairs
+from retrieval.indexing.companions.pairs import DOUBLE, FILMS, Pair, may_accompany, pairs
+from retrieval.indexing.options import MOVING, Moving
 from retrieval.locate import BESIDE
 from retrieval.records import Companion, Found, LeftOut, found_at
 
@@ -30,12 +31,20 @@ Entry = os.DirEntry[bytes]
 class Ledger:
     """The files of one scan that are not yielded as pictures."""
 
-    def __init__(self, known: Collection[bytes] = ()) -> None:
+    def __init__(self, known: Collection[bytes] = (), moving: Moving = MOVING) -> None:
         """known: paths of the catalog that the scan has not met yet. They are never left out."""
+        self._moving = moving
         self.left_out: Counter[tuple[bytes, str, str]] = Counter()  # folder, kind, extension
         self.companions: dict[bytes, Companion] = {}  # by path
         self.is_of_folders = True  # False: only the companions of named files are known
         self._known = known
+
+    @property
+    def extensions(self) -> frozenset[bytes]:
+        """Extensions of files that are pictures whatever is beside them."""
+        if not self._moving.videos:
+            return picture_extensions() - FILM_EXTENSIONS
+        return picture_extensions() - FILMS if self._moving.pairs else picture_extensions()
 
     def leave_out(self, prefix: bytes, kind: Kind, extension: bytes = b"", count: int = 1) -> None:
         """Count files or folders. prefix: path of their folder, with a slash unless it is empty."""
@@ -111,8 +120,11 @@ class Ledger:
             return kind
         if prefix + entry.name in self._known:
             return None
+        if extension in picture_extensions():  # a video, as no picture by its name comes here
+            return None if self._moving.videos else Kind.UNWANTED
         held = kind_by_content(entry.path)
-        return Kind.NEEDS if is_lacking and held in (Kind.UNKNOWN, Kind.RAW) else held
+        is_told = held in (Kind.UNKNOWN, Kind.RAW, Kind.VIDEO)
+        return Kind.NEEDS if is_lacking and is_told else held
 
     def _paired(
         self, folder: bytes, prefix: bytes, pictures: Sequence[bytes], others: Sequence[Entry]

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.queries.holdings import Holding
+from retrieval.catalog.queries.vector_ids import vector_id
 from retrieval.vectors.hubness import split
 
 EXTRA_COLUMNS = 2  # after each vector: its hubness, as the sum of two float16
 MAX_FOLDERS = 4_096  # of an image, as Milvus's arrays have at most
 MAX_CAMERA_BYTES = 1_024
-MOMENT_BITS = 40  # the id of a vector: image + (moment << 40)
 EPOCH = datetime(1970, 1, 1)
 FACTS = (
     *("taken", "modified", "camera", "latitude", "longitude"),
@@ -34,7 +34,7 @@ def entities_of(holding: Holding, as_type: type[np.floating[Any]]) -> Iterator[E
     facts = facts_of(holding)
     for moment, stored, hubness in holding.vectors:
         vector = np.concatenate([np.frombuffer(stored, "<f2"), split(hubness)])
-        id = holding.image_id + (moment << MOMENT_BITS)
+        id = vector_id(holding.image_id, moment)
         yield {"id": id, "image": holding.image_id, "vector": vector.astype(as_type), **facts}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 
 from retrieval.catalog.selection import Selection
 from retrieval.filters import (
@@ -30,11 +29,6 @@ def expression_of(selection: Selection) -> str | None:
         parts.append(f"array_contains_any(folders, {keys})")
     held = [part for part in parts if part is not None]
     return " and ".join(f"({part})" for part in held) if len(held) == len(parts) else None
-
-
-def of_images(ids: Iterable[int]) -> str:
-    """Return the expression for the vectors of these images."""
-    return f"image in [{','.join(map(str, ids))}]"
 
 
 def _expression(condition: Condition) -> str | None:

@@ -11,19 +11,19 @@ from retrieval.vectors.milvus import tuning
 from retrieval.vectors.milvus.address import MilvusAddress
 from retrieval.vectors.milvus.collection import MilvusCollection
 from retrieval.vectors.milvus.entities import entities_of
-from retrieval.vectors.milvus.expressions import of_images
 
 KEY_SETTING = "vectors.key"  # random, of this library: part of the names of its collections
 FILLED_SETTING = "vectors.filled"  # the collection that, with the outbox, holds everything
 IMAGES = 2_000  # in a page: 4 MB of vectors
 
 
-def fill(catalog: Catalog, model: ModelRecord, collection: MilvusCollection) -> None:
-    """Bring a collection up to date, created anew if it is not the one that the outbox is for.
-
-    Raises VectorsUnavailable.
+def fill(
+    catalog: Catalog, model: ModelRecord, collection: MilvusCollection, is_new: bool = False
+) -> None:
+    """Bring a collection up to date. It is created anew if it is not the one that the outbox is
+    for, or with `is_new`. Raises VectorsUnavailable.
     """
-    is_new = not (is_followed(catalog, collection.name) and collection.exists())
+    is_new = is_new or not (is_followed(catalog, collection.name) and collection.exists())
     if is_new:
         start(catalog, collection)
     has_news = is_new
@@ -68,6 +68,6 @@ def _bring(
     held = catalog.holdings.of(model.id, images)
     rows = [row for each in held for row in entities_of(each, collection.number_type)]
     if not is_new:  # forgotten images, and moments that there are no more
-        current = f"id in [{','.join(str(row['id']) for row in rows)}]"
-        collection.remove(f"{of_images(images)} and not ({current})" if rows else of_images(images))
+        current = f" and id not in {[row['id'] for row in rows]}" if rows else ""
+        collection.remove(f"image in {images}{current}")
     collection.put(rows)

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipmodel.pools import Lock
+from retrieval.catalog.queries.vector_ids import IMAGE
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import Selection
 from retrieval.errors import LibraryBusy, LibraryReadOnly, VectorsUnavailable
 from retrieval.records import ModelRecord
 from retrieval.vectors.hubness import is_measured
-from retrieval.vectors.milvus import address, filling
+from retrieval.vectors.milvus import checking, filling
+from retrieval.vectors.milvus.address import of_stored
 from retrieval.vectors.milvus.collection import MAX_LIMIT, MilvusCollection
 from retrieval.vectors.milvus.entities import with_weights
-from retrieval.vectors.milvus.expressions import expression_of, of_images
+from retrieval.vectors.milvus.expressions import expression_of
 from retrieval.vectors.milvus.tuning import effort_of
 from retrieval.vectors.scan import CatalogScan, merged, none_for
 from retrieval.vectors.store import Nearest
@@ -24,7 +26,6 @@ from retrieval.vectors.store import Nearest
 MAX_TAIL = 10_000  # images in the outbox that a search reads from the catalog
 MAX_SCANNED = 1_000_000  # vectors that are scanned if Milvus cannot be used: 3 s
 MAX_LISTED = 20_000  # ids in one expression
-LAST_IMAGE = (1 << 40) - 1  # nothing that Milvus found came from the catalog
 
 
 class MilvusStore:
@@ -34,8 +35,8 @@ class MilvusStore:
         """stored: the address, as the catalog keeps it."""
         self._catalog = catalog
         self._model = model
-        self._address = address.of_stored(stored, catalog.database.base)
-        self._name = filling.name_of(catalog, model, self._address)
+        self.address = of_stored(stored, catalog.database.base)
+        self._name = filling.name_of(catalog, model, self.address)
         self._scan = CatalogScan(catalog, model)
         self._opening = Lock()
         self._collection: MilvusCollection | None = None
@@ -84,12 +85,29 @@ class MilvusStore:
         if (expression := expression_of(allowed)) is not None:
             with suppress(VectorsUnavailable):
                 self._waiting()
-                return min(self._connected().count(expression), most)
+                firsts = f"({expression}) and id <= {IMAGE}"  # moments: one for each image
+                return min(self._connected().count(firsts), most)
         return min(len(allowed.ids), most)
 
     def refresh(self) -> None:
         """Raises VectorsUnavailable."""
         filling.fill(self._catalog, self._model, self._connected())
+
+    def rebuild(self) -> None:
+        """Fill a new collection. Raises VectorsUnavailable."""
+        filling.fill(self._catalog, self._model, self._connected(), is_new=True)
+
+    def describe(self) -> tuple[str, int]:
+        """Return the kind of the index and the number of vectors. Raises VectorsUnavailable."""
+        collection = self._connected()
+        return collection.index_kind(), collection.count()
+
+    def disagreements(self) -> Iterator[str]:
+        """Yield how the collection differs from the catalog. Raises VectorsUnavailable."""
+        if not filling.is_followed(self._catalog, self._name) or not self._connected().exists():
+            yield f"{self.address.shown} has not been filled"
+            return
+        yield from checking.disagreements(self._catalog, self._model, self._connected())
 
     def distrust(self) -> None:
         """Scan the catalog until the next index run has filled a new collection."""
@@ -101,7 +119,7 @@ class MilvusStore:
     def _connected(self) -> MilvusCollection:
         with self._opening:
             if self._collection is None:
-                self._collection = MilvusCollection(self._address, self._name, self._model.dim)
+                self._collection = MilvusCollection(self.address, self._name, self._model.dim)
             return self._collection
 
     def _waiting(self) -> NDArray[np.int64]:
@@ -130,11 +148,11 @@ class MilvusStore:
             raise VectorsUnavailable(f"Milvus finds at most {MAX_LIMIT:,} pictures at once")
         weights = weights if is_measured(self._model) else np.zeros_like(weights)
         longer, params = with_weights(queries, weights), effort_of(self._catalog).params(limit)
-        current = [f"not ({of_images(waiting.tolist())})"] if len(waiting) else []
+        current = [f"image not in {waiting.tolist()}"] if len(waiting) else []
         collection, nearest = self._connected(), none_for(queries)
         for part in _expressions(allowed):
             expression = " and ".join([*(f"({each})" for each in part), *current])
-            found = Nearest(*collection.search(longer, limit, expression, params), LAST_IMAGE)
+            found = Nearest(*collection.search(longer, limit, expression, params), unverified=IMAGE)
             nearest = merged(nearest, found, limit)
         return nearest
 
@@ -163,7 +181,7 @@ def _expressions(allowed: Selection | None) -> Iterator[list[str]]:
         yield [expression] if expression else []
     else:
         for start in range(0, len(allowed.ids), MAX_LISTED):
-            yield [of_images(allowed.ids[start : start + MAX_LISTED].tolist())]
+            yield [f"image in {allowed.ids[start : start + MAX_LISTED].tolist()}"]
 
 
 def _both(waiting: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -54,8 +54,11 @@ export const api = {
   stopIndex: () => call("/api/index", { method: "DELETE" }),
 };
 
-export const thumbnail = (id) => `/api/pictures/${id}/thumbnail`;
-export const large = (id) => `/api/pictures/${id}/thumbnail?large=1`;
+/** @param {number} [moment] the number of a moment */
+export const thumbnail = (id, moment) =>
+  `/api/pictures/${id}/thumbnail${moment ? `?moment=${moment}` : ""}`;
+export const large = (id, moment) =>
+  `/api/pictures/${id}/thumbnail?large=1${moment ? `&moment=${moment}` : ""}`;
 /** For a closer look: all pixels, or as many as the server draws of what browsers can't decode. */
 export const full = (id) => `/api/pictures/${id}/full`;
 export const original = (id) => `/api/pictures/${id}/original`;

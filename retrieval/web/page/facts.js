@@ -6,14 +6,20 @@ import { copy, el, icon, toast } from "./dom.js";
 import { capital } from "./notices.js";
 import { withFilters } from "./query.js";
 import { go, state } from "./state.js";
-import { bytes, folderOf, moment, number } from "./words.js";
+import { bytes, clock, folderOf, moment, number } from "./words.js";
 
 /** @param {object} item a match, or the details of a picture @returns {Node[]} */
 export function facts(item) {
   return [
     item.exists === false && el("p", { class: "wrong" }, "The file is missing."),
     item.truncated &&
-      el("p", { class: "wrong" }, "The file ends too early. The missing part is shown in grey."),
+      el(
+        "p",
+        { class: "wrong" },
+        item.unit === "second"
+          ? "The file ends too early, or is damaged."
+          : "The file ends too early. The missing part is shown in grey.",
+      ),
     el(
       "dl",
       {},
@@ -79,6 +85,7 @@ function rows(item) {
         ` ${megapixels < 1 ? megapixels.toFixed(2) : megapixels.toFixed(1)} MP, ${item.format}${item.size ? `, ${bytes(item.size)}` : ""}`,
       ),
     ],
+    item.duration && ["Duration", clock(item.duration)],
     item.camera && [
       "Camera",
       item.camera,

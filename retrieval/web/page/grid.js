@@ -8,6 +8,7 @@
 import { thumbnail } from "./api.js";
 import { el, iconButton } from "./dom.js";
 import { isOdd, justify, rowAt, rowHeight } from "./layout.js";
+import { best, isFilm, label } from "./moments.js";
 import { address } from "./state.js";
 import { day, month } from "./words.js";
 
@@ -135,9 +136,11 @@ export class Grid {
 
   make(index) {
     const item = this.items[index];
-    const picture = el("img", { alt: "", draggable: "false", "data-src": thumbnail(item.id) });
+    const picture = el("img", { alt: "", draggable: "false", "data-src": thumbnail(item.id, best(item)?.number) });
     if (isOdd(item)) picture.className = "whole";
-    const said = item.strength ? `, ${item.strength} match` : "";
+    const time = label(item);
+    const kind = isFilm(item) ? ", video" : "";
+    const said = `${kind}${time ? `, ${time}` : ""}${item.strength ? `, ${item.strength} match` : ""}`;
     const link = el(
       "a",
       {
@@ -146,6 +149,7 @@ export class Grid {
         "aria-label": `${item.name}${said}, ${day(item.date)}`,
       },
       picture,
+      time && el("span", { class: "time", "aria-hidden": "true" }, time),
       el("span", { class: "name", "aria-hidden": "true" }, item.name),
       item.strength &&
         el(

@@ -4,6 +4,7 @@ import { api, full as whole, large, original, thumbnail } from "./api.js";
 import { connection } from "./connection.js";
 import { copy, el, find, icon, toast } from "./dom.js";
 import { facts } from "./facts.js";
+import { best, isFilm, player, strip } from "./moments.js";
 import { signOf } from "./query.js";
 import { address, go, leave, state } from "./state.js";
 
@@ -51,6 +52,8 @@ export class Viewer {
       this.details = details;
       if (!it) this.draw(details);
       this.panel.replaceChildren(...facts({ ...details, ...given(it) }));
+      if (details.moments.length > 1)
+        this.panel.append(...strip(id, details.moments, (moment) => this.turnTo(moment)));
       await this.alike(id, this.aborter.signal);
     } catch (error) {
       if (error.name !== "AbortError")
@@ -74,7 +77,12 @@ export class Viewer {
     find(".title", this.dialog).textContent = item?.name ?? "";
     this.panel.replaceChildren(...(item ? facts(item) : []));
     if (!item) return this.frame.replaceChildren();
-    const full = el("img", { class: "full coming", alt: item.name, src: large(item.id) });
+    if (isFilm(item)) {
+      this.frame.replaceChildren(player(item, this.frame));
+      return this.fit();
+    }
+    const number = best(item)?.number;
+    const full = el("img", { class: "full coming", alt: item.name, src: large(item.id, number) });
     full.onload = () => full.classList.remove("coming");
     full.onerror = () =>
       this.frame.replaceChildren(
@@ -85,8 +93,15 @@ export class Viewer {
           "Can’t read this picture. The file may be missing, or its disk not mounted.",
         ),
       );
-    this.frame.replaceChildren(el("img", { alt: "", src: thumbnail(item.id) }), full);
+    this.frame.replaceChildren(el("img", { alt: "", src: thumbnail(item.id, number) }), full);
     this.fit();
+  }
+
+  /** Goes to a moment of a video, or shows a frame or page. */
+  turnTo({ number, position }) {
+    const video = find("video", this.frame);
+    if (video) video.currentTime = position;
+    else find(".full", this.frame)?.setAttribute("src", large(this.id, number));
   }
 
   /** As large as there is room, never larger than it is. */
@@ -102,7 +117,7 @@ export class Viewer {
 
   /** Twice the size, or all of its pixels if they are more; and back. */
   zoom(event) {
-    if (!this.size || find(".lost", this.frame)) return;
+    if (!this.size || find(".lost, video, .unplayed", this.frame)) return;
     const isZoomed = this.stage.classList.toggle("zoomed");
     if (!isZoomed) return this.fit();
     const { left, top, width, height } = this.frame.getBoundingClientRect();
@@ -124,7 +139,8 @@ export class Viewer {
     const { before, after } = this.on.neighbours(this.id);
     this.buttons.before.disabled = !before;
     this.buttons.after.disabled = !after;
-    for (const near of [after, before]) if (near) new Image().src = large(near.id);
+    for (const near of [after, before])
+      if (near) new Image().src = large(near.id, best(near)?.number);
   }
 
   weighed() {
@@ -192,7 +208,7 @@ export class Viewer {
   }
 
   key(event) {
-    if (event.metaKey || event.ctrlKey || event.altKey) return;
+    if (event.metaKey || event.ctrlKey || event.altKey || event.target.tagName === "VIDEO") return;
     const keys = {
       ArrowLeft: "before",
       ArrowRight: "after",
@@ -214,7 +230,8 @@ export class Viewer {
     let start = null;
     const move = (x, y) => (this.frame.style.translate = x || y ? `${x}px ${y}px` : "");
     this.stage.addEventListener("pointerdown", (event) => {
-      start = event.pointerType === "mouse" || !event.isPrimary || this.isZoomed ? null : event;
+      const isOurs = event.isPrimary && event.target.tagName !== "VIDEO" && !this.isZoomed;
+      start = event.pointerType !== "mouse" && isOurs ? event : null;
     });
     this.stage.addEventListener("pointermove", (event) => {
       if (start && event.isPrimary)

@@ -27,6 +27,13 @@ export function duration(seconds) {
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
+/** A time of a video: 1:23, 1:02:03. */
+export function clock(seconds) {
+  const [hour, minute, second] = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
+  const two = (value) => String(value).padStart(2, "0");
+  return hour ? `${hour}:${two(minute)}:${two(second)}` : `${minute}:${two(second)}`;
+}
+
 /** The folder that a path is in. */
 export const folderOf = (path) => path.replace(/[\\/][^\\/]*$/, "") || "/";
 

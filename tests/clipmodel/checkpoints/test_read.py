@@ -80,7 +80,6 @@ def test_relatives_of_clip_are_refused(
 @pytest.mark.parametrize(
     "config",
     [
-        {"text_cfg": {"embed_cls": True}},
         {"text_cfg": {"pool_type": "first"}},
         {"text_cfg": {"hf_model_name": "roberta-base"}},
         {"text_cfg": {"norm_kwargs": {"eps": 1e-3}}},

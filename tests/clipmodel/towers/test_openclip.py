@@ -104,6 +104,44 @@ def test_a_text_that_sees_its_padding(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, nn.functional.normalize(theirs).numpy(), atol=1e-5)
 
 
+def test_the_text_of_coca(tmp_path: Path) -> None:
+    """A class token after the context; texts of all lengths, as its mask depends on theirs."""
+    source = tmp_path / "source"
+    source.mkdir()
+    reference = written(source, TOWERS["CoCa"], embed_cls=True, context_length=10)
+    held = json.loads((source / "open_clip_config.json").read_text())
+    held["model_cfg"]["multimodal_cfg"] = {"width": 64, "layers": 1}
+    (source / "open_clip_config.json").write_text(json.dumps(held))
+    weights = {name: tensor.clone() for name, tensor in reference.state_dict().items()}
+    weights["text_decoder.ln_final.weight"] = torch.ones(64)  # it writes captions
+    save_file(weights, source / "model.safetensors")
+    folder = resolve(source, download_root=tmp_path / "models")
+    texts = ["a red car", "", "a dog", "a " * 30, "one two three four five six seven"]
+    ids = torch.from_numpy(token_ids(texts, 10, True))
+    with torch.inference_mode():
+        theirs = reference.encode_text(ids)
+        ours = load_model(folder, "cpu").encode_text(ids)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    unit = nn.functional.normalize(theirs).numpy()
+    np.testing.assert_allclose(TextEncoder(folder).encode(texts), unit, atol=1e-5)
+
+
+def test_a_text_without_a_projection(tmp_path: Path) -> None:
+    """SigLIP's, of the international kind."""
+    source = tmp_path / "source"
+    source.mkdir()
+    reference = written(source, OWN, proj_type="none", width=DIM, heads=1)
+    folder = resolve(source, download_root=tmp_path / "models")
+    texts = ["a red car", "", "a dog"]
+    ids = torch.from_numpy(token_ids(texts, 32, True))
+    with torch.inference_mode():
+        theirs = reference.encode_text(ids)
+        ours = load_model(folder, "cpu").encode_text(ids)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    unit = nn.functional.normalize(theirs).numpy()
+    np.testing.assert_allclose(TextEncoder(folder).encode(texts), unit, atol=1e-5)
+
+
 def test_a_text_does_not_wait_for_the_extra(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

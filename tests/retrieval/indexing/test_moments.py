@@ -20,6 +20,7 @@ from retrieval.collection.check import check
 from retrieval.collection.export import export
 from retrieval.decoding.limits import MAX_MOMENTS
 from retrieval.indexing.encoding import SAME_SCENE, distinct
+from retrieval.indexing.options import Moving
 from retrieval.indexing.run import index
 from retrieval.output import text
 from retrieval.records import ModelRecord, Moment, Summary
@@ -56,8 +57,10 @@ def run_index_of_moments(
     catalog: Catalog, *paths: Path, model: str = "small", max_moments: int = MAX_MOMENTS
 ) -> tuple[int, int]:
     """Return how many images a run encoded, and how many files were as before."""
-    bounds = {"workers": 0, "max_moments": max_moments}
-    *_, summary = index(catalog, paths, small_model(model), SmallEncoder, **bounds)
+    moving = Moving(max_moments)
+    *_, summary = index(
+        *(catalog, paths, small_model(model), SmallEncoder), workers=0, moving=moving
+    )
     assert isinstance(summary, Summary) and not summary.failed
     return summary.encoded, summary.unchanged
 

@@ -72,6 +72,8 @@ def test_only_a_model_that_was_measured_on_short_queries_too_claims_anything(
         assert "was not measured on short queries" in why_silent(record("captions alone"))
         scales = [label_scale_of(record(name)) for name in ("named", "wrong", "known", "new")]
         assert scales == [5.0, 5.0, 8.0, 8.0]
+        assert label_scale_of(record("new"), 0.05) == pytest.approx(26)
+        assert label_scale_of(record("named"), 0.05) == 5.0
     finally:
         relevance._measured.cache_clear()
 

@@ -8,6 +8,7 @@ writes it anew; a test compares.
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,10 @@ from PIL import Image
 
 from retrieval.decoding.decode import decode, thumbnail
 from retrieval.decoding.formats import FORMATS, Format, is_for_browsers
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.media import medium
 from retrieval.records import Decoded
+from tests.retrieval.decoding.films import CODECS, film, looks_like
 from tests.retrieval.decoding.formats.raw_files import TAKEN
 from tests.retrieval.decoding.formats.samples import LINEAR, TURNED, base, sample, written
 
@@ -24,6 +28,7 @@ BEGIN, END = "<!-- the table -->\n", "<!-- its end -->\n"
 HEADER = "| format | extensions | indexed | thumbnail | large view | date | orientation | colours |"
 SIDE = 32
 NO_PICTURE_OF_OURS = {"CUR", "PCD", "MSP", "XBM", "ICNS"}  # of other sizes, or of two colours
+FILMED = "2021-05-06T07:08:09+00:00"
 FEW = 20  # of 255, that a lossy format may be off on average
 
 
@@ -40,7 +45,7 @@ class Row(NamedTuple):
 
 def rows() -> Iterator[Row]:
     for format in FORMATS:
-        yield _row(format)
+        yield _film_row(format) if format.is_film else _row(format)
 
 
 def _row(format: Format) -> Row:
@@ -66,6 +71,31 @@ def _row(format: Format) -> Row:
         "EXIF" if plain.taken_at == datetime.strptime(TAKEN, "%Y:%m:%d %H:%M:%S") else "the file’s",
         "EXIF" if is_upright else "as stored",
         _colours(format.name),
+    )
+
+
+def _film_row(format: Format) -> Row:
+    """Return what happens to a film of two scenes."""
+    with TemporaryDirectory() as folder:
+        extension = next(end for end in CODECS if end in format.extensions)
+        told = {"creation_time": FILMED}
+        path = film(Path(folder) / f"a{extension}", [1, 2], metadata=told)
+        plain = medium.opened(path).decode(SIDE, MAX_PIXELS, 60)
+        assert plain.format == format.name and len(plain.frames) == 2
+        assert all(looks_like(f.pixels, n) < FEW for n, f in enumerate(plain.frames, 1))
+        turned = medium.opened(film(Path(folder) / f"b{extension}", [1], rotation=90))
+        upright = turned.decode(SIDE, MAX_PIXELS)
+        small = medium.opened(path).thumbnail(16, 16, MAX_PIXELS, plain.frames[1].moment)
+        assert max(small.size) == 16
+    return Row(
+        format.name,
+        " ".join(format.extensions),
+        f"by its moments, with the extra `{format.extra}`",
+        "of each moment",
+        "the browser’s player, or the frame",
+        "the container’s" if plain.taken_at == datetime.fromisoformat(FILMED) else "the file’s",
+        "the container’s" if upright.width < upright.height else "as stored",
+        "BT.601, BT.709; HDR toned down",
     )
 
 

@@ -17,6 +17,18 @@ from retrieval.indexing.cluster.placement import Cluster
 from retrieval.indexing.cluster.session import RaySession, ray_module
 from tests.retrieval.small import SmallEncoder
 
+SIZE = {"num_cpus": 2, "object_store_memory": 100 << 20}
+
+
+def patiently(start: Callable[[], Any]) -> Any:
+    """Start something of Ray's again if it took more than the half minute that Ray gives it."""
+    for _ in range(5):
+        try:
+            return start()
+        except Exception as error:
+            failed = error
+    raise failed
+
 
 @dataclass
 class Nodes:
@@ -30,7 +42,7 @@ class Nodes:
         return Cluster(self.address)
 
     def add(self) -> Any:
-        return self.cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+        return patiently(lambda: self.cluster.add_node(**SIZE))
 
     def kill(self, node: Any) -> None:
         """Kill a node and all that runs on it, without a goodbye."""
@@ -57,7 +69,7 @@ def descendants(pid: int) -> Iterator[int]:
 def is_worker(pid: int) -> bool:
     with suppress(OSError):
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return title.startswith((b"ray::Decoder", b"ray::RemoteEncoder"))
+        return title.startswith((b"ray::Decoder", b"ray::RemoteEncoder", b"ray::RowWriter"))
     return False
 
 
@@ -75,10 +87,7 @@ def nodes() -> Iterator[Nodes]:
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster as Simulated
 
-        cluster = Simulated(
-            initialize_head=True,
-            head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20},
-        )
+        cluster = patiently(lambda: Simulated(initialize_head=True, head_node_args=SIZE))
         nodes = Nodes(cluster.address, cluster)
         nodes.add()
         session = RaySession(cluster.address)

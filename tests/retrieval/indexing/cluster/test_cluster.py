@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from clipmodel.pretrained import ModelFolder
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.task import Task
 from retrieval.errors import ClusterUnavailable
-from retrieval.indexing.cluster import pool
+from retrieval.indexing.cluster import encoded, pool
 from retrieval.indexing.cluster.engine import on_cluster
 from retrieval.indexing.cluster.placement import Cluster
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
+from tests.retrieval import postgres
 from tests.retrieval.indexing.cluster.conftest import Nodes, kill_worker, small_loader
 from tests.retrieval.small import (
     DATA,
@@ -163,6 +165,19 @@ def test_a_node_may_be_killed(
     assert contents(catalog) == here(tmp_path, photos)
 
 
+@pytest.mark.slow
+def test_processes_that_write_may_be_killed(
+    base: Path, photos: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+    monkeypatch.setattr(encoded, "PICTURES_PER_COMMIT", 10)
+    with closing(Catalog.open(postgres.new_place(), create=True)) as shared:
+        harm = partial(kill_worker, nodes, max)  # the youngest: the writers start last
+        summary = harmed_run(shared, photos, nodes, {100, 120, 140}, harm)
+        assert as_counts(summary) == {"new": 150, "encoded": 150}
+        assert contents(shared) == here(base, photos)
+
+
 def harmed_run(
     catalog: Catalog, photos: Path, nodes: Nodes, at: set[int], harm: Callable[[], None]
 ) -> Summary:
@@ -181,10 +196,10 @@ def harmed_run(
 
 @pytest.mark.slow
 def test_a_node_without_the_pictures_is_named(
-    tmp_path: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, catalog: Catalog, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os.path, "exists", lambda path: True)  # here, though not on the nodes
-    cluster_pool, _ = on_cluster(nodes.settings, small_loader, None, None, None)
+    cluster_pool, *_ = on_cluster(nodes.settings, catalog, small_loader, None, None, None)
     with closing(cluster_pool):
         cluster_pool.submit(Task(0, os.fsencode(tmp_path / "gone.png"), None, 100))
         with pytest.raises(

@@ -14,6 +14,7 @@ from retrieval import Library
 from retrieval.catalog import roots, writing
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import outbox
+from retrieval.collection.check import check as checked
 from retrieval.errors import InvalidValue, VectorsUnavailable
 from retrieval.records import FileState
 from retrieval.vectors.milvus import filling, store, tuning
@@ -227,6 +228,39 @@ def test_a_graph_is_searched_with_the_effort_that_recall_needs(
     assert sum(len(a & b) for a, b in zip(found, exact, strict=True)) >= 196
 
 
+# -- compared with the catalog -------------------------------------------------------------------
+
+
+def problems(filled: Filled, *, repair: bool = False) -> list[tuple[str, str | None]]:
+    found = checked(filled.catalog.local_folder, repair)
+    return [(problem.what.split(" ", 1)[1], problem.mended) for problem in found]
+
+
+def test_check_compares_the_collection_with_the_catalog(filled: Filled) -> None:
+    filled.add(30)
+    filled.build()
+    filled.add(5)  # in the outbox, so it may differ
+    assert not problems(filled)
+    name = filling.name_of(filled.catalog, filled.model, address(filled))
+    with closing(MilvusCollection(address(filled), name, DIM)) as collection:
+        rows = {id: row | {"format": "JPEG", "height": 3} for id, row in held(filled).items()}
+        collection.remove("image in [3, 4]")
+        collection.put([rows[7] | {"width": 5}, rows[8] | {"vector": rows[9]["vector"]}])
+        collection.put([rows[10] | {"id": 99, "image": 99}])
+    said = ["lacks 2 pictures", "holds 1 vectors that the catalog does not"]
+    said.append("holds 2 of 28 pictures otherwise")
+    assert problems(filled) == [(each, None) for each in said]
+    assert problems(filled, repair=True) == [(each, "filled again") for each in said]
+    assert not problems(filled) and set(held(filled)) == set(filled.by_id)
+
+
+def test_what_is_not_there_is_filled_by_a_repair(filled: Filled) -> None:
+    filled.add(5)
+    assert problems(filled) == [("has not been filled", None)]
+    assert problems(filled, repair=True) == [("has not been filled", "filled again")]
+    assert len(held(filled)) == 5
+
+
 # -- out of reach --------------------------------------------------------------------------------
 
 
@@ -268,8 +302,10 @@ def test_a_library_moves_to_milvus_and_back(home: Path, photos: Path) -> None:
     assert not list(library.folder.glob("vectors-*"))
     with Library.open() as opened:
         assert address_of(opened.catalog) == str(home / "lite.db")
-        searcher = opened._open()[1]
-        assert opened.model and isinstance(searcher.store(opened.model), MilvusStore)
+        assert opened.model
+        assert isinstance(open_store(opened.catalog, opened.model), MilvusStore)
+    assert "FLAT in" in ok("status") and "13 vectors" not in ok("status")
+    assert "nothing is wrong" in ok("check")
     paint(photos / "new.png", "red", 77)
     assert "1 new" in ok("index", "--workers", 0)
     found = ok("search", "red", "--paths", "--in", str(photos), "--limit", 50)

@@ -1,4 +1,4 @@
-"""Measurement of which of OpenCLIP's configurations load: `python -m benchmarks.openclip_configs`.
+"""Which of OpenCLIP's configurations load: `python -m benchmarks.models.openclip_configs [NAME …]`.
 
 OpenCLIP builds each model without memory for its weights. Their names and shapes are read as those
 of a checkpoint are, and compared with those of our towers. A line for each configuration, and how
@@ -7,6 +7,7 @@ many load. It takes some minutes.
 
 import json
 import logging
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -29,14 +30,16 @@ def main() -> None:
 
     logging.disable()
     warnings.simplefilter("ignore")
-    names = open_clip.list_models()
-    lines = {name: verdict(open_clip.get_model_config(name), name) for name in names}
-    for name, line in lines.items():
+    names = sys.argv[1:] or open_clip.list_models()
+    loaded = 0
+    for name in names:
+        line = verdict(open_clip.get_model_config(name))
+        loaded += not line
         print(f"{name:32} {line or 'loads'}", flush=True)
-    print(f"{sum(not line for line in lines.values())} of {len(lines)} load")
+    print(f"{loaded} of {len(names)} load")
 
 
-def verdict(config: dict[str, Any], name: str) -> str:
+def verdict(config: dict[str, Any]) -> str:
     """Return why a model does not load; empty if it does."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "open_clip_config.json"

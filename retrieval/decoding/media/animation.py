@@ -14,7 +14,7 @@ from PIL import Image
 from retrieval.decoding.colours import plain
 from retrieval.decoding.exif import believed
 from retrieval.decoding.formats import MOVING
-from retrieval.decoding.frames.choice import Look, chosen, look_at, spread
+from retrieval.decoding.media.choice import Look, chosen, look_at, spread
 from retrieval.records import Moment, Unit
 
 MAX_SECONDS = 10.0  # to look at frames

@@ -1,0 +1,1 @@
+"""Which checkpoints of others load, and which are refused."""
