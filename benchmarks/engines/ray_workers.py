@@ -118,7 +118,7 @@ def ratio(folder: Path, quick: bool) -> Iterator[Row]:
             options = ["--ray"] if how == "ray" else []
             library = folder / "library"
             ran = retrieve(
-                *("index", folder / f"{count}", "--model", MODEL, "--library", library, *options)
+                "index", folder / f"{count}", "--model", MODEL, "--library", library, *options
             )
             seconds[how, count].append(ran.seconds)
             shutil.rmtree(library)

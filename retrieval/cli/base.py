@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # as shells do: 128 + SIGINT
 OTHER_NAMES = {  # names of our commands in other programs
     **dict.fromkeys(("find", "query", "look", "grep", "ask"), "search"),
-    **dict.fromkeys(("add", "import", "scan", "update", "refresh", "sync"), "index"),
+    **dict.fromkeys(("add", "scan", "update", "refresh", "sync"), "index"),
     **dict.fromkeys(("remove", "delete", "rm", "drop"), "forget"),
     **dict.fromkeys(("move", "mv", "moved"), "relocate"),
     **dict.fromkeys(("dupes", "dedupe", "dedup", "copies"), "duplicates"),

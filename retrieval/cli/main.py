@@ -18,6 +18,7 @@ from retrieval.cli.base import (
 from retrieval.cli.collection import duplicates, export, tag
 from retrieval.cli.completion import NAME, completion
 from retrieval.cli.evaluation import evaluate
+from retrieval.cli.importing import import_
 from retrieval.cli.index import index, watch
 from retrieval.cli.library import backup, check, forget, models, relocate, status
 from retrieval.cli.picture_options import SheetFile
@@ -97,7 +98,7 @@ def demo(photos: str | None, into: str, sheet: Path) -> None:
 
 
 COMMANDS = (
-    *(index, watch, search, similar, serve, duplicates, tag, export, evaluate),
+    *(index, import_, watch, search, similar, serve, duplicates, tag, export, evaluate),
     *(status, check, backup, forget, relocate, models, demo, completion),
 )
 for command in COMMANDS:

@@ -72,12 +72,10 @@ def index(
     if cluster:
         from retrieval.indexing.cluster.engine import on_cluster
 
-        pool, encoding, writer = on_cluster(
-            cluster, catalog, encoder, query_bank, workers, batch_size
-        )
+        parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        pool, encoding = _on_this_machine(encoder, query_bank, quick, workers, batch_size)
-        writer = CatalogWriter(catalog)
+        parts = _on_this_machine(catalog, encoder, query_bank, quick, workers, batch_size)
+    pool, encoding, writer = parts
     with catalog.database.running() as tell:
         run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
         try:
@@ -96,19 +94,20 @@ def index(
 
 
 def _on_this_machine(
+    catalog: Catalog,
     encoder: Callable[[], Encoder],
     query_bank: Callable[[], QueryBank] | None,
     quick: QuickStart | None,
     workers: int | None,
     batch_size: int | None,
-) -> tuple[Pool, Encoding]:
+) -> tuple[Pool, Encoding, Writer]:
     count = default_workers() if workers is None else workers
     pool = ReadingPool(WorkerPool(count) if count else InProcess())
     encoding = EncodingQueue(
         *(encoder, batch_size, pool.wake, query_bank, quick),
         idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
     )
-    return pool, encoding
+    return pool, encoding, CatalogWriter(catalog)
 
 
 class IndexRun:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from retrieval.records import NO_MTIME, Found
 
-ContainerKind = Literal["tar", "list"]
+ContainerKind = Literal["tar", "list", "vectors"]
 
 TAR = b".tar"
 LISTS = tuple(b".csv .tsv .jsonl .ndjson .parquet".split())

@@ -1,10 +1,18 @@
 """An entry: where the bytes of one picture are."""
 
+import hashlib
 import os
 from typing import NamedTuple
 
 from retrieval.address import WEB, is_address, scheme_of
 from retrieval.records import Root
+
+DIGEST_BYTES = 16
+
+
+def digest_of_name(name: bytes) -> bytes:
+    """Return the digest of an image whose bytes nobody has read: that of its name."""
+    return hashlib.blake2b(b"name\0" + name, digest_size=DIGEST_BYTES).digest()
 
 
 class Part(NamedTuple):
@@ -39,6 +47,12 @@ class Entry(NamedTuple):
         has_ranges = entry.is_remote and size and scheme_of(os.fsdecode(entry.path)) not in WEB
         # A range saves s3fs a request; and a web server need not know any.
         return entry._replace(part=Part(0, size)) if has_ranges else entry
+
+    def may_be(self, digest: bytes, wanted: bytes) -> bool:
+        """Return whether the content that was read here, by its digest, is the wanted image: it is,
+        or the image is known by the name of this place alone.
+        """
+        return wanted in (digest, digest_of_name(self.path))
 
     @property
     def is_remote(self) -> bool:

@@ -80,8 +80,10 @@ def member(catalog: Catalog, image: Image) -> bytes | None:
     digest = catalog.images.digest_of(image.id)
     for entry in catalog.containers.entries([image.id]).get(image.id, ()):
         with suppress(OSError, UnreadablePicture, SourceUnavailable):
-            if (entry.part or entry.is_remote) and digest_of(data := read(entry)) == digest:
-                return data
+            if digest and (entry.part or entry.is_remote):
+                data = read(entry)
+                if entry.may_be(digest_of(data), digest):
+                    return data
     return None
 
 

@@ -109,7 +109,8 @@ class Thumbnails:
         why = "its file is gone"
         for entry in entries:
             result = await self._drawn(drawing, entry)
-            if result.thumbnail and result.digest == drawing.digest:
+            found = result.digest
+            if result.thumbnail and found and entry.may_be(found, drawing.digest):
                 return result.thumbnail
             if not result.gone:
                 why = result.failure.reason if result.failure else FILE_CHANGED

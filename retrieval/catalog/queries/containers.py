@@ -77,8 +77,10 @@ def _entry(
 ) -> Entry:
     for above in at_and_above(path) if containers else ():
         held = containers.get((root.id, above)) if above != path else None
-        if held and held.kind == "list":
+        if held and (held.kind == "list" or b"://" in path):
             return entry_in(held, path)
+        if held and held.kind == "vectors":
+            return Entry.of(root.path, path)  # a name that leads nowhere
         if held:
             return Entry.of(root.path, above, Part(offset or 0, size), root.options)
     return Entry.of_file(root, path, size)
