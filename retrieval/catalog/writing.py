@@ -18,7 +18,7 @@ from retrieval.catalog.database import LIST_LENGTH
 from retrieval.catalog.queries.vector_ids import BITS, IMAGE
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import facts
-from retrieval.catalog.recording.upsert import insert
+from retrieval.catalog.recording.upsert import insert, put_all
 from retrieval.catalog.schema import (
     EmbeddingRow,
     FileRow,
@@ -53,7 +53,7 @@ def record(
     """
     with catalog.transaction() as connection:
         if images:
-            connection.execute(_put_images(connection), _image_rows(images))
+            put_all(connection, _put_images(connection), _image_rows(images))
         digests = {file.digest for file in files if file.digest}
         digests.update(image.digest for image in images)
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
@@ -231,7 +231,7 @@ def _insert_moments(
         for moment in image.moments
     ]
     if rows:
-        connection.execute(insert(connection, MomentRow).on_conflict_do_nothing(), rows)
+        put_all(connection, insert(connection, MomentRow).on_conflict_do_nothing(), rows)
 
 
 def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:
@@ -247,9 +247,8 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
         if digest in ids  # another run may have dropped it
         for number, (vector, measured) in enumerate(_of_moments(several, vectors, digest))
     ]
-    if not rows:
-        return
-    connection.execute(insert(connection, EmbeddingRow).on_conflict_do_nothing(), rows)
+    if rows:
+        put_all(connection, insert(connection, EmbeddingRow).on_conflict_do_nothing(), rows)
 
 
 def _of_moments(
@@ -281,7 +280,7 @@ def _upsert_files(
             "inode": file.inode,
             "version": file.version,
         }
-        for file in files
+        for file in {(file.root_id, file.path): file for file in files}.values()
         # Another run may have dropped the image, whose other files had vanished.
         if file.digest is None or file.digest in ids
     ]
@@ -290,9 +289,8 @@ def _upsert_files(
     put = insert(connection, FileRow)
     names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", "version", *_failure(None))
     changed = {name: put.excluded[name] for name in names}
-    connection.execute(
-        put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed), rows
-    )
+    renewed = put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed)
+    put_all(connection, renewed, rows)
 
 
 def _failure(failure: Failure | None) -> dict[str, str | int | None]:

@@ -125,8 +125,6 @@ class PostgreSQLDatabase:
                 max_overflow=MAX_WRITERS - 1,
                 pool_pre_ping=True,
             )
-            # Many rows in one statement, not in one each.
-            self._engine.dialect.use_insertmanyvalues_wo_returning = True
             self._engine_process = os.getpid()
         return self._engine
 

@@ -7,7 +7,7 @@ from typing import get_args
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.recording.upsert import insert
+from retrieval.catalog.recording.upsert import insert, put_all
 from retrieval.catalog.schema import CompanionRow, EmbeddingRow, ImageRow, ShotRow, TextRow
 from retrieval.decoding.limits import DECODING
 from retrieval.records import Facts, Shot, TakenFrom, Wording
@@ -76,14 +76,14 @@ def add_wordings(connection: Connection, of: Mapping[int, Sequence[Wording]]) ->
             if (id, kind, said) not in known
         ]
     if rows:
-        connection.execute(insert(connection, TextRow), rows)
+        put_all(connection, insert(connection, TextRow), rows)
 
 
 def insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
     """Add the shots of images, by id, that have none."""
     rows = [{"image_id": id, **asdict(shot)} for id, shot in shots.items()]
     if rows:
-        connection.execute(insert(connection, ShotRow).on_conflict_do_nothing(), rows)
+        put_all(connection, insert(connection, ShotRow).on_conflict_do_nothing(), rows)
 
 
 def _renew(connection: Connection, read: Sequence[int], changed: Sequence[int]) -> None:

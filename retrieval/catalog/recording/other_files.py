@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from retrieval.catalog.queries.other_files import FolderCount
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.facts import unread
-from retrieval.catalog.recording.upsert import insert
+from retrieval.catalog.recording.upsert import insert, put_all
 from retrieval.catalog.schema import CompanionRow, LeftOutRow
 from retrieval.records import Companion
 
@@ -73,10 +73,10 @@ def _add(
 ) -> None:
     if companions:
         rows = [{"root_id": root_id, "image_id": None, **each._asdict()} for each in companions]
-        connection.execute(insert(connection, CompanionRow), rows)
+        put_all(connection, insert(connection, CompanionRow), rows)
     if counts:
         left = [
             {"root_id": root_id, "path": path, "kind": kind, "extension": extension, "count": count}
             for (path, kind, extension), count in counts.items()
         ]
-        connection.execute(insert(connection, LeftOutRow), left)
+        put_all(connection, insert(connection, LeftOutRow), left)
