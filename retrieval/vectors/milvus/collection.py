@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from indexes.exact import best
 from retrieval.errors import VectorsUnavailable
 from retrieval.vectors.milvus.address import MilvusAddress
-from retrieval.vectors.milvus.connection import CALL_SECONDS, connect, explained, release
+from retrieval.vectors.milvus.connection import (
+    CALL_SECONDS,
+    WRITE_SECONDS,
+    connect,
+    explained,
+    release,
+)
 from retrieval.vectors.milvus.entities import EXTRA_COLUMNS, MAX_CAMERA_BYTES, MAX_FOLDERS, Entity
 
 if TYPE_CHECKING:
@@ -107,12 +113,12 @@ class MilvusCollection:
         """Add rows, or replace those with the same ids."""
         if entities:
             with explained(self.address):
-                self._client.upsert(self.name, list(entities), timeout=CALL_SECONDS)
+                self._client.upsert(self.name, list(entities), timeout=WRITE_SECONDS)
 
     def remove(self, expression: str) -> None:
         """Remove the rows that an expression selects."""
         with explained(self.address):
-            self._client.delete(self.name, filter=expression, timeout=CALL_SECONDS)
+            self._client.delete(self.name, filter=expression, timeout=WRITE_SECONDS)
 
     def search(
         self,
