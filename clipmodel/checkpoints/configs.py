@@ -114,12 +114,9 @@ _OPENCLIP_HARMLESS: dict[str, Any] = {
     "fill_color": None,  # of a border, which resized pictures do not have
     "resize_mode": ("shortest", "squash"),
     "interpolation": ("bicubic", "bilinear", "random"),
-    "pool_type": ("tok", "argmax", "last", "eos"),
-    "norm_kwargs": ({"eps": 1e-5}, {"eps": 1e-6}),
-    "act_kwargs": ({"approximate": "tanh"}, {"approximate": "none"}),
-    "tokenizer_kwargs": ({"clean": "canonicalize"}, {"strip_sep_token": True}),
+    "pool_type": ("tok", "argmax"),
     "pos_embed_type": ("learnable",),
-    "proj_type": ("linear", "none"),
+    "proj_type": ("linear",),
     "block_type": ("default",),
     "hf_tokenizer_name": None,  # None: any value; it names this tokenizer, or is unused
     "pad_id": None,
@@ -194,11 +191,21 @@ def resize_of_openclip(path: Path, pixels: Mapping[str, Any], image_size: object
     )
 
 
+_OPENCLIP_OF_TEXTS: dict[str, Any] = {  # values that words.py reads
+    "pool_type": ("argmax", "last", "eos"),
+    "norm_kwargs": ({"eps": 1e-5}, {"eps": 1e-6}),
+    "act_kwargs": ({"approximate": "tanh"}, {"approximate": "none"}),
+    "proj_type": ("linear", "none"),
+    "tokenizer_kwargs": ({"clean": "canonicalize"}, {"strip_sep_token": True}),
+}
+
+
 def _refuse(path: Path, where: str, held: Mapping[str, Any], known: set[str]) -> None:
     for key, value in held.items():
         if key in known or value in (None, False, {}):
             continue
-        allowed = _OPENCLIP_HARMLESS.get(key, ())
+        of_texts = _OPENCLIP_OF_TEXTS if where == "text_cfg" else {}
+        allowed = (_OPENCLIP_HARMLESS | of_texts).get(key, ())
         if allowed is not None and value not in allowed:
             raise CheckpointError(f"layout not supported: {path} sets {where}.{key} = {value!r}")
 

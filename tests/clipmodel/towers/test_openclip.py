@@ -29,6 +29,8 @@ OWN = {"image_size": 32, "patch_size": 8, "width": 64, "layers": 2, "head_width"
 TEXT = {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
 TOWERS: dict[str, dict[str, Any]] = {
     "CLIPA": OWN | {"no_ln_pre": True, "pool_type": "avg", "final_ln_after_pool": True},
+    "another epsilon": OWN | {"norm_kwargs": {"eps": 1e-3}},
+    "tanh": OWN | {"act_kwargs": {"approximate": "tanh"}},
     "layer scale": OWN | {"ls_init_value": 0.1},
     "CoCa": OWN | {"attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True},
     "ConvNeXt": {"timm_model_name": "test_convnext", "timm_pool": "", "image_size": 64},
