@@ -13,11 +13,11 @@ from benchmarks.harness import peers, report
 
 NAMES = (
     *("encode", "decode", "indexes", "search", "serve", "rescan", "news", "index", "memory"),
-    *("relevance", "duplicates", "cluster"),
+    *("relevance", "duplicates"),
 )
 LONG = ("soak",)  # only when it is named
 LARGE = ("indexes", "search")  # also with ten million pictures
-ENGINES = ("engines.milvus",)  # those of the extra `cluster`, only when they are named
+ENGINES = ("cluster", "engines.milvus")  # those of the extra `cluster`, only when they are named
 
 
 @click.command()

@@ -72,7 +72,8 @@ def renew_index(
     """
     with suppress(LibraryBusy), catalog.database.renewing():  # another run may be at it
         if address_of(catalog):
-            yield from _renew_store(catalog, model)
+            if model == catalog.current_model():  # it holds no other; those are scanned
+                yield from _renew_store(catalog, model)
         elif is_measured_anew:
             index_file.rebuild(catalog, model)
         elif has_news or not index_file.path_of(catalog, model.digest).exists():

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -68,6 +69,7 @@ def samples() -> Iterator[bytes]:
     noise = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
     first, second = (Image.fromarray(frame).resize((96, 64)) for frame in noise)
     yield from plugins(first, exif.tobytes(), profile)
+    yield from films()
     for format in FORMATS:
         mode, options = MODES.get(format, "RGB"), dict(OPTIONS.get(format, {}))
         if options.get("save_all"):
@@ -81,6 +83,18 @@ def samples() -> Iterator[bytes]:
         except (KeyError, ValueError, OSError):  # not every Pillow writes all of them
             continue
         yield stream.getvalue()
+
+
+def films() -> Iterator[bytes]:
+    """Videos of two scenes in the commonest containers."""
+    if importlib.util.find_spec("av"):
+        from tests.retrieval.decoding.films import film
+
+        with TemporaryDirectory() as folder:
+            for extension in (".mp4", ".mov", ".mkv", ".avi", ".mts"):
+                told = {"title": "a film", "location": "+32.0929+034.8620/"}
+                path = film(Path(folder) / f"a{extension}", [1, 2], metadata=told)
+                yield path.read_bytes()
 
 
 def plugins(picture: Image.Image, exif: bytes, profile: bytes) -> Iterator[bytes]:

@@ -94,12 +94,13 @@ class Film:
 
     def seek(self, seconds: float) -> None:
         """Go to the last key frame at or before a time; some containers go further."""
-        try:
-            self.container.seek(int((self.start + seconds) * TICKS))
-        except OSError:  # some have nothing before their beginning
-            if seconds >= 0:
-                raise
-            self.container.seek(int(self.start * TICKS))
+        with explained():
+            try:
+                self.container.seek(int((self.start + seconds) * TICKS))
+            except OSError:  # some have nothing before their beginning
+                if seconds >= 0:
+                    raise
+                self.container.seek(int(self.start * TICKS))
 
     def time_of(self, frame: "VideoFrame") -> float:
         """Return the time of a frame in seconds from the beginning."""
@@ -189,4 +190,4 @@ def explained() -> Iterator[None]:
         raise UnreadablePicture(said) from error
     except Exception as error:  # FFmpeg's errors are of many classes
         said = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
-        raise UnreadablePicture(f"it cannot be decoded: {said}") from error
+        raise UnreadablePicture(f"it cannot be decoded: the video is damaged ({said})") from error

@@ -197,8 +197,9 @@ class Watch:
     def _in_order(self, *, keys: bool) -> Iterator["VideoFrame"]:
         """Yield frames from the beginning: the key frames, or at most MAX_BETWEEN of all."""
         self._film.stream.codec_context.skip_frame = "NONKEY" if keys else "DEFAULT"
-        try:
+        with suppress(UnreadablePicture):  # what cannot be sought is at its beginning
             self._film.seek(-BACK[-1])
+        try:
             for count, frame in enumerate(self._decoded()):
                 yield frame
                 if not keys and count >= MAX_BETWEEN:

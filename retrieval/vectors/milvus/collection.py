@@ -1,5 +1,6 @@
 """One collection: the vectors of one model in one library."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -7,8 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.exact import best
+from retrieval.errors import VectorsUnavailable
 from retrieval.vectors.milvus.address import MilvusAddress
-from retrieval.vectors.milvus.connection import CALL_SECONDS, connect, explained, release
+from retrieval.vectors.milvus.connection import (
+    CALL_SECONDS,
+    WRITE_SECONDS,
+    connect,
+    explained,
+    release,
+)
 from retrieval.vectors.milvus.entities import EXTRA_COLUMNS, MAX_CAMERA_BYTES, MAX_FOLDERS, Entity
 
 if TYPE_CHECKING:
@@ -35,10 +43,17 @@ class MilvusCollection:
         self.address = address
         self.name = name
         self._dim = dim + EXTRA_COLUMNS
-        self._client: MilvusClient = connect(address)
+        self._process = os.getpid()
+        self._opened: MilvusClient = connect(address)
 
     def close(self) -> None:
         release(self.address)
+
+    @property
+    def _client(self) -> "MilvusClient":
+        if self._process != os.getpid():  # gRPC has no threads here
+            raise VectorsUnavailable(f"{self.address.shown} was opened before a fork")
+        return self._opened
 
     @property
     def number_type(self) -> type[np.floating[Any]]:
@@ -98,12 +113,12 @@ class MilvusCollection:
         """Add rows, or replace those with the same ids."""
         if entities:
             with explained(self.address):
-                self._client.upsert(self.name, list(entities), timeout=CALL_SECONDS)
+                self._client.upsert(self.name, list(entities), timeout=WRITE_SECONDS)
 
     def remove(self, expression: str) -> None:
         """Remove the rows that an expression selects."""
         with explained(self.address):
-            self._client.delete(self.name, filter=expression, timeout=CALL_SECONDS)
+            self._client.delete(self.name, filter=expression, timeout=WRITE_SECONDS)
 
     def search(
         self,

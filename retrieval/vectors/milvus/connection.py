@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 CONNECT_SECONDS = 5.0
-CALL_SECONDS = 60.0  # that one call may take: an upsert, a search
+CALL_SECONDS = 60.0  # that one call may take: a search, a listing
+WRITE_SECONDS = 600.0  # that a write may take: Milvus Lite may flush and index within it
 DOWN_SECONDS = 10.0  # that a Milvus counts as down after it could not be reached
 OLDEST = (2, 5)  # the first server whose fields may be null
 INSTALL = 'pip install ".[cluster]"'

@@ -1,7 +1,7 @@
 """Milvus behind a library: chosen, filled, left behind, interrupted, and out of reach."""
 
+import os
 import socket
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +16,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import outbox
 from retrieval.collection.check import check as checked
 from retrieval.errors import InvalidValue, VectorsUnavailable
+from retrieval.locate import Place
 from retrieval.records import FileState
 from retrieval.vectors.milvus import filling, store, tuning
 from retrieval.vectors.milvus.address import of_stored, parse
@@ -27,12 +28,14 @@ from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import paint
 from tests.retrieval.vectors.test_nearest import DIM, Filled, check, unit
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
-def filled(base: Path, milvus: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filled]:
+def filled(place: Place, base: Path, milvus: str) -> Iterator[Filled]:
     """A library that has chosen a Milvus, which holds nothing yet."""
     (base / "pictures").mkdir()
-    filled = Filled(base / "library")
+    filled = Filled(place, base / "pictures")
     with closing(filled.catalog):
         choose(filled.catalog, milvus)
         yield filled
@@ -188,8 +191,9 @@ def test_without_triggers_nothing_is_trusted(filled: Filled, no_scan: None) -> N
     """As in a catalog that was recovered."""
     filled.add(20)
     filled.build()
-    with closing(sqlite3.connect(filled.catalog.local_folder / "catalog.sqlite")) as connection:
-        connection.execute("DROP TRIGGER outbox_files_added")
+    with filled.catalog.transaction() as connection:
+        statement = filled.catalog.database.without_trigger("outbox_files_added", "files")
+        connection.exec_driver_sql(statement)
     with pytest.raises(VectorsUnavailable, match="run `retrieve index`"):
         check(filled)
     filled.build()
@@ -232,7 +236,7 @@ def test_a_graph_is_searched_with_the_effort_that_recall_needs(
 
 
 def problems(filled: Filled, *, repair: bool = False) -> list[tuple[str, str | None]]:
-    found = checked(filled.catalog.local_folder, repair)
+    found = checked(filled.catalog.place, repair)
     return [(problem.what.split(" ", 1)[1], problem.mended) for problem in found]
 
 
@@ -288,6 +292,24 @@ def test_a_milvus_that_is_down(
         check(filled)
     with pytest.raises(VectorsUnavailable, match="cannot reach Milvus at milvus://127.0.0.1"):
         choose(filled.catalog, nowhere)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_searches_the_catalog(place: Place, filled: Filled) -> None:
+    """gRPC has no threads there."""
+    filled.add(20)
+    filled.build()
+    with closing(Searcher(filled.catalog)) as searcher:
+        check(filled, searcher=searcher)
+        if (child := os.fork()) == 0:
+            try:
+                check(filled, searcher=searcher)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        check(filled, searcher=searcher)
 
 
 # -- from the command line -----------------------------------------------------------------------
