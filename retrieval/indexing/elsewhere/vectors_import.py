@@ -26,7 +26,7 @@ from retrieval.decoding.limits import DECODING
 from retrieval.errors import InvalidValue, ModelMismatch, PathNotFound
 from retrieval.indexing import finish
 from retrieval.indexing.encoding import EncodedBatch
-from retrieval.indexing.recorder import Recorder
+from retrieval.indexing.recorder import CatalogWriter, Recorder
 from retrieval.records import Facts, FileState, NewImage, Root, Shot, found_at
 from retrieval.sources import parquet
 from retrieval.sources.address_list import is_web
@@ -148,7 +148,7 @@ class _Import:
         self._catalog = catalog
         self._bank = bank
         self._root = root
-        self._recorder = Recorder(catalog, model)
+        self._recorder = Recorder(catalog, model, CatalogWriter(catalog))
         self._digest = model.digest
         self._folders: dict[Path, tuple[Root, bytes]] = {}
 
