@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from retrieval.errors import InvalidValue
 from retrieval.paths import with_home
+from retrieval.values import check_path
 
 VARIABLE = "RETRIEVE_LIBRARY"
 BESIDE = ".retrieve"  # the library of the folder of pictures that contains it
@@ -43,6 +44,7 @@ def library_place(named: str | os.PathLike[str] | DatabaseURL | None = None) -> 
     if isinstance(named, DatabaseURL):
         return named
     if named := named or os.environ.get(VARIABLE):
+        check_path(named)
         return _url(os.fspath(named)) or _within(with_home(named))
     return _nearest() or _own()
 

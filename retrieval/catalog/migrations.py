@@ -131,7 +131,7 @@ def to_5(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE files ADD COLUMN version VARCHAR"))
     tables = [Base.metadata.tables[name] for name in ("containers", "settings", "outbox")]
     Base.metadata.create_all(connection, tables)
-    connection.execute(text("ALTER TABLE images ADD COLUMN duration FLOAT"))
+    connection.execute(text("ALTER TABLE images ADD COLUMN duration DOUBLE"))
     connection.execute(text("ALTER TABLE images ADD COLUMN moment_count INTEGER"))
     moving = "('GIF', 'WEBP', 'AVIF', 'PNG', 'TIFF')"  # as this version knows them
     still = f"UPDATE images SET moment_count = 1 WHERE format NOT IN {moving}"

@@ -202,7 +202,8 @@ def test_a_former_model_is_kept_until_it_is_forgotten(
     ok("index", "--model", models.other, "--workers", 0)
     assert f"{models.small} (12 pictures encoded, " in ok("status")
     [other] = json.loads(ok("status", "--json"))["other_models"]
-    assert other == {"model": str(models.small), "embedded": 12, "bytes": 12 * 24 * 2}
+    held = {"model": str(models.small), "embedded": 12, "bytes": 12 * 24 * 2}
+    assert other == {**held, "keeps_up": False}
     assert "switch to another model first" in refused("forget", "--model", models.other)
     assert "no embeddings of" in refused("forget", "--model", "tiny")
     assert "0 pictures" in ok("index", "--model", models.small, "--workers", 0)

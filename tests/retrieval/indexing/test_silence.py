@@ -83,14 +83,13 @@ def test_every_file_of_a_messy_folder_is_accounted_for(catalog: Catalog, mess: P
     summary = run_index(catalog, [mess], exclude=["left", "*.bmp"])
     assert counts(summary) == regular_files(mess)
     assert as_counts(summary) == {"new": 6, "failed": 6, "encoded": 6}
-    assert summary.companions == 7
+    assert summary.companions == 8
     left = {(each.kind, each.extension): each.count for each in summary.left_out}
     assert left == {
         ("video", ".ogv"): 1,
         ("drawing", ".svg"): 1,
         ("drawing", ".ai"): 1,
         ("unknown", ".xyz"): 2,
-        ("sidecar", ".xmp"): 1,
         ("document", ""): 5,
         ("hidden", ""): 2,
         ("hidden_folder", ""): 2,
@@ -102,7 +101,7 @@ def test_every_file_of_a_messy_folder_is_accounted_for(catalog: Catalog, mess: P
 
 def test_what_is_left_out_is_said_with_its_reason(catalog: Catalog, mess: Path) -> None:
     said = of_run(run_index(catalog, [mess], exclude=["left", "*.bmp"]))
-    assert "files: 6 new, 6 failed, 7 companions\n" in said
+    assert "files: 6 new, 6 failed, 8 companions\n" in said
     for words in (
         "2 .xyz (not recognised as pictures)",
         "1 .svg (drawings are not read)",
@@ -118,7 +117,7 @@ def test_status_knows_it_without_a_walk(catalog: Catalog, mess: Path) -> None:
     summary = run_index(catalog, [mess])
     mess.rename(mess.with_name("gone"))
     status = status_of(catalog)
-    assert status.left_out == summary.left_out and status.companions == 7
+    assert status.left_out == summary.left_out and status.companions == 8
     assert "2 .xyz (not recognised as pictures)" in of_status(status)
     run_index(catalog, [])  # the folder is not mounted: all is kept
     assert status_of(catalog).left_out == summary.left_out

@@ -43,7 +43,7 @@ def test_a_pipe_gets_the_same_columns_between_tabs() -> None:
 
 KEYS = (
     "id path name score relevance strength width height format taken_at date taken_from copies "
-    "companions truncated"
+    "companions truncated duration moment unit moments"
 ).split()
 
 

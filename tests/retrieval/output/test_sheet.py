@@ -89,8 +89,8 @@ def test_a_picture_of_a_phone_is_shown(tmp_path: Path) -> None:
     heif.from_pillow(Image.new("RGB", (400, 300), (255, 0, 0))).save(path, quality=100)
     program = f"""if True:
         from pathlib import Path
-        from retrieval.output.captions import thumbnail
-        print(*thumbnail(Path({os.fspath(path)!r}), 40, 30).getpixel((20, 15)))
+        from retrieval.output.captions import Shown, thumbnail
+        print(*thumbnail(Shown(Path({os.fspath(path)!r}), ''), 40, 30).getpixel((20, 15)))
     """  # a process of its own, in which nobody has told Pillow of HEIC yet
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
     red, green, blue = map(int, said.split())
