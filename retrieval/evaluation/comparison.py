@@ -14,6 +14,7 @@ from clipmodel.numpy_backend.text_encoder import TextEncoder
 from retrieval import models
 from retrieval.catalog.lock import Tell
 from retrieval.catalog.reading import Catalog
+from retrieval.collection.other_models import FLOAT16
 from retrieval.errors import InvalidQuery, LibraryEmpty
 from retrieval.evaluation.captions import SPLIT, read_captions
 from retrieval.evaluation.cut_off import CutOff, cut_off_of
@@ -28,8 +29,6 @@ from retrieval.values import check_whole
 
 SAMPLE = 1_000  # pictures to encode with models that the library does not hold
 NOT_HELD = -1  # the id of their records, under which the catalog has no vectors
-FLOAT16 = 2  # bytes
-TEXTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def _evaluated(
     folder = models.of_library(record)
     encoder = TextEncoder(folder)
     pages = _pages(catalog, record, folder, candidates, rank, tell)
-    texts = _encoded_texts(encoder, captioned.texts)
+    texts = encoder.encode(captioned.texts)
     right = [np.array([owner]) for owner in captioned.owners]
     found = ranked(texts, right, pages)
     curve = calibration_of(record) if rank == "relevance" else None
@@ -179,14 +178,6 @@ def _pages(
     if record.id != NOT_HELD:
         return held(catalog, record, candidates, by_cosine=by_cosine)
     return encoded(catalog, record, folder, candidates, by_cosine=by_cosine, tell=tell)
-
-
-def _encoded_texts(encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:
-    parts = [
-        encoder.encode(texts[start : start + TEXTS_AT_ONCE])
-        for start in range(0, len(texts), TEXTS_AT_ONCE)
-    ]
-    return np.concatenate(parts)
 
 
 def _image_to_text(captioned: Captioned, texts: NDArray[np.float32], pages: Pages) -> Measures:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clipmodel.model_folder import ModelFolder
 from retrieval.catalog.lock import Tell
 from retrieval.catalog.reading import Catalog
+from retrieval.catalog.selection import first_in
 from retrieval.evaluation.captions import Caption
 from retrieval.evaluation.ranks import Page, Pages
 from retrieval.records import ModelRecord, Progress
@@ -110,7 +111,7 @@ def encoded(
     parts = []
     for start in range(0, len(candidates), ENCODED_AT_ONCE):
         some = [images[id] for id in candidates[start : start + ENCODED_AT_ONCE].tolist()]
-        parts.append(encoder.embed([Example(_readable(image.paths)) for image in some]))
+        parts.append(encoder.embed([Example(first_in(image.paths)) for image in some]))
         tell(Progress(start + len(some), len(candidates), start + len(some)))
     vectors = np.concatenate(parts)
     hubness = np.zeros(len(candidates), np.float32)
@@ -123,7 +124,3 @@ def encoded(
 def vectors_of(ids: NDArray[np.int64], pages: Pages) -> NDArray[np.float32]:
     """Return the vectors (n, D) of some candidates, by sorted id."""
     return np.concatenate([page.vectors[np.isin(page.ids, ids)] for page in pages()])
-
-
-def _readable(paths: Sequence[Path]) -> Path:
-    return next((path for path in paths if path.is_file()), paths[0])
