@@ -66,12 +66,13 @@ class Crew:
 
     def answered(self, reference: Any) -> None:
         """Take in a worker that has started, or has failed to. Raises what its start raised."""
-        hand = self._starting.pop(reference)
+        hand = self._starting[reference]
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            raise_cause(error)
+            raise_cause(error)  # it still runs, so `dismiss` must find it
         except self._ray.exceptions.RayError as error:
+            del self._starting[reference]
             if hand.starts >= MAX_STARTS:
                 raise ClusterUnavailable(
                     f"{hand.seat.kind}s cannot start on the node {hand.seat.node.name}: it may lack"
@@ -79,6 +80,7 @@ class Crew:
                 ) from error
             self._start(hand.seat, hand.starts + 1)
             return
+        del self._starting[reference]
         hand.starts = 0
         self._ready.append(hand)
 
