@@ -8,8 +8,8 @@ from indexes.layout import OWNER
 
 
 def among(ids: NDArray[np.int64]) -> faiss.IDSelector:
-    """Return a selector of these ids; a bit for each is twice as fast as IDSelectorBatch."""
-    first, further = ids[ids <= OWNER], ids[ids > OWNER]
+    """Return a selector of rising ids; a bit for each is twice as fast as IDSelectorBatch."""
+    first, further = np.split(ids, [np.searchsorted(ids, OWNER, "right")])
     if not len(further):
         return _among_first(first)
     return faiss.IDSelectorOr(_among_first(first), faiss.IDSelectorBatch(further))
@@ -20,7 +20,7 @@ def _among_first(ids: NDArray[np.int64]) -> faiss.IDSelectorBitmap:
 
 
 def bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return one bit for each id up to the greatest, set for those in `ids`."""
-    bits = np.zeros(int(ids.max(initial=0)) + 1, np.bool_)
+    """Return one bit for each id up to the last of these, which rise, set for those in `ids`."""
+    bits = np.zeros(int(ids[-1]) + 1 if len(ids) else 1, np.bool_)
     bits[ids] = True
     return np.packbits(bits, bitorder="little")

@@ -94,13 +94,14 @@ class VectorIndex:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the nearest vectors to each of `queries` (Q, D) float32.
 
-        allowed: search only these ids. Returns inner products and ids (Q, k), best first, where k
-        is at most `limit` and an id of -1 means none. Equal scores are ordered by id.
+        allowed: search only these ids, which rise. Returns inner products and ids (Q, k), best
+        first, where k is at most `limit` and an id of -1 means none. Equal scores are ordered by
+        id.
         """
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries must be (Q, {self.dim}), not {queries.shape}")
         if allowed is not None:
-            allowed = allowed[(allowed >= 0) & (allowed & OWNER <= self.last_id)]
+            allowed = self._possible(allowed)
             limit = min(limit, len(allowed))
         limit = max(min(limit, self.count), 0)
         if limit == 0 or len(queries) == 0:
@@ -113,6 +114,14 @@ class VectorIndex:
         if isinstance(self._index, ListSearch):
             return self._index.search(rows, limit, allowed)
         return self._scan(self._index, rows, limit, allowed)
+
+    def _possible(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of the rising ids, often millions, that are not beyond what the file has."""
+        start, end, further = np.searchsorted(ids, [0, self.last_id + 1, OWNER + 1])
+        others = ids[further:]
+        if not len(others):
+            return ids[start:end]
+        return np.concatenate([ids[start:end], others[others & OWNER <= self.last_id]])
 
     def _scan(
         self,

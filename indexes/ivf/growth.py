@@ -22,7 +22,7 @@ def write_grown_lists(
     Returns the footer to be added.
     """
     lists = Lists.of(map_lists(old, footer))
-    code_size = lists.index.code_size
+    code_size = lists.rotated.index.code_size
     no_queries = np.empty((0, flat.footer.dim), np.float32)
     labels, codes = np.empty(0, np.int64), np.empty((0, code_size), np.uint8)
     new = list(encode(flat, lists, no_queries, first=kept))

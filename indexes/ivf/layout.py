@@ -1,6 +1,6 @@
 """The bytes of the lists, which follow a flat file with the same vectors.
 
-    flat file | head with centroids, codebook, list sizes | codes, ids per list | footer
+    flat file | head with rotation, centroids, codebook, list sizes | codes, ids per list | footer
                 `- what FAISS reads as an IndexIVFPQFastScan ----------------'
 
 As in a flat file, a checksum covers the head. Each list is filled up to whole blocks of 32 codes
@@ -20,7 +20,7 @@ from indexes.errors import DamagedIndex
 from indexes.ivf.effort import LEVELS, Effort
 from indexes.layout import Footer, check_skeleton, check_span, read_footer, sealed, unsealed
 
-MAGIC = b"RTRV-IV1"
+MAGIC = b"RTRV-IV2"
 _FIELDS = struct.Struct(f"<8s4q2I{2 * len(LEVELS)}q")  # magic, then in the order of ListsFooter
 FOOTER_BYTES = _FIELDS.size + 4
 
@@ -74,17 +74,23 @@ def read_lists_footer(file: BinaryIO) -> ListsFooter | None:
     return footer
 
 
-def lists_head(empty: faiss.IndexIVFPQFastScan, sizes: NDArray[np.int64], count: int) -> bytes:
-    """Return what FAISS would write before lists of `sizes` (lists,) codes, pads included."""
+def lists_head(whole: faiss.IndexPreTransform, sizes: NDArray[np.int64], count: int) -> bytes:
+    """Return what FAISS would write before lists of `sizes` (lists,) codes, pads included.
+
+    whole: the index without any codes.
+    """
+    empty = faiss.downcast_index(whole.index)
     no_codes = faiss.ArrayInvertedLists(empty.nlist, empty.code_size)
     no_codes.this.disown()  # type: ignore[attr-defined]  # by Python: the index owns it
     empty.replace_invlists(no_codes, True)
-    head = bytearray(faiss.serialize_index(empty).tobytes())
+    head = bytearray(faiss.serialize_index(whole).tobytes())
+    inner = len(head) - len(faiss.serialize_index(empty))
     lists = b"ilar" + struct.pack("<QQ", empty.nlist, empty.code_size)
     no_lists = lists + b"sprs" + struct.pack("<Q", 0)
     assert head.endswith(no_lists), "FAISS writes its inverted lists in a new layout"
     del head[-len(no_lists) :]
-    struct.pack_into("<q", head, 8, count)
+    for start in (0, inner):
+        struct.pack_into("<q", head, start + 8, count)
     numbers = b"full" + struct.pack("<Q", len(sizes)) + sizes.astype("<u8").tobytes()
     return bytes(head) + lists + numbers
 

@@ -11,6 +11,7 @@ from indexes.errors import DamagedIndex
 from indexes.exact import best
 from indexes.flat_file import FlatFile, RandomRows
 from indexes.ivf.layout import ListsFooter
+from indexes.ivf.rotation import Rotated
 from indexes.layout import array_in, index_in
 from indexes.selectors import among
 from indexes.threads import MAX_SCANNERS, one_thread_for_one_query, scanners
@@ -27,7 +28,8 @@ class ListSearch:
         self._footer = footer
         self.count = flat.footer.count
         self._rows = RandomRows(file, flat)
-        self._index = map_lists(file, footer)
+        self._rotated = map_lists(file, footer)
+        self._index = self._rotated.index
 
     def search(
         self, queries: NDArray[np.float32], limit: int, allowed: NDArray[np.int64] | None
@@ -74,7 +76,8 @@ class ListSearch:
 
     def lists_by_nearness(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return all lists in the order in which they are read for each query: (Q, lists)."""
-        return scanners().submit(self._nearest_lists, queries, self._footer.lists).result()[1]
+        rotated = self._rotated(queries)
+        return scanners().submit(self._nearest_lists, rotated, self._footer.lists).result()[1]
 
     def candidates(
         self,
@@ -87,12 +90,13 @@ class ListSearch:
 
         Returns approximate scores and ids (Q, `codes` or more), in any order, and -1 for none.
         """
-        nearness, nearest = scanners().submit(self._nearest_lists, queries, lists).result()
+        rotated = self._rotated(queries)
+        nearness, nearest = scanners().submit(self._nearest_lists, rotated, lists).result()
         scanned = self.count * lists // self._footer.lists
         threads = min(1 + scanned // CODES_PER_THREAD, MAX_SCANNERS, lists)
         threads = threads if len(queries) == 1 else 1  # FAISS divides queries, not lists
         selector = None if allowed is None else among(allowed)
-        scan = partial(self._scan, queries, codes, selector)
+        scan = partial(self._scan, rotated, codes, selector)
         parts = [(nearest[:, n::threads], nearness[:, n::threads]) for n in range(threads)]
         found = scanners().map(lambda part: scan(*part), parts)
         scores, ids = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
@@ -130,15 +134,14 @@ class ListSearch:
         return scores, ids
 
 
-def map_lists(file: BinaryIO, footer: ListsFooter) -> faiss.IndexIVFPQFastScan:
+def map_lists(file: BinaryIO, footer: ListsFooter) -> Rotated:
     """Map the lists with FAISS."""
     size = footer.body_end - footer.flat_bytes
     data = array_in(file, "u1", footer.flat_bytes, (size,))
     try:
-        mapped: faiss.IndexIVFPQFastScan = index_in(data)
+        return Rotated.of(index_in(data))
     except RuntimeError as error:
         raise DamagedIndex("FAISS cannot read it") from error
-    return mapped
 
 
 def stacked(

@@ -19,7 +19,7 @@ from indexes.ivf.search import ListSearch
 from indexes.ivf.training import Lists
 from indexes.ivf.tuning import Trial, measured
 from indexes.spec import IndexSpec
-from indexes.threads import MAX_SCANNERS, one_thread_for_one_query, scanners
+from indexes.threads import MAX_SCANNERS, scanners
 
 ENCODED_ROWS = 8_192  # at a time and thread
 
@@ -36,7 +36,10 @@ class Encoded(NamedTuple):
 def write_lists(
     file: BinaryIO, flat: FlatFile, codes_file: BinaryIO, spec: IndexSpec
 ) -> ListsFooter:
-    """Write what FAISS reads as an IndexIVFPQFastScan, and return the footer to be added."""
+    """Write what FAISS reads as an IndexIVFPQFastScan of rotated vectors.
+
+    Returns the footer to be added.
+    """
     lists, trial = Lists.trained(flat, spec.lists), Trial(flat, spec.suffix)
     labels = np.empty(len(flat.ids), np.int64)
     for encoded in encode(flat, lists, trial.queries):
@@ -44,7 +47,7 @@ def write_lists(
         codes_file.write(encoded.codes.data)
         trial.show(encoded.first, encoded.scores)
     codes_file.flush()
-    shape = len(labels), lists.index.code_size
+    shape = len(labels), lists.rotated.index.code_size
     codes = np.memmap(codes_file, np.uint8, "r", shape=shape)
     members = members_of(labels, spec.lists)
     parts = ((packed(codes[rows]), flat.ids[rows]) for rows in members)
@@ -62,9 +65,9 @@ def encode(
 
     def encoded(row: int) -> Encoded:
         vectors = flat.codes[row : row + ENCODED_ROWS].astype(np.float32)
-        labels = lists.assign(vectors)
-        with one_thread_for_one_query(1):
-            codes = lists.encode(vectors, labels)
+        rotated = lists.rotated(vectors)
+        labels = lists.assign(rotated)
+        codes = lists.encode(rotated, labels)
         return Encoded(row, labels, codes, queries @ vectors.T)
 
     rows, ahead = len(flat.ids), ENCODED_ROWS * 2 * MAX_SCANNERS
@@ -86,7 +89,7 @@ def write_parts(
 ) -> ListsFooter:
     """Write the blocks (n, block size) and ids (N,) of each list after a flat file."""
     flat_bytes = file.seek(0, os.SEEK_END)
-    head = lists_head(lists.index, padded(sizes), int(sizes.sum()))
+    head = lists_head(lists.rotated.whole(), padded(sizes), int(sizes.sum()))
     file.write(head)
     crc = 0
     for blocks, ids in parts:

@@ -72,7 +72,8 @@ class FileStore:
 
     def _with_further(self, images: Ids) -> Ids:
         """Return the sorted ids of all vectors of these images."""
-        return np.concatenate([images, self._catalog.embeddings.further(images)])
+        further = self._catalog.embeddings.further(images)
+        return np.concatenate([images, further]) if len(further) else images
 
     def count(self, allowed: Selection, most: int) -> int:
         return min(len(allowed.ids), most)

@@ -136,8 +136,9 @@ def test_lists_hold_the_codes_of_their_vectors_as_faiss_packs_them(path: Path) -
     with path.open("rb") as file:
         flat_footer, footer = read_footers(file)
         assert footer
-        flat, ours = FlatFile(file, flat_footer), search.map_lists(file, footer)
-        lists, packer = Lists.of(ours), ours.get_CodePacker()
+        flat, rotated = FlatFile(file, flat_footer), search.map_lists(file, footer)
+        ours = rotated.index
+        lists, packer = Lists.of(rotated), ours.get_CodePacker()
         held, block = 0, np.empty(32 * ours.code_size, np.uint8)
         for number in range(LISTS):
             size = ours.invlists.list_size(number)
@@ -145,7 +146,7 @@ def test_lists_hold_the_codes_of_their_vectors_as_faiss_packs_them(path: Path) -
             ids = ids[ids >= 0]
             vectors = flat.codes[np.searchsorted(flat.ids, ids)].astype(np.float32)
             codes = np.zeros((size, ours.code_size), np.uint8)
-            codes[: len(ids)] = lists.encode(vectors, np.full(len(ids), number))
+            codes[: len(ids)] = lists.encode(rotated(vectors), np.full(len(ids), number))
             blocks = faiss.rev_swig_ptr(ours.invlists.get_codes(number), codes.size)
             for first in range(0, size, 32):
                 packer.pack_all(faiss.swig_ptr(codes[first:]), faiss.swig_ptr(block))
@@ -166,7 +167,8 @@ def test_blocks_hold_their_codes(count: int, size: int) -> None:
 def test_each_vector_is_in_the_list_of_a_near_centroid(folder: Path) -> None:
     with (folder / "flat").open("rb") as file:
         flat = FlatFile(file, read_footers(file)[0])
-    lists, vectors = Lists.trained(flat, LISTS), flat.codes[:500].astype(np.float32)
+    lists = Lists.trained(flat, LISTS)
+    vectors = lists.rotated(flat.codes[:500].astype(np.float32))
     distances = ((vectors[:, np.newaxis] - lists.centroids) ** 2).sum(axis=2)
     of_its_own = np.take_along_axis(distances, lists.assign(vectors)[:, np.newaxis], axis=1)[:, 0]
     nearest = distances.min(axis=1)
