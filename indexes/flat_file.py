@@ -3,6 +3,7 @@
 import mmap
 import os
 import threading
+from bisect import bisect_right
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -37,10 +38,31 @@ class FlatFile:
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of these ids, rising; of those that the file does not hold, none."""
         ids = np.unique(ids)
-        rows = np.searchsorted(self.ids, ids)
-        rows, ids = rows[rows < len(self.ids)], ids[rows < len(self.ids)]
-        held: NDArray[np.int64] = rows[self.ids[rows] == ids]
-        return held
+        firsts, further = np.split(ids, [np.searchsorted(ids, self.footer.last_id, "right")])
+        end = bisect_right(self.ids, self.footer.last_id)
+        parts = places(firsts, self.ids[:end]), end + places(further, self.ids[end:])
+        return np.concatenate(parts)
+
+
+def places(ids: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where `held` has these ids; both rise.
+
+    As many ids as are missing in `held` between its first and last, so far at most is an id from
+    where it would be without gaps. NumPy's `searchsorted` would copy all of a mapped file's ids,
+    which are not aligned.
+    """
+    if not len(held):
+        return np.empty(0, np.int64)
+    first, last = int(held[0]), int(held[-1])
+    ids = ids[slice(*np.searchsorted(ids, [first, last + 1]))]
+    low = np.maximum(ids - last + (len(held) - 1), 0)
+    high = np.minimum(ids - first, len(held) - 1)
+    while np.any(low < high):
+        middle = (low + high) // 2
+        is_above = held[middle] < ids
+        low, high = np.where(is_above, middle + 1, low), np.where(is_above, high, middle)
+        low = np.minimum(low, high)
+    return low[held[low] == ids]
 
 
 class RandomRows:

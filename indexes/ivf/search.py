@@ -16,7 +16,7 @@ from indexes.layout import array_in, index_in
 from indexes.selectors import among
 from indexes.threads import MAX_SCANNERS, one_thread_for_one_query, scanners
 
-CODES_PER_ROW = 24  # codes take as long to scan as a vector, which is read from anywhere
+CODES_PER_ROW = 40  # codes take as long to scan as a vector, which is read from anywhere
 CODES_PER_THREAD = 20_000  # half a millisecond
 MAX_CANDIDATES = 1 << 22  # at a time, of all queries together
 
