@@ -47,9 +47,8 @@ class FlatFile:
 def places(ids: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where `held` has these ids; both rise.
 
-    As many ids as are missing in `held` between its first and last, so far at most is an id from
-    where it would be without gaps. NumPy's `searchsorted` would copy all of a mapped file's ids,
-    which are not aligned.
+    Without gaps in `held`, an id would tell its place; each gap moves it by one at most. NumPy's
+    `searchsorted` would copy all ids of a mapped file, which are not aligned.
     """
     if not len(held):
         return np.empty(0, np.int64)
@@ -62,7 +61,8 @@ def places(ids: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.int64]
         is_above = held[middle] < ids
         low, high = np.where(is_above, middle + 1, low), np.where(is_above, high, middle)
         low = np.minimum(low, high)
-    return low[held[low] == ids]
+    found: NDArray[np.int64] = low[held[low] == ids]
+    return found
 
 
 class RandomRows:

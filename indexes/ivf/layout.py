@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from indexes.errors import DamagedIndex
 from indexes.ivf.effort import LEVELS, Effort
+from indexes.ivf.rotation import Rotated
 from indexes.layout import Footer, check_skeleton, check_span, read_footer, sealed, unsealed
 
 MAGIC = b"RTRV-IV2"
@@ -74,16 +75,16 @@ def read_lists_footer(file: BinaryIO) -> ListsFooter | None:
     return footer
 
 
-def lists_head(whole: faiss.IndexPreTransform, sizes: NDArray[np.int64], count: int) -> bytes:
+def lists_head(rotated: Rotated, sizes: NDArray[np.int64], count: int) -> bytes:
     """Return what FAISS would write before lists of `sizes` (lists,) codes, pads included.
 
-    whole: the index without any codes.
+    rotated: the index without any codes.
     """
-    empty = faiss.downcast_index(whole.index)
+    empty = rotated.index
     no_codes = faiss.ArrayInvertedLists(empty.nlist, empty.code_size)
     no_codes.this.disown()  # type: ignore[attr-defined]  # by Python: the index owns it
     empty.replace_invlists(no_codes, True)
-    head = bytearray(faiss.serialize_index(whole).tobytes())
+    head = bytearray(faiss.serialize_index(rotated.whole()).tobytes())
     inner = len(head) - len(faiss.serialize_index(empty))
     lists = b"ilar" + struct.pack("<QQ", empty.nlist, empty.code_size)
     no_lists = lists + b"sprs" + struct.pack("<Q", 0)

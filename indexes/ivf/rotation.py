@@ -6,6 +6,7 @@ dimensions a piece then lose a fifth of what is left of a vector beside its cent
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -23,10 +24,10 @@ class Rotated:
 
     @classmethod
     def of(cls, whole: faiss.IndexPreTransform) -> "Rotated":
-        turn = faiss.downcast_VectorTransform(whole.chain.at(0))
+        turn: Any = faiss.downcast_VectorTransform(whole.chain.at(0))  # type: ignore[attr-defined]
         rotation = faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in)
-        index: faiss.IndexIVFPQFastScan = faiss.downcast_index(whole.index)
-        index.referenced_objects = [whole]  # type: ignore[attr-defined]  # it owns the index
+        index: Any = faiss.downcast_index(whole.index)
+        index.referenced_objects = [whole]  # it owns the index
         return cls(index, rotation)
 
     def whole(self) -> faiss.IndexPreTransform:
@@ -58,7 +59,8 @@ def balanced(rests: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     much, directions = directions_of(rests)
     dim = len(much)
-    bits = np.log2(np.maximum(much, much[0] * 1e-9) / (much[0] * 1e-9))
+    least_of_all = max(float(much[0]), 1e-9) * 1e-9
+    bits = np.log2(np.maximum(much, least_of_all) / least_of_all)
     pieces = [list[int]() for _ in range(-(-dim // PIECE))]
     held = np.zeros(len(pieces))
     for number, each in enumerate(bits):

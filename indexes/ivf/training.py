@@ -39,10 +39,10 @@ class Lists:
         sample = flat.sample(lists * SAMPLE_PER_LIST)
         directions = principal(sample, DIRECTIONS)
         seen, labels = clustered(sample @ directions.T, lists)  # (lists, d), (N,)
-        centroids = means(sample, labels, seen @ directions)
+        centroids = means(sample, labels, seen @ directions)  # (lists, D)
         some, of = evenly(sample, CODEBOOK_SAMPLE), evenly(labels, CODEBOOK_SAMPLE)
-        rests = some - centroids[of]
-        rotation = balanced(rests)
+        rests: NDArray[np.float32] = some - centroids[of]
+        rotation = balanced(rests)  # (R, D)
         index = trained_index(centroids @ rotation.T, rests @ rotation.T)
         return cls(Rotated(index, rotation), directions @ rotation.T)
 

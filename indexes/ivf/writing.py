@@ -89,7 +89,7 @@ def write_parts(
 ) -> ListsFooter:
     """Write the blocks (n, block size) and ids (N,) of each list after a flat file."""
     flat_bytes = file.seek(0, os.SEEK_END)
-    head = lists_head(lists.rotated.whole(), padded(sizes), int(sizes.sum()))
+    head = lists_head(lists.rotated, padded(sizes), int(sizes.sum()))
     file.write(head)
     crc = 0
     for blocks, ids in parts:

@@ -8,11 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from indexes import IndexSpec, VectorIndex, verify
-from indexes.flat_file import FlatFile
+from indexes.flat_file import FlatFile, places
 from indexes.ivf import search
 from indexes.ivf.blocks import packed, unpacked
 from indexes.ivf.effort import Effort
 from indexes.ivf.layout import read_footers
+from indexes.ivf.rotation import balanced
 from indexes.ivf.training import Lists
 from indexes.recall import recall, text_like, unit
 
@@ -173,6 +174,29 @@ def test_each_vector_is_in_the_list_of_a_near_centroid(folder: Path) -> None:
     of_its_own = np.take_along_axis(distances, lists.assign(vectors)[:, np.newaxis], axis=1)[:, 0]
     nearest = distances.min(axis=1)
     assert np.all(of_its_own <= 1.2 * nearest) and np.mean(of_its_own == nearest) > 0.9
+
+
+@pytest.mark.parametrize("missing", [0, 1, 30, 150])
+def test_ids_are_found_between_gaps(missing: int) -> None:
+    chance = np.random.default_rng(missing)
+    held = np.sort(chance.permutation(np.arange(7, 207))[missing:])
+    for ids in (held, held[::9], np.arange(300), np.array([3]), np.array([], np.int64)):
+        expected = np.flatnonzero(np.isin(held, ids))
+        np.testing.assert_array_equal(places(ids, held), expected)
+        assert not len(places(ids, held[:0]))
+
+
+@pytest.mark.parametrize("dim", [48, 50, 3])
+def test_a_rotation_keeps_products_and_balances_the_pieces(dim: int) -> None:
+    rests = np.random.default_rng(1).standard_normal((2_000, dim)).astype(np.float32)
+    rests *= 1 / np.sqrt(np.arange(1, dim + 1, dtype=np.float32))
+    rotation = balanced(rests)
+    assert rotation.shape == (-(-dim // 4) * 4, dim)
+    np.testing.assert_allclose(rotation.T @ rotation, np.eye(dim), atol=1e-5)
+    if dim == 48:
+        by_piece = np.log((rests @ rotation.T).var(axis=0)).reshape(-1, 4).sum(axis=1)
+        plain = np.log(rests.var(axis=0)).reshape(-1, 4).sum(axis=1)
+        assert np.ptp(by_piece) < 0.2 * np.ptp(plain)
 
 
 def test_effort_rises_with_the_rank() -> None:
