@@ -6,77 +6,32 @@
     image_features = model.encode_image(preprocess(picture).unsqueeze(0))
     text_features = model.encode_text(clip.tokenize(["a diagram", "a dog", "a cat"]))
 
-torch is imported by the first call that needs it, not by `import clipmodel`.
+Programs written for OpenAI's package run unchanged after `sys.modules["clip"] = clipmodel`
+(docs/clip.md): clip.py, model.py and simple_tokenizer.py have its names, aliases.py makes them
+importable. torch is imported by the first call that needs it, not by `import clipmodel`.
 
 pretrained.py turns a name into a model folder: hub/ lists and downloads OpenAI's models,
 checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py),
-some matrices as integers (quantised.py). families.py lists the families of towers: those of CLIP's
-transformers are in model.py, the others in towers/. preprocess.py (with bicubic.py) and
+some matrices as integers (quantised.py). families.py lists the families of towers: OpenAI's are in
+model.py, the others and the parts of all in towers/. preprocess.py (with bicubic.py) and
 tokenizer.py turn pictures and texts into a tower's input, vocabularies.py lists whose tokens a
-tower may take; torch_backend/ and numpy_backend/ compute
-the vectors, in threads of pools.py. scenes/ paints pictures, and training/ makes the bundled model.
-errors.py has all errors.
+tower may take; torch_backend/ and numpy_backend/ compute the vectors, in threads of pools.py.
+scenes/ paints pictures, and training/ makes the bundled model. errors.py has all errors.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from types import ModuleType
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-
-    from clipmodel.model import CLIP
+from clipmodel import aliases
+from clipmodel.clip import available_models, load, tokenize
 
 __all__ = ["available_models", "load", "tokenize"]
 
-
-def available_models() -> list[str]:
-    """Return the names of OpenAI's nine models, which `load` downloads; "tiny" is bundled."""
-    from clipmodel.pretrained import available_models
-
-    return available_models()
+aliases.install()
 
 
-def load(
-    name: str | Path,
-    device: "str | torch.device | None" = None,
-    jit: bool = False,
-    download_root: str | Path | None = None,
-) -> "tuple[CLIP, Callable[[Image.Image], torch.Tensor]]":
-    """Return a model in evaluation mode, and its transform.
-
-    The transform maps a PIL image to (3, H, W) float32, normalised.
-
-    name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
-    first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
-    elsewhere. download_root: the folder for models, by default $RETRIEVE_MODELS or the platform's
-    cache folder.
-
-    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: that would run
-    code from the file.
-    """
-    if jit:
-        raise ValueError("jit=True is not supported, as it runs code from the checkpoint; omit it")
-    from clipmodel.preprocess import transform
-    from clipmodel.pretrained import resolve
-    from clipmodel.torch_backend.loading import default_device, load_model
-
-    folder = resolve(name, download_root=download_root)
-    return load_model(folder, device or default_device()), transform(folder.config)
-
-
-def tokenize(
-    texts: str | list[str], context_length: int = 77, truncate: bool = False
-) -> "torch.Tensor":
-    """Return a row of token ids for each text: (B, context_length) int64, zeros after the end.
-
-    For CLIP's own text tower; for others see `ModelFolder.tokenizer`. Raises ValueError for a text
-    that is too long, unless `truncate` cuts off its end.
-    """
-    import torch
-
-    from clipmodel.tokenizer import token_ids
-
-    batch = [texts] if isinstance(texts, str) else texts
-    return torch.from_numpy(token_ids(batch, context_length, truncate))
+def __getattr__(name: str) -> ModuleType:
+    """Import the modules that OpenAI's package has, too, when they are first used."""
+    if name in ("model", "simple_tokenizer"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

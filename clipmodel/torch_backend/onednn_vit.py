@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
+from clipmodel.model import VisionTransformer
 from clipmodel.torch_backend.fusing import use_silu
+from clipmodel.towers.precision import in_dtype
+from clipmodel.towers.transformer import ResidualAttentionBlock
 
 OPERATORS = ("_linear_pointwise", "_reorder_linear_weight")  # of torch.ops.mkldnn
 GREY = 128  # subtracted from each value; the differences are small, and exact in bfloat16
@@ -82,7 +84,7 @@ class OneDnnBlock:
         attention = block.attn
         fc, self._activation, proj = block.mlp
         assert isinstance(fc, nn.Linear) and isinstance(proj, nn.Linear)
-        self._heads = attention.heads
+        self._heads = attention.num_heads
         self._ln_1, self._ln_2 = block.ln_1, block.ln_2
         self._qkv = Product(attention.in_proj_weight, attention.in_proj_bias)
         self._out = Product(attention.out_proj.weight, attention.out_proj.bias)
