@@ -3,7 +3,6 @@
 Nothing here imports torch before it is needed.
 """
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -113,6 +112,8 @@ def _download(url: str, root: str | Path = "~/.cache/clip") -> str:
 
     url: its last folder is the file's sha256, as in `_MODELS`. Raises DownloadError.
     """
+    import hashlib
+
     from clipmodel.hub.download import download
 
     *_, sha256, name = url.split("/")
