@@ -5,6 +5,9 @@ What they print with that package is in programs/golden.json, which programs/gol
 
 import hashlib
 import json
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -25,6 +28,8 @@ from clipmodel.simple_tokenizer import SimpleTokenizer, default_bpe
 from tests.clipmodel.programs import golden
 from tests.clipmodel.small import VIT_CONFIG, model_of, pictures, texts
 
+ROOT = Path(__file__).parents[2]
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/clip.md").read_text(), re.DOTALL)
 GOLDEN = json.loads(golden.FILE.read_text())
 
 
@@ -73,6 +78,24 @@ def test_modules_are_not_loaded_twice() -> None:
         import_module("clip.nothing")
     with pytest.raises(AttributeError, match="nothing"):
         _ = inner.nothing
+
+
+def test_what_the_documentation_shows(tmp_path: Path) -> None:
+    in_a_program, in_a_file = SNIPPETS
+    names: dict[str, Any] = {}
+    exec(in_a_program, names)
+    assert names["CLIP"] is CLIP and names["clip"] is clipmodel.clip
+    (tmp_path / "clip.py").write_text(in_a_file)
+    program = "import clip, clip.simple_tokenizer as s; print(clip.clip.__name__, s.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["clipmodel.clip", "clipmodel.simple_tokenizer"]
 
 
 def test_parts_that_programs_reach_for() -> None:
