@@ -76,9 +76,18 @@ def rollout(path: str) -> Tensor:
 
 
 def _attention(block: nn.Module, x: Tensor) -> Tensor:
-    mask = block.attn_mask
-    out, block.attn_probs = block.attn(x, x, x, attn_mask=mask, average_attn_weights=False)
-    return out
+    """The attention of a block, written out, so that its weights are part of the graph."""
+    mha, (places, batch, width) = block.attn, x.shape
+    q, k, v = (
+        part.reshape(places, batch * mha.num_heads, mha.head_dim).transpose(0, 1)
+        for part in F.linear(x, mha.in_proj_weight, mha.in_proj_bias).chunk(3, dim=-1)
+    )
+    logits = q @ k.transpose(1, 2) * mha.head_dim**-0.5
+    if block.attn_mask is not None:
+        logits = logits + block.attn_mask
+    block.attn_probs = logits.softmax(dim=-1)
+    joined = (block.attn_probs @ v).transpose(0, 1).reshape(places, batch, width)
+    return F.linear(joined, mha.out_proj.weight, mha.out_proj.bias)
 
 
 def relevance(path: str) -> Tensor:
@@ -95,7 +104,7 @@ def relevance(path: str) -> Tensor:
         reached = torch.eye(blocks[0].attn_probs.shape[-1])
         for block in blocks:
             [grad] = torch.autograd.grad(logits[0, 0], [block.attn_probs], retain_graph=True)
-            cam = (grad * block.attn_probs.detach()).clamp(min=0).mean(dim=(0, 1))
+            cam = (grad * block.attn_probs.detach()).clamp(min=0).mean(dim=0)
             reached = reached + cam @ reached
         found.append(reached[place, :16])
     return 100 * torch.cat(found)
