@@ -129,8 +129,9 @@ def _download(url: str, root: str | Path = "~/.cache/clip") -> str:
 
 def _transform(n_px: int) -> "Transform":
     """Return OpenAI's transform: a PIL image to (3, n_px, n_px) float32, normalised."""
+    from clipmodel.config import Resize
     from clipmodel.hub.registry import OPENAI_MEAN, OPENAI_STD
-    from clipmodel.preprocess import Resize, pipeline
+    from clipmodel.preprocess import pipeline
 
     return pipeline(Resize(n_px), OPENAI_MEAN, OPENAI_STD)
 

@@ -223,7 +223,7 @@ class CLIP(nn.Module):
         config = self.config.text
         if not isinstance(config, TextConfig):
             return self.text(text)  # type: ignore[no-any-return]
-        x = self.token_embedding(text).type(self.dtype)  # (B, L, W)
+        x: Tensor = self.token_embedding(text).type(self.dtype)  # (B, L, W)
         x = x + self.positional_embedding[: text.shape[1]].type(self.dtype)
         x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (L, B, W) inside
         x = self.ln_final(x).type(self.dtype)

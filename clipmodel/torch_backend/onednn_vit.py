@@ -33,7 +33,9 @@ class OneDnnVit:
         places = tower.positional_embedding
         self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
         self._places = (places[1:] + self._patches.grey).to(dtype)  # (N, W)
-        self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
+        self._before, self._after = tower.ln_pre, tower.ln_post
+        assert tower.proj is not None  # only other people's programs remove it
+        self._proj = tower.proj.to(dtype)
         self._blocks = list[OneDnnBlock]()
         blocks = tower.transformer.resblocks
         for place, block in enumerate(blocks):

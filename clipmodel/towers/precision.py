@@ -1,7 +1,5 @@
 """The dtypes of a model's weights: those of products, and those that stay in float32."""
 
-from typing import cast
-
 import torch
 from torch import nn
 
@@ -41,4 +39,4 @@ def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
 def dtype_of(tower: nn.Module) -> torch.dtype:
     """Return the dtype of a tower's products."""
     products = (part for part in tower.modules() if isinstance(part, nn.Conv2d | nn.Linear))
-    return cast(torch.dtype, next(part.weight.dtype for part in products))
+    return next(part.weight.dtype for part in products)
