@@ -25,7 +25,7 @@ from clipmodel.config import (
 from clipmodel.families import image_family, text_family
 from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 from clipmodel.towers.initial import draw, drawn
-from clipmodel.towers.precision import convert_weights, dtype_of
+from clipmodel.towers.precision import convert_weights, dtype_of, in_dtype
 from clipmodel.towers.resnet import AttentionPool2d, Bottleneck, ModifiedResNet
 from clipmodel.towers.shapes import OPENAI_NUMBERS
 from clipmodel.towers.transformer import (
@@ -47,6 +47,7 @@ __all__ = [
     "VisionTransformer",
     "build_model",
     "convert_weights",
+    "in_dtype",
 ]
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from clipmodel.towers.transformer import QuickGELU, ResidualAttentionBlock
+from clipmodel.model import QuickGELU, ResidualAttentionBlock
 
 
 def use_silu(tower: nn.Module) -> None:

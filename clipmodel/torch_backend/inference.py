@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from clipmodel.model import VisionTransformer
+from clipmodel.model import VisionTransformer, in_dtype
 from clipmodel.torch_backend import onednn_efficientnet, onednn_vit
 from clipmodel.torch_backend.fusing import fold_norms, use_silu
 from clipmodel.torch_backend.onednn_efficientnet import OneDnnEfficientNet
 from clipmodel.torch_backend.onednn_siglip import OneDnnSiglip
 from clipmodel.torch_backend.onednn_vit import OneDnnVit
 from clipmodel.towers.efficientnet import EfficientNet
-from clipmodel.towers.precision import in_dtype
 from clipmodel.towers.siglip import SiglipVisionTransformer
 
 

@@ -6,11 +6,10 @@ from torch import nn
 
 from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.families import image_family
-from clipmodel.model import CLIP
+from clipmodel.model import CLIP, in_dtype
 from clipmodel.model_folder import ModelFolder
 from clipmodel.quantised import split
 from clipmodel.torch_backend.safetensors_file import load_safetensors
-from clipmodel.towers.precision import in_dtype
 from clipmodel.towers.shapes import COUNTER, check, damaged, filed
 
 

@@ -6,8 +6,8 @@ Its blocks are those of onednn_vit.py.
 import torch
 from torch import Tensor, nn
 
+from clipmodel.model import in_dtype
 from clipmodel.torch_backend.onednn_vit import OneDnnBlock, Patches, Product, attend, norm
-from clipmodel.towers.precision import in_dtype
 from clipmodel.towers.siglip import AttentionPool, SiglipVisionTransformer
 
 

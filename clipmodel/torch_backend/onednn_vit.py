@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmodel.model import VisionTransformer
+from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
 from clipmodel.torch_backend.fusing import use_silu
-from clipmodel.towers.precision import in_dtype
-from clipmodel.towers.transformer import ResidualAttentionBlock
 
 OPERATORS = ("_linear_pointwise", "_reorder_linear_weight")  # of torch.ops.mkldnn
 GREY = 128  # subtracted from each value; the differences are small, and exact in bfloat16
@@ -33,9 +31,8 @@ class OneDnnVit:
         places = tower.positional_embedding
         self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
         self._places = (places[1:] + self._patches.grey).to(dtype)  # (N, W)
-        self._before, self._after = tower.ln_pre, tower.ln_post
         assert tower.proj is not None  # only other people's programs remove it
-        self._proj = tower.proj.to(dtype)
+        self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
         self._blocks = list[OneDnnBlock]()
         blocks = tower.transformer.resblocks
         for place, block in enumerate(blocks):

@@ -136,9 +136,8 @@ def test_a_model_as_it_is_loaded(small: ModelFolder) -> None:
 
 def test_half_weights_as_on_cuda(small: ModelFolder) -> None:
     """Which weights are float16, and that every dtype along the way fits."""
-    from clipmodel.model import convert_weights
+    from clipmodel.model import convert_weights, in_dtype
     from clipmodel.torch_backend.loading import load_model
-    from clipmodel.towers.precision import in_dtype
 
     full = load_model(small, "cpu")
     half = load_model(small, "cpu")
