@@ -6,77 +6,63 @@
     image_features = model.encode_image(preprocess(picture).unsqueeze(0))
     text_features = model.encode_text(clip.tokenize(["a diagram", "a dog", "a cat"]))
 
-torch is imported by the first call that needs it, not by `import clipmodel`.
+Programs written for OpenAI's package run unchanged after `sys.modules["clip"] = clipmodel`
+(docs/clip.md): clip.py, model.py and simple_tokenizer.py have its names. torch is imported by the
+first call that needs it, not by `import clipmodel`.
 
 pretrained.py turns a name into a model folder: hub/ lists and downloads OpenAI's models,
 checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py),
-some matrices as integers (quantised.py). families.py lists the families of towers: those of CLIP's
-transformers are in model.py, the others in towers/. preprocess.py (with bicubic.py) and
+some matrices as integers (quantised.py). families.py lists the families of towers: OpenAI's are in
+model.py, the others and the parts of all in towers/. preprocess.py (with bicubic.py) and
 tokenizer.py turn pictures and texts into a tower's input, vocabularies.py lists whose tokens a
-tower may take; torch_backend/ and numpy_backend/ compute
-the vectors, in threads of pools.py. scenes/ paints pictures, and training/ makes the bundled model.
-errors.py has all errors.
+tower may take; torch_backend/ and numpy_backend/ compute the vectors, in threads of pools.py.
+scenes/ paints pictures, and training/ makes the bundled model. errors.py has all errors.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+import sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-
-    from clipmodel.model import CLIP
+from clipmodel.clip import available_models, load, tokenize
 
 __all__ = ["available_models", "load", "tokenize"]
 
 
-def available_models() -> list[str]:
-    """Return the names of OpenAI's nine models, which `load` downloads; "tiny" is bundled."""
-    from clipmodel.pretrained import available_models
+def __getattr__(name: str) -> ModuleType:
+    """Import the other modules that OpenAI's package has when they are first used."""
+    if name in ("model", "simple_tokenizer"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    return available_models()
 
+class _Aliases:
+    """Finds `clipmodel.model` as `clip.model` after `sys.modules["clip"] = clipmodel`.
 
-def load(
-    name: str | Path,
-    device: "str | torch.device | None" = None,
-    jit: bool = False,
-    download_root: str | Path | None = None,
-) -> "tuple[CLIP, Callable[[Image.Image], torch.Tensor]]":
-    """Return a model in evaluation mode, and its transform.
-
-    The transform maps a PIL image to (3, H, W) float32, normalised.
-
-    name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
-    first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
-    elsewhere. download_root: the folder for models, by default $RETRIEVE_MODELS or the platform's
-    cache folder.
-
-    Raises a ClipModelError (see clipmodel.errors), and ValueError for `jit=True`: that would run
-    code from the file.
+    Otherwise Python would run each file a second time under the other name, and no model would be
+    an instance of `clip.model.CLIP`.
     """
-    if jit:
-        raise ValueError("jit=True is not supported, as it runs code from the checkpoint; omit it")
-    from clipmodel.preprocess import transform
-    from clipmodel.pretrained import resolve
-    from clipmodel.torch_backend.loading import default_device, load_model
 
-    folder = resolve(name, download_root=download_root)
-    return load_model(folder, device or default_device()), transform(folder.config)
+    def find_spec(
+        self, fullname: str, path: object = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, rest = fullname.partition(".")
+        is_alias = package != __name__ and sys.modules.get(package) is sys.modules[__name__]
+        if not rest or not is_alias:
+            return None
+        loader: Any = self
+        return ModuleSpec(fullname, loader, loader_state=f"{__name__}.{rest}")
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(str(spec.loader_state))
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module its own spec again, which Python has replaced; it has run already."""
+        assert module.__spec__
+        module.__spec__ = module.__spec__.loader_state
 
 
-def tokenize(
-    texts: str | list[str], context_length: int = 77, truncate: bool = False
-) -> "torch.Tensor":
-    """Return a row of token ids for each text: (B, context_length) int64, zeros after the end.
-
-    For CLIP's own text tower; for others see `ModelFolder.tokenizer`. Raises ValueError for a text
-    that is too long, unless `truncate` cuts off its end.
-    """
-    import torch
-
-    from clipmodel.tokenizer import token_ids
-
-    batch = [texts] if isinstance(texts, str) else texts
-    return torch.from_numpy(token_ids(batch, context_length, truncate))
+sys.meta_path.insert(0, _Aliases())  # before the finder that reads the package's folder

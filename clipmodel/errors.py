@@ -9,8 +9,8 @@ class ClipModelError(Exception):
     """The base of this package's errors."""
 
 
-class ModelNotFound(ClipModelError):
-    """There is no model with that name or path."""
+class ModelNotFound(ClipModelError, RuntimeError):
+    """There is no model with that name or path. OpenAI's package raises a RuntimeError."""
 
 
 class DownloadError(ClipModelError):

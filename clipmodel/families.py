@@ -11,6 +11,7 @@ nor an image tower.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clipmodel.config import (
@@ -55,13 +56,14 @@ class Family(Generic[Config]):
     needed: tuple[str, ...]  # the fields of Settings that are part of its config
     read_config: "Callable[[Tensors, Settings], Config]"  # from weights under our names
     shapes: "Callable[[Config, int], Shapes]"  # (config, D) -> names and shapes of its weights
-    module: "Callable[[Config, int], nn.Module]"  # (config, D) -> the tower, its weights unset
 
 
 @dataclass(frozen=True)
 class ImageFamily(Family[ImageTowerConfig]):
     """A kind of image tower. Its module takes (B, 3, S, S) normalised pixels and returns (B, D)."""
 
+    # (config, D) -> the tower, its weights unset
+    module: "Callable[[ImageTowerConfig, int], nn.Module]"
     # (filled module, setup) -> a function from (B, S, S, 3) uint8 pixels to (B, D), for inference
     # alone; it may take the module apart
     quick: "Callable[[nn.Module, Setup], Callable[[torch.Tensor], torch.Tensor]]"
@@ -73,6 +75,8 @@ class ImageFamily(Family[ImageTowerConfig]):
 class TextFamily(Family[TextTowerConfig]):
     """A kind of text tower. Its module takes (B, L) token ids and returns (B, D)."""
 
+    # (config, D) -> the tower, its weights unset; None for CLIP's own, whose parts are the model's
+    module: "Callable[[TextTowerConfig, int], nn.Module] | None"
     # (weights, config) -> a function from (B, L) ids, none of them padding, to (B, D)
     numpy: "Callable[[Weights, Any], Callable[[NDArray[np.int64]], Floats]]"
     embed_dim: "Callable[[Tensors], int]"  # D, from weights under our names
@@ -80,13 +84,19 @@ class TextFamily(Family[TextTowerConfig]):
 
 @dataclass(frozen=True)
 class Later:
-    """A function, given as `module:name`, that is imported when it is called."""
+    """A function, given as `module:name` (or `module:Class.name`), imported when it is called."""
 
     path: str
 
     def __call__(self, *given: object) -> Any:
+        return self.function(*given)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself, imported now."""
         module, _, name = self.path.partition(":")
-        return getattr(import_module(module), name)(*given)
+        found: Callable[..., Any] = attrgetter(name)(import_module(module))
+        return found
 
 
 IMAGE_FAMILIES = (
@@ -97,7 +107,7 @@ IMAGE_FAMILIES = (
         needed=("vision_activation", "vision_head_width"),
         read_config=Later("clipmodel.checkpoints.towers:vision_transformer"),
         shapes=Later("clipmodel.towers.shapes:of_vision_transformer"),
-        module=Later("clipmodel.model:VisionTransformer"),
+        module=Later("clipmodel.model:VisionTransformer.of"),
         quick=Later("clipmodel.torch_backend.inference:quick_vit"),
         numpy=Later("clipmodel.numpy_backend.vision:VisionTransformer"),
     ),
@@ -108,7 +118,7 @@ IMAGE_FAMILIES = (
         needed=("vision_head_width",),
         read_config=Later("clipmodel.checkpoints.towers:resnet"),
         shapes=Later("clipmodel.towers.shapes:of_resnet"),
-        module=Later("clipmodel.towers.resnet:ModifiedResNet"),
+        module=Later("clipmodel.towers.resnet:ModifiedResNet.of"),
         quick=Later("clipmodel.torch_backend.inference:quick_convolutions"),
         numpy=Later("clipmodel.numpy_backend.vision:ModifiedResNet"),
     ),
@@ -155,7 +165,7 @@ TEXT_FAMILIES = (
         needed=("text_activation", "text_head_width"),
         read_config=Later("clipmodel.checkpoints.towers:text_transformer"),
         shapes=Later("clipmodel.towers.shapes:of_text_transformer"),
-        module=Later("clipmodel.model:TextTransformer"),
+        module=None,
         numpy=Later("clipmodel.numpy_backend.text_tower:TextTransformer"),
         embed_dim=Later("clipmodel.checkpoints.towers:dim_of_text_transformer"),
     ),

@@ -1,224 +1,237 @@
-"""CLIP (Radford et al. 2021): leaves to root, tensors only."""
+"""CLIP (Radford et al. 2021): leaves to root, tensors only.
 
-from collections import OrderedDict
+Names, arguments, parameters and layouts are those of OpenAI's package (docs/clip.md), because other
+people's programs copy its forward passes, exchange its parts and read its weights. What other
+models need in addition is given by keyword, or by a config. The leaves are in towers/transformer.py
+and towers/resnet.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipmodel.config import Activation, ModelConfig, TextConfig, VisionConfig
+from clipmodel.config import (
+    Activation,
+    ModelConfig,
+    ResNetConfig,
+    TextConfig,
+    TextTowerConfig,
+    VisionConfig,
+)
 from clipmodel.families import image_family, text_family
+from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD
 from clipmodel.towers.initial import draw, drawn
+from clipmodel.towers.precision import convert_weights, dtype_of, in_dtype
+from clipmodel.towers.resnet import AttentionPool2d, Bottleneck, ModifiedResNet
+from clipmodel.towers.shapes import OPENAI_NUMBERS
+from clipmodel.towers.transformer import (
+    LayerNorm,
+    QuickGELU,
+    ResidualAttentionBlock,
+    Transformer,
+)
 
-
-class QuickGELU(nn.Module):
-    """The sigmoid approximation of GELU that OpenAI trained with."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
-
-
-def activated(activation: Activation) -> nn.Module:
-    """Return the module that computes an activation."""
-    if activation == "quick_gelu":
-        return QuickGELU()
-    return nn.GELU(approximate="tanh" if activation == "gelu_tanh" else "none")
-
-
-class LayerNorm(nn.LayerNorm):
-    """Layer normalisation in float32, even where the model is float16."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.float()).type(x.dtype)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with the parameter names of nn.MultiheadAttention.
-
-    Places come first, (N, B, W), as in OpenAI's code and all copies of it: in the other order
-    nothing would fail, but the vectors would be wrong.
-    """
-
-    def __init__(self, width: int, heads: int, causal: bool) -> None:
-        super().__init__()
-        self.heads = heads
-        self.causal = causal
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        places, batch, width = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (N, B, 3W)
-        split = qkv.reshape(places, batch, 3, self.heads, width // self.heads)
-        q, k, v = split.permute(2, 1, 3, 0, 4)  # each (B, heads, N, W / heads)
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        joined = out.permute(2, 0, 1, 3).reshape(places, batch, width)
-        return self.out_proj(joined)  # type: ignore[no-any-return]
-
-
-class ResidualAttentionBlock(nn.Module):
-    """Attention and a two-layer perceptron, each normalised first and added to its input.
-
-    Takes and returns (N, B, W).
-    """
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        mlp_width: int,
-        activation: Activation,
-        causal: bool,
-        epsilon: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self.ln_1 = LayerNorm(width, epsilon)
-        self.attn = Attention(width, heads, causal)
-        self.ln_2 = LayerNorm(width, epsilon)
-        self.mlp = nn.Sequential(
-            OrderedDict(
-                [
-                    ("c_fc", nn.Linear(width, mlp_width)),
-                    ("gelu", activated(activation)),
-                    ("c_proj", nn.Linear(mlp_width, width)),
-                ]
-            )
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))  # type: ignore[no-any-return]
-
-
-class Transformer(nn.Module):
-    """A stack of blocks over (N, B, W), as in OpenAI's code."""
-
-    def __init__(
-        self,
-        width: int,
-        layers: int,
-        heads: int,
-        mlp_width: int,
-        activation: Activation,
-        causal: bool,
-        epsilon: float = 1e-5,
-    ) -> None:
-        super().__init__()
-        self.resblocks = nn.Sequential(
-            *(
-                ResidualAttentionBlock(width, heads, mlp_width, activation, causal, epsilon)
-                for _ in range(layers)
-            )
-        )
-        self._initialise(width, layers)
-
-    def _initialise(self, width: int, layers: int) -> None:
-        # Standard deviations of OpenAI's model.py: residual outputs shrink with depth.
-        residual = width**-0.5 * (2 * layers) ** -0.5
-        for block in self.resblocks:
-            assert isinstance(block, ResidualAttentionBlock)
-            draw(block.attn.in_proj_weight, width**-0.5)
-            draw(block.attn.out_proj.weight, residual)
-            draw(block.mlp.c_fc.weight, (2 * width) ** -0.5)  # type: ignore[union-attr, arg-type]
-            draw(block.mlp.c_proj.weight, residual)  # type: ignore[union-attr, arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.resblocks(x)  # type: ignore[no-any-return]
+__all__ = [
+    "CLIP",
+    "AttentionPool2d",
+    "Bottleneck",
+    "LayerNorm",
+    "ModifiedResNet",
+    "QuickGELU",
+    "ResidualAttentionBlock",
+    "Transformer",
+    "VisionTransformer",
+    "build_model",
+    "convert_weights",
+    "in_dtype",
+]
 
 
 class VisionTransformer(nn.Module):
-    """Pixels -> embedding, not normalised."""
+    """Pixels -> embedding, not normalised. Without `proj`, D is the width."""
 
-    def __init__(self, config: VisionConfig, embed_dim: int) -> None:
+    def __init__(
+        self,
+        input_resolution: int,
+        patch_size: int,
+        width: int,
+        layers: int,
+        heads: int,
+        output_dim: int,
+        *,
+        mlp_width: int | None = None,
+        activation: Activation = OPENAI_ACTIVATION,
+    ) -> None:
         super().__init__()
-        self.input_resolution = config.image_size
-        width, patch = config.width, config.patch_size
-        places = (config.image_size // patch) ** 2 + 1
-        self.conv1 = nn.Conv2d(3, width, kernel_size=patch, stride=patch, bias=False)
+        self.input_resolution, self.output_dim = input_resolution, output_dim
+        places = (input_resolution // patch_size) ** 2 + 1
+        self.conv1 = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size, bias=False)
         self.class_embedding = drawn(width, std=width**-0.5)
         self.positional_embedding = drawn(places, width, std=width**-0.5)
         self.ln_pre = LayerNorm(width)
         self.transformer = Transformer(
-            width, config.layers, config.heads, config.mlp_width, config.activation, causal=False
+            width, layers, heads, mlp_width=mlp_width, activation=activation
         )
         self.ln_post = LayerNorm(width)
-        self.proj = drawn(width, embed_dim, std=width**-0.5)
+        self.proj: nn.Parameter | None = drawn(width, output_dim, std=width**-0.5)
+
+    @classmethod
+    def of(cls, config: VisionConfig, embed_dim: int) -> Self:
+        """Return the tower that a config describes."""
+        return cls(
+            config.image_size,
+            config.patch_size,
+            config.width,
+            config.layers,
+            config.heads,
+            embed_dim,
+            mlp_width=config.mlp_width,
+            activation=config.activation,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
         x = self.conv1(x.to(self.conv1.weight.dtype))  # (B, 3, H, W) -> (B, W, H / P, W / P)
         x = x.flatten(2).transpose(1, 2)  # (B, N, W)
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + N, W)
-        x = self.ln_pre(x + self.positional_embedding).transpose(0, 1)  # (1 + N, B, W)
-        x = self.transformer(x)
-        return self.ln_post(x[0]) @ self.proj  # type: ignore[no-any-return]  # (B, D)
-
-
-class TextTransformer(nn.Module):
-    """Token ids -> embedding, not normalised."""
-
-    def __init__(self, config: TextConfig, embed_dim: int) -> None:
-        super().__init__()
-        width, self.pool, self.end = config.width, config.pool, config.end
-        self.token_embedding = nn.Embedding(config.vocab_size, width)
-        self.positional_embedding = drawn(config.context_length, width, std=0.01)
-        self.transformer = Transformer(
-            width,
-            config.layers,
-            config.heads,
-            config.mlp_width,
-            config.activation,
-            config.causal,
-            config.epsilon,
-        )
-        self.ln_final = LayerNorm(width, config.epsilon)
-        projects = config.projects
-        self.text_projection = drawn(width, embed_dim, std=width**-0.5) if projects else None
-        self.text_bias = nn.Parameter(torch.zeros(embed_dim)) if config.biased else None
-        draw(self.token_embedding.weight, 0.02)
-
-    def forward(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), read at one token."""
-        x = self.token_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
-        x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (L, B, W) inside
-        if self.pool == "last":
-            x = x[:, -1]  # (B, L, W) -> (B, W)
-        else:  # OpenAI's end-of-text token has the highest id
-            is_end = (text == self.end).int() if self.pool == "end" else text
-            x = x[torch.arange(len(x), device=x.device), is_end.argmax(dim=1)]
-        projected: Tensor = self.ln_final(x)
-        if self.text_projection is not None:
-            projected = projected @ self.text_projection  # (B, D)
-        return projected if self.text_bias is None else projected + self.text_bias
+        first = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([first, x], dim=1) + self.positional_embedding.to(x.dtype)  # (B, 1 + N, W)
+        x = self.ln_pre(x).transpose(0, 1)  # (1 + N, B, W)
+        x = self.ln_post(self.transformer(x)[0])  # (B, W)
+        return x if self.proj is None else x @ self.proj  # (B, D)
 
 
 class CLIP(nn.Module):
-    """An image tower, a text tower, and the scale of their logits."""
+    """An image tower, a text tower, and the scale of their logits.
 
-    def __init__(self, config: ModelConfig) -> None:
+    The parts of CLIP's own text tower are those of the model itself, as in OpenAI's package; a text
+    tower of another family is in `text`.
+    """
+
+    text: nn.Module
+
+    def __init__(
+        self,
+        embed_dim: int,
+        image_resolution: int,
+        vision_layers: int | tuple[int, int, int, int],
+        vision_width: int,
+        vision_patch_size: int | None,
+        context_length: int,
+        vocab_size: int,
+        transformer_width: int,
+        transformer_heads: int,
+        transformer_layers: int,
+    ) -> None:
+        """Make a model of OpenAI's kind; `CLIP.of(config)` makes one of any kind.
+
+        vision_layers: four numbers for a ResNet, which has no vision_patch_size.
+        """
         super().__init__()
+        vision: VisionConfig | ResNetConfig
+        if isinstance(vision_layers, int):
+            assert vision_patch_size
+            heads, mlp_width = vision_width // OPENAI_HEAD_WIDTH, 4 * vision_width
+            sizes = (image_resolution, vision_patch_size, vision_width, vision_layers)
+            vision = VisionConfig(*sizes, heads, mlp_width, OPENAI_ACTIVATION)
+        else:
+            heads = 32 * vision_width // OPENAI_HEAD_WIDTH
+            first, second, third, last = vision_layers
+            stages = (first, second, third, last)
+            vision = ResNetConfig(image_resolution, vision_width, stages, heads)
+        text = TextConfig(
+            context_length,
+            vocab_size,
+            transformer_width,
+            transformer_layers,
+            transformer_heads,
+            4 * transformer_width,
+            OPENAI_ACTIVATION,
+        )
+        self._build(ModelConfig(embed_dim, vision, text, OPENAI_MEAN, OPENAI_STD))
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> Self:
+        """Return the model that a config describes, its weights drawn anew."""
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model._build(config)
+        return model
+
+    def _build(self, config: ModelConfig) -> None:
         self.config = config
         self.context_length = config.text.context_length
         self.vocab_size = config.text.vocab_size
         self.visual = image_family(config.vision).module(config.vision, config.embed_dim)
-        self.text = text_family(config.text).module(config.text, config.embed_dim)
+        module = text_family(config.text).module
+        if module is None:
+            self._build_text(config.text, config.embed_dim)
+        else:
+            self.text = module(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
         self.logit_bias = nn.Parameter(torch.zeros(())) if config.logit_bias else None
 
+    def _build_text(self, config: TextTowerConfig, embed_dim: int) -> None:
+        """Make the parts of CLIP's own text tower."""
+        assert isinstance(config, TextConfig)
+        width = config.width
+        self.transformer = Transformer(
+            width,
+            config.layers,
+            config.heads,
+            self.build_attention_mask() if config.causal else None,
+            mlp_width=config.mlp_width,
+            activation=config.activation,
+            epsilon=config.epsilon,
+        )
+        self.token_embedding = nn.Embedding(config.vocab_size, width)
+        draw(self.token_embedding.weight, 0.02)
+        self.positional_embedding = drawn(config.context_length, width, std=0.01)
+        self.ln_final = LayerNorm(width, config.epsilon)
+        projects = config.projects
+        self.text_projection = drawn(width, embed_dim, std=width**-0.5) if projects else None
+        self.text_bias = nn.Parameter(torch.zeros(embed_dim)) if config.biased else None
+
+    def initialize_parameters(self) -> None:
+        """Draw the weights anew, with the standard deviations of OpenAI's code."""
+        for part in self.modules():
+            if isinstance(part, Transformer | ModifiedResNet):
+                part.initialize_parameters()
+        draw(self.token_embedding.weight, 0.02)
+        draw(self.positional_embedding, 0.01)
+        if self.text_projection is not None:
+            draw(self.text_projection, self.transformer.width**-0.5)
+
+    def build_attention_mask(self) -> Tensor:
+        """Return what hides later tokens, (L, L): -inf above the diagonal, 0 elsewhere."""
+        shape = (self.context_length, self.context_length)
+        return torch.full(shape, float("-inf"), device="cpu").triu(1)  # no weight: never on meta
+
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the image tower's weights, except its norms."""
-        return next(weight.dtype for weight in self.visual.parameters() if weight.ndim > 1)
+        """The dtype of the image tower's products, and so of embeddings."""
+        return dtype_of(self.visual)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """image: (B, 3, H, W) normalised pixels. Returns (B, D), not normalised, as OpenAI does."""
-        return self.visual(image)  # type: ignore[no-any-return]
+        return self.visual(image.type(self.dtype))  # type: ignore[no-any-return]
 
     def encode_text(self, text: Tensor) -> Tensor:
-        """text: (B, L) token ids. Returns (B, D), not normalised, as OpenAI does."""
-        return self.text(text)  # type: ignore[no-any-return]
+        """text: (B, L) token ids, L ≤ context_length. Returns (B, D), not normalised."""
+        config = self.config.text
+        if not isinstance(config, TextConfig):
+            return self.text(text)  # type: ignore[no-any-return]
+        x: Tensor = self.token_embedding(text).type(self.dtype)  # (B, L, W)
+        x = x + self.positional_embedding[: text.shape[1]].type(self.dtype)
+        x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (L, B, W) inside
+        x = self.ln_final(x).type(self.dtype)
+        x = x[torch.arange(len(x), device=x.device), _places(text, config)]  # (B, W)
+        if self.text_projection is not None:
+            x = x @ self.text_projection  # (B, D)
+        return x if self.text_bias is None else x + self.text_bias
 
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits_per_image (B, T) and logits_per_text (T, B): scaled cosines.
@@ -232,12 +245,33 @@ class CLIP(nn.Module):
             logits = logits + self.logit_bias
         return logits, logits.T
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Accept the names of earlier versions, too, and drop the numbers in OpenAI's archives."""
+        if not hasattr(self, "text"):
+            for name in [name for name in state_dict if name.startswith(f"{prefix}text.")]:
+                state_dict[prefix + name.removeprefix(f"{prefix}text.")] = state_dict.pop(name)
+        for name in OPENAI_NUMBERS:
+            state_dict.pop(prefix + name, None)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
-def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
-    """Convert the weights in place, except the norms, and the scale and bias of the logits."""
-    for part in module.modules():
-        if isinstance(part, LayerNorm | nn.BatchNorm2d):  # which take any dtype
-            continue
-        for name, parameter in part.named_parameters(recurse=False):
-            if name not in ("logit_scale", "logit_bias"):
-                parameter.data = parameter.data.to(dtype)
+
+def _places(text: Tensor, config: TextConfig) -> Tensor:
+    """Return the place in each text, (B,), whose output is its embedding."""
+    if config.pool == "last":
+        return torch.full_like(text[:, 0], text.shape[1] - 1)
+    # OpenAI's end-of-text token has the highest id.
+    return ((text == config.end).int() if config.pool == "end" else text).argmax(dim=1)
+
+
+def build_model(state_dict: Mapping[str, Tensor]) -> CLIP:
+    """Return OpenAI's model with these weights, in float16 like OpenAI's, in evaluation mode.
+
+    The shapes of the weights reveal its sizes. Raises CheckpointError for other weights.
+    """
+    from clipmodel.checkpoints.read import read_openai  # which needs this module
+
+    weights, config = read_openai(state_dict)
+    model = CLIP.of(config)
+    convert_weights(model)
+    model.load_state_dict(weights)
+    return model.eval()

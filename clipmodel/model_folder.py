@@ -22,6 +22,7 @@ from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, cannot_read
 from clipmodel.families import as_json, from_json
 from clipmodel.quantised import SCALE, quantised
+from clipmodel.towers.shapes import filed
 from clipmodel.vocabularies import vocabulary_of
 
 if TYPE_CHECKING:
@@ -105,14 +106,14 @@ def save_folder(
 ) -> ModelFolder:
     """Write a model folder in one move, replacing an existing one.
 
-    state_dict: of a `CLIP(config)`. dtype: of the stored matrices (None: unchanged); vectors stay,
-    as they are few, and some are differences of large numbers. int8: names of
-    matrices to store as integers with scales. files: what the tokenizer needs, by their
-    name. Other files in the folder, such as a model card, are kept.
+    state_dict: of a `CLIP.of(config)`. dtype: of the stored matrices (None: unchanged); vectors
+    stay, as they are few, and some are differences of large numbers. int8: names of matrices, in
+    the folder, to store as integers with scales. files: what the tokenizer needs, by their name.
+    Other files in the folder, such as a model card, are kept.
     """
     from safetensors.torch import save_file
 
-    weights = _stored(state_dict, dtype, int8)
+    weights = _stored({filed(name): w for name, w in state_dict.items()}, dtype, int8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
         part = Path(beside) / path.name

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
+Triple = tuple[float, float, float]  # of the channels
 MAX_ASPECT = 50  # long side to short side; of longer pictures only the middle is resized
 
 
@@ -84,32 +85,30 @@ def to_pixels(image: Image.Image, how: Resize | int) -> NDArray[np.uint8]:
 
 
 def transform(config: ModelConfig) -> "Callable[[Image.Image], torch.Tensor]":
-    """Return a torchvision pipeline, OpenAI's by default.
+    """Return a model's torchvision pipeline."""
+    return pipeline(config.pixels, config.mean, config.std)
+
+
+def pipeline(how: Resize, mean: Triple, std: Triple) -> "Callable[[Image.Image], torch.Tensor]":
+    """Return a torchvision pipeline with the steps of OpenAI's.
 
     It maps a Pillow image of any mode to (3, S, S) float32, normalised.
     """
-    from torchvision.transforms import (
-        CenterCrop,
-        Compose,
-        InterpolationMode,
-        Normalize,
-        Resize,
-        ToTensor,
-    )
+    from torchvision import transforms
 
-    how = config.pixels
     size = [how.shorter, how.shorter] if how.mode == "squash" else how.shorter
-    composed: Callable[[Image.Image], torch.Tensor] = Compose(
+    composed: Callable[[Image.Image], torch.Tensor] = transforms.Compose(
         [
-            Resize(size, interpolation=InterpolationMode(how.interpolation)),
-            CenterCrop(how.size),
-            _to_rgb,
-            ToTensor(),
-            Normalize(config.mean, config.std),
+            transforms.Resize(size, transforms.InterpolationMode(how.interpolation)),
+            transforms.CenterCrop(how.size),
+            to_rgb,
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
         ]
     )
     return composed
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a picture of any mode."""
     return image.convert("RGB")

@@ -22,7 +22,7 @@ MERGES = 49152 - 256 - 2  # lines of the table that OpenAI's vocabulary uses
 START, END = 49406, 49407
 MAX_CHARACTERS = 20_000  # of a text that may be cut: 77 meaningful tokens end long before
 
-_TABLE = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
+TABLE = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
 _SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
 _WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|{letters}+|{number}|[^\s{other}]+"
@@ -30,8 +30,8 @@ _WORDS = (
 _ASCII_WORDS = re.compile(_WORDS.format(letters="[a-z]", number="[0-9]", other="a-z0-9"))
 
 
-class TextTooLong(ValueError):
-    """A text has more tokens than the context holds."""
+class TextTooLong(ValueError, RuntimeError):
+    """A text has more tokens than the context holds. OpenAI's package raises a RuntimeError."""
 
     @classmethod
     def of(cls, text: str, tokens: int, context_length: int) -> "TextTooLong":
@@ -45,11 +45,11 @@ class TextTooLong(ValueError):
 class Tokenizer:
     """A table of merges, with the ids of OpenAI's vocabulary."""
 
-    def __init__(self) -> None:
-        lines = gzip.decompress(_TABLE.read_bytes()).decode("utf-8").split("\n")
+    def __init__(self, table: Path = TABLE) -> None:
+        lines = gzip.decompress(table.read_bytes()).decode("utf-8").split("\n")
         self._merges = lines[1 : MERGES + 1]  # "a b": earlier ones first
         self._ranks = dict(zip(self._merges, range(MERGES), strict=True))
-        self._letters = _printable_bytes()  # each byte as a printable character
+        self._letters = printable_bytes()  # each byte as a printable character
         characters = self._letters.values()
         self._ids = {c: i for i, c in enumerate(characters)}  # inside a word
         self._ids |= {c + "</w>": 256 + i for i, c in enumerate(characters)}  # at its end
@@ -82,6 +82,11 @@ class Tokenizer:
         merged = {pair.replace(" ", ""): 512 + rank for rank, pair in enumerate(self._merges)}
         return self._ids | merged | _SPECIAL
 
+    def ranks(self) -> dict[tuple[str, str], int]:
+        """Return the place in the table of each pair of tokens."""
+        split = (pair.partition(" ") for pair in self._merges)
+        return {(first, second): rank for rank, (first, _, second) in enumerate(split)}
+
     def _text_of(self, token: int) -> str:
         if token >= START:
             return next(name for name, special in _SPECIAL.items() if special == token)
@@ -90,14 +95,16 @@ class Tokenizer:
         return list(self._ids)[token]
 
     def _merge(self, word: str) -> tuple[int, ...]:
-        """Join the pair that comes first in the table, until none is in it.
+        if word in _SPECIAL:
+            return (_SPECIAL[word],)
+        return self.merged([self._letters[byte] for byte in word.encode(errors="replace")])
+
+    def merged(self, letters: list[str]) -> tuple[int, ...]:
+        """Return the ids of a word: join the pair first in the table, until it has none of them.
 
         A heap and a list of neighbours make it n log n: even a word of a million letters ends.
         """
-        if word in _SPECIAL:
-            return (_SPECIAL[word],)
-        parts = [self._letters[byte] for byte in word.encode("utf-8", errors="replace")]
-        parts[-1] += "</w>"
+        parts = [*letters[:-1], letters[-1] + "</w>"]
         ids = [self._ids[part] for part in parts]
         following, before = list(range(1, len(parts) + 1)), list(range(-1, len(parts) - 1))
         heap: list[tuple[int, int, str]] = []
@@ -200,7 +207,7 @@ def _unicode() -> tuple[Any, Any]:
     return regex.compile(r"\s+"), regex.compile(words, regex.IGNORECASE)
 
 
-def _printable_bytes() -> dict[int, str]:
+def printable_bytes() -> dict[int, str]:
     """Return a character for each byte: itself if it prints, else one from 256 on (as in GPT-2)."""
     printing = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printing]

@@ -99,7 +99,7 @@ def test_the_limit_counts_every_product_but_those_of_attention(family: str) -> N
     config = (
         SMALL if family == "vit" else replace(SMALL, vision=ResNetConfig(64, 8, (1, 2, 1, 1), 4))
     )
-    tower = CLIP(config).visual.eval()
+    tower = CLIP.of(config).visual.eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         tower(torch.zeros(3, 3, 64, 64))
     counted = counter.get_flop_counts()["Global"]

@@ -45,7 +45,7 @@ def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
     from clipmodel.model import CLIP
 
     torch.manual_seed(0)
-    return save_folder(folder, str(folder), config, CLIP(config).state_dict(), "float32")
+    return save_folder(folder, str(folder), config, CLIP.of(config).state_dict(), "float32")
 
 
 def filled(folder: Path, model: ModelFolder, count: int, first: int = 1) -> ModelRecord:

@@ -9,11 +9,10 @@ from torch import Tensor
 from clipmodel.checkpoints import bert, timm
 from clipmodel.checkpoints.configs import Settings
 from clipmodel.errors import CheckpointError
+from clipmodel.towers.shapes import OPENAI_NUMBERS, filed
 
 Layout = Literal["openai", "openclip", "huggingface"]
 
-# Scalars that only OpenAI's own code stores beside the weights.
-_OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 _M_CLIP = "LinearTransformation.weight"
 _DECODER = "text_decoder."  # of CoCa, which writes captions
 # Signs of towers that resemble CLIP's but compute something else.
@@ -77,7 +76,7 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
             "layout not supported: M-CLIP's text tower, without the image tower of a CLIP; use a "
             "model that has both, such as OpenCLIP's xlm-roberta-base-ViT-B-32"
         )
-    if any(name.startswith(("text_model.", "vision_model.")) for name in tensors):
+    if is_huggingfaces(tensors):
         return _from_huggingface(tensors), "huggingface"
     if not any(name.startswith("visual.") for name in tensors):
         raise CheckpointError(
@@ -85,9 +84,9 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
         )
     layout: Layout = "openai" if _is_openais(tensors) else "openclip"
     weights = {
-        _our_name(name): tensor
+        filed(name): tensor
         for name, tensor in tensors.items()
-        if name not in _OPENAI_MARKS and not name.startswith(_DECODER)
+        if name not in OPENAI_NUMBERS and not name.startswith(_DECODER)
     }
     return _plain(weights), layout
 
@@ -113,9 +112,14 @@ def _refuse(weights: Mapping[str, Tensor], others: Mapping[str, str]) -> None:
             raise CheckpointError(f"layout not supported: {what} ({sign.rstrip('.')})")
 
 
+def is_huggingfaces(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether the names are Hugging Face's."""
+    return any(name.startswith(("text_model.", "vision_model.")) for name in tensors)
+
+
 def _is_openais(tensors: Mapping[str, Tensor]) -> bool:
     """Return whether OpenAI's code wrote the weights: with its numbers, or as it halves them."""
-    if tensors.keys() >= _OPENAI_MARKS:
+    if tensors.keys() >= {*OPENAI_NUMBERS}:
         return True
     dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
     halves, wholes = ("text_projection", "visual.conv1.weight"), ("token_embedding.weight",)
@@ -130,12 +134,6 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if tensors and all(name.startswith(prefix) for name in tensors):
             return _unwrapped({name.removeprefix(prefix): t for name, t in tensors.items()})
     return tensors
-
-
-def _our_name(name: str) -> str:
-    """Add `text.` to the text tower's names, which have no prefix in OpenAI's model."""
-    ours = name.startswith(("visual.", "text.", "logit_"))
-    return name if ours else f"text.{name}"
 
 
 def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:

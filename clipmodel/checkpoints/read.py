@@ -30,7 +30,7 @@ from clipmodel.families import (
     image_family,
 )
 from clipmodel.model import CLIP
-from clipmodel.towers.shapes import COUNTER
+from clipmodel.towers.shapes import COUNTER, filed
 
 _EXAMPLE = (
     '{"activation": "quick_gelu" or "gelu", "head_width": 64, '
@@ -54,7 +54,7 @@ def read_checkpoint(
 
     Its config is beside it. config: of the model that it must be, if known; it takes precedence.
 
-    Returns weights for `CLIP(config).load_state_dict`, and the config. Raises
+    Returns weights for `CLIP.of(config).load_state_dict`, and the config. Raises
     CheckpointError, UnknownConfig or ModelNotFound.
     """
     file, _ = files_of(path)
@@ -71,6 +71,18 @@ def read_checkpoint(
     except CheckpointError as error:
         named = str(error) if str(file) in str(error) else f"{file}: {error}"
         raise type(error)(named) from error
+
+
+def read_openai(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], ModelConfig]:
+    """Return the weights under our names and the config of a model of OpenAI's kind.
+
+    Nothing tells whether it is of that kind; OpenAI's own code assumes it. Raises CheckpointError.
+    """
+    weights, layout = translate(state_dict)
+    if layout == "huggingface":
+        raise CheckpointError("these weights have Hugging Face's names, not OpenAI's")
+    config = complete(Path("state_dict"), weights, OPENAI_SETTINGS)
+    return _checked(weights, config), config
 
 
 def _written_here(file: Path) -> ModelConfig | None:
@@ -139,7 +151,8 @@ def complete(file: Path, weights: Mapping[str, Tensor], settings: Settings) -> M
 
 def _checked(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     with torch.device("meta"):
-        expected = CLIP(config).state_dict()
+        model = CLIP.of(config)
+    expected = {filed(name): weight for name, weight in model.state_dict().items()}
     counters = {name: torch.tensor(0) for name in expected if name.endswith(COUNTER)}
     given = {name: tensor for name, tensor in weights.items() if name not in counters}
     wanted = {name: tensor for name, tensor in expected.items() if name not in counters}

@@ -10,7 +10,7 @@ from clipmodel.model import CLIP, in_dtype
 from clipmodel.model_folder import ModelFolder
 from clipmodel.quantised import split
 from clipmodel.torch_backend.safetensors_file import load_safetensors
-from clipmodel.towers.shapes import COUNTER, check, damaged
+from clipmodel.towers.shapes import COUNTER, check, damaged, filed
 
 
 def default_device() -> str:
@@ -25,8 +25,9 @@ def load_model(folder: ModelFolder, device: str | torch.device) -> CLIP:
     """
     weights = _read(folder, "vision") | _read(folder, "text")
     with torch.device("meta"):  # no memory for weights that are replaced immediately
-        model = CLIP(folder.config)
-    _fill(model, weights, folder)
+        model = CLIP.of(folder.config)
+    in_model = {filed(name): name for name in model.state_dict()}
+    _fill(model, {in_model.get(name, name): w for name, w in weights.items()}, folder)
     model = model.float().requires_grad_(True).to(device).eval()
     if torch.device(device).type == "cuda":
         in_dtype(model, torch.float16)

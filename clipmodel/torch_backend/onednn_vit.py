@@ -31,6 +31,7 @@ class OneDnnVit:
         places = tower.positional_embedding
         self._first = (tower.class_embedding + places[0]).to(dtype)  # (W,)
         self._places = (places[1:] + self._patches.grey).to(dtype)  # (N, W)
+        assert tower.proj is not None  # only other people's programs remove it
         self._before, self._after, self._proj = tower.ln_pre, tower.ln_post, tower.proj.to(dtype)
         self._blocks = list[OneDnnBlock]()
         blocks = tower.transformer.resblocks
@@ -82,7 +83,7 @@ class OneDnnBlock:
         attention = block.attn
         fc, self._activation, proj = block.mlp
         assert isinstance(fc, nn.Linear) and isinstance(proj, nn.Linear)
-        self._heads = attention.heads
+        self._heads = attention.num_heads
         self._ln_1, self._ln_2 = block.ln_1, block.ln_2
         self._qkv = Product(attention.in_proj_weight, attention.in_proj_bias)
         self._out = Product(attention.out_proj.weight, attention.out_proj.bias)

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.config import BertConfig
-from clipmodel.model import LayerNorm
 from clipmodel.towers.initial import draw, drawn
+from clipmodel.towers.precision import dtype_of
+from clipmodel.towers.transformer import LayerNorm
 
 
 class Attention(nn.Module):
@@ -78,7 +79,7 @@ class Bert(nn.Module):
         """text: (B, L) token ids, padded after the end, L ≤ context_length. Returns (B, D)."""
         held = text != self.padding  # (B, L)
         x = self.word_embedding(text) + self.positional_embedding[: text.shape[1]]  # (B, L, W)
-        x = self.ln_embedding(x)
+        x = self.ln_embedding(x).to(dtype_of(self.blocks))
         mask = held[:, None, None]  # (B, 1, 1, L)
         for block in self.blocks:
             x = block(x, mask)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from clipmodel.config import CocaTextConfig
-from clipmodel.model import LayerNorm, ResidualAttentionBlock, Transformer
 from clipmodel.towers.initial import draw, drawn
+from clipmodel.towers.transformer import LayerNorm, ResidualAttentionBlock, Transformer
 
 PADDING = 0  # token id
 
@@ -24,7 +24,11 @@ class CocaText(nn.Module):
         self.cls_emb = drawn(width, std=0.01)
         self.positional_embedding = drawn(config.context_length + 1, width, std=0.01)
         self.transformer = Transformer(
-            width, config.layers, config.heads, config.mlp_width, config.activation, causal=True
+            width,
+            config.layers,
+            config.heads,
+            mlp_width=config.mlp_width,
+            activation=config.activation,
         )
         self.ln_final = LayerNorm(width)
         self.text_projection = drawn(width, embed_dim, std=width**-0.5)
@@ -32,8 +36,9 @@ class CocaText(nn.Module):
 
     def forward(self, text: Tensor) -> Tensor:
         """text: (B, L) token ids, zeros after the end, L = context_length. Returns (B, D)."""
-        x = self.token_embedding(text)  # (B, L, W)
-        x = torch.cat([x, self.cls_emb.expand(len(x), 1, -1)], dim=1) + self.positional_embedding
+        x = self.token_embedding(text).type(self.cls_emb.dtype)  # (B, L, W)
+        x = torch.cat([x, self.cls_emb.expand(len(x), 1, -1)], dim=1)  # (B, L + 1, W)
+        x = x + self.positional_embedding.type(x.dtype)
         seen = seen_places(text)
         for block in self.transformer.resblocks:
             assert isinstance(block, ResidualAttentionBlock)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.config import EfficientNetConfig, Stage
-from clipmodel.model import LayerNorm
 from clipmodel.towers.initial import draw
+from clipmodel.towers.transformer import LayerNorm
 
 EPSILON, MOMENTUM = 1e-3, 0.01  # of batch norms
 

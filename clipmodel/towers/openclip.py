@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from clipmodel.config import OpenClipVisionConfig
 from clipmodel.errors import CheckpointError, ClipModelError
 from clipmodel.numpy_backend.weights import Floats, Weights
+from clipmodel.towers.precision import dtype_of
 from clipmodel.towers.shapes import COUNTER, Shapes
 
 # Of the training, or of outputs that no embedding needs.
@@ -34,8 +35,7 @@ def build(config: OpenClipVisionConfig, embed_dim: int) -> nn.Module:
 
 
 def _in_dtype_of_weights(tower: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
-    dtype = next(weight.dtype for weight in tower.parameters() if weight.ndim > 1)
-    return (given[0].to(dtype),)
+    return (given[0].to(dtype_of(tower)),)
 
 
 def shapes(config: OpenClipVisionConfig, embed_dim: int) -> Shapes:

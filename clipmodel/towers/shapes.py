@@ -19,6 +19,15 @@ from clipmodel.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
 COUNTER = ".num_batches_tracked"  # of batches in training; a model folder may lack it
+OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")  # beside weights, in archives
+
+
+def filed(name: str) -> str:
+    """Return the name in model folders of a weight of a model.
+
+    There, those of every text tower start with `text.`; those of OpenAI's own have no prefix.
+    """
+    return name if name.startswith(("visual.", "text.", "logit_")) else f"text.{name}"
 
 
 def check(held: Shapes, wanted: Shapes, folder: Path) -> None:

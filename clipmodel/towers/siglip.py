@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from clipmodel.config import SiglipVisionConfig
-from clipmodel.model import LayerNorm, Transformer, activated
 from clipmodel.towers.initial import draw, drawn
+from clipmodel.towers.transformer import LayerNorm, Transformer, activated
 
 EPSILON = 1e-6  # of all norms
 
@@ -79,9 +79,8 @@ class SiglipVisionTransformer(nn.Module):
             width,
             config.layers,
             config.heads,
-            config.mlp_width,
-            config.activation,
-            causal=False,
+            mlp_width=config.mlp_width,
+            activation=config.activation,
             epsilon=EPSILON,
         )
         self.ln_post = LayerNorm(width, EPSILON)
@@ -90,6 +89,6 @@ class SiglipVisionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 3, H, W) normalised pixels. Returns (B, D)."""
         x = self.conv1(x.to(self.conv1.weight.dtype))  # (B, 3, H, W) -> (B, W, H / P, W / P)
-        x = x.flatten(2).transpose(1, 2) + self.positional_embedding  # (B, N, W)
+        x = x.flatten(2).transpose(1, 2) + self.positional_embedding.to(x.dtype)  # (B, N, W)
         x = self.transformer(x.transpose(0, 1)).transpose(0, 1)  # (N, B, W) inside
         return self.pool(self.ln_post(x))  # type: ignore[no-any-return]

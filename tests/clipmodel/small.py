@@ -88,7 +88,7 @@ def loaded(path: Path, config: ModelConfig | None = None) -> CLIP:
     from clipmodel.checkpoints.read import read_checkpoint
 
     weights, found = read_checkpoint(path, config)
-    model = CLIP(found)
+    model = CLIP.of(found)
     model.load_state_dict(weights)
     return model.float().eval()
 
@@ -159,7 +159,7 @@ def saved(path: Path, config: ModelConfig, **stored: Any) -> ModelFolder:
 
 def model_of(config: ModelConfig) -> CLIP:
     torch.manual_seed(0)
-    model = CLIP(config).eval()
+    model = CLIP.of(config).eval()
     for parameter in model.parameters():  # beyond the initial values, where many are 0 or 1
         parameter.data += 0.02 * torch.randn_like(parameter)
     for name, statistic in model.named_buffers():

@@ -19,6 +19,7 @@ from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.torch_backend.image_encoder import ImageEncoder
 from clipmodel.towers.lite import efficientnet_lite, lite_sizes
+from clipmodel.towers.shapes import COUNTER, filed
 from tests.clipmodel.small import (
     BERT_CONFIG,
     EFFICIENTNET_CONFIG,
@@ -123,8 +124,8 @@ CONFIGS["bert without projection"] = replace(
 def test_the_shapes_of_weights_are_those_of_the_model(name: str) -> None:
     config = CONFIGS[name]
     with torch.device("meta"):
-        state = CLIP(config).state_dict()
-    held = {name: tuple(w.shape) for name, w in state.items() if "batches_tracked" not in name}
+        state = CLIP.of(config).state_dict()
+    held = {filed(name): tuple(w.shape) for name, w in state.items() if COUNTER not in name}
     image = image_family(config.vision).shapes(config.vision, config.embed_dim)
     text = text_family(config.text).shapes(config.text, config.embed_dim)
     images = {f"visual.{name}": shape for name, shape in image.items()}

@@ -18,7 +18,7 @@ CONFIG = ModelConfig(
 
 def model() -> CLIP:
     torch.manual_seed(0)
-    made = shake(CLIP(CONFIG))
+    made = shake(CLIP.of(CONFIG))
     assert isinstance(made, CLIP)
     return made
 
@@ -42,11 +42,10 @@ def image_features(clip: CLIP, image: Tensor, *, one_by_one: bool) -> Tensor:
 
 def text_features(clip: CLIP, ids: Tensor) -> Tensor:
     """The text tower as prompt learners write it out."""
-    text = clip.text
-    x = text.token_embedding(ids) + text.positional_embedding
-    x = text.transformer(x.permute(1, 0, 2)).permute(1, 0, 2)
-    x = text.ln_final(x)
-    return x[torch.arange(x.shape[0]), ids.argmax(dim=-1)] @ text.text_projection  # type: ignore
+    x = clip.token_embedding(ids) + clip.positional_embedding
+    x = clip.transformer(x.permute(1, 0, 2)).permute(1, 0, 2)
+    x = clip.ln_final(x)
+    return x[torch.arange(x.shape[0]), ids.argmax(dim=-1)] @ clip.text_projection  # type: ignore
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from clipmodel.config import ModelConfig, ResNetConfig, TextConfig, VisionConfig
 from clipmodel.errors import CheckpointError
 from clipmodel.model import CLIP
 from clipmodel.model_folder import ModelFolder, read_tensors, save_folder
+from clipmodel.towers.shapes import filed
 
 TEXT = TextConfig(77, 100, 16, 1, 2, 32, "gelu")
 CONFIG = ModelConfig(8, VisionConfig(16, 8, 16, 1, 2, 32, "gelu"), TEXT, (0.5,) * 3, (0.3,) * 3)
@@ -20,7 +21,7 @@ CONFIG = ModelConfig(8, VisionConfig(16, 8, 16, 1, 2, 32, "gelu"), TEXT, (0.5,) 
 @pytest.fixture
 def folder(tmp_path: Path) -> ModelFolder:
     torch.manual_seed(0)
-    return save_folder(tmp_path / "model", "small", CONFIG, CLIP(CONFIG).state_dict())
+    return save_folder(tmp_path / "model", "small", CONFIG, CLIP.of(CONFIG).state_dict())
 
 
 def written(path: Path, header: object, data: bytes) -> Path:
@@ -32,19 +33,19 @@ def written(path: Path, header: object, data: bytes) -> Path:
 @pytest.mark.parametrize("vision", [CONFIG.vision, ResNetConfig(32, 8, (1, 1, 1, 1), 2)])
 def test_what_is_saved_is_what_is_opened(vision: object, tmp_path: Path) -> None:
     config = ModelConfig(8, vision, TEXT, CONFIG.mean, CONFIG.std)  # type: ignore[arg-type]
-    state = CLIP(config).state_dict()
+    state = CLIP.of(config).state_dict()
     saved = save_folder(tmp_path / "m", "a name", config, state)
     opened = ModelFolder.open(tmp_path / "m")
     assert opened == saved and opened.config == config and opened.name == "a name"
     held = {**read_tensors(opened.vision_file), **read_tensors(opened.text_file)}
-    assert held.keys() == state.keys()
+    assert held.keys() == {filed(name) for name in state}
     for name, tensor in state.items():
-        np.testing.assert_array_equal(held[name], tensor.numpy())
+        np.testing.assert_array_equal(held[filed(name)], tensor.numpy())
 
 
 def test_the_digest_names_the_weights(folder: ModelFolder, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    state = CLIP(CONFIG).state_dict()
+    state = CLIP.of(CONFIG).state_dict()
     turned = dict(reversed(state.items()))
     assert save_folder(tmp_path / "b", "other", CONFIG, turned).digest == folder.digest
     state["logit_scale"] += 1
@@ -53,7 +54,7 @@ def test_the_digest_names_the_weights(folder: ModelFolder, tmp_path: Path) -> No
 
 def test_saving_again_replaces_the_weights_and_keeps_the_card(folder: ModelFolder) -> None:
     (folder.path / "README.md").write_text("card")
-    half = save_folder(folder.path, "small", CONFIG, CLIP(CONFIG).state_dict(), "float16")
+    half = save_folder(folder.path, "small", CONFIG, CLIP.of(CONFIG).state_dict(), "float16")
     assert half.digest != folder.digest
     assert (half.path / "README.md").read_text() == "card"
     assert [path.name for path in half.path.parent.iterdir()] == ["model"]

@@ -84,7 +84,7 @@ assert np.abs(encode(some) - wanted).max() < 1e-5
 def test_a_forked_child_encodes(kind: str, family: str, tmp_path: Path) -> None:
     config = ModelConfig(64, VISIONS[family], TEXT, MEAN, STD)
     torch.manual_seed(0)
-    folder = save_folder(tmp_path / "m", "m", config, shake(CLIP(config)).state_dict())
+    folder = save_folder(tmp_path / "m", "m", config, shake(CLIP.of(config)).state_dict())
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, kind, str(folder.path)]
     root = Path(__file__).parents[2]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=root)

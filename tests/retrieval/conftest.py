@@ -49,7 +49,7 @@ def save_model(folder: Path, name: str, seed: int) -> None:
     text = TextConfig(77, 49408, 32, 2, 2, 64, "gelu")
     config = ModelConfig(24, vision, text, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
     torch.manual_seed(seed)
-    save_folder(folder, name, config, CLIP(config).state_dict(), "float32")
+    save_folder(folder, name, config, CLIP.of(config).state_dict(), "float32")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from clipmodel.errors import CheckpointError, UnknownConfig
 from clipmodel.families import as_json
 from clipmodel.hub.registry import OPENAI_MEAN
 from clipmodel.pretrained import is_cached, resolve
+from clipmodel.towers.shapes import filed
 from tests.clipmodel.small import MEAN, STD, VIT_CONFIG, model_of, write_openclip
 
 Build = Callable[[str], nn.Module]
@@ -137,7 +138,7 @@ def test_our_own_weights_beside_our_own_config(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(as_json(VIT_CONFIG)))
     weights, config = read_checkpoint(tmp_path / "mine.pt")
     assert config == VIT_CONFIG
-    assert all(torch.equal(weights[name], tensor) for name, tensor in state.items())
+    assert all(torch.equal(weights[filed(name)], tensor) for name, tensor in state.items())
     (tmp_path / "config.json").write_text(json.dumps(as_json(VIT_CONFIG) | {"vision": {}}))
     with pytest.raises(CheckpointError, match="config.json is damaged"):
         read_checkpoint(tmp_path / "mine.pt")

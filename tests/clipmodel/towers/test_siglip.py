@@ -260,7 +260,7 @@ def test_our_own_state_dict_is_read_again(
     )
     write_vocabulary(tmp_path, kind)
     again = resolve(tmp_path / "ours.pt", download_root=tmp_path / "models")
-    model = CLIP(again.config)
+    model = CLIP.of(again.config)
     assert model.state_dict().keys() == state.keys()
 
 
