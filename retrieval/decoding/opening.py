@@ -1,4 +1,4 @@
-"""Opening of a file's bytes as a picture, and what its colours mean."""
+"""Opening of a file's bytes as a picture, and what Pillow does not say of it: colours, XMP."""
 
 import io
 from collections.abc import Callable
@@ -15,6 +15,8 @@ from retrieval.errors import FailureCode, UnreadablePicture
 
 COLOR_SPACE, INTEROPERABILITY, R03 = 0xA001, 0xA005, b"R03\0"
 USUAL_GAMMA = (0.44, 0.47)  # PNG's gAMA for sRGB is 0.45455
+XMP_OF_GIF, AFTER_XMP = b"\x21\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd"
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of its box in JPEG 2000
 END_OF_JPEG = b"\xff\xd9"
 MAX_MISSING = 0.5  # of the rows of a JPEG, which ends too early
 GREY = 128  # of the rows that are missing
@@ -40,7 +42,7 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-# -- colours in numbers --------------------------------------------------------------------------
+# -- colours in numbers, and XMP -----------------------------------------------------------------------
 
 
 def _jpeg(image: Image.Image, _: bytes) -> None:
@@ -99,12 +101,23 @@ def _avif(image: Image.Image, data: bytes) -> None:
 
 
 def _jpeg2000(image: Image.Image, data: bytes) -> None:
-    """Take the profile from the box of its colours, which Pillow leaves there."""
+    """Take the profile from the box of its colours, and XMP, which Pillow leaves there."""
+    for box in boxes.boxes(data):
+        if box.type == b"uuid" and data[box.begin : box.begin + len(XMP_UUID)] == XMP_UUID:
+            image.info["xmp"] = data[box.begin + len(XMP_UUID) : box.end]
     header = boxes.find(data, None, b"jp2h")
     colours = boxes.find(data, header, b"colr") if header else None
     is_by_profile = colours and data[colours.begin : colours.begin + 1] == b"\2"  # else: a number
     if colours and is_by_profile:
         image.info["icc_profile"] = data[colours.begin + 3 : colours.end]
+
+
+def _gif(image: Image.Image, data: bytes) -> None:
+    """Take XMP from its extension, which Pillow passes over; a trailer of 258 bytes follows."""
+    begin = data.find(XMP_OF_GIF)
+    end = data.find(AFTER_XMP, begin)
+    if 0 <= begin < end:
+        image.info["xmp"] = data[begin + len(XMP_OF_GIF) : end]
 
 
 def _heif(image: Image.Image, data: bytes) -> None:
@@ -119,6 +132,7 @@ MEANINGS: dict[str, Callable[[Image.Image, bytes], None]] = {
     "MPO": _jpeg,
     "PNG": _png,
     "AVIF": _avif,
+    "GIF": _gif,
     "HEIF": _heif,
     "JPEG2000": _jpeg2000,
 }

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from retrieval.decoding.decode import describe
 from retrieval.decoding.metadata.dates import in_name, with_name, written
 from retrieval.decoding.metadata.takeout import facts_of_takeout
-from retrieval.decoding.metadata.xmp import facts_of_xmp
+from retrieval.decoding.metadata.xmp import Xmp
 from retrieval.records import Facts, Wording
 from tests.retrieval.small import DATA
 
@@ -239,7 +239,7 @@ def test_a_place_without_its_side_is_none(side: int) -> None:
 def test_entities_are_not_expanded() -> None:
     bomb = '<!DOCTYPE a [<!ENTITY b "c">]>' + XMP.partition("?>")[2].partition("<?xpacket")[0]
     with pytest.raises(Exception, match="EntitiesForbidden"):
-        facts_of_xmp(bomb)
+        Xmp(bomb)
     assert facts_of(jpeg(xmp=bomb.encode())) == Facts()
 
 
