@@ -14,6 +14,7 @@ from retrieval.decoding.profiles import ADOBE_RGB, BT_709, Meaning, meant
 from retrieval.errors import FailureCode, UnreadablePicture
 
 COLOR_SPACE, INTEROPERABILITY, R03 = 0xA001, 0xA005, b"R03\0"
+DEPTH_AT = 24  # where a PNG says how many bits a sample has
 USUAL_GAMMA = (0.44, 0.47)  # PNG's gAMA for sRGB is 0.45455
 XMP_OF_GIF, AFTER_XMP = b"\x21\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd"
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of its box in JPEG 2000
@@ -42,7 +43,7 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-# -- colours in numbers, and XMP -----------------------------------------------------------------------
+# -- colours in numbers, and XMP ---------------------------------------------------------------------
 
 
 def _jpeg(image: Image.Image, _: bytes) -> None:
@@ -56,6 +57,9 @@ def _jpeg(image: Image.Image, _: bytes) -> None:
 
 def _png(image: Image.Image, data: bytes) -> None:
     info = image.info
+    bits, clear = data[DEPTH_AT], info.get("transparency")
+    if image.mode == "L" and bits < 8 and isinstance(clear, int):
+        info["transparency"] = clear * 255 // ((1 << bits) - 1)  # as Pillow scales the pixels
     if numbers := _cicp(data):
         info.pop("icc_profile", None)
         info["meaning"] = meant(*numbers)

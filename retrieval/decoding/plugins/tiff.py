@@ -16,8 +16,13 @@ from retrieval.decoding.exif import ORIENTATION
 from retrieval.decoding.plugins.smaller import Replaced, is_same_shape
 from retrieval.decoding.plugins.tiff_samples import (
     BITS,
+    FORMAT,
     HEIGHT,
+    MEANING,
     PLANAR,
+    RGB,
+    SAMPLES,
+    WHITE_IS_ZERO,
     WIDTH,
     Layout,
     layout_of,
@@ -43,9 +48,30 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
         except SyntaxError:
             if not self._has_samples():
                 raise
-        else:  # of planes of 16 bits that are not compressed, Pillow makes noise
-            if self.tag_v2.get(PLANAR) == 2 and max(self.tag_v2.get(BITS, (1,))) > 8:
+        else:
+            if self._is_misread():
                 self._has_samples()
+
+    def _is_misread(self) -> bool:
+        """Return whether Pillow would make something else of the samples.
+
+        Of planes of 16 bits that are not compressed, it makes noise; where white is 0, it inverts
+        only bytes; of three channels of 16 bits it keeps the higher byte, which is black if they
+        have 12; of 32 bits it takes the highest for a sign.
+        """
+        tags = self.tag_v2
+        bits, samples = max(tags.get(BITS, (1,))), tags.get(SAMPLES, 1)
+        if bits <= 8:
+            return False
+        is_grey, has_sign = samples == 1, tags.get(FORMAT, (1,)) != (1,)
+        is_inverted = is_grey and tags.get(MEANING) == WHITE_IS_ZERO
+        is_plain_rgb = bits == 16 and samples == 3 and tags.get(MEANING) == RGB
+        return (
+            tags.get(PLANAR) == 2
+            or is_inverted
+            or is_plain_rgb
+            or (is_grey and bits in (16, 32) and has_sign == (bits == 16))
+        )
 
     def _has_samples(self) -> bool:
         """Plan to read the samples as they are stored; return whether that is possible."""
