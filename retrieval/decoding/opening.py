@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from retrieval.decoding.exif import EXIF_IFD, folder, one_line
 from retrieval.decoding.formats import COMMON, pillow_formats
@@ -19,12 +19,22 @@ USUAL_GAMMA = (0.44, 0.47)  # PNG's gAMA for sRGB is 0.45455
 XMP_OF_GIF, AFTER_XMP = b"\x21\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd"
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of its box in JPEG 2000
 END_OF_JPEG = b"\xff\xd9"
-MAX_MISSING = 0.5  # of the rows of a JPEG, which ends too early
+PNG, END_OF_PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
+ENDS_EARLY = "truncated"  # what Pillow's errors about it say
+MAX_MISSING = 0.5  # of the rows of a picture that ends too early
 GREY = 128  # of the rows that are missing
+GREYS: dict[str, int | tuple[int, ...]] = {
+    "RGB": (GREY, GREY, GREY),
+    "RGBA": (GREY, GREY, GREY, 255),
+    "LA": (GREY, 255),
+    "I;16": 257 * GREY,
+    "I;16B": 257 * GREY,
+}
 NEAR_GREY = 2
+COLOUR_BY_COLOUR = {"SGI"}  # of which a whole colour may be missing
 
 
-def opened(data: bytes) -> Image.Image:
+def opened(data: bytes) -> ImageFile.ImageFile:
     """Open a picture, with `info["meaning"]` if its file says in numbers what its colours are.
 
     Raises UnreadablePicture, and whatever else Pillow raises.
@@ -43,7 +53,7 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-# -- colours in numbers, and XMP ---------------------------------------------------------------------
+# -- colours in numbers, and XMP -------------------------------------------------------------------
 
 
 def _jpeg(image: Image.Image, _: bytes) -> None:
@@ -142,21 +152,51 @@ MEANINGS: dict[str, Callable[[Image.Image, bytes], None]] = {
 }
 
 
-# -- JPEGs that end too early --------------------------------------------------------------------
+# -- files that end too early --------------------------------------------------------------------
 
 
-def mended(data: bytes) -> bytes | None:
-    """Return a JPEG with an end; None for other files, and if it has one already.
-
-    Its decoder then fills in the rows that are missing.
+def mended(data: bytes, error: OSError) -> bytes | None:
+    """Return the bytes of a picture that is to be read as far as it goes: with its end, if it is a
+    JPEG; its decoder then fills in the rows that are missing. None if that is not what is wrong.
     """
-    if data.startswith(b"\xff\xd8") and not data.endswith(END_OF_JPEG):
-        return data + END_OF_JPEG
-    return None
+    if data.startswith(b"\xff\xd8"):
+        return None if data.endswith(END_OF_JPEG) else data + END_OF_JPEG
+    return data if ENDS_EARLY in str(error) else None
 
 
-def missing_part(image: Image.Image) -> float:
-    """Return the fraction of a loaded JPEG's rows that its decoder filled in with grey."""
-    pixels = np.asarray(image).reshape(image.height, -1).astype(np.int16)
-    present = np.flatnonzero((np.abs(pixels - GREY) > NEAR_GREY).any(axis=1))  # rows
-    return 1.0 - (int(present[-1]) + 1) / image.height if len(present) else 1.0
+def lacks_its_end(data: bytes) -> bool:
+    """Return whether a file ends too early, though perhaps no pixel is missing."""
+    return data.startswith(PNG) and data.rfind(END_OF_PNG) < 0
+
+
+def load_what_is_there(image: ImageFile.ImageFile) -> float:
+    """Load a picture whose file ends too early, and return the fraction of rows that are missing at
+    its end or beginning, which are grey. Raises OSError.
+    """
+    grey, is_woven = GREYS.get(image.mode, GREY), _is_woven(image)
+    image.im = Image.new(image.mode, image.size, grey).im  # decoders write over it, row by row
+    try:
+        image.load()
+    except OSError as error:
+        if ENDS_EARLY not in str(error) or image.format in COLOUR_BY_COLOUR:
+            raise
+        image.tile = []  # nothing is left to load
+    filled = np.asarray(Image.new(image.mode, (1, 1), grey)).astype(np.int32).reshape(-1)
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    present = np.flatnonzero((np.abs(pixels - filled) > NEAR_GREY).any(axis=(1, 2)))  # rows
+    if not len(present):
+        return 1.0
+    if is_woven:  # a row that is missing between others is as the one above it, as browsers do
+        wanted = np.arange(image.height).clip(present[0], present[-1])
+        rows = pixels[present[np.searchsorted(present, wanted, "right") - 1]]
+        image.im = Image.frombytes(image.mode, image.size, rows.tobytes()).im
+        if image.palette:
+            image.palette.dirty = 1
+    return 1.0 - (int(present[-1]) + 1 - int(present[0])) / image.height
+
+
+def _is_woven(image: ImageFile.ImageFile) -> bool:
+    """Return whether the rows of a picture are interlaced."""
+    if image.format == "GIF":
+        return bool(image.tile and image.tile[0].args[1])  # type: ignore[index]
+    return bool(image.info.get("interlace"))

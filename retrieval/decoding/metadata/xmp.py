@@ -45,7 +45,9 @@ TEXTS: tuple[tuple[str, TextKind], ...] = (
     (PEOPLE + "PersonDisplayName", "person"),
 )
 NUMBER = r"(\d+(?:\.\d*)?)"
-COORDINATE = re.compile(rf"\s*{NUMBER}(?:,\s*{NUMBER})?(?:,\s*{NUMBER})?\s*([NSEW])\s*$", re.I | re.A)
+COORDINATE = re.compile(
+    rf"\s*{NUMBER}(?:,\s*{NUMBER})?(?:,\s*{NUMBER})?\s*([NSEW])\s*$", re.I | re.A
+)
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -79,9 +81,7 @@ class Xmp:
         return held.get(TIFF + "Make"), held.get(TIFF + "Model")
 
     def _date(self, names: tuple[str, ...]) -> datetime | None:
-        moments = (
-            written(value) for name in names for held, value in self._found if held == name
-        )
+        moments = (written(value) for name in names for held, value in self._found if held == name)
         return next((moment for moment in moments if moment), None)
 
 
