@@ -56,9 +56,9 @@ def watch(
     """Bring the library up to date with `paths` (none: everything it knows) and keep it that way
     until interrupted.
 
-    videos: False leaves new ones out. bar: returns a context manager that yields the progress callback of one run. ran: called with
-    the summary of each run, without problems that were reported before. say: called with messages
-    for the user.
+    videos: False leaves new ones out. bar: returns a context manager that yields the progress
+    callback of one run. ran: called with the summary of each run, without problems that were
+    reported before. say: called with messages for the user.
 
     Raises Interrupted if Ctrl-C arrives during a run, and whatever `Library.index` raises, except
     LibraryBusy and LibraryUnreachable: it waits for such a library.

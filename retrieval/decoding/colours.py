@@ -95,7 +95,7 @@ def _of_floats(values: NDArray[np.float32]) -> tuple[float, float]:
     few = FEW * values.size
 
     def are_within(bound: float) -> bool:
-        return np.count_nonzero(values > bound) <= few
+        return bool(np.count_nonzero(values > bound) <= few)
 
     if np.count_nonzero(values < 0) <= few:
         if are_within(BRIGHT):

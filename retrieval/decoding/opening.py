@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from retrieval.decoding.exif import EXIF_IFD, folder, one_line
@@ -31,6 +32,7 @@ GREYS: dict[str, int | tuple[int, ...]] = {
     "I;16B": 257 * GREY,
 }
 NEAR_GREY = 2
+STRIPE = 64  # rows
 COLOUR_BY_COLOUR = {"SGI"}  # of which a whole colour may be missing
 
 
@@ -181,18 +183,28 @@ def load_what_is_there(image: ImageFile.ImageFile) -> float:
         if ENDS_EARLY not in str(error) or image.format in COLOUR_BY_COLOUR:
             raise
         image.tile = []  # nothing is left to load
-    filled = np.asarray(Image.new(image.mode, (1, 1), grey)).astype(np.int32).reshape(-1)
-    pixels = np.asarray(image).reshape(image.height, image.width, -1)
-    present = np.flatnonzero((np.abs(pixels - filled) > NEAR_GREY).any(axis=(1, 2)))  # rows
+    present = np.flatnonzero(_has_pixels(image, grey))  # rows
     if not len(present):
         return 1.0
     if is_woven:  # a row that is missing between others is as the one above it, as browsers do
         wanted = np.arange(image.height).clip(present[0], present[-1])
-        rows = pixels[present[np.searchsorted(present, wanted, "right") - 1]]
+        rows = np.asarray(image)[present[np.searchsorted(present, wanted, "right") - 1]]
         image.im = Image.frombytes(image.mode, image.size, rows.tobytes()).im
         if image.palette:
             image.palette.dirty = 1
     return 1.0 - (int(present[-1]) + 1 - int(present[0])) / image.height
+
+
+def _has_pixels(image: Image.Image, grey: int | tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return for each row whether it is anything but grey, (H,)."""
+    filled = np.asarray(Image.new(image.mode, (1, 1), grey)).astype(np.int32).reshape(-1)
+    found = np.zeros(image.height, bool)
+    for top in range(0, image.height, STRIPE):  # not all at once, which takes gigabytes
+        bottom = min(top + STRIPE, image.height)
+        pixels = np.asarray(image.crop((0, top, image.width, bottom)))
+        off = np.abs(pixels.reshape(bottom - top, image.width, -1) - filled)
+        found[top:bottom] = (off > NEAR_GREY).any(axis=(1, 2))
+    return found
 
 
 def _is_woven(image: ImageFile.ImageFile) -> bool:

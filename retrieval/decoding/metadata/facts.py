@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from retrieval.decoding.exif import (
     EXIF_IFD,
@@ -88,7 +89,7 @@ def _dates(
     yield "iptc", believed(lambda: iptc.date_of(records))
     yield "digitized", believed(lambda: spoken(texts.get(PNG_CREATED)))
     yield "modified", _date(base, MODIFIED, MODIFIED_OFFSET) or _date(details, MODIFIED, 0)
-    yield "modified", xmp and xmp.changed_at()
+    yield "modified", xmp.changed_at() if xmp else None
 
 
 def _date(tags: Tags, tag: int, offset: int) -> datetime | None:
@@ -111,7 +112,9 @@ def _xmp(image: Image.Image, base: Tags) -> Xmp | None:
 
 def _png_texts(image: Image.Image) -> Mapping[str, str]:
     """Return the texts of a PNG, some of which may follow the pixels."""
-    return (image.format == "PNG" and believed(lambda: image.text)) or {}  # type: ignore[attr-defined]
+    if not isinstance(image, PngImageFile):
+        return {}
+    return believed(lambda: image.text) or {}
 
 
 def _of_png(texts: Mapping[str, str]) -> Iterator[Wording]:
@@ -147,11 +150,11 @@ def _comment(held: object, order: str) -> str | None:
         return None
     code, text = held[:8], held[8:]
     if code.startswith(b"UNICODE"):
-        either = (text.decode(name, "replace") for name in _utf_16(text, order))
+        either = [text.decode(name, "replace") for name in _utf_16(text, order)]
     elif code.startswith(b"JIS"):
-        either = iter([text.rstrip(b"\0").decode("iso2022_jp")])
+        either = [text.rstrip(b"\0").decode("iso2022_jp")]
     elif code.startswith(b"ASCII") or not code.strip(b"\0"):
-        either = iter([text_of(text) or ""])
+        either = [text_of(text) or ""]
     else:
         return None
     stripped = (said.strip("\ufeff\0 \r\n\t") for said in either)
