@@ -4,6 +4,8 @@ Plain Pillow does what CLIP's examples do: open, convert, resize. Ours is a work
 index run, from task to answer: it also hashes the file, turns it upright, reads its EXIF and sends
 the pixels. Two figures compare the results at the bundled model's own size: the pixels' mean
 difference, out of 255, and the cosine of their vectors.
+
+The last row is an index run over videos, with all that belongs to it: see harness/films.py.
 """
 
 import importlib.util
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.harness.films import film_row
 from benchmarks.harness.inputs import photo
 from benchmarks.harness.report import Cell, Row
 from benchmarks.harness.timing import steady
@@ -24,7 +27,7 @@ from clipmodel.preprocess import to_pixels
 from clipmodel.pretrained import resolve
 from retrieval.decoding import decode
 from retrieval.decoding.formats import can_read_films, pillow_formats
-from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS, MAX_SECONDS
+from retrieval.decoding.limits import MAX_PIXELS, MAX_SECONDS
 from retrieval.decoding.task import Task
 from retrieval.decoding.worker import Processes, Worker
 
@@ -33,7 +36,6 @@ SIZES = {"640×480": (640, 480), "12 MP": (4000, 3000), "50 MP": (8160, 6120)}
 FORMATS = {"JPEG": {"quality": 85}, "PNG": {}, "WEBP": {"quality": 80}, "HEIC": {"quality": 60}}
 SMALL = "HEIC with a small picture"  # inside, of 320 × 240, as phones store it
 SECONDS = 2.0  # of each figure, at least
-FILM_SECONDS, FILM_RATE = 30, 30  # of the video, and frames a second
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
@@ -54,45 +56,7 @@ def rows(file: Path, quick: bool) -> Iterator[Row]:
             said = {"size": name, "format": format}
             yield said | rates | differences(data, encoder)
     if can_read_films():
-        yield film_row(file.with_suffix(".mp4"), quick)
-
-
-def film_row(file: Path, quick: bool) -> Row:
-    """Return the rate of a video: its moments decoded by one worker, and encoded by one core."""
-    film(file, 2 if quick else FILM_SECONDS)
-    encoder = NumpyImageEncoder(resolve("tiny"))
-    worker = Worker(Processes(MAX_SECONDS))
-    task = Task(0, os.fsencode(file), encoder.size, MAX_PIXELS, most=MAX_MOMENTS)
-    decoding = steady(lambda: worker.do(task), 0.1 if quick else SECONDS)
-    decoded = worker.do(task).decoded
-    worker.end()
-    assert decoded and decoded.duration
-    pixels = np.stack([frame.pixels for frame in decoded.frames])
-    encoding = steady(lambda: encoder.encode(pixels), 0.1)
-    return {
-        "size": "1080p",
-        "format": "H.264",
-        "MB": file.stat().st_size / 1e6,
-        "moments": len(decoded.frames),
-        "× real time": decoded.duration / (decoding + encoding),
-    }
-
-
-def film(file: Path, seconds: int) -> None:
-    """Write a video as phones do: 30 frames a second, a key frame each second, in motion."""
-    import av
-
-    scene = photo(np.random.default_rng(0), (2400, 1400))
-    with av.open(str(file), "w") as out:
-        stream = out.add_stream("libx264", rate=FILM_RATE, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.gop_size = 1920, 1080, FILM_RATE
-        stream.bit_rate = 16_000_000
-        for number in range(seconds * FILM_RATE):
-            left, top = number * 7 % 480, number * 3 % 320
-            seen = scene.crop((left, top, left + 1920, top + 1080))
-            frame = av.VideoFrame.from_image(seen)  # type: ignore[no-untyped-call]
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        yield film_row(file.parent / "films", quick)
 
 
 def measured(file: Path, least: float) -> dict[str, Cell]:

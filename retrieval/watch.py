@@ -48,6 +48,7 @@ def watch(
     paths: Sequence[Path],
     *,
     exclude: Sequence[str] = (),
+    videos: bool = True,
     bar: Bar,
     ran: Callable[[Summary], None],
     say: Say,
@@ -55,15 +56,15 @@ def watch(
     """Bring the library up to date with `paths` (none: everything it knows) and keep it that way
     until interrupted.
 
-    bar: returns a context manager that yields the progress callback of one run. ran: called with
-    the summary of each run, without problems that were reported before. say: called with messages
-    for the user.
+    videos: False leaves new ones out. bar: returns a context manager that yields the progress
+    callback of one run. ran: called with the summary of each run, without problems that were
+    reported before. say: called with messages for the user.
 
     Raises Interrupted if Ctrl-C arrives during a run, and whatever `Library.index` raises, except
     LibraryBusy and LibraryUnreachable: it waits for such a library.
     """
     paths = [given(path) for path in paths]
-    indexer = Patient(library, bar, say)
+    indexer = Patient(library, bar, say, videos=videos)
     ran(indexer.index(paths, exclude))  # the library remembers the exclusions
     targets = _local(resolve(library.catalog, paths), say)
     with watching(targets, say) as changes:
@@ -87,8 +88,9 @@ def _local(targets: Sequence[Target], say: Say) -> list[Target]:
 class Patient:
     """Index runs that wait for other writers and report each remaining problem once."""
 
-    def __init__(self, library: Library, bar: Bar, say: Say) -> None:
+    def __init__(self, library: Library, bar: Bar, say: Say, *, videos: bool = True) -> None:
         self._library = library
+        self._videos = videos
         self._bar = bar
         self._say = say
         self._notices = Notices()
@@ -98,7 +100,9 @@ class Patient:
         while True:
             try:
                 with self._bar() as progress:
-                    summary = self._library.index(paths, exclude=exclude, progress=progress)
+                    summary = self._library.index(
+                        paths, exclude=exclude, videos=self._videos, progress=progress
+                    )
                 return self._brief(summary, paths)
             except Interrupted as interrupt:
                 raise Interrupted(self._brief(interrupt.summary, paths)) from None

@@ -208,9 +208,18 @@ def _mention_others(library: "Library", paths: tuple[str, ...]) -> None:
     metavar="GLOB",
     help='Skip matching names, now and in later runs; "none" clears the list. Repeatable.',
 )
+@click.option(
+    "--no-videos",
+    "videos",
+    flag_value=False,
+    default=True,
+    help="Leave out new videos; known ones stay.",
+)
 @common
 @click.pass_obj
-def watch(settings: CommonOptions, paths: tuple[Path, ...], exclude: tuple[str, ...]) -> None:
+def watch(
+    settings: CommonOptions, paths: tuple[Path, ...], exclude: tuple[str, ...], videos: bool
+) -> None:
     """Run `retrieve index`, then index changes below each PATH as they happen, until Ctrl-C.
     Without PATH, all folders of the library are watched.
 
@@ -230,7 +239,8 @@ def watch(settings: CommonOptions, paths: tuple[Path, ...], exclude: tuple[str, 
 
     with settings.open() as library:
         try:
-            watch(library, paths, exclude=exclude, bar=progress_bar, ran=ran, say=say)
+            how = partial(watch, library, paths, exclude=exclude, videos=videos)
+            how(bar=progress_bar, ran=ran, say=say)
         except Interrupted as interrupt:
             ran(interrupt.summary)
         except KeyboardInterrupt:

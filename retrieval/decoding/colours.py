@@ -11,8 +11,12 @@ from retrieval.decoding.profiles import transform_of
 Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
 FEW = 0.01  # of floats, that may lie outside of a range
-TWELVE_BITS = 4095
-INTEGERS = (255.0, float(TWELVE_BITS), 65535.0)
+BRIGHT = 4.0  # up to which floats are lights beyond white, where that is 1
+DARK = 16.0  # up to which nothing is told by floats, beyond that
+INFINITE = 1e30  # as a number to count with
+FLOATS = (255.0, 4095.0, 65535.0)
+DEPTHS = (10, 12, 16)  # bits, of 16
+INTEGERS = (255, 1023, 4095)
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -55,30 +59,49 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
 def in_range(values: Samples, is_float: bool) -> NDArray[np.uint8]:
     """Scale samples to 0 to 255.
 
-    The range is the first that contains the values: 0 to 1 (floats), 255 (not of 16 bits), 4095 or
-    65535, failing that their own. A few floats outside of it are clipped. Bytes are left alone.
+    The range of integers is the first of 8 (not of 16), 10, 12, 16 and all bits that contains the
+    values. That of floats is 0 to 1, beyond which a few may lie, or lights that are not much
+    brighter, and are clipped; or 0 to 255, 4095 or 65535. Failing that, it is their own. Bytes are
+    left alone.
     """
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        if values.max(initial=0) > TWELVE_BITS:
-            return (values >> 8).astype(np.uint8)
-        return (values >> 4).astype(np.uint8)
-    values = values.astype(np.float32)
-    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
-    low, high = _range(values, is_float)
+        most = int(values.max(initial=0))
+        return (values >> next(bits - 8 for bits in DEPTHS if most < 1 << bits)).astype(np.uint8)
+    if is_float:
+        values = values.astype(np.float32)
+        np.nan_to_num(values, copy=False, posinf=INFINITE, neginf=-INFINITE)
+        low, high = _of_floats(values)
+    else:
+        low, high = _of_integers(values)
+        values = values.astype(np.float32)
     values -= low
     values *= 255.0 / ((high - low) or 1.0)
     return values.clip(0, 255).astype(np.uint8)
 
 
-def _range(values: NDArray[np.float32], is_float: bool) -> tuple[float, float]:
-    bounds, few = ((1.0, 255.0, 65535.0), FEW * values.size) if is_float else (INTEGERS, 0.0)
+def _of_integers(values: Samples) -> tuple[float, float]:
+    low, high, most = int(values.min()), int(values.max()), int(np.iinfo(values.dtype).max)
+    bounds = (*INTEGERS, min(most, 65535))
+    if low >= 0:
+        for bound in (*bounds, most) if high > most // 2 else bounds:
+            if high <= bound:
+                return 0.0, float(bound)
+    return float(low), float(high)
+
+
+def _of_floats(values: NDArray[np.float32]) -> tuple[float, float]:
+    few = FEW * values.size
+
+    def are_within(bound: float) -> bool:
+        return bool(np.count_nonzero(values > bound) <= few)
+
     if np.count_nonzero(values < 0) <= few:
-        for bound in bounds:
-            if np.count_nonzero(values > bound) <= few:
+        if are_within(BRIGHT):
+            return 0.0, 1.0
+        for bound in () if are_within(DARK) else FLOATS:
+            if are_within(bound):
                 return 0.0, bound
-    if not is_float:
-        return float(values.min()), float(values.max())
     low, high = (float(each) for each in np.percentile(values, (50 * FEW, 100 - 50 * FEW)))
     return low, high

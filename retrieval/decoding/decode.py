@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from clipmodel.bicubic import Box
 from clipmodel.config import Resize
@@ -23,7 +23,13 @@ from retrieval.decoding.exif import orientation_of
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.decoding.media import animation
 from retrieval.decoding.metadata.facts import read_metadata
-from retrieval.decoding.opening import MAX_MISSING, mended, missing_part, opened
+from retrieval.decoding.opening import (
+    MAX_MISSING,
+    lacks_its_end,
+    load_what_is_there,
+    mended,
+    opened,
+)
 from retrieval.decoding.pillow_errors import explained, too_large
 from retrieval.decoding.plugins.smaller import Smaller, drafted
 from retrieval.decoding.profiles import transform_of
@@ -164,8 +170,8 @@ def _whole_or_mended(data: bytes, read: Callable[[bytes, bool], T]) -> T:
     with explained():
         try:
             return read(data, False)
-        except OSError:  # "image file is truncated"
-            if (sound := mended(data)) is None:
+        except OSError as error:
+            if (sound := mended(data, error)) is None:
                 raise
             return read(sound, True)
 
@@ -181,6 +187,7 @@ def _decode(data: bytes, size: Resize | int, max_pixels: int, is_truncated: bool
         width, height = height, width
     pixels = np.asarray(crop(small, size), np.uint8)
     hash = difference_hash(small)
+    is_truncated |= lacks_its_end(data)
     return Decoded(pixels, width, height, format, facts, shot, hash, is_truncated)
 
 
@@ -221,7 +228,7 @@ def _thumbnail(
 
 
 def _load(
-    image: Image.Image, side: int, is_truncated: bool, *, is_to_show: bool = False
+    image: ImageFile.ImageFile, side: int, is_truncated: bool, *, is_to_show: bool = False
 ) -> Box | None:
     """Load a picture with at least `side` pixels on its shorter side if it has them, from the
     smallest that is in its file. Returns the exact part of it, as `draft` does.
@@ -230,8 +237,9 @@ def _load(
         box = image.choose(side, is_to_show=is_to_show)
     else:
         box = drafted(image, side)
-    image.load()
-    if is_truncated and missing_part(image) > MAX_MISSING:
+    if not is_truncated:
+        image.load()
+    elif load_what_is_there(image) > MAX_MISSING:
         raise UnreadablePicture("the file ends too early: most of the picture is missing")
     return box
 

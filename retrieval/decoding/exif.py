@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from retrieval.records import Shot
 
@@ -20,6 +21,11 @@ EXPOSURE, APERTURE, ISO, FOCAL_LENGTH, LENS = 0x829A, 0x829D, 0x8827, 0x920A, 0x
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE = 1, 2, 3, 4
 
 MAX_NAME = 100  # characters
+
+# EXIF 3.0's type of texts in UTF-8, which Pillow leaves out: read like its type 2, ASCII.
+UTF_8, ASCII = 129, 2
+DISPATCH = ImageFileDirectory_v2._load_dispatch
+DISPATCH.setdefault(UTF_8, DISPATCH[ASCII])
 
 Tags = Mapping[int, Any]
 Read = TypeVar("Read")
@@ -38,7 +44,7 @@ def shot_of(image: Image.Image) -> Shot:
     latitude, longitude = _place(folder(image, GPS_IFD))
     iso = _number(details, ISO)
     return Shot(
-        camera=camera_of(one_line(base, MAKE), one_line(base, MODEL)),
+        camera=named(base.get(MAKE), base.get(MODEL)),
         lens=one_line(details, LENS),
         latitude=latitude,
         longitude=longitude,
@@ -66,6 +72,12 @@ def folder(image: Image.Image, tag: int) -> Tags:
     return believed(lambda: image.getexif().get_ifd(tag)) or {}
 
 
+def named(maker: object, model: object) -> str | None:
+    """Return the name of a camera by tags that may hold anything."""
+    texts = text_of(maker), text_of(model)
+    return camera_of(*(_one_line(text) if text else None for text in texts))
+
+
 def camera_of(maker: str | None, model: str | None) -> str | None:
     """Join maker and model, unless the model already begins with the maker: "Canon EOS R5", but
     "Google" and "Pixel 7".
@@ -80,6 +92,10 @@ def one_line(tags: Tags, tag: int) -> str | None:
     said = text_of(believed(lambda: tags.get(tag)))
     if said is None:
         return None
+    return _one_line(said)
+
+
+def _one_line(said: str) -> str | None:
     text = "".join(c if c.isprintable() else " " for c in said)
     return " ".join(text.split())[:MAX_NAME] or None
 
@@ -107,21 +123,22 @@ def _place(gps: Tags) -> tuple[float | None, float | None]:
     """Return degrees north and east. Programs write (0, 0), which is at sea, for an unknown
     place.
     """
-    latitude = believed(lambda: _degrees(gps[LATITUDE], gps.get(LATITUDE_REF), 90))
-    longitude = believed(lambda: _degrees(gps[LONGITUDE], gps.get(LONGITUDE_REF), 180))
+    latitude = believed(lambda: _degrees(gps[LATITUDE], gps.get(LATITUDE_REF), "NS", 90))
+    longitude = believed(lambda: _degrees(gps[LONGITUDE], gps.get(LONGITUDE_REF), "EW", 180))
     if latitude is None or longitude is None or (latitude, longitude) == (0, 0):
         return None, None
     return latitude, longitude
 
 
-def _degrees(parts: Any, side: object, most: int) -> float | None:
-    """Convert degrees, minutes and seconds, as many as are given, to degrees; None without a side,
-    as nobody knows which of two places is meant.
+def _degrees(parts: Any, side: object, sides: str, most: int) -> float | None:
+    """Convert degrees, minutes and seconds, as many as are given, to degrees; None without a side
+    ("N", "South"), as nobody knows which of two places is meant.
     """
-    numbers = [float(part) for part in parts]
+    numbers = [float(part) for part in (parts if isinstance(parts, tuple) else (parts,))]
     degrees = sum(number / 60**place for place, number in enumerate(numbers[:3]))
     if not numbers or not math.isfinite(degrees) or min(numbers) < 0 or degrees > most:
         return None
-    said = side.decode("ascii", "replace") if isinstance(side, bytes) else str(side)
-    sign = {"N": 1, "E": 1, "S": -1, "W": -1}.get(said.strip("\0 ").upper())
-    return None if sign is None else sign * float(degrees)
+    said = (text_of(side) or "").strip().upper()[:1]
+    if not said or said not in sides:
+        return None
+    return float(degrees) if said == sides[0] else -float(degrees)

@@ -83,7 +83,7 @@ class WorkerPool(Renewed):
     """
 
     def __init__(self, count: int, seconds: float = MAX_SECONDS) -> None:
-        """seconds: time limit for a task."""
+        """seconds: of processor time for a task."""
         self.window = TASKS_AHEAD + 2 * count
         self._threads = Threads(count, "decoder")
         self._processes = Processes(seconds)

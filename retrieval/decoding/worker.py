@@ -11,12 +11,14 @@ import threading
 import time
 
 from clipmodel.pools import Renewed
+from retrieval.decoding.limits import STARVED
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, RetrieveError, reason
 from retrieval.records import Failure
 
 PIPE_BYTES = 1 << 18  # fits 224 × 224 pixels, so that a worker need not wait for us
 GRACE_SECONDS = 2.0  # for a worker to end by itself after its time limit
+OUT_OF_TIME = "SIGPROF"  # ends a process that has used up its processor time
 PIPE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # seen after a process has ended
 
 
@@ -41,7 +43,7 @@ class Processes(Renewed):
     """The live worker processes. All can be killed at once, and none is started after that."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds  # time limit for a task
+        self.seconds = seconds  # of processor time for a task
         self._living: set[subprocess.Popen[bytes]] = set()
         super().__init__()
 
@@ -97,7 +99,8 @@ class Worker:
             result = self._receive()
         except PIPE_ERRORS as error:
             end, seconds = self.end(), self._processes.seconds * task.patience
-            if time.monotonic() - began >= seconds:
+            took = time.monotonic() - began
+            if end == OUT_OF_TIME or took >= seconds * STARVED:
                 said = f"decoding it took more than {seconds:g} s"
                 raise WorkerDied(FailureCode.TIMED_OUT, said) from error
             said = f"decoding it crashed the worker process ({end})"
@@ -128,7 +131,7 @@ class Worker:
         if os.name == "posix":  # other systems cannot poll a pipe
             waiting = select.poll()
             waiting.register(self._process.stdout or -1, select.POLLIN)
-            seconds = self._processes.seconds * patience + GRACE_SECONDS
+            seconds = self._processes.seconds * patience * STARVED + GRACE_SECONDS
             if not waiting.poll(seconds * 1000):
                 self._process.kill()
 

@@ -8,19 +8,25 @@ import importlib
 import os
 import pickle
 import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from retrieval.decoding import malloc
-from retrieval.decoding.limits import memory_for
+from retrieval.decoding.limits import STARVED, memory_for
 from retrieval.decoding.task import work
 
 STANDARD_ERROR = 2  # a number, as sys.stderr may be None
 
 
 def serve(seconds: float) -> None:
-    """Do tasks from standard input until it ends; write results to standard output."""
+    """Do tasks from standard input until it ends; write results to standard output.
+
+    seconds: of processor time for one task.
+    """
     malloc.keep(malloc.WORKER_KEEPS_BYTES)
     tasks, results = sys.stdin.buffer, _claim_output()
     importlib.import_module("retrieval.decoding.decode")  # not timed with the first task
@@ -32,11 +38,23 @@ def serve(seconds: float) -> None:
         except EOFError:
             return
         memory.allow(memory_for(task.max_pixels))
-        # Its own C thread ends the process, so that a loop in C ends as well.
-        faulthandler.dump_traceback_later(seconds * task.patience, exit=True, file=STANDARD_ERROR)
-        result = work(task)
-        faulthandler.cancel_dump_traceback_later()
+        with _within(seconds * task.patience):
+            result = work(task)
         _reply(results, result)
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """End this process if it takes longer: by its processor time, and by the clock if that is
+    STARVED times as long. A signal and a C thread do it, so that a loop in C ends as well.
+    """
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+    faulthandler.dump_traceback_later(seconds * STARVED, exit=True, file=STANDARD_ERROR)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 class Memory:

@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, object]] = {
 CHANGES = 12  # at most, of a mutation
 WORKERS = 2
 AHEAD = 64  # files under way
+BOX, MOMENTS = (48, 48), 4  # of a thumbnail, and of what has several frames
 
 
 def run(folder: Path, seed: int, quick: bool) -> Iterator[Tally]:
@@ -178,7 +179,8 @@ def decode_all(folder: Path, pictures: Iterator[bytes] | Sequence[bytes], tally:
         for key, data in enumerate(pictures):
             (folder / str(key)).write_bytes(data)
             began[key] = time.monotonic()
-            pool.submit(Task(key, os.fsencode(folder / str(key)), SIDE, MAX_PIXELS))
+            path = os.fsencode(folder / str(key))
+            pool.submit(Task(key, path, SIDE, MAX_PIXELS, box=BOX, most=MOMENTS))
             tally.tried += 1
             while pool.pending >= AHEAD:
                 if answer := pool.collect():

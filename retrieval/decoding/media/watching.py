@@ -33,7 +33,7 @@ SCALE = 1.5  # of a frame, relative to what the model takes: swscale's filter is
 RARE = 12.0  # seconds between key frames, beyond which the frames between them are decoded as well
 MAX_BETWEEN = 1_500  # frames that are decoded for that
 MAX_BROKEN = 100  # packets that cannot be decoded, after which nobody goes on
-MAX_SECONDS = 120.0  # to look at frames
+MAX_SECONDS = 120.0  # of processor time, to look at frames
 MAX_SILENT = 0.2  # of a video, at its end, without a picture: sound may go on for a while
 NEAR = 0.001  # seconds, to which a container may round a time
 BACK = (0.0, 2.0, 15.0, 3600.0)  # seconds, by which a place is sought earlier: some seek too far
@@ -115,7 +115,7 @@ class Watch:
         self._film = film
         self._read = 0.0  # the time of the last packet, by the clock of the film
         self._resize = as_resize(size)
-        self._ends = time.monotonic() + MAX_SECONDS
+        self._ends = time.thread_time() + MAX_SECONDS
 
     def chosen(self, most: int) -> list[Seen]:
         """Return up to `most` frames that are worth a vector."""
@@ -166,7 +166,7 @@ class Watch:
             if now >= last + gap:
                 last = now
                 yield self._look(frame)
-            if time.monotonic() > self._ends:
+            if time.thread_time() > self._ends:
                 return
 
     def _look(self, frame: "VideoFrame") -> Seen:

@@ -21,12 +21,20 @@ RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC = "{http://purl.org/dc/elements/1.1/}"
 XMP = "{http://ns.adobe.com/xap/1.0/}"
 EXIF = "{http://ns.adobe.com/exif/1.0/}"
+TIFF = "{http://ns.adobe.com/tiff/1.0/}"
 PHOTOSHOP = "{http://ns.adobe.com/photoshop/1.0/}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 REGIONS = "{http://www.metadataworkinggroup.com/schemas/regions/}"
 PEOPLE = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
 
-DATES = (EXIF + "DateTimeOriginal", PHOTOSHOP + "DateCreated", XMP + "CreateDate")
+DATES = (
+    EXIF + "DateTimeOriginal",
+    PHOTOSHOP + "DateCreated",
+    EXIF + "DateTimeDigitized",
+    XMP + "CreateDate",
+    DC + "date",
+)
+CHANGED = (TIFF + "DateTime", XMP + "ModifyDate")
 TEXTS: tuple[tuple[str, TextKind], ...] = (
     (DC + "title", "title"),
     (PHOTOSHOP + "Headline", "title"),
@@ -36,31 +44,45 @@ TEXTS: tuple[tuple[str, TextKind], ...] = (
     (IPTC + "PersonInImage", "person"),
     (PEOPLE + "PersonDisplayName", "person"),
 )
-COORDINATE = re.compile(r"\s*(\d+),\s*(\d+(?:\.\d+)?)(?:,\s*(\d+(?:\.\d+)?))?\s*([NSEW])\s*$", re.I)
+NUMBER = r"(\d+(?:\.\d*)?)"
+COORDINATE = re.compile(
+    rf"\s*{NUMBER}(?:,\s*{NUMBER})?(?:,\s*{NUMBER})?\s*([NSEW])\s*$", re.I | re.A
+)
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def facts_of_xmp(data: bytes | str, source: str = "xmp", date: TakenFrom = "xmp") -> Facts:
-    """Return what XMP says. source, date: where texts and date are said to come from.
+class Xmp:
+    """What a program wrote about a picture."""
 
-    Raises ValueError, SyntaxError or what else a parser raises for anything that is not XMP.
-    """
-    from defusedxml.ElementTree import fromstring
+    def __init__(self, data: bytes | str) -> None:
+        """Raise ValueError, SyntaxError or what else a parser raises for anything but XMP."""
+        from defusedxml.ElementTree import fromstring
 
-    raw = data.encode() if isinstance(data, str) else data
-    if len(raw) > MAX_BYTES:
-        raise ValueError(f"XMP of {len(raw):,} bytes")
-    tree: Element = fromstring(raw.strip(b"\0 \t\r\n"))
-    found = list(_properties(tree))
-    moment = _date(found)
-    latitude, longitude = _place(dict(found))
-    return Facts(
-        moment,
-        date if moment else "file",
-        latitude,
-        longitude,
-        _rating(found),
-        _texts(found, source, tree),
-    )
+        raw = data.encode() if isinstance(data, str) else data
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"XMP of {len(raw):,} bytes")
+        self._tree: Element = fromstring(raw if raw[:2] in UTF_16 else raw.strip(b"\0 \t\r\n"))
+        self._found = list(_properties(self._tree))
+
+    def facts(self, source: str = "xmp", date: TakenFrom = "xmp") -> Facts:
+        """Return what it says. source, date: where texts and date are said to come from."""
+        moment, (latitude, longitude) = self._date(DATES), _place(dict(self._found))
+        texts = _texts(self._found, source, self._tree)
+        taken_from: TakenFrom = date if moment else "file"
+        return Facts(moment, taken_from, latitude, longitude, _rating(self._found), texts)
+
+    def changed_at(self) -> datetime | None:
+        """Return when the picture was last changed."""
+        return self._date(CHANGED)
+
+    def camera(self) -> tuple[str | None, str | None]:
+        """Return the camera's maker and model."""
+        held = dict(self._found)
+        return held.get(TIFF + "Make"), held.get(TIFF + "Model")
+
+    def _date(self, names: tuple[str, ...]) -> datetime | None:
+        moments = (written(value) for name in names for held, value in self._found if held == name)
+        return next((moment for moment in moments if moment), None)
 
 
 def _properties(tree: Element) -> Iterator[tuple[str, str]]:
@@ -73,11 +95,6 @@ def _properties(tree: Element) -> Iterator[tuple[str, str]]:
         for text in (item.text for item in items) if items else (element.text,):
             if text and text.strip():
                 yield element.tag, text.strip()
-
-
-def _date(found: list[tuple[str, str]]) -> datetime | None:
-    moments = (written(value) for name in DATES for held, value in found if held == name)
-    return next((moment for moment in moments if moment), None)
 
 
 def _rating(found: list[tuple[str, str]]) -> int | None:
@@ -113,11 +130,11 @@ def _place(found: dict[str, str]) -> tuple[float | None, float | None]:
 
 
 def _degrees(said: str, sides: str, most: int) -> float | None:
-    """Read "48,8.22N" (degrees and minutes) or "48,8,13N" (and seconds)."""
+    """Read "48,8.22N" (degrees and minutes), "48,8,13N" (and seconds) or "48.137N"."""
     parts = COORDINATE.match(said)
     if not parts or parts[4].upper() not in sides:
         return None
-    degrees = int(parts[1]) + float(parts[2]) / 60 + float(parts[3] or 0) / 3600
+    degrees = float(parts[1]) + float(parts[2] or 0) / 60 + float(parts[3] or 0) / 3600
     if not math.isfinite(degrees) or degrees > most:
         return None
     return -degrees if parts[4].upper() in "SW" else degrees

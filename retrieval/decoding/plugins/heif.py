@@ -6,7 +6,8 @@ one to show.
 
 With the first bundled model, of 96 pixels, the cosine to the vector of the whole picture was 0.9945
 for a small picture of 240 pixels, and 0.9955 for one of 384. With `tiny-2`, of 224, they are 0.9645
-and 0.8916: not for want of pixels (a clean one of 384 gives 0.9987 and 0.9975), but of quality.
+and 0.8916: one has lost its textures to compression, the other was reduced by leaving pixels out
+(docs/formats.md has the figures).
 """
 
 import io

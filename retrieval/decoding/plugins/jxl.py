@@ -13,7 +13,7 @@ from PIL import Image
 
 from clipmodel.bicubic import Box
 from retrieval.decoding.exif import ORIENTATION
-from retrieval.decoding.plugins.boxes import boxes
+from retrieval.decoding.plugins.boxes import boxes, find
 from retrieval.decoding.plugins.jxl_header import BARE, BOXED, header
 from retrieval.decoding.plugins.smaller import Deferred, drafted
 
@@ -38,6 +38,8 @@ class JxlPicture(Deferred):
         self.tile = []
         if said.meaning:  # with a profile in its place, a lossy file is decoded to sRGB
             self.info["meaning"] = said.meaning
+        if found := find(self._data, None, b"xml "):
+            self.info["xmp"] = self._data[found.begin : found.end]
         self.tags = _exif(self._data)
         self.tags[ORIENTATION] = said.orientation
 

@@ -16,8 +16,12 @@ from retrieval.decoding.exif import ORIENTATION
 from retrieval.decoding.plugins.smaller import Replaced, is_same_shape
 from retrieval.decoding.plugins.tiff_samples import (
     BITS,
+    FORMAT,
     HEIGHT,
+    MEANING,
     PLANAR,
+    SAMPLES,
+    WHITE_IS_ZERO,
     WIDTH,
     Layout,
     layout_of,
@@ -43,9 +47,24 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
         except SyntaxError:
             if not self._has_samples():
                 raise
-        else:  # of planes of 16 bits that are not compressed, Pillow makes noise
-            if self.tag_v2.get(PLANAR) == 2 and max(self.tag_v2.get(BITS, (1,))) > 8:
+        else:
+            if self._is_misread():
                 self._has_samples()
+
+    def _is_misread(self) -> bool:
+        """Return whether Pillow would make something else of the samples.
+
+        Of planes of 16 bits that are not compressed, it makes noise; where white is 0, it inverts
+        only bytes; of 32 bits it takes the highest for a sign.
+        """
+        tags = self.tag_v2
+        bits, samples = max(tags.get(BITS, (1,))), tags.get(SAMPLES, 1)
+        if bits <= 8:
+            return False
+        is_grey, has_sign = samples == 1, tags.get(FORMAT, (1,)) != (1,)
+        is_inverted = is_grey and tags.get(MEANING) == WHITE_IS_ZERO
+        is_other_number = is_grey and bits in (16, 32) and has_sign == (bits == 16)
+        return tags.get(PLANAR) == 2 or is_inverted or is_other_number
 
     def _has_samples(self) -> bool:
         """Plan to read the samples as they are stored; return whether that is possible."""
@@ -75,12 +94,24 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
         try:
             if self._layout is not None:
                 self._load_samples(self._layout)
-            return super().load()
+            file, is_deep = self.fp, self.tag_v2.get(BITS) == (16, 16, 16)
+            loaded = super().load()
+            if file and is_deep and self._is_dark():  # Pillow keeps the higher byte of 16 bits
+                self.fp = file
+                if self._has_samples() and self._layout:
+                    self._load_samples(self._layout)
+                self.fp = None
+            return loaded
         except (OSError, KeyError, ValueError) as error:
             if isinstance(error, OSError) and "decoder error" not in str(error):
                 raise
             said = f"it is damaged, or its compression cannot be read ({self._compression})"
             raise OSError(said) from error
+
+    def _is_dark(self) -> bool:
+        """Return whether the samples have no more than 12 bits in 16."""
+        bands = (self.im.getband(number) for number in range(self.im.bands))
+        return all(band.getextrema()[1] < 1 << (12 - 8) for band in bands)
 
     def _load_samples(self, layout: Layout) -> None:
         assert self.fp is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.content import read
 from retrieval.decoding.metadata.takeout import facts_of_takeout
-from retrieval.decoding.metadata.xmp import MAX_BYTES, facts_of_xmp
+from retrieval.decoding.metadata.xmp import MAX_BYTES, Xmp
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.indexing.recorder import ROWS_PER_COMMIT
 from retrieval.paths import place
@@ -48,6 +48,6 @@ def _facts(path: Path, kind: str) -> Facts | None:
         return (
             facts_of_takeout(data)
             if kind == "takeout"
-            else facts_of_xmp(data, "sidecar", "sidecar")
+            else Xmp(data).facts("sidecar", "sidecar")
         )
     return None

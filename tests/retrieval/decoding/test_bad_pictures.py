@@ -199,11 +199,27 @@ seconds = 2.0
 serve(seconds)"""
     start = worker.BOOTSTRAP.replace("\nserve(seconds)", crash)
     monkeypatch.setattr(worker, "BOOTSTRAP", start)
+    monkeypatch.setattr(worker, "STARVED", 1)  # only a stopped one needs to be ended from outside
     monkeypatch.setattr(WorkerPool.__init__, "__defaults__", (2.0,))
     counts = as_counts(run_index(catalog, [photos], workers=2))
     assert counts == {"new": 12, "failed": 1, "encoded": 12}
     assert [(f.path, f.reason) for f in catalog.files.failures()] == [(bad, REASONS[how])]
     assert as_counts(run_index(catalog, [photos])) == {"unchanged": 13}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processor time is limited on POSIX")
+def test_a_wait_is_no_work(catalog: Catalog, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine or a slow disk costs no picture, though each takes longer than the limit."""
+    wait = """
+import time
+from retrieval.decoding import content
+original = content.read
+content.read = lambda *what: time.sleep(0.7) or original(*what)
+serve(0.5)"""
+    start = worker.BOOTSTRAP.replace("\nserve(seconds)", wait)
+    monkeypatch.setattr(worker, "BOOTSTRAP", start)
+    monkeypatch.setattr(WorkerPool.__init__, "__defaults__", (0.5,))
+    assert as_counts(run_index(catalog, [photos], workers=2)) == {"new": 4, "encoded": 4}
 
 
 # -- files that change under us ------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Dates from the most trusted source that has one, texts and ratings; and never an error."""
 
 import io
+import struct
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +13,10 @@ from PIL import Image, PngImagePlugin
 from retrieval.decoding.decode import describe
 from retrieval.decoding.metadata.dates import in_name, with_name, written
 from retrieval.decoding.metadata.takeout import facts_of_takeout
-from retrieval.decoding.metadata.xmp import facts_of_xmp
+from retrieval.decoding.metadata.xmp import Xmp
 from retrieval.records import Facts, Wording
-from tests.retrieval.small import DATA
 
 EXIF, GPS = 0x8769, 0x8825
-CASES = DATA / "cases"
 
 XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
@@ -119,6 +118,16 @@ def test_blanks_and_zeros_are_no_date(blank: str) -> None:
         ("2023-06", "2023-06-01T00:00:00"),
         ("2023", "2023-01-01T00:00:00"),
         (b"2023:06:01 12:34:56\0", "2023-06-01T12:34:56"),
+        ("2013: 7:12 16: 4:27", "2013-07-12T16:04:27"),
+        ("2013:07:12 04:54:27 PM", "2013-07-12T16:54:27"),
+        ("2013:07:12 24:04:27", "2013-07-12T00:04:27"),  # of phones that have no hour 0
+        ("2013:07:12 16.54.27", "2013-07-12T16:54:27"),
+        ("2013:07:12 16:54:27 UTC", "2013-07-12T16:54:27+00:00"),
+        ("20130712T165427+0200", "2013-07-12T16:54:27+02:00"),
+        ("2013:07:12   :  :  ", "2013-07-12T00:00:00"),
+        ("2013:  :     :  :  ", "2013-01-01T00:00:00"),
+        ("0001:01:01 00:00:00", None),
+        ("2013:00:00 00:00:00", None),
         ("2023:02:30 12:34:56", None),
         ("2023:06:01 25:34:56", None),
         (None, None),
@@ -140,6 +149,14 @@ def test_dates_as_they_are_written(said: object, expected: str | None) -> None:
         ("WhatsApp Image 2021-01-01 at 12.05.00 AM.jpeg", "2021-01-01T00:05:00"),
         ("Screenshot_20200101-120000.png", "2020-01-01T12:00:00"),
         ("2016-12-24 10.15.30.jpg", "2016-12-24T10:15:30"),
+        ("Bildschirmfoto 2020-01-01 um 12.00.00.png", "2020-01-01T12:00:00"),
+        ("Screenshot 2020-01-01 120000.png", "2020-01-01T12:00:00"),
+        ("Screenshot_2020-01-01-12-00-00-123_com.app.png", "2020-01-01T12:00:00"),
+        ("signal-2020-01-01-12-00-00-123.jpg", "2020-01-01T12:00:00"),
+        ("MVIMG_20180501_120000.jpg", "2018-05-01T12:00:00"),
+        ("PXL_20210101_120000123.MP.jpg", "2021-01-01T12:00:00+00:00"),
+        ("2016-12-24T10-15-30Z.jpg", "2016-12-24T10:15:30+00:00"),
+        ("WP_20161224_10_15_30_Pro.jpg", "2016-12-24T10:15:30"),
         ("20200101120000.jpg", "2020-01-01T12:00:00"),
         ("20161224.jpg", "2016-12-24T00:00:00"),
         ("DSC_1234.jpg", None),
@@ -161,16 +178,74 @@ def test_a_name_counts_only_without_another_date() -> None:
     assert with_name(held, [b"IMG_20161224_101530.jpg"]) is held
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data")
-@pytest.mark.parametrize("name", ["date-digitized-only.jpg", "date-original-zeros.jpg"])
-def test_dates_of_files_with_their_right_values(name: str) -> None:
-    found = facts_of((CASES / name).read_bytes())
-    assert found.taken_at == datetime(2013, 7, 12, 16, 54, 27) and found.taken_from == "digitized"
+def xmp(*said: tuple[str, str]) -> bytes:
+    """XMP with these properties: exif, tiff, xmp, photoshop, dc."""
+    spaces = " ".join(
+        f'xmlns:{name}="http://{where}/"'
+        for name, where in {
+            "exif": "ns.adobe.com/exif/1.0",
+            "tiff": "ns.adobe.com/tiff/1.0",
+            "xmp": "ns.adobe.com/xap/1.0",
+            "photoshop": "ns.adobe.com/photoshop/1.0",
+            "dc": "purl.org/dc/elements/1.1",
+        }.items()
+    )
+    attributes = " ".join(f'{name}="{value}"' for name, value in said)
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    return (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{rdf}">'
+        f"<rdf:Description {spaces} {attributes}/></rdf:RDF></x:xmpmeta>"
+    ).encode()
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data")
-def test_a_camera_in_utf_8() -> None:
-    assert describe((CASES / "camera-utf8.jpg").read_bytes())[1].camera == "富士フイルム X100"
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        *(("exif:DateTimeOriginal", "xmp"), ("exif:DateTimeDigitized", "xmp")),
+        *(("photoshop:DateCreated", "xmp"), ("xmp:CreateDate", "xmp"), ("dc:date", "xmp")),
+        *(("xmp:ModifyDate", "modified"), ("tiff:DateTime", "modified")),
+    ],
+)
+def test_a_date_in_xmp_alone(name: str, source: str) -> None:
+    blank = ("exif:DateTimeOriginal", "0000-00-00T00:00:00")
+    found = facts_of(jpeg(xmp=xmp(*{**dict([blank]), name: "2013-07-12T16:54:27"}.items())))
+    assert (found.taken_at, found.taken_from) == (datetime(2013, 7, 12, 16, 54, 27), source)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        ((55, b"20130712"), (60, b"165427")),
+        ((55, b"2013:07:12"), (60, b"16:54:27")),
+        ((55, b"00000000"), (62, b"20130712"), (63, b"165427")),  # when it was digitized
+    ],
+)
+def test_a_date_in_iptc_alone(records: tuple[tuple[int, bytes], ...]) -> None:
+    iptc = b"".join(record(*each) for each in records)
+    file = io.BytesIO()
+    Image.new("RGB", (16, 12)).save(file, "TIFF", tiffinfo={33723: iptc})
+    for data in (with_iptc(jpeg(), iptc), file.getvalue()):
+        found = facts_of(data)
+        assert (found.taken_at, found.taken_from) == (datetime(2013, 7, 12, 16, 54, 27), "iptc")
+
+
+def test_the_texts_of_a_png() -> None:
+    info, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    info.add_text("Creation Time", "Fri, 12 Jul 2013 16:54:27 +0200")
+    info.add_text("Title", "A title")
+    info.add_itxt("Description", "富士山")
+    Image.new("RGB", (16, 12)).save(file, "PNG", pnginfo=info)
+    found = facts_of(file.getvalue())
+    assert found.taken_from == "digitized" and found.taken_at
+    assert found.taken_at.isoformat() == "2013-07-12T16:54:27+02:00"
+    assert found.wordings == (
+        Wording("title", "A title", "png"),
+        Wording("caption", "富士山", "png"),
+    )
+
+
+def test_a_date_in_the_first_folder_of_tags() -> None:
+    assert facts_of(jpeg({0x9003: "2013:07:12 16:54:27"})).taken_from == "original"
 
 
 # -- texts and ratings ---------------------------------------------------------------------------
@@ -224,13 +299,66 @@ def test_exif_has_texts_too() -> None:
     assert facts_of(jpeg({0x010E: "OLYMPUS DIGITAL CAMERA         "})).wordings == ()
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("said", ["富士山の写真", "Hello wörld", "Two\nlines"])
+def test_a_comment_in_any_encoding(order: str, said: str) -> None:
+    codes = {b"UNICODE\0": ("utf-16-le", "utf-16-be", "utf-16"), b"ASCII\0\0\0": ("utf-8",)}
+    if said.startswith("富"):
+        codes[b"JIS\0\0\0\0\0"] = ("iso2022_jp",)
+    for code, names in codes.items():
+        for name in names:
+            exif = Image.Exif()
+            exif.endian = order
+            exif.get_ifd(EXIF)[0x9286] = code + said.encode(name)
+            file = io.BytesIO()
+            Image.new("RGB", (16, 12)).save(file, "JPEG", exif=exif.tobytes())
+            assert facts_of(file.getvalue()).wordings == (Wording("caption", said, "exif"),)
+
+
+def test_texts_of_exif_3_are_utf_8() -> None:
+    text = "富士フイルム".encode()
+    tags = struct.pack("<2sHIH", b"II", 42, 8, 2)
+    for number, tag in enumerate((0x010E, 0x010F)):
+        tags += struct.pack("<HHII", tag, 129, len(text), 38 + number * len(text))
+    file = io.BytesIO()
+    made = b"Exif\0\0" + tags + bytes(4) + text + text
+    Image.new("RGB", (16, 12)).save(file, "JPEG", exif=made)
+    facts, shot = describe(file.getvalue())
+    assert shot.camera == "富士フイルム"
+    assert facts.wordings == (Wording("caption", "富士フイルム", "exif"),)
+
+
+@pytest.mark.parametrize(
+    ("north", "east", "place"),
+    [
+        ("48,8.22N", "11,34.53E", (48.137, 11.5755)),
+        ("48,8,13.2S", "11,34,31.8W", (-48.137, -11.5755)),
+        ("48.137N", "11.5755E", (48.137, 11.5755)),
+        ("48.137", "11.5755", (None, None)),  # nobody knows on which side
+        ("0,0N", "0,0E", (None, None)),
+    ],
+)
+def test_place_and_camera_in_xmp_alone(north: str, east: str, place: tuple[Any, Any]) -> None:
+    said = ("exif:GPSLatitude", north), ("exif:GPSLongitude", east), ("tiff:Model", "X100")
+    shot = describe(jpeg(xmp=xmp(*said)))[1]
+    assert (shot.latitude, shot.longitude) == pytest.approx(place)
+    assert shot.camera == "X100"
+
+
 @pytest.mark.parametrize("side", [1, 3])
 def test_a_place_without_its_side_is_none(side: int) -> None:
     munich = {1: "N", 2: (48.0, 8.0, 13.2), 3: "E", 4: (11.0, 34.0, 31.8)}
     assert describe(jpeg(gps=munich))[1].latitude == pytest.approx(48.137)
-    del munich[side]
-    shot = describe(jpeg(gps=munich))[1]
-    assert (shot.latitude, shot.longitude) == (None, None)
+    said = {1: "South", 3: "west"}[side]
+    shot = describe(jpeg(gps={**munich, side: said}))[1]
+    assert shot.latitude and shot.longitude and min(shot.latitude, shot.longitude) < 0
+    for nothing in (None, "", "\0", "?", {1: "E", 3: "N"}[side]):
+        if nothing is None:
+            del munich[side]
+        else:
+            munich[side] = nothing
+        shot = describe(jpeg(gps=munich))[1]
+        assert (shot.latitude, shot.longitude) == (None, None)
 
 
 # -- what comes from anywhere --------------------------------------------------------------------
@@ -239,7 +367,7 @@ def test_a_place_without_its_side_is_none(side: int) -> None:
 def test_entities_are_not_expanded() -> None:
     bomb = '<!DOCTYPE a [<!ENTITY b "c">]>' + XMP.partition("?>")[2].partition("<?xpacket")[0]
     with pytest.raises(Exception, match="EntitiesForbidden"):
-        facts_of_xmp(bomb)
+        Xmp(bomb)
     assert facts_of(jpeg(xmp=bomb.encode())) == Facts()
 
 

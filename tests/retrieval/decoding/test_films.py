@@ -5,6 +5,7 @@ import itertools
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -119,17 +120,22 @@ def test_frames_of_different_length_have_their_own_times(tmp_path: Path) -> None
     assert times(decoded(path)) == [0, 1.3, 9.5]
 
 
-def test_hdr_is_toned_down(tmp_path: Path) -> None:
-    params = "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
-    path = film(
-        tmp_path / "a.mkv",
-        ["#949494"],  # diffuse white of 203 nits in PQ
-        codec="libx265",
-        pixel_format="yuv420p10le",
-        options={"x265-params": params},
-    )
-    assert decoded(path).pixels.mean() > 215
-    assert np.asarray(medium.opened(path).thumbnail(96, 64, MAX_PIXELS)).mean() > 215
+@pytest.mark.parametrize(
+    ("transfer", "white"),
+    [("smpte2084", "#949494"), ("arib-std-b67", "#bfbfbf")],  # 203 nits in PQ, and 75% in HLG
+)
+def test_hdr_is_toned_down(tmp_path: Path, transfer: str, white: str) -> None:
+    """Diffuse white is bright, and neither grey nor cut; what is brighter still differs from it."""
+    params = f"log-level=none:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
+    how: dict[str, Any] = {"codec": "libx265", "pixel_format": "yuv420p10le"}
+    seen = []
+    for number, colour in enumerate((white, "#d4d4d4" if white < "#a" else "#e6e6e6")):
+        path = tmp_path / f"{number}.mkv"
+        film(path, [colour], **how, options={"x265-params": params})
+        seen.append(decoded(path).pixels.mean())
+        shown = np.asarray(medium.opened(path).thumbnail(96, 64, MAX_PIXELS)).mean()
+        assert abs(shown - seen[-1]) < 3
+    assert 215 < seen[0] < seen[1] - 2 and seen[1] <= 255
 
 
 def test_woven_fields_do_not_ghost(tmp_path: Path) -> None:
