@@ -61,7 +61,7 @@ def load(
     try:
         folder = resolve(name, download_root=download_root)
     except UnknownConfig as error:
-        return _load_as_openais(Path(name), device, error)
+        return _load_as_openais(Path(os.path.expanduser(name)), device, error)  # noqa: PTH111
     return load_model(folder, device), transform(folder.config)
 
 
@@ -74,8 +74,8 @@ def _load_as_openais(
     from clipmodel.checkpoints.storage.shards import load_all
     from clipmodel.model import build_model
 
-    weights = load_all(files_of(path)[0])
-    if is_huggingfaces(weights):
+    weights = load_all(files_of(path)[0]) if path.exists() else {}
+    if not weights or is_huggingfaces(weights):
         raise error
     warnings.warn(
         f"{path} is taken for the weights of a model of OpenAI's; if it is not, its vectors are "

@@ -164,10 +164,10 @@ def test_paths_and_download_root(small: ModelFolder, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_loaded(small: ModelFolder) -> None:
-    with pytest.raises(ModelNotFound, match="available|one of"):
+    with pytest.raises(ModelNotFound, match="no model 'ViT-Z/99'"):
         clip.load("ViT-Z/99")
-    with pytest.raises(RuntimeError, match="did you mean ViT-B/32"):  # as OpenAI's package has it
-        clip.load("ViT-B-32")
+    with pytest.raises(RuntimeError, match="no model 'nonsense'"):  # as OpenAI's package has it
+        clip.load("nonsense")
     whole = small.vision_file.read_bytes()
     small.vision_file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="damaged"):
