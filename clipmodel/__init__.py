@@ -60,7 +60,8 @@ def load(
         raise ValueError("jit=True is not supported, as it runs code from the checkpoint; omit it")
     from clipmodel.preprocess import transform
     from clipmodel.pretrained import resolve
-    from clipmodel.torch_backend.loading import default_device, load_model
+    from clipmodel.torch_backend.devices import default_device
+    from clipmodel.torch_backend.loading import load_model
 
     folder = resolve(name, download_root=download_root)
     return load_model(folder, device or default_device()), transform(folder.config)
