@@ -133,7 +133,7 @@ def _described(name: str) -> tuple[str, int | None, int | None]:
         return found.name, found.total_memory, None
     if kind == "mps":
         return "Apple GPU", torch.mps.recommended_max_memory(), None
-    return _processor(), _pages("SC_PHYS_PAGES"), _pages("SC_AVPHYS_PAGES")
+    return _processor(), _memory(), None
 
 
 def _processor() -> str:
@@ -146,8 +146,8 @@ def _processor() -> str:
     return f"{said}, {cores()} cores"
 
 
-def _pages(name: str) -> int | None:
+def _memory() -> int | None:
     try:
-        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows, macOS
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
         return None
