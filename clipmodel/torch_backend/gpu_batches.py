@@ -70,7 +70,9 @@ class CudaStreams(InOrder):
     """Two streams of a CUDA device, and CUDA graphs that share their memory."""
 
     def __init__(self, device: str) -> None:
+        """The tower must be on the device: its weights may still be arriving on another stream."""
         super().__init__(device)
+        torch.cuda.synchronize(device)
         self._copies, self._computes = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
         self._memory = torch.cuda.graph_pool_handle()
 
@@ -92,12 +94,10 @@ class CudaStreams(InOrder):
             launch()  # libraries are loaded and their workspaces made, which a graph must not do
         self._computes.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            graph,
-            pool=self._memory,
-            stream=self._computes,
-            capture_error_mode="thread_local",  # other threads may go on
-        ):
+        how = {"pool": self._memory, "stream": self._computes}
+        # Other threads may go on meanwhile; by default, what they do would be an error.
+        graphing = torch.cuda.graph(graph, **how, capture_error_mode="thread_local")
+        with torch.cuda.device(self.device), graphing:
             launch()
         return graph.replay
 

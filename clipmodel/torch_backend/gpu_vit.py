@@ -150,7 +150,7 @@ class Patches:
         self._values = weight.shape[1]
         spare = -self._values % ALIGNED
         self._product = Product(place(F.pad(weight * UNIT, (0, spare))), None)
-        self._centre = place(torch.tensor(-GREY / UNIT))
+        self._centre = place(torch.tensor(-GREY / UNIT)).float()
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Map (B, S, S, 3) uint8 to (B, N, W), without a rest beside the last patches."""
@@ -161,7 +161,7 @@ class Patches:
         patches = weight.new_empty(batch, n, n, weight.shape[1])
         patches[..., self._values :].zero_()
         torch.add(
-            self._centre.float(),
+            self._centre,
             rows,
             alpha=1 / UNIT,
             out=patches[..., : self._values].view(rows.shape),
