@@ -94,10 +94,9 @@ class CudaStreams(InOrder):
             launch()  # libraries are loaded and their workspaces made, which a graph must not do
         self._computes.synchronize()
         graph = torch.cuda.CUDAGraph()
-        how = {"pool": self._memory, "stream": self._computes}
         # Other threads may go on meanwhile; by default, what they do would be an error.
-        graphing = torch.cuda.graph(graph, **how, capture_error_mode="thread_local")
-        with torch.cuda.device(self.device), graphing:
+        where, mode = (self._memory, self._computes), "thread_local"
+        with torch.cuda.device(self.device), torch.cuda.graph(graph, *where, mode):
             launch()
         return graph.replay
 
