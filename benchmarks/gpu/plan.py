@@ -83,8 +83,9 @@ def peak(plan: Plan) -> Row:
     square = side, side, side
     seconds = limits.product_seconds(square, "bfloat16", plan.device, plan.seconds_of_a_product)
     reached, stated = 2 * side**3 / seconds, stated_peak(plan.device)
-    return row(
-        f"a product of {side}×{side} on {title(plan.device)}",
-        precision="bf16",
-        **{"TFLOP/s": reached / 1e12, "of the peak": reached / stated if stated else None},
-    )
+    known: dict[str, Any] = {
+        "precision": "bf16",
+        "TFLOP/s": reached / 1e12,
+        "of the peak": reached / stated if stated else None,
+    }
+    return row(f"a product of {side}×{side} on {title(plan.device)}", **known)

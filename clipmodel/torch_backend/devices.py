@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from clipmodel.errors import DeviceFault
+from clipmodel.pools import Lock
 from clipmodel.torch_backend.device_errors import classify
 
 Held = Literal["fp32", "bf16", "fp16"]  # a precision that was chosen
@@ -21,6 +22,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CORE_BATCH, GPU_BATCH = 16, 256  # pictures that go through a tower together
 LANES = 2  # batches under way on a GPU: one is computed, one arrives
 BF16_CAPABILITY = (8, 0)  # Ampere; before, a GPU only imitates bfloat16
+
+_asking = Lock()  # filters of warnings belong to all threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +48,21 @@ def canonical(device: str | None) -> str:
 
 
 def default_device() -> str:
-    """Return the first CUDA device if there is one, else the CPU.
+    """Return the first CUDA device if there is one, else the CPU."""
+    with _asking:
+        return "cuda" if _has_cuda() else "cpu"
 
-    A GPU that is there but cannot be used is logged: torch only warns, and says where in its code.
-    """
+
+@cache
+def _has_cuda() -> bool:
+    """Ask once, and log why a GPU that is there cannot be used: torch only warns, at length."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         is_usable = torch.cuda.is_available()
     for warning in told:
         if fault := classify(RuntimeError(str(warning.message))):
             logging.getLogger("clipmodel").warning(f"{fault.line('cuda')}; using the CPU")
-    return "cuda" if is_usable else "cpu"
+    return is_usable
 
 
 def best_precision(device: str) -> Held:

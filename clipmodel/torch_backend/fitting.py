@@ -42,7 +42,7 @@ class Fitting:
         return torch.cat([self(half) for half in pixels.tensor_split(2)])
 
     def _remember_that_it_fits(self, count: int) -> None:
-        if self.together < self._most and count == self.together:
+        if self.together < self._most and 2 * count > self.together:
             self._fitted += 1
             if self._fitted >= self._patience:
                 self.together, self._fitted = min(2 * self.together, self._most), 0

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from clipmodel.errors import ClipModelError, DeviceError, DeviceFaultKind
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.torch_backend.device_errors import classify
-from clipmodel.torch_backend.devices import canonical, devices, report
+from clipmodel.torch_backend.devices import _has_cuda, canonical, default_device, devices, report
 from clipmodel.torch_backend.fitting import PATIENCE, Fitting
 from clipmodel.torch_backend.image_encoder import Forward, ImageEncoder
 from tests.clipmodel.small import VIT_CONFIG, model_of
@@ -257,6 +258,25 @@ def test_what_each_device_would_do() -> None:
     ]
     for each in others:
         assert (each.fault is None) == (each.precision is not None)
+
+
+def test_a_gpu_that_cannot_be_used_is_mentioned_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_available() -> bool:
+        warnings.warn(f"CUDA initialization: {TOO_OLD}", UserWarning, stacklevel=2)  # as torch does
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    _has_cuda.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING, "clipmodel"):
+            assert [default_device(), canonical(None)] == ["cpu", "cpu"]
+    finally:
+        _has_cuda.cache_clear()
+    [record] = caplog.records
+    assert record.getMessage().startswith("cannot use cuda (its driver is too old for this version")
+    assert record.getMessage().endswith("; using the CPU")
 
 
 def test_why_a_device_cannot_be_used() -> None:
