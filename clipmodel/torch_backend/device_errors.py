@@ -49,7 +49,7 @@ TABLE = (  # the first line that fits counts
     Row(
         Kind.BUSY,
         r"devices? (are|is) busy|busy or unavailable",
-        "another program has it for itself",
+        "another program has exclusive use of it",
         f"wait for that program, or {ON_CPU}",
     ),
     Row(

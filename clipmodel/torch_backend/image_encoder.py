@@ -61,8 +61,8 @@ class ImageEncoder:
         self._folder = folder
         self._cores = cores() if is_cpu else 1
         self.slots = self._cores if is_cpu else LANES
-        most = CORE_BATCH if is_cpu else GPU_BATCH
-        self.batch_size = most * self.slots
+        self._most = CORE_BATCH if is_cpu else GPU_BATCH
+        self.batch_size = self._most * self.slots
         self._size = folder.config.vision.image_size
         # MPS and XPU get all their work from a single thread: MPS fails with several.
         threads = self.slots if kind in ("cpu", "cuda") else 1
@@ -72,25 +72,25 @@ class ImageEncoder:
         self._widening = Lock()
         try:
             with explained(self.device):
-                forward = self._threads.submit(self.prepared).result()
+                forward = self._threads.submit(self.prepared, self.precision).result()
         except (RuntimeError, AssertionError) as error:
             raise ClipModelError(f"cannot use {self.device}: {error}") from error
-        self._fitting = Fitting(forward, most)
+        self._fitting = Fitting(forward, self._most)
 
     @torch.no_grad()
-    def prepared(self) -> Forward:
-        """Return the tower in the current precision.
+    def prepared(self, precision: Held) -> Forward:
+        """Return the tower in a precision.
 
         It maps pixels (B, S, S, 3) to unit vectors (B, D), both in this machine's memory.
         """
         config = self._folder.config
         mean, std = torch.tensor(config.mean), torch.tensor(config.std)
-        setup = Setup(self.device, DTYPES[self.precision], mean, std)
+        setup = Setup(self.device, DTYPES[precision], mean, std)
         tower = image_family(config.vision).quick(load_image_tower(self._folder), setup)
         if setup.kind != "cuda":
             return lambda pixels: F.normalize(tower(pixels).float(), dim=1).cpu()
         return GpuBatches(
-            _exact(tower) if self.precision == "fp32" else tower,
+            _exact(tower) if precision == "fp32" else tower,
             CudaStreams(self.device),
             (GPU_BATCH, self._size, config.embed_dim),
             lanes=LANES,
@@ -140,10 +140,11 @@ class ImageEncoder:
             if (wider := wider_precision(self.device, precision)) is None:
                 raise ClipModelError("the image tower's weights give vectors that are not numbers")
             logging.getLogger("clipmodel").warning(
-                f"numbers of {self._folder.name} are too large for {precision}; using {wider}"
+                f"{self._folder.name} overflows in {precision} on {self.device}; using {wider}"
             )
+            # In this order: no thread may take the new precision for that of the old tower.
+            self._fitting = Fitting(self.prepared(wider), self._most)
             self.precision = wider
-            self._fitting = Fitting(self.prepared(), self._fitting.together)
 
 
 def use_threads(count: int) -> None:

@@ -15,7 +15,14 @@ from torch import Tensor
 from clipmodel.errors import ClipModelError, DeviceError, DeviceFaultKind
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.torch_backend.device_errors import classify
-from clipmodel.torch_backend.devices import _has_cuda, canonical, default_device, devices, report
+from clipmodel.torch_backend.devices import (
+    Held,
+    _has_cuda,
+    canonical,
+    default_device,
+    devices,
+    report,
+)
 from clipmodel.torch_backend.fitting import PATIENCE, Fitting
 from clipmodel.torch_backend.image_encoder import Forward, ImageEncoder
 from tests.clipmodel.small import VIT_CONFIG, model_of
@@ -120,8 +127,8 @@ class Failing(ImageEncoder):
 
     fails: Callable[[int], Exception | None] = staticmethod(lambda count: None)
 
-    def prepared(self) -> Forward:
-        forward = super().prepared()
+    def prepared(self, precision: Held) -> Forward:
+        forward = super().prepared(precision)
 
         def call(pixels: Tensor) -> Tensor:
             if error := self.fails(len(pixels)):
@@ -189,7 +196,7 @@ def test_a_device_that_fails_while_it_encodes(
 
 def test_a_device_that_fails_while_the_tower_is_loaded(folder: ModelFolder) -> None:
     class Lacking(ImageEncoder):
-        def prepared(self) -> Forward:
+        def prepared(self, precision: Held) -> Forward:
             raise RuntimeError("CUDA error: no kernel image is available for execution")
 
     with pytest.raises(DeviceError, match=r"cannot use cuda:7 \(this build of torch has no code"):
@@ -229,7 +236,7 @@ def test_an_overflow_is_encoded_in_a_wider_precision(
     assert half.precision == "fp32"  # as the catalog will say; bf16 on a GPU that has it
     np.testing.assert_allclose(vectors, single.encode(pictures(40)), atol=1e-5)
     [record] = caplog.records
-    assert record.getMessage() == "numbers of m are too large for fp16; using fp32"
+    assert record.getMessage() == "m overflows in fp16 on cpu; using fp32"
 
 
 def test_weights_that_are_not_numbers_are_to_blame_in_any_precision(tmp_path: Path) -> None:
