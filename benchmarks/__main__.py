@@ -16,12 +16,13 @@ NAMES = (
     *("relevance", "duplicates"),
 )
 LONG = ("soak",)  # only when it is named
+GPU = ("gpu",)  # likewise: without a GPU it only checks itself, with --quick
 LARGE = ("indexes", "search")  # also with ten million pictures
 ENGINES = ("cluster", "engines.milvus")  # those of the extra `cluster`, only when they are named
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG + ENGINES))
+@click.argument("names", nargs=-1, type=click.Choice(NAMES + LONG + GPU + ENGINES))
 @click.option("--quick", is_flag=True, help="Use small inputs, as a quick check.")
 @click.option(
     "--ten-million",

@@ -69,7 +69,8 @@ def apart(call: Callable[..., Result], *given: object) -> Result:
     OpenMP gives each thread its own helpers. As soon as there are more helpers than cores, they
     sleep between two operations and wake up slowly.
     """
-    from clipmodel.torch_backend.image_encoder import cores, use_threads
+    from clipmodel.torch_backend.devices import cores
+    from clipmodel.torch_backend.image_encoder import use_threads
 
     with ThreadPoolExecutor(1, initializer=use_threads, initargs=(cores(),)) as thread:
         return thread.submit(call, *given).result()

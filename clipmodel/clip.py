@@ -55,7 +55,8 @@ def load(
         )
     from clipmodel.preprocess import transform
     from clipmodel.pretrained import resolve
-    from clipmodel.torch_backend.loading import default_device, load_model
+    from clipmodel.torch_backend.devices import default_device
+    from clipmodel.torch_backend.loading import load_model
 
     device = device or default_device()
     try:

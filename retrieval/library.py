@@ -12,6 +12,7 @@ from retrieval.catalog.reading import Catalog, database_at
 from retrieval.errors import InvalidQuery, ModelMismatch
 from retrieval.filters import Filters
 from retrieval.locate import Place, library_place
+from retrieval.models import ANY, DeviceChoice
 from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answering import Answering
@@ -41,23 +42,26 @@ class Library:
     Safe to use from any number of threads. Closing it, or leaving its `with`, closes its files.
     """
 
-    def __init__(self, place: Place, model: StrPath | None = None) -> None:
+    def __init__(self, place: Place, model: StrPath | None = None, on: DeviceChoice = ANY):
         self.database = database_at(place)
         self.where = self.database.where  # the library's place, as messages name it
         self.folder = self.database.local_folder  # on this machine, with the index and thumbnails
-        self._asked_model = model
+        self._asked_model, self._on = model, on
         self._opening = Lock()
         self._opened: tuple[Catalog, Answering] | None = None
 
     @classmethod
-    def open(cls, path: StrPath | None = None, model: StrPath | None = None) -> "Library":
+    def open(
+        cls, path: StrPath | None = None, model: StrPath | None = None, *, on: DeviceChoice = ANY
+    ) -> "Library":
         """Open the library in the folder, or at the postgresql:// URL, `path`, or the one that the
         command line would use (`library_place`). It need not exist: the first `index` creates it.
 
-        model: name or path of the model for a new library. Raises ModelMismatch if the library uses
-        another model, LibraryTooNew, CatalogDamaged.
+        model: name or path of the model for a new library. on: the device that encodes pictures,
+        unless a call names another. Raises ModelMismatch if the library uses another model,
+        LibraryTooNew, CatalogDamaged.
         """
-        library = cls(library_place(path), model)
+        library = cls(library_place(path), model, on)
         if model and (record := library.model) and not models.is_same(record, model):
             library.close()
             raise ModelMismatch(
@@ -85,7 +89,7 @@ class Library:
     @property
     def model(self) -> ModelRecord | None:
         """The model that searches use; None until something has been encoded."""
-        return self._catalog().current_model() if self._exists() else None
+        return self._catalog().current_model() if self.database.exists() else None
 
     # -- indexing --------------------------------------------------------------------------------
 
@@ -108,9 +112,9 @@ class Library:
         from retrieval.indexing.options import IndexOptions  # searches do not need it
         from retrieval.indexing.targets import named as named_paths
 
-        how = with_named(IndexOptions, options, named, "index")
+        how = with_named(IndexOptions, options, named, "index").on(self._on)
         # Checked first, so that no model is downloaded and no library created for nothing.
-        catalog = self._catalog() if self._exists() else None
+        catalog = self._catalog() if self.database.exists() else None
         targets = named_paths(catalog, paths, how.storage_options)
         model = models.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
@@ -250,7 +254,7 @@ class Library:
         from retrieval.evaluation.comparison import compare
 
         file = given(captions)
-        return compare(self._catalog(), file, models, sample, rank, split, progress)
+        return compare(self._catalog(), file, models, sample, rank, split, progress, self._on)
 
     def _encoded(self) -> tuple[Catalog, ModelRecord]:
         catalog, answering = self._open()
@@ -275,7 +279,7 @@ class Library:
         """
         from retrieval.collection.check import check
 
-        if not self._exists():
+        if not self.database.exists():
             raise self.database.missing()
         self.close()  # a repair may replace the open catalog
         return check(self.database.place, repair)
@@ -327,15 +331,12 @@ class Library:
         """The catalog, for reading. Raises LibraryNotFound."""
         return self._catalog()
 
-    def _exists(self) -> bool:
-        return self.database.exists()
-
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
 
     def _open(self, *, create: bool = False) -> tuple[Catalog, Answering]:
         with self._opening:
-            if not self._exists():
+            if not self.database.exists():
                 if not create:
                     raise self.database.missing()
                 if self._opened:  # it existed, and has been deleted
@@ -344,5 +345,5 @@ class Library:
             if self._opened is None:
                 self.database.open(create)
                 catalog = Catalog(self.database)
-                self._opened = catalog, Answering(catalog)
+                self._opened = catalog, Answering(catalog, self._on)
             return self._opened

@@ -1,26 +1,32 @@
-"""The choice of a library's model: the one asked for, the current one, or the best available."""
+"""The choice of a library's model: the one asked for, the current one, or the best available; and
+of the device that encodes with it: the one asked for, $RETRIEVE_DEVICE, or the best there is.
+"""
 
 import os
 import platform
+import re
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from clipmodel import errors, pretrained
 from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
-from retrieval.errors import ModelMismatch, ModelUnavailable, TooManyOpenFiles
+from retrieval.errors import InvalidValue, ModelMismatch, ModelUnavailable, TooManyOpenFiles
 from retrieval.paths import with_home
 from retrieval.records import ModelRecord
-from retrieval.values import check_path
+from retrieval.values import check_path, texts
 
 if TYPE_CHECKING:
     from clipmodel.model_folder import ModelFolder
     from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
     from clipmodel.torch_backend.image_encoder import ImageEncoder, Precision
 
-VARIABLE = "RETRIEVE_MODEL"
+VARIABLE, DEVICE_VARIABLE = "RETRIEVE_MODEL", "RETRIEVE_DEVICE"
 DEFAULT = "ViT-B/32"
 BUNDLED = "tiny"  # part of the package, so always available
+DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 Name = str | os.PathLike[str]
 State = Literal["bundled", "cached", "needs download", "missing"]
@@ -209,3 +215,90 @@ def in_torch(
     from clipmodel.torch_backend.image_encoder import ImageEncoder
 
     return ImageEncoder(folder, device=device, precision=precision)
+
+
+# -- devices -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChoice:
+    """Where to encode, and how exactly. Raises InvalidValue for an invalid value."""
+
+    device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"; None: not asked for
+    precision: "Precision" = "auto"
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
+        check_precision(self.precision)
+
+    @property
+    def needs_torch(self) -> bool:
+        """Return whether the encoder must be torch's, even for a few pictures."""
+        return self.device is not None or self.precision != "auto"
+
+
+def device_or_default(device: str | None) -> str | None:
+    """Return the device asked for, else $RETRIEVE_DEVICE; None: the machine's best. Raises
+    InvalidValue.
+    """
+    if device is not None or not (held := os.environ.get(DEVICE_VARIABLE)):
+        return device
+    try:
+        check_device(held)
+    except InvalidValue as error:
+        raise InvalidValue(f"${DEVICE_VARIABLE}: {error}") from error
+    return held
+
+
+def check_device(device: str | None) -> None:
+    if device is not None and not re.fullmatch(DEVICE, str(device)):
+        raise InvalidValue(f"{device!r} is not a valid device; use cpu, cuda, cuda:1, mps or xpu")
+
+
+def check_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise InvalidValue(
+            f"the precision must be one of {', '.join(PRECISIONS)}, not {precision!r}"
+        )
+
+
+ANY = DeviceChoice()
+
+
+def several_devices(devices: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names in "cuda:0,cuda:1", or in a list of names. Raises InvalidValue."""
+    listed = devices.split(",") if isinstance(devices, str) and devices else devices
+    found = tuple(name.strip() for name in texts("devices", listed or ()))
+    for name in found:
+        check_device(name)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device of this machine, as `retrieve devices` shows it."""
+
+    name: str  # "cpu", "cuda:0", "mps"
+    title: str  # the product's; empty if the device cannot be used
+    memory: int | None  # bytes
+    free: int | None  # bytes of it that nothing uses now
+    precision: str | None  # that "auto" means
+    batch_size: int | None  # pictures under way at once
+    is_default: bool
+    reason: str | None  # why it cannot be used
+    remedy: str | None
+
+
+def known_devices() -> list[KnownDevice]:
+    """Return the devices of this machine, each tried with a small product. Imports torch."""
+    from clipmodel.torch_backend.devices import devices
+
+    chosen = device_or_default(None)
+    found = list[KnownDevice]()
+    for each in devices():
+        held = asdict(each)
+        fault = held.pop("fault") or {"reason": None, "remedy": None}
+        if chosen:
+            held["is_default"] = each.fault is None and each.name in (chosen, f"{chosen}:0")
+        found.append(KnownDevice(**held, reason=fault["reason"], remedy=fault["remedy"]))
+    return found

@@ -28,6 +28,16 @@ settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    need_cuda = [item for item in items if item.get_closest_marker("cuda")]
+    if need_cuda and not _has_cuda():
+        for item in need_cuda:
+            item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+def _has_cuda() -> bool:
+    import torch  # only for a run that has such tests
+
+    return torch.cuda.is_available()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import duplicates, soak
+from benchmarks import duplicates, gpu, soak
 from benchmarks.decode import encoded, plain
 from benchmarks.harness import limits, page_cache, peers, report
 from benchmarks.harness.inputs import PictureLike, photos, small_photos
@@ -212,3 +212,17 @@ def test_a_library_knows_the_files_it_was_filled_from(tmp_path: Path) -> None:
         change(every_so_many(tmp_path / "photos"))
         summary = index()
         assert (summary.changed, summary.unchanged, summary.encoded) == (1, 11, 1)
+
+
+def test_the_benchmark_of_a_gpu_checks_itself_without_one(tmp_path: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    rows = list(gpu.run(tmp_path, quick=True))
+    assert len({tuple(each) for each in rows}) == 1, "one table"
+    rates = {each["what"]: each["images/s"] for each in rows[1:]}
+    assert all(isinstance(rate, float) and rate > 0 for rate in rates.values())
+    assert {"retrieve, from memory to memory", "products with weights alone"} <= rates.keys()
+    assert any("index" in str(what) for what in rates) and any("alone" in str(w) for w in rates)
+    [least, *_] = [each["least cos"] for each in rows if each["least cos"]]
+    assert float(str(least)) > 0.999

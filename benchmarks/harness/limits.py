@@ -23,12 +23,14 @@ def operations(counted: Counter[Product]) -> int:
     return sum(2 * m * k * n * times for (m, k, n), times in counted.items())
 
 
-def seconds(counted: Counter[Product], dtype: str, device: str) -> float:
+def seconds(counted: Counter[Product], dtype: str, device: str, least: float = 0.2) -> float:
     """Measure each product, and return the seconds of all of them."""
-    return sum(times * product_seconds(each, dtype, device) for each, times in counted.items())
+    rates = {each: product_seconds(each, dtype, device, least) for each in counted}
+    return sum(times * rates[each] for each, times in counted.items())
 
 
-def product_seconds(product: Product, dtype: str, device: str) -> float:
+def product_seconds(product: Product, dtype: str, device: str, least: float = 0.2) -> float:
+    """Measure a product over at least that many seconds; return those of one."""
     import torch
     import torch.nn.functional as F
 
@@ -36,13 +38,17 @@ def product_seconds(product: Product, dtype: str, device: str) -> float:
     kind = getattr(torch, dtype)
     x, weight = (torch.randn(rows, k, device=device).to(kind) for rows in (m, n))
 
+    # A GPU gets its kernels ahead of time; waiting for each would take as long as a small one.
+    times = 50 if device.startswith("cuda") else 1
+
     def call() -> None:
-        F.linear(x, weight)
+        for _ in range(times):
+            F.linear(x, weight)
         if device.startswith("cuda"):
             torch.cuda.synchronize()
 
     with torch.inference_mode():
-        return steady(call, 0.2)
+        return steady(call, least) / times
 
 
 def _of_transformer(vision: VisionConfig, dim: int, batch: int) -> Counter[Product]:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clipmodel.model import QuickGELU, ResidualAttentionBlock
@@ -30,3 +30,16 @@ def fold_norms(tower: nn.Module) -> None:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(part, name, fuse_conv_bn_eval(convolution, norm))
                 setattr(part, of_norm, nn.Identity())
+
+
+def fold_pixels(conv: nn.Conv2d, mean: Tensor, std: Tensor, grey: int) -> tuple[Tensor, Tensor]:
+    """Fold mean and deviation of pixels, (3,) in 0..1, into a convolution of whole patches.
+
+    Returns its weights for differences of grey levels from `grey`, (W, P · P · 3) as pixels lie,
+    and what it gives for a grey picture, (W,).
+    """
+    weight = conv.weight.detach().permute(0, 2, 3, 1)  # (W, P, P, 3)
+    of_grey = (weight * ((grey / 255 - mean) / std)).flatten(1).sum(1)
+    if conv.bias is not None:
+        of_grey = of_grey + conv.bias.detach()
+    return (weight / (255 * std)).flatten(1), of_grey

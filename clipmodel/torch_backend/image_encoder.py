@@ -1,7 +1,7 @@
 """The image tower, in batches on a device: uint8 pixels in, unit vectors out."""
 
+import logging
 from collections.abc import Callable
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -13,13 +13,26 @@ from torch import Tensor
 from clipmodel.errors import ClipModelError
 from clipmodel.families import image_family
 from clipmodel.model_folder import ModelFolder
-from clipmodel.pools import Threads, UnderWay
-from clipmodel.torch_backend.inference import Setup
-from clipmodel.torch_backend.loading import default_device, load_image_tower
+from clipmodel.pools import Lock, Threads, UnderWay
+from clipmodel.torch_backend.device_errors import explained
+from clipmodel.torch_backend.devices import (
+    CORE_BATCH,
+    DTYPES,
+    GPU_BATCH,
+    LANES,
+    Held,
+    best_precision,
+    canonical,
+    cores,
+    wider_precision,
+)
+from clipmodel.torch_backend.fitting import Fitting
+from clipmodel.torch_backend.gpu_batches import CudaStreams, GpuBatches
+from clipmodel.torch_backend.inference import Normalised, Setup, exact_products
+from clipmodel.torch_backend.loading import load_image_tower
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CORE_BATCH, GPU_BATCH = 16, 256  # pictures that go through a tower together
+Forward = Callable[[Tensor], Tensor]
 
 
 class ImageEncoder:
@@ -27,7 +40,7 @@ class ImageEncoder:
 
     `slots` threads keep the device busy, each with its part of `batch_size` pictures: on a CPU one
     for each core, so that none waits for the others after every product; on a GPU two, so that the
-    next pictures are ready when it has finished some. Small batches are divided among the cores,
+    next pictures are there when it has finished some. Small batches are divided among the cores,
     and a single picture has all cores for each product.
     """
 
@@ -36,56 +49,75 @@ class ImageEncoder:
     ) -> None:
         """device: "cpu", "cuda", "cuda:1", "mps"; by default the first CUDA device if there is one.
 
-        precision: "auto" is fp16 on CUDA, bf16 on a CPU that multiplies it natively, else fp32.
-        Raises CheckpointError if the weights do not match the folder's config, and ClipModelError
-        if the machine has no such device.
+        precision: "auto" is fp16 on CUDA, bf16 on a CPU that multiplies it natively, else fp32. If
+        numbers become too large for it, a wider one takes its place, in `precision` as well.
+        Raises CheckpointError if the weights do not match the folder's config, and DeviceError if
+        the device cannot be used.
         """
-        self.device = device or default_device()
-        self.precision = _precision(self.device) if precision == "auto" else precision
-        is_cpu = self.device == "cpu"
+        self.device = canonical(device)
+        self.precision: Held = best_precision(self.device) if precision == "auto" else precision
+        kind = self.device.partition(":")[0]
+        is_cpu = kind == "cpu"
+        self._folder = folder
         self._cores = cores() if is_cpu else 1
-        self.slots = self._cores if is_cpu else 2
-        self._together = CORE_BATCH if is_cpu else GPU_BATCH
-        self.batch_size = self._together * self.slots
+        self.slots = self._cores if is_cpu else LANES
+        self._most = CORE_BATCH if is_cpu else GPU_BATCH
+        self.batch_size = self._most * self.slots
         self._size = folder.config.vision.image_size
-        self._threads = Threads(self._cores, "core", use_threads, (1,))
+        # MPS and XPU get all their work from a single thread: MPS fails with several.
+        threads = self.slots if kind in ("cpu", "cuda") else 1
+        self._threads = Threads(threads, "core", use_threads, (1,))
         self._all_cores = Threads(1, "cores", use_threads, (self._cores,))
         self._calls = UnderWay()
+        self._widening = Lock()
         try:
-            self._forward = self._threads.submit(self._prepared, folder).result()
+            with explained(self.device):
+                forward = self._threads.submit(self.prepared, self.precision).result()
         except (RuntimeError, AssertionError) as error:
-            raise ClipModelError(f"cannot use the device {self.device!r}: {error}") from error
+            raise ClipModelError(f"cannot use {self.device}: {error}") from error
+        self._fitting = Fitting(forward, self._most)
 
     @torch.no_grad()
-    def _prepared(self, folder: ModelFolder) -> "Callable[[Tensor], Tensor]":
-        """Return the quick tower: pixels (B, S, S, 3) -> embeddings (B, D)."""
-        config = folder.config
+    def prepared(self, precision: Held) -> Forward:
+        """Return the tower in a precision.
+
+        It maps pixels (B, S, S, 3) to unit vectors (B, D), both in this machine's memory.
+        """
+        config = self._folder.config
         mean, std = torch.tensor(config.mean), torch.tensor(config.std)
-        setup = Setup(self.device, DTYPES[self.precision], mean, std)
-        return image_family(config.vision).quick(load_image_tower(folder), setup)
+        setup = Setup(self.device, DTYPES[precision], mean, std)
+        tower = image_family(config.vision).quick(load_image_tower(self._folder), setup)
+        if setup.kind != "cuda":
+            return lambda pixels: F.normalize(tower(pixels).float(), dim=1).cpu()
+        return GpuBatches(
+            _exact(tower) if precision == "fp32" else tower,
+            CudaStreams(self.device),
+            (GPU_BATCH, self._size, config.embed_dim),
+            lanes=LANES,
+            is_recorded=not isinstance(tower, Normalised),  # which may hold anyone's module
+        )
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode pixels (B, S, S, 3) from `preprocess.to_pixels`. Returns (B, D), unit norm.
 
-        Raises ValueError for another size, ClipModelError for vectors that are not finite.
+        Raises ValueError for another size, DeviceError if the device fails, or has no memory even
+        for one picture, and ClipModelError for vectors that are not finite in any precision.
         """
         if pixels.ndim != 4 or pixels.shape[1:] != (self._size, self._size, 3):
             raise ValueError(
                 f"pixels of shape (B, {self._size}, {self._size}, 3), not {pixels.shape}"
             )
-        with self._calls.one_more() as calls:
+        with self._calls.one_more() as calls, explained(self.device):
             is_alone = calls == len(pixels) == 1
             threads = self._all_cores if is_alone and self._cores > 1 else self._threads
             parts = torch.from_numpy(pixels).tensor_split(self._parts(len(pixels)))
-            vectors = np.concatenate([*threads.map(self._unit_vectors, parts)])
-        if not np.isfinite(vectors).all():
-            raise ClipModelError("the image tower's weights give vectors that are not numbers")
-        return vectors
+            return np.concatenate([*threads.map(self._unit_vectors, parts)])
 
     def _parts(self, count: int) -> int:
-        if count < self._together:
+        together = self._fitting.together
+        if count < together:
             return max(1, min(count, self._cores))
-        return -(-count // self._together)
+        return -(-count // together)
 
     @torch.inference_mode()
     def _unit_vectors(self, pixels: Tensor) -> NDArray[np.float32]:
@@ -94,23 +126,25 @@ class ImageEncoder:
         All of it runs in our own threads: the caller may be the only thread of a forked child,
         where torch would wait for OpenMP's other threads for ever.
         """
-        return F.normalize(self._fitting(pixels).float(), dim=1).cpu().numpy()
+        precision, vectors = self.precision, self._fitting(pixels).numpy()
+        if np.isfinite(vectors).all():
+            return vectors
+        self._widen(precision)
+        return self._unit_vectors(pixels)
 
-    def _fitting(self, pixels: Tensor) -> Tensor:
-        """Map (B, S, S, 3) to (B, D), in halves if a GPU's memory is too small for all."""
-        try:
-            return self._forward(pixels)
-        except torch.cuda.OutOfMemoryError:
-            if len(pixels) == 1:
-                raise
-        self._together = -(-len(pixels) // 2)
-        return torch.cat([self._fitting(half) for half in pixels.tensor_split(2)])
-
-
-@cache
-def cores() -> int:
-    """Return how many threads torch uses, asked once, as any thread may change the answer."""
-    return torch.get_num_threads()
+    def _widen(self, precision: Held) -> None:
+        """Go on in a wider precision than this, unless another thread has done so already."""
+        with self._widening:
+            if precision != self.precision:
+                return
+            if (wider := wider_precision(self.device, precision)) is None:
+                raise ClipModelError("the image tower's weights give vectors that are not numbers")
+            logging.getLogger("clipmodel").warning(
+                f"{self._folder.name} overflows in {precision} on {self.device}; using {wider}"
+            )
+            # In this order: no thread may take the new precision for that of the old tower.
+            self._fitting = Fitting(self.prepared(wider), self._most)
+            self.precision = wider
 
 
 def use_threads(count: int) -> None:
@@ -119,15 +153,9 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
-    if device.startswith("cuda"):
-        return "fp16"
-    return "bf16" if device == "cpu" and has_native_bf16() else "fp32"
+def _exact(tower: Forward) -> Forward:
+    def call(pixels: Tensor) -> Tensor:
+        with exact_products():
+            return tower(pixels)
 
-
-def has_native_bf16() -> bool:
-    """Return whether the CPU multiplies bfloat16 natively (AVX512-BF16, AMX)."""
-    return any(
-        bool(getattr(torch.cpu, name, bool)())
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
+    return call

@@ -13,11 +13,6 @@ from clipmodel.torch_backend.safetensors_file import load_safetensors
 from clipmodel.towers.shapes import COUNTER, check, damaged, filed
 
 
-def default_device() -> str:
-    """Return the first CUDA device if there is one, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def load_model(folder: ModelFolder, device: str | torch.device) -> CLIP:
     """Load a model in evaluation mode: float16 on CUDA (norms float32, as OpenAI's), else float32.
 

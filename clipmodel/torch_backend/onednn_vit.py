@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipmodel.model import ResidualAttentionBlock, VisionTransformer, in_dtype
-from clipmodel.torch_backend.fusing import use_silu
+from clipmodel.torch_backend.fusing import fold_pixels, use_silu
 
 OPERATORS = ("_linear_pointwise", "_reorder_linear_weight")  # of torch.ops.mkldnn
 GREY = 128  # subtracted from each value; the differences are small, and exact in bfloat16
@@ -61,10 +61,8 @@ class Patches:
     def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, mean: Tensor, std: Tensor) -> None:
         self._side = conv.kernel_size[0]  # pixels, of a patch
         self._dtype = dtype
-        weight = conv.weight.permute(0, 2, 3, 1)  # (W, P, P, 3), as pixels lie
-        self._product = Product((weight / (255 * std)).flatten(1).to(dtype), None)
-        grey = (weight * ((GREY / 255 - mean) / std)).flatten(1).sum(1)  # (W,), of a grey picture
-        self.grey = grey if conv.bias is None else grey + conv.bias
+        weight, self.grey = fold_pixels(conv, mean, std, GREY)
+        self._product = Product(weight.to(dtype), None)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Map (B, S, S, 3) uint8 to (B, N, W), without a rest beside the last patches."""

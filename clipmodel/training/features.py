@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clipmodel.config import EfficientNetConfig
-from clipmodel.torch_backend.image_encoder import has_native_bf16
+from clipmodel.torch_backend.devices import has_native_bf16
 from clipmodel.torch_backend.inference import Setup, quick_efficientnet
 from clipmodel.towers.efficientnet import EfficientNet
 from clipmodel.towers.lite import MEAN, STD

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from clipmodel.torch_backend.image_encoder import has_native_bf16
+from clipmodel.torch_backend.devices import has_native_bf16
 
 SAVE_EVERY = 100  # steps; an interruption loses at most these
 

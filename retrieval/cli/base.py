@@ -14,6 +14,7 @@ import click
 from retrieval.errors import LEADS_NOWHERE, InvalidValue, PathNotFound, explained
 
 if TYPE_CHECKING:
+    from clipmodel.torch_backend.image_encoder import Precision
     from retrieval.library import Library
     from retrieval.records import Progress
 
@@ -38,11 +39,14 @@ class CommonOptions:
 
     library: str | None = None
     debug: bool = False
+    device: str | None = None
+    precision: "Precision" = "auto"
 
     def open(self) -> "Library":
         from retrieval.library import Library
+        from retrieval.models import DeviceChoice
 
-        return Library.open(self.library)
+        return Library.open(self.library, on=DeviceChoice(self.device, self.precision))
 
     def open_to_search(self) -> "Library":
         """Open the library while its index file is read from disk in the background, as reading a
@@ -190,19 +194,19 @@ def told_plainly(context: click.Context) -> Iterator[None]:
         raise kind(explained(error)) from error
 
 
+def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value and option.name:
+        setattr(context.ensure_object(CommonOptions), option.name, value)
+
+
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --library and --debug, which fill the `CommonOptions` of the call."""
-
-    def remember(context: click.Context, option: click.Parameter, value: Any) -> None:
-        if value and option.name:
-            setattr(context.ensure_object(CommonOptions), option.name, value)
-
     library = click.option(
         "--library",
         type=PathType(),
         metavar="DIR",
         expose_value=False,
-        callback=remember,
+        callback=_remember,
         help="Use the library in DIR, or at a postgresql:// URL (default: $RETRIEVE_LIBRARY, else "
         "the nearest .retrieve/ here or in a parent folder, else the platform's data folder).",
     )
@@ -210,10 +214,31 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         "--debug",
         is_flag=True,
         expose_value=False,
-        callback=remember,
+        callback=_remember,
         help="Show the traceback of an error.",
     )
     return library(debug(command))
+
+
+def on_device(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --device and --precision, for commands that may encode pictures."""
+    device = click.option(
+        "--device",
+        metavar="NAME",
+        expose_value=False,
+        callback=_remember,
+        help="Encode on this device: cpu, cuda, cuda:1 or mps (default: $RETRIEVE_DEVICE, else "
+        "CUDA if available).",
+    )
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        metavar="P",
+        expose_value=False,
+        callback=_remember,
+        help="Encode in this precision: auto, fp32, bf16 or fp16 (default: auto).",
+    )
+    return device(precision(command))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import CommonOptions, Number, PathType, common
+from retrieval.cli.base import CommonOptions, Number, PathType, common, on_device
 from retrieval.cli.options import chosen_filters, filtering, in_form, limited, pairing
 from retrieval.cli.picture_options import Picturing, pictured, show
 from retrieval.wording import counted
@@ -90,6 +90,7 @@ def duplicates(
 )
 @limited(3, "labels per picture")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with every label.")
+@on_device
 @common
 @click.pass_obj
 def tag(

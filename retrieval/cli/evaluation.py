@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retrieval.cli.base import CommonOptions, PathType, WholeNumber, common, progress_bar
+from retrieval.cli.base import (
+    CommonOptions,
+    PathType,
+    WholeNumber,
+    common,
+    on_device,
+    progress_bar,
+)
 from retrieval.cli.completion import model_names
 from retrieval.errors import InvalidValue, because
 
@@ -66,6 +73,7 @@ JUDGED_QUERIES = 10
     help=f"Judge the results of this query (default: ask for {JUDGED_QUERIES}). Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@on_device
 @common
 @click.pass_obj
 def evaluate(

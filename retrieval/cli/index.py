@@ -14,6 +14,7 @@ from retrieval.cli.base import (
     PathType,
     WholeNumber,
     common,
+    on_device,
     progress_bar,
 )
 from retrieval.cli.completion import model_names
@@ -50,17 +51,9 @@ index_option = partial(remembered, "index")
 @index_option(
     "--also", is_flag=True, help="Use --model beside the library's model, now and in later runs."
 )
+@on_device
 @index_option(
-    "--device",
-    metavar="NAME",
-    help="Encode on this device: cpu, cuda, cuda:1 or mps (default: CUDA if available).",
-)
-@index_option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    default="auto",
-    metavar="P",
-    help="Encode in this precision: auto, fp32, bf16 or fp16 (default: auto).",
+    "--devices", metavar="A,B", help="Encode on several devices at once, e.g. cuda:0,cuda:1."
 )
 @index_option(
     "--batch-size", type=WholeNumber(min=1), metavar="N", help="Encode N pictures at a time."
@@ -155,6 +148,7 @@ def index(
     retrieve index ./holiday --here      keep the library inside its folder
     retrieve index --model ViT-L/14      encode the library again with another model
     retrieve index --model ViT-L/14 --also   keep both: see --using of `retrieve search`
+    retrieve index --devices cuda:0,cuda:1   encode on two GPUs (see `retrieve devices`)
     retrieve index ~/Pictures --ray head:6379   encode on a Ray cluster
     """
     from retrieval.decoding import malloc
@@ -162,9 +156,11 @@ def index(
     from retrieval.output import report
     from retrieval.output.text import write
 
-    options = IndexOptions(**given_in(context, "index"))
+    settings = context.ensure_object(CommonOptions)
+    given = given_in(context, "index")
+    options = IndexOptions(device=settings.device, precision=settings.precision, **given)
     malloc.keep(malloc.RUN_KEEPS_BYTES)
-    library = _beside(context, paths) if here else context.ensure_object(CommonOptions).open()
+    library = _beside(context, paths) if here else settings.open()
     with library:
         if not here:
             _mention_others(library, paths)
@@ -215,6 +211,7 @@ def _mention_others(library: "Library", paths: tuple[str, ...]) -> None:
     default=True,
     help="Leave out new videos; known ones stay.",
 )
+@on_device
 @common
 @click.pass_obj
 def watch(

@@ -1,4 +1,4 @@
-"""Commands for the library as a whole: status, check, backup, forget, relocate, models."""
+"""Commands for the library as a whole: status, check, backup, forget, relocate; models, devices."""
 
 import click
 
@@ -126,3 +126,23 @@ def models(settings: CommonOptions) -> None:
 
     with settings.open() as library:
         write(report.of_models(known(library.model)))
+
+
+@click.command(short_help="List the devices that can encode.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@common
+def devices(as_json: bool) -> None:
+    """List the devices of this machine: name, product, memory, the precision that `auto` means, and
+    how many pictures it has at once; or why it cannot be used, and what to do.
+
+    Each is tried with a small product. `--device NAME` and $RETRIEVE_DEVICE choose one.
+    """
+    from retrieval.models import known_devices
+    from retrieval.output import json_forms, report
+    from retrieval.output.text import write
+
+    found = known_devices()
+    if as_json:
+        write(json_forms.json_array([json_forms.device_object(each) for each in found]))
+    else:
+        write(report.of_devices(found))

@@ -20,7 +20,7 @@ from retrieval.cli.completion import NAME, completion
 from retrieval.cli.evaluation import evaluate
 from retrieval.cli.importing import import_
 from retrieval.cli.index import index, watch
-from retrieval.cli.library import backup, check, forget, models, relocate, status
+from retrieval.cli.library import backup, check, devices, forget, models, relocate, status
 from retrieval.cli.picture_options import SheetFile
 from retrieval.cli.search import search, similar
 from retrieval.cli.serve import serve
@@ -99,7 +99,7 @@ def demo(photos: str | None, into: str, sheet: Path) -> None:
 
 COMMANDS = (
     *(index, import_, watch, search, similar, serve, duplicates, tag, export, evaluate),
-    *(status, check, backup, forget, relocate, models, demo, completion),
+    *(status, check, backup, forget, relocate, models, devices, demo, completion),
 )
 for command in COMMANDS:
     cli.add_command(command)

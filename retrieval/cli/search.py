@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval.cli import completion
-from retrieval.cli.base import CommonOptions, Number, PathType, common
+from retrieval.cli.base import CommonOptions, Number, PathType, common, on_device
 from retrieval.cli.options import (
     chosen_filters,
     filtering,
@@ -119,6 +119,7 @@ def _taken_for_options(error: click.UsageError, args: list[str]) -> str | None:
 @pairing
 @in_form
 @pictured
+@on_device
 @common
 @click.pass_context
 def search(
@@ -187,6 +188,7 @@ def _found(library: "Library", asked: "Question", options: "SearchOptions") -> l
 @pairing
 @in_form
 @pictured
+@on_device
 @common
 @click.pass_context
 def similar(

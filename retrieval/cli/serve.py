@@ -5,7 +5,7 @@ Nothing heavy is imported before the command runs.
 
 import click
 
-from retrieval.cli.base import CommonOptions, WholeNumber, common
+from retrieval.cli.base import CommonOptions, WholeNumber, common, on_device
 
 
 @click.command(short_help="Search the library in a browser.")
@@ -38,6 +38,7 @@ from retrieval.cli.base import CommonOptions, WholeNumber, common
     "--allow-host", "names", multiple=True, metavar="NAME", help="Also accept this host name."
 )
 @click.option("--allow-url", is_flag=True, help="Allow http(s) addresses of pictures in queries.")
+@on_device
 @common
 @click.pass_obj
 def serve(

@@ -16,14 +16,25 @@ from retrieval.decoding.limits import MAX_SECONDS
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.decoding.worker import Processes, Worker, WorkerDied
 
-MAX_WORKERS = 16
+MAX_WORKERS = 64  # by default; a process with 70 MB each
+CPU_QUOTA = "/sys/fs/cgroup/cpu.max"
 TASKS_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
 
 
 def default_workers() -> int:
-    """Return the default number of processes that decode."""
+    """Return the default number of processes that decode: one for each core that we may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, MAX_WORKERS)
+    return max(1, min(usable or 1, _quota(CPU_QUOTA), MAX_WORKERS))
+
+
+def _quota(file: str) -> int:
+    """Return how many cores a container may use, rounded up; all without a limit."""
+    try:
+        with open(file) as held:
+            quota, period = held.read().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):  # no container, or "max"
+        return MAX_WORKERS
 
 
 class Pool(Protocol):

@@ -22,6 +22,7 @@ from retrieval.evaluation.measures import CUTS, Measures, Ranks, measured, share
 from retrieval.evaluation.pool import Captioned, encoded, held, located, vectors_of
 from retrieval.evaluation.ranks import Page, Pages, ranked
 from retrieval.evaluation.speed import Speed, speed_of
+from retrieval.models import ANY, DeviceChoice
 from retrieval.records import MAX_INTEGER, ModelRecord
 from retrieval.search.options import Rank
 from retrieval.search.relevance import calibration_of
@@ -72,6 +73,7 @@ def compare(
     rank: Rank = "relevance",
     split: str = SPLIT,
     progress: Tell | None = None,
+    on: DeviceChoice = ANY,
 ) -> Comparison:
     """Evaluate models by the captions in a file (see `read_captions`), ranked as searches do.
 
@@ -99,8 +101,8 @@ def compare(
             "no picture with a caption is encoded by all of these models; run "
             "`retrieve index --model NAME` for each of them"
         )
-    tell = progress or (lambda _: None)
-    found = [_evaluated(catalog, each, captioned, candidates, rank, tell) for each in records]
+    given = captioned, candidates, rank, progress or (lambda _: None), on
+    found = [_evaluated(catalog, each, *given) for each in records]
     found.sort(key=lambda result: result[0].order)
     best = found[0][1]
     return Comparison(
@@ -143,11 +145,12 @@ def _evaluated(
     candidates: NDArray[np.int64],
     rank: Rank,
     tell: Tell,
+    on: DeviceChoice,
 ) -> tuple[Evaluated, Ranks]:
     """Evaluate one model; return the ranks of the captions' pictures as well."""
     folder = models.of_library(record)
     encoder = TextEncoder(folder)
-    pages = _pages(catalog, record, folder, candidates, rank, tell)
+    pages = _pages(catalog, record, folder, candidates, rank, tell, on)
     texts = encoder.encode(captioned.texts)
     right = [np.array([owner]) for owner in captioned.owners]
     found = ranked(texts, right, pages)
@@ -158,7 +161,7 @@ def _evaluated(
         text_to_image=measured(found.ranks, captioned.owners),
         image_to_text=_image_to_text(captioned, texts, pages),
         cut_off=cut_off_of(curve, found.best, right, len(candidates)) if curve else None,
-        speed=speed_of(folder, encoder, captioned.texts),
+        speed=speed_of(folder, encoder, captioned.texts, on),
         vector_bytes=record.dim * FLOAT16,
         weight_bytes=sum(file.stat().st_size for file in (folder.vision_file, folder.text_file)),
         sure=0.5,
@@ -173,11 +176,12 @@ def _pages(
     candidates: NDArray[np.int64],
     rank: Rank,
     tell: Tell,
+    on: DeviceChoice,
 ) -> Pages:
     by_cosine = rank == "cosine"
     if record.id != NOT_HELD:
         return held(catalog, record, candidates, by_cosine=by_cosine)
-    return encoded(catalog, record, folder, candidates, by_cosine=by_cosine, tell=tell)
+    return encoded(catalog, record, folder, candidates, by_cosine=by_cosine, tell=tell, on=on)
 
 
 def _image_to_text(captioned: Captioned, texts: NDArray[np.float32], pages: Pages) -> Measures:

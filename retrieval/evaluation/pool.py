@@ -14,6 +14,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import first_in
 from retrieval.evaluation.captions import Caption
 from retrieval.evaluation.ranks import Page, Pages
+from retrieval.models import DeviceChoice
 from retrieval.records import ModelRecord, Progress
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Example
@@ -101,12 +102,13 @@ def encoded(
     *,
     by_cosine: bool,
     tell: Tell,
+    on: DeviceChoice,
 ) -> Pages:
     """Encode images that the library has not encoded with this model, from one of their files.
 
     tell: called with the progress. Raises UnreadablePicture, PathNotFound.
     """
-    encoder = QueryEncoder(catalog, model)
+    encoder = QueryEncoder(catalog, model, on)
     images = catalog.images.by_id(candidates.tolist())
     parts = []
     for start in range(0, len(candidates), ENCODED_AT_ONCE):

@@ -10,7 +10,7 @@ import numpy as np
 
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_backend.text_encoder import TextEncoder
-from retrieval.models import in_torch
+from retrieval.models import DeviceChoice, device_or_default, in_torch
 
 BATCHES = 3  # timed, after one that is not
 TEXTS = 5
@@ -24,9 +24,11 @@ class Speed:
     text_milliseconds: float  # of one text alone
 
 
-def speed_of(folder: ModelFolder, encoder: TextEncoder, texts: Sequence[str]) -> Speed:
+def speed_of(
+    folder: ModelFolder, encoder: TextEncoder, texts: Sequence[str], on: DeviceChoice
+) -> Speed:
     """Time batches of grey pictures, since a tower takes as long for any, and single texts."""
-    tower = in_torch(folder)
+    tower = in_torch(folder, device_or_default(on.device), on.precision)
     side = folder.config.vision.image_size
     pixels = np.full((tower.batch_size, side, side, 3), 127, np.uint8)
     tower.encode(pixels)

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.errors import InvalidValue
 from retrieval.exclusions import check_patterns
+from retrieval.models import DeviceChoice, check_device, check_precision, several_devices
 from retrieval.paths import StrPath
 from retrieval.records import MAX_INTEGER
 from retrieval.sources.options import parsed
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from retrieval.indexing.cluster.placement import Cluster
 
 RAY = r"local|auto|(ray://)?[^\s/:\[\]]+:\d+|(ray://)?\[[0-9a-f:]+\]:\d+"
-DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class Moving(NamedTuple):
@@ -49,6 +48,7 @@ class IndexKeywords(TypedDict, total=False):
     videos: bool
     pairs: bool
     device: str | None
+    devices: str | Sequence[str]
     precision: "Precision"
     vectors: str | None
     storage_options: Mapping[str, str] | Sequence[str]
@@ -81,6 +81,7 @@ class IndexOptions:
     videos: bool = True  # False: new videos are left out; known ones stay
     pairs: bool = True  # False: the film of a Live Photo is indexed as a video of its own
     device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
+    devices: str | Sequence[str] = ()  # several at once: "cuda:0,cuda:1"; empty: `device` alone
     precision: "Precision" = "auto"  # of the encoder
     # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
     vectors: str | None = None
@@ -103,10 +104,7 @@ class IndexOptions:
         ):
             if (value := getattr(self, name)) is not None:
                 check_whole(name, value, least, MAX_INTEGER)
-        if self.precision not in PRECISIONS:
-            raise InvalidValue(
-                f"the precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
-            )
+        check_precision(self.precision)
         for name in ("again", "also", "videos", "pairs"):
             check_kind(name, getattr(self, name), bool, "True or False")
         if self.also and self.model is None:
@@ -115,10 +113,10 @@ class IndexOptions:
             check_path(self.model)
             if not os.fspath(self.model):
                 raise InvalidValue("the model's name is empty; see `retrieve models`")
-        if self.device is not None and not re.fullmatch(DEVICE, str(self.device)):
-            raise InvalidValue(
-                f"{self.device!r} is not a valid device; use cpu, cuda, cuda:1, mps or xpu"
-            )
+        check_device(self.device)
+        object.__setattr__(self, "devices", several_devices(self.devices))
+        if self.device and self.devices:
+            raise InvalidValue("--device and --devices cannot be combined; list all in --devices")
         if self.vectors is not None:
             check_kind("vectors", self.vectors, str, "a str")
             check_store(self.vectors)
@@ -147,8 +145,9 @@ class IndexOptions:
             )
         if self.workers == 0:
             raise InvalidValue("nodes of a Ray cluster decode in processes; use --workers 1")
-        if self.device and ":" in self.device:
-            raise InvalidValue(f"Ray chooses the GPUs; use --device cuda, not {self.device}")
+        if self.devices or ":" in (self.device or ""):
+            said = ",".join(self.devices) or self.device
+            raise InvalidValue(f"Ray chooses the GPUs; use --device cuda, not {said}")
         gpus = self.ray_gpus
         if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
             raise InvalidValue(f"an encoder takes a part of a GPU or whole ones, not {gpus:g}")
@@ -168,4 +167,10 @@ class IndexOptions:
     @property
     def needs_torch(self) -> bool:
         """Return whether the encoder must be torch's, even for a few pictures."""
-        return self.device is not None or self.precision != "auto"
+        return bool(self.device or self.devices) or self.precision != "auto"
+
+    def on(self, choice: DeviceChoice) -> "IndexOptions":
+        """Return these options with a library's device and precision where none is given."""
+        device = self.device if self.device or self.devices else choice.device
+        precision = choice.precision if self.precision == "auto" else self.precision
+        return replace(self, device=device, precision=precision)

@@ -14,7 +14,7 @@ from retrieval.indexing.options import IndexOptions
 from retrieval.indexing.run import index
 from retrieval.indexing.targets import add_lists
 from retrieval.interrupted import Interrupted
-from retrieval.models import here, in_numpy, in_torch, most_in_numpy
+from retrieval.models import device_or_default, here, in_numpy, in_torch, most_in_numpy
 from retrieval.records import Progress, Summary
 from retrieval.vectors.opening import choose
 
@@ -71,11 +71,12 @@ def _one_model(
     progress: Callable[[Progress], None] | None,
 ) -> Summary:
     quick = QuickStart(most_in_numpy(model), partial(in_numpy, model))
+    device = options.device if options.ray else device_or_default(options.device)
     steps = index(
         catalog,
         paths,
         model,
-        partial(_encoder, model, options.device, options.precision),
+        partial(_encoder, model, device, options.precision),
         quick=None if options.needs_torch else quick,
         exclude=options.exclude,
         again=options.again,

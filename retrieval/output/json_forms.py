@@ -7,6 +7,7 @@ OpenAPI.
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.browse import Facets
     from retrieval.collection.duplicates import Group
     from retrieval.collection.status import Status
+    from retrieval.models import KnownDevice
     from retrieval.search.tags import Tagged
 
 Form = dict[str, Any]
@@ -198,6 +200,11 @@ def left_out_object(left: LeftOut) -> Form:
 def failure_object(failed: Failed) -> Form:
     """Return a file that could not be read, and why."""
     return {"path": os.fspath(failed.path), "reason": failed.reason, "code": failed.code.value}
+
+
+def device_object(device: "KnownDevice") -> Form:
+    """Return a device, and its `reason` and `remedy` if it cannot be used."""
+    return asdict(device)
 
 
 def folder_object(folder: Path, files: int) -> Form:

@@ -8,7 +8,7 @@ from retrieval.collection.duplicates import Group
 from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import IndexStatus, RootStatus, Status
 from retrieval.decoding.kinds.names import in_words
-from retrieval.models import KnownModel, better_than
+from retrieval.models import KnownDevice, KnownModel, better_than
 from retrieval.output.text import printable
 from retrieval.records import Counts, Failed, Match, ModelRecord, Summary, Underway
 from retrieval.search.tags import Tagged
@@ -158,6 +158,22 @@ def of_models(models: Sequence[KnownModel]) -> str:
         f"{printable(model.name):<{width}}  {model.dim or '-':>4}  {model.state}{_marks(model)}\n"
         for model in models
     )
+
+
+def of_devices(devices: Sequence[KnownDevice]) -> str:
+    """Return aligned lines: name, product, memory, precision, batch size; or why it is unusable."""
+    width = max(len(device.name) for device in devices)
+    return "".join(f"{device.name:<{width}}  {_device(device)}\n" for device in devices)
+
+
+def _device(device: KnownDevice) -> str:
+    if device.reason:
+        return f"not usable: {device.reason}; {device.remedy}"
+    free = f", {size_of(device.free)} free" if device.free is not None else ""
+    memory = f"{size_of(device.memory)}{free}, " if device.memory else ""
+    mark = "  (the default)" if device.is_default else ""
+    said = f"{printable(device.title)}, {memory}{device.precision}"
+    return f"{said}, {counted(device.batch_size or 0, 'picture')} at once{mark}"
 
 
 def _file(said: str, match: Match) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from clipmodel.pools import Lock
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryEmpty
+from retrieval.models import ANY, DeviceChoice
 from retrieval.records import Match, ModelRecord
 from retrieval.search.answer import answered, why_empty
 from retrieval.search.options import SearchOptions
@@ -17,8 +18,9 @@ from retrieval.vectors.nearest import Searcher
 class Answering:
     """Answers from one catalog. Safe to use from any number of threads."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, on: DeviceChoice = ANY) -> None:
+        """on: the device that encodes new example pictures."""
+        self._catalog, self._on = catalog, on
         self._searcher = Searcher(catalog)
         self._opening = Lock()
         self._encoders: dict[int, QueryEncoder] = {}  # by the id of the model
@@ -37,7 +39,7 @@ class Answering:
         with self._opening:
             held = self._encoders.get(model.id)
             if held is None or held.record != model:
-                held = self._encoders[model.id] = QueryEncoder(self._catalog, model)
+                held = self._encoders[model.id] = QueryEncoder(self._catalog, model, self._on)
             return held
 
     def answers(self, questions: Sequence[Question], how: SearchOptions) -> list[list[Match]]:

@@ -15,7 +15,7 @@ from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
-from retrieval.models import in_numpy, in_torch, most_in_numpy
+from retrieval.models import ANY, DeviceChoice, device_or_default, in_numpy, in_torch, most_in_numpy
 from retrieval.paths import as_on_disk
 from retrieval.records import ModelRecord
 from retrieval.search.question import (
@@ -51,8 +51,9 @@ class QueryEncoder:
     Any number of threads may embed at once.
     """
 
-    def __init__(self, catalog: Catalog, record: ModelRecord) -> None:
-        self.record = record
+    def __init__(self, catalog: Catalog, record: ModelRecord, on: DeviceChoice = ANY) -> None:
+        """on: the device for new pictures; unless one is asked for, NumPy encodes a few."""
+        self.record, self._on = record, on
         self._catalog = catalog
         self._opening = Lock()
         self._remembering = Lock()
@@ -200,7 +201,8 @@ class QueryEncoder:
     def _encode_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Encode pictures, (S, S, 3) each, to (B, D)."""
         with self._opening:
-            is_light = "torch" not in sys.modules and len(pictures) <= most_in_numpy(self._model)
+            few = "torch" not in sys.modules and len(pictures) <= most_in_numpy(self._model)
+            is_light = few and not self._on.needs_torch
             tower = self._light_image_tower if is_light else self._image_tower
         starts = range(0, len(pictures), tower.batch_size)
         batches = (np.stack(pictures[i : i + tower.batch_size]) for i in starts)
@@ -226,7 +228,7 @@ class QueryEncoder:
 
     @cached_property
     def _image_tower(self) -> "ImageEncoder":
-        return in_torch(self._model)
+        return in_torch(self._model, device_or_default(self._on.device), self._on.precision)
 
     @cached_property
     def _light_image_tower(self) -> "NumpyImageEncoder":

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from clipmodel.config import ModelConfig
-from clipmodel.errors import ClipModelError
 from clipmodel.model_folder import ModelFolder, save_folder
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.torch_backend.image_encoder import ImageEncoder
@@ -40,30 +38,6 @@ def test_bfloat16_stays_near_float32(config: ModelConfig, tmp_path: Path) -> Non
         for precision in ("fp32", "bf16")
     )
     assert (single * brain).sum(axis=1).min() > 0.999
-
-
-def test_a_device_that_is_not_there_is_an_error(folder: ModelFolder) -> None:
-    with pytest.raises(ClipModelError, match="cannot use the device 'nonsense'"):
-        ImageEncoder(folder, device="nonsense")
-
-
-def test_what_a_gpu_has_no_memory_for_is_encoded_in_halves(folder: ModelFolder) -> None:
-    encoder = ImageEncoder(folder, device="cpu", precision="fp32")
-    pixels = np.random.default_rng(0).integers(0, 256, (13, 32, 32, 3), np.uint8)
-    whole, forward, tried = encoder.encode(pixels), encoder._forward, list[int]()
-
-    def small(batch: torch.Tensor) -> torch.Tensor:
-        tried.append(len(batch))
-        if len(batch) > 4:
-            raise torch.cuda.OutOfMemoryError
-        return forward(batch)
-
-    encoder._forward = small
-    np.testing.assert_allclose(encoder.encode(pixels), whole, atol=1e-6)
-    assert max(tried) == 13
-    tried.clear()
-    encoder.encode(pixels)
-    assert max(tried) <= 4, "it remembers"
 
 
 ON_TWO_CORES = """
