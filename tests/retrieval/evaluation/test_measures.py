@@ -13,7 +13,6 @@ from retrieval.records import Image, Match
 from retrieval.search.relevance import Calibration
 from tests.retrieval.small import DATA
 
-
 # What clip_benchmark 1.6.2 measures on these vectors, six digits of R@1, 5, 10 in each direction:
 # PEERS=... python -m benchmarks evaluation (benchmarks/README.md says how to install it)
 FORMULA = [0.516667, 0.816667, 0.91, 0.883333, 0.966667, 0.983333]
