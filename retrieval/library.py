@@ -221,7 +221,8 @@ class Library:
         templates: str | Sequence[str] = "photo",
     ) -> list["Tagged"]:
         """Return the probability of each label for each picture: a file's, or all of the library's
-        in a folder. They add up to 1 whether or not any label fits. Raises what `search` raises.
+        in a folder. They add up to 1 whether or not any label fits; with a SigLIP model, each label
+        has a probability of its own. Raises what `search` raises.
         """
         from retrieval.search import tags
 

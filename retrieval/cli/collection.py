@@ -103,7 +103,8 @@ def tag(
     """Pick the best of your labels for each PATH, a picture or folder in the library.
 
     Prints probability, label and path, tab-separated, most likely first. The probabilities of all
-    labels add up to 1 even if none fits, so include a label for everything else.
+    labels add up to 1 even if none fits, so include a label for everything else. With SigLIP
+    models, each label has a probability of its own.
 
     \b
     retrieve tag ~/Pictures/2023 --labels animals.txt -n 1

@@ -212,6 +212,12 @@ class QueryEncoder:
         with self._opening:
             return self._model.config.pixels
 
+    @property
+    def logits(self) -> tuple[float, float | None]:
+        """The factor of cosines in the model's training, and its bias if it has one (SigLIP)."""
+        with self._opening:
+            return self._text_tower.scale, self._text_tower.bias
+
     # Each is opened once, by the thread that holds the lock.
 
     @cached_property
