@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--threshold",
     type=Number(),
     metavar="S",
-    help="Minimum cosine of near-duplicates (default: measured for the model, else 0.97); "
+    help="Minimum cosine of near-duplicates (default: the model's own, see docs/models.md); "
     "1 lists only identical files.",
 )
 @filtering

@@ -122,6 +122,7 @@ class Duplicates(TypedDict):
     groups: list[DuplicateGroup]
     redundant_files: int
     left_out_files: int  # missing, or changed since they were indexed
+    threshold: float  # cosine from which vectors alone decide
 
 
 class LeftOutFiles(TypedDict):

@@ -10,7 +10,7 @@ from retrieval.catalog.selection import first_in
 from retrieval.collection.duplicates import Groups, redundant_paths
 from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound
 from retrieval.filters import Filters, all_written
-from retrieval.output.json_forms import group_object, listed_object, match_object
+from retrieval.output.json_forms import DIGITS, group_object, listed_object, match_object
 from retrieval.records import Match
 from retrieval.search.language import Line
 from retrieval.search.options import Rank, SearchOptions, Sort
@@ -129,9 +129,9 @@ async def duplicates(
 ) -> JSON:
     """List groups of copies and near copies, the file to keep first. Nothing is deleted.
 
-    `threshold`: lowest cosine of near copies (default: the value measured for the model); 1: only
-    files with the same bytes. `pairs=false`: compare a raw file with its JPEG as well. All listed
-    files exist and are unchanged since they were indexed.
+    `threshold`: lowest cosine of near copies (default: the model's own, which the answer has); 1:
+    only files with the same bytes. `pairs=false`: compare a raw file with its JPEG as well. All
+    listed files exist and are unchanged since they were indexed.
     """
 
     def answer() -> dict[str, Any]:
@@ -143,6 +143,7 @@ async def duplicates(
             "groups": [group_object(group, found.sizes) for group in found],
             "redundant_files": len(redundant_paths(found)),
             "left_out_files": found.left_out,
+            "threshold": round(found.threshold, DIGITS),
         }
 
     return JSON(await site.in_turn(answer))
