@@ -13,7 +13,7 @@ from benchmarks.harness import peers, report
 
 NAMES = (
     *("encode", "decode", "indexes", "search", "serve", "rescan", "news", "index", "memory"),
-    *("relevance", "duplicates", "evaluation"),
+    *("relevance", "duplicates", "models.evaluation"),
 )
 LONG = ("soak",)  # only when it is named
 LARGE = ("indexes", "search")  # also with ten million pictures

@@ -5,7 +5,7 @@ a library are told from the others. Each library holds a random half of some pho
 is fitted on other photos, and its cut-off is the default one; the cosine gets the threshold that is
 best for the very captions it is judged by, either one for all libraries or one for each.
 
-Last, a small model of every family, with random weights, on painted scenes (families.py).
+Last, a small model of every family, with random weights, on painted scenes (models/families.py).
 
 `python -m benchmarks.claims` fits the curves on all photos and writes calibration.json.
 """
@@ -102,7 +102,7 @@ class Trial:
 
 
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    from benchmarks import families
+    from benchmarks.models import families
 
     trials, columns = TRIALS // 10 if quick else TRIALS, dict[str, Cell]()
     if DATA.exists():

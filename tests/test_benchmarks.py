@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import duplicates, families, soak
+from benchmarks import duplicates, soak
 from benchmarks.decode import encoded, plain
 from benchmarks.harness import limits, page_cache, peers, report
 from benchmarks.harness.inputs import PictureLike, photos, small_photos
 from benchmarks.harness.libraries import SMALL, filled, filled_from, random_model
 from benchmarks.harness.timing import Failed, Times, run, steady
+from benchmarks.models import families
 from benchmarks.rescan import change, every_so_many, move, stat_all
 from clipmodel.config import ResNetConfig
 from clipmodel.families import IMAGE_FAMILIES, TEXT_FAMILIES, image_family, text_family

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.evaluation import Vectors, by_formula, ours
+from benchmarks.models.evaluation import Vectors, by_formula, ours
 from benchmarks.relevance import vit
 from retrieval.evaluation.cut_off import cut_off_of
 from retrieval.evaluation.judging import Candidate, pooled, verdicts
@@ -14,7 +14,7 @@ from retrieval.search.relevance import Calibration
 from tests.retrieval.small import DATA
 
 # What clip_benchmark 1.6.2 measures on these vectors, six digits of R@1, 5, 10 in each direction:
-# PEERS=... python -m benchmarks evaluation (benchmarks/README.md says how to install it)
+# PEERS=... python -m benchmarks models.evaluation (benchmarks/README.md says how to install it)
 FORMULA = [0.516667, 0.816667, 0.91, 0.883333, 0.966667, 0.983333]
 VIT_B_32 = [0.832, 0.99, 0.998, 0.93, 1.0, 1.0]
 

@@ -246,6 +246,7 @@ def test_an_empty_library_is_no_error(home: Path) -> None:
             "groups": [],
             "redundant_files": 0,
             "left_out_files": 0,
+            "threshold": 1.0,
         }
         assert client.get("/api/status").json()["model"] is None
         assert client.get("/api/folders").json() == []
