@@ -1,1 +1,1 @@
-"""Models of others: which checkpoints load, small ones of every family, and recall beside a peer's."""
+"""Models of others that load, small ones of every family, and recall beside a peer's."""
