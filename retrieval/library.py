@@ -186,9 +186,9 @@ class Library:
         return self._catalog().images.digest_of(image_id) is not None
 
     @property
-    def resize(self) -> Resize | None:
-        """How the model's square of pixels is made; None until there is a model."""
-        return self._open()[1].encoder(model).resize if (model := self.model) else None
+    def resizes(self) -> list[Resize]:
+        """How each model's square of pixels is made; none until there is a model."""
+        return self._open()[1].resizes() if self.model else []
 
     def prepare(self) -> None:
         """Open the model and the index now, so that the first search is as fast as later ones."""
