@@ -38,7 +38,7 @@ def test_a_search_with_another_model_or_all(page: Any, several: str) -> None:
     expect(choice).to_be_hidden()
     page.get_by_label("Search your pictures").fill("a red car")
     page.keyboard.press("Enter")
-    expect(page.locator("#count")).to_have_text("70 pictures, best first")
+    expect(page.locator("#count")).to_have_text(re.compile("best first"))
     assert choice.locator("option").all_inner_texts() == ["tiny-2", "random", "All together"]
     by_first = names(page)
     assert all(name.startswith("car-") for name in by_first)
