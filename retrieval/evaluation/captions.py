@@ -74,7 +74,9 @@ def read_captions(file: Path, split: str = SPLIT) -> list[Caption]:
         return found
     if splits.seen:
         others = ", ".join(sorted(splits.seen))
-        raise InvalidQuery(f"{file} has no captions of the split {split!r}, but of {others}")
+        raise InvalidQuery(
+            f"{file} has no captions of the split {split!r}, but of {others}; choose with --split"
+        )
     columns = "a picture and its caption, such as the columns path and caption"
     raise InvalidQuery(f"{file} holds no captions; each needs {columns}")
 

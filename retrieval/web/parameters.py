@@ -32,7 +32,7 @@ SENTENCES = {  # for pydantic's kinds of errors; others keep its own message
 }
 
 
-MAX_ANSWERS = 5_000
+MAX_ANSWERS = 1_000
 
 
 class IndexRequest(BaseModel):

@@ -154,7 +154,7 @@ class RunningIndex(TypedDict):
     seconds: float
 
 
-class OtherModel(TypedDict):
+class KeptModel(TypedDict):
     """A model beside the current one, whose vectors are kept."""
 
     model: str
@@ -181,7 +181,7 @@ class ServerStatus(TypedDict):
     indexed: int
     bytes: int
     indexing: RunningIndex | None
-    other_models: list[OtherModel]
+    other_models: list[KeptModel]
     roots: list[IndexedFolder]
     last_run: str | None
     version: int
@@ -199,7 +199,7 @@ class ResultsToJudge(TypedDict):
     pictures: list[PictureEntry]
 
 
-class Verdict(TypedDict):
+class JudgedModel(TypedDict):
     """What the answers say of a model."""
 
     model: str
@@ -213,7 +213,7 @@ class Verdicts(TypedDict):
     """The models, best first, and in words which found more and how sure that is."""
 
     queries: int
-    models: list[Verdict]
+    models: list[JudgedModel]
     text: list[str]
 
 

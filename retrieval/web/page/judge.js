@@ -139,8 +139,8 @@ export class Judging {
       yes.setAttribute("aria-pressed", right === true);
       no.setAttribute("aria-pressed", right === false);
     }
-    const all = count(this.items.length, "result");
-    this.said.textContent = this.items.length ? `${judged} of ${all} judged` : "";
+    const all = this.items.length;
+    this.said.textContent = all ? `${judged} of ${all} judged` : "";
     this.rest.disabled = judged === this.items.length;
   }
 

@@ -33,14 +33,14 @@ async def results(site: Here, q: Annotated[str, Query()]) -> JSON:
     """Return the best results of all models for a query, in random order."""
 
     def answer() -> dict[str, object]:
-        judged = judging(site, [q])
-        pictures = [match_object(each.match) | UNKNOWN for each in judged.candidates()]
+        judged = judging(site)
+        pictures = [match_object(each.match) | UNKNOWN for each in judged.candidates([q])]
         return {"query": q, "models": judged.names, "pictures": pictures}
 
     return JSON(await site.in_turn(answer))
 
 
-@router.post("", response_model=Verdicts, responses=errors(400, 404, 409, 503))
+@router.post("", response_model=Verdicts, responses=errors(400, 404, 409, 413, 503))
 async def verdict(site: Here, given: Annotated[Answers, Body()]) -> JSON:
     """Say which model found more, by answers to its results, and how sure that is.
 
@@ -51,22 +51,22 @@ async def verdict(site: Here, given: Annotated[Answers, Body()]) -> JSON:
         queries = list(dict.fromkeys(each.query for each in given.answers))
         if not 0 < len(queries) <= MAX_QUERIES:
             raise InvalidQuery(f"give answers to 1 to {MAX_QUERIES} queries, not {len(queries)}")
-        judged = judging(site, queries)
-        told = list(_judged(judged.candidates(), given.answers))
+        judged = judging(site)
+        told = list(_judged(judged.candidates(queries), given.answers))
         count = len({candidate.query for candidate, _ in told})
         return verdicts_object(verdicts(told, judged.names), count)
 
     return JSON(await site.in_turn(answer))
 
 
-def judging(site: Site, queries: Sequence[str]) -> Judging:
-    """Return the queries, to be answered by all models. Raises HTTPException if there is one."""
+def judging(site: Site) -> Judging:
+    """Return all models of the library, to be judged. Raises HTTPException if there is one."""
 
     def search(query: str, how: SearchOptions) -> list[Match]:
         return site.library.search(question_of(Line([query], Names(site))), options=how)
 
     try:
-        return Judging(site.library.catalog, queries, (), search)
+        return Judging(site.library.catalog, (), search)
     except ModelMismatch as error:
         raise HTTPException(409, str(error)) from error
 
