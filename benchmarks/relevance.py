@@ -111,8 +111,8 @@ def run(folder: Path, quick: bool) -> Iterator[Row]:
             row |= figures([tried(*each) for each in enumerate(splits)])
             columns = dict.fromkeys(row)
             yield row
-    for row in families.rows(folder):
-        yield columns | row
+    for random in families.rows(folder):
+        yield {**columns, **random}
 
 
 def tried(seed: int, split: Split) -> Trial:

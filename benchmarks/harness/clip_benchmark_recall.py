@@ -31,8 +31,9 @@ class Model:
 
 def batches() -> list[tuple[torch.Tensor, list[list[int]]]]:
     """Return batches of numbers of pictures, with the numbers of the captions of each."""
-    numbers = torch.arange(len(pictures)).split(BATCH)
-    return [(some, [torch.nonzero(own == n)[:, 0].tolist() for n in some]) for some in numbers]
+    numbers = torch.arange(len(pictures))
+    parts = [numbers[at : at + BATCH] for at in range(0, len(pictures), BATCH)]
+    return [(some, [torch.nonzero(own == n)[:, 0].tolist() for n in some]) for some in parts]
 
 
 found = evaluate(Model, batches(), torch.tensor, "cpu", amp=False, recall_k_list=cuts)

@@ -80,8 +80,10 @@ def theirs(folder: Path, vectors: Vectors) -> dict[str, Cell]:
 
 
 def named(forth: dict[int, float], back: dict[int, float]) -> dict[str, Cell]:
-    return {f"R@{k}": forth[k] for k in CUTS} | {f"back R@{k}": back[k] for k in CUTS}
+    both = [(f"R@{k}", forth[k]) for k in CUTS] + [(f"back R@{k}", back[k]) for k in CUTS]
+    return dict(both)
 
 
 def _unit(vectors: NDArray[np.float64]) -> Floats:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: Floats = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,9 @@ from retrieval.vectors.hubness import QUERY_BANK_FILE
 SCENES = 40
 PIECES = 400  # of a vocabulary, made from the sentences of the query bank
 WORD_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-SPECIAL_PIECES = {  # of sentencepiece's trainer, by the name of the vocabulary
+SPECIAL_PIECES: dict[
+    str, dict[str, Any]
+] = {  # of sentencepiece's trainer, by the name of the vocabulary
     "siglip2": {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3, "eos_piece": "<eos>"},
     "xlm-roberta": {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3},
 }

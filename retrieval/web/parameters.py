@@ -43,7 +43,7 @@ class IndexRequest(BaseModel):
     paths: list[str] = []
 
 
-class Answer(BaseModel):
+class JudgedPicture(BaseModel):
     """Whether a picture is a right result of a query."""
 
     model_config = ConfigDict(extra="forbid")
@@ -53,15 +53,17 @@ class Answer(BaseModel):
     right: bool
 
 
-class Answers(BaseModel):
-    """Answers to the results of some queries."""
+class JudgedPictures(BaseModel):
+    """Whether the results of some queries are right."""
 
     model_config = ConfigDict(extra="forbid")
 
-    answers: Annotated[list[Answer], Field(max_length=MAX_ANSWERS)]
+    answers: Annotated[list[JudgedPicture], Field(max_length=MAX_ANSWERS)]
 
 
-FIELDS = {name for body in (IndexRequest, Answers, Answer) for name in body.model_fields}
+FIELDS = {
+    name for body in (IndexRequest, JudgedPictures, JudgedPicture) for name in body.model_fields
+}
 
 
 def check_names(request: Request) -> None:

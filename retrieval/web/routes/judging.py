@@ -17,7 +17,7 @@ from retrieval.records import Match
 from retrieval.search.language import Line
 from retrieval.search.options import SearchOptions
 from retrieval.search.parse import question_of
-from retrieval.web.parameters import Answer, Answers
+from retrieval.web.parameters import JudgedPicture, JudgedPictures
 from retrieval.web.query_names import Names
 from retrieval.web.schemas import JSON, ResultsToJudge, Verdicts, errors
 from retrieval.web.state import Here, Site
@@ -41,7 +41,7 @@ async def results(site: Here, q: Annotated[str, Query()]) -> JSON:
 
 
 @router.post("", response_model=Verdicts, responses=errors(400, 404, 409, 413, 503))
-async def verdict(site: Here, given: Annotated[Answers, Body()]) -> JSON:
+async def verdict(site: Here, given: Annotated[JudgedPictures, Body()]) -> JSON:
     """Say which model found more, by answers to its results, and how sure that is.
 
     `answers`: for each judged picture its query, its number, and whether it is right.
@@ -72,7 +72,7 @@ def judging(site: Site) -> Judging:
 
 
 def _judged(
-    candidates: Iterator[Candidate], answers: Sequence[Answer]
+    candidates: Iterator[Candidate], answers: Sequence[JudgedPicture]
 ) -> Iterator[tuple[Candidate, bool]]:
     """Yield the candidates that were judged; a picture that is no longer found is left out."""
     right = {(each.query, each.picture): each.right for each in answers}
