@@ -13,7 +13,7 @@ from benchmarks.harness import peers, report
 
 NAMES = (
     *("encode", "decode", "indexes", "search", "serve", "rescan", "news", "index", "memory"),
-    *("relevance", "duplicates"),
+    *("relevance", "duplicates", "models.evaluation"),
 )
 LONG = ("soak",)  # only when it is named
 GPU = ("gpu",)  # likewise: without a GPU it only checks itself, with --quick

@@ -5,6 +5,8 @@ a library are told from the others. Each library holds a random half of some pho
 is fitted on other photos, and its cut-off is the default one; the cosine gets the threshold that is
 best for the very captions it is judged by, either one for all libraries or one for each.
 
+Last, a small model of every family, with random weights, on painted scenes (models/families.py).
+
 `python -m benchmarks.claims` fits the curves on all photos and writes calibration.json.
 """
 
@@ -99,10 +101,18 @@ class Trial:
         return auroc(self.asked.best, there), auroc(self.relevances, there)
 
 
-def run(_: Path, quick: bool) -> Iterator[Row]:
-    trials = TRIALS // 10 if quick else TRIALS
-    for name, splits in (("ViT-B/32", vit_splits(trials)), ("tiny", tiny_splits(trials))):
-        yield {"model": name} | figures([tried(*each) for each in enumerate(splits)])
+def run(folder: Path, quick: bool) -> Iterator[Row]:
+    from benchmarks.models import families
+
+    trials, columns = TRIALS // 10 if quick else TRIALS, dict[str, Cell]()
+    if DATA.exists():
+        for name, splits in (("ViT-B/32", vit_splits(trials)), ("tiny", tiny_splits(trials))):
+            row: dict[str, Cell] = {"model": name}
+            row |= figures([tried(*each) for each in enumerate(splits)])
+            columns = dict.fromkeys(row)
+            yield row
+    for random in families.rows(folder):
+        yield {**columns, **random}
 
 
 def tried(seed: int, split: Split) -> Trial:
@@ -245,10 +255,17 @@ def vit() -> tuple[Floats, Floats, Numbers]:
 
 def tiny() -> Captioned:
     """Return the vectors of Flickr8k's test photos and their captions by the bundled model."""
-    from clipmodel.numpy_backend.text_encoder import TextEncoder
     from clipmodel.pretrained import resolve
 
-    model, (pictures, texts, own) = resolve("tiny"), flickr()
+    return captioned(resolve("tiny"), *flickr())
+
+
+def captioned(
+    model: "ModelFolder", pictures: Sequence[Image.Image], texts: Sequence[str], own: Numbers
+) -> Captioned:
+    """Encode pictures and captions, and the sentences of the query bank, with one model."""
+    from clipmodel.numpy_backend.text_encoder import TextEncoder
+
     captions = TextEncoder(model).encode(texts)
     return Captioned(encoded(model, pictures), captions, own, QueryBank.of(model).vectors)
 
@@ -257,8 +274,8 @@ def encoded(model: "ModelFolder", pictures: Sequence[Image.Image]) -> Floats:
     from clipmodel.preprocess import to_pixels
     from clipmodel.torch_backend.image_encoder import ImageEncoder
 
-    tower, side = ImageEncoder(model), model.config.vision.image_size
-    pixels = [to_pixels(picture, side) for picture in pictures]
+    tower, resize = ImageEncoder(model), model.config.pixels
+    pixels = [to_pixels(picture, resize) for picture in pictures]
     starts = range(0, len(pixels), tower.batch_size)
     batches = [tower.encode(np.stack(pixels[i : i + tower.batch_size])) for i in starts]
     return np.concatenate(batches)

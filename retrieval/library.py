@@ -190,9 +190,9 @@ class Library:
         return self._catalog().images.digest_of(image_id) is not None
 
     @property
-    def resize(self) -> Resize | None:
-        """How the model's square of pixels is made; None until there is a model."""
-        return self._open()[1].encoder(model).resize if (model := self.model) else None
+    def resizes(self) -> list[Resize]:
+        """How each model's square of pixels is made; none until there is a model."""
+        return self._open()[1].resizes() if self.model else []
 
     def prepare(self) -> None:
         """Open the model and the index now, so that the first search is as fast as later ones."""
@@ -225,7 +225,8 @@ class Library:
         templates: str | Sequence[str] = "photo",
     ) -> list["Tagged"]:
         """Return the probability of each label for each picture: a file's, or all of the library's
-        in a folder. They add up to 1 whether or not any label fits. Raises what `search` raises.
+        in a folder. They add up to 1 whether or not any label fits; with a SigLIP model, each label
+        has a probability of its own. Raises what `search` raises.
         """
         from retrieval.search import tags
 

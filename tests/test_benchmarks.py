@@ -17,8 +17,10 @@ from benchmarks.harness import limits, page_cache, peers, report
 from benchmarks.harness.inputs import PictureLike, photos, small_photos
 from benchmarks.harness.libraries import SMALL, filled, filled_from, random_model
 from benchmarks.harness.timing import Failed, Times, run, steady
+from benchmarks.models import families
 from benchmarks.rescan import change, every_so_many, move, stat_all
 from clipmodel.config import ResNetConfig
+from clipmodel.families import IMAGE_FAMILIES, TEXT_FAMILIES, image_family, text_family
 from clipmodel.hub.registry import REGISTRY
 from retrieval import Library, Summary
 
@@ -183,6 +185,16 @@ def test_pairs_are_counted_once_and_edits_are_pictures(monkeypatch: pytest.Monke
     photo = Image.new("RGB", (60, 40), "red")
     edited = {name: edit(photo).size for name, edit in duplicates.EDITS.items()}
     assert edited["crop"] == (54, 36) and edited["resize"] == (30, 20)
+
+
+def test_every_family_is_among_the_random_models() -> None:
+    configs = families.configs().values()
+    for held, known in (
+        ({image_family(config.vision).name for config in configs}, IMAGE_FAMILIES),
+        ({text_family(config.text).name for config in configs}, TEXT_FAMILIES),
+    ):
+        assert held == {family.name for family in known}
+    assert any(config.logit_bias for config in configs)
 
 
 def test_a_library_that_is_filled_directly_is_one(tmp_path: Path) -> None:

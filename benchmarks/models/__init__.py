@@ -1,1 +1,1 @@
-"""Which checkpoints of others load, and which are refused."""
+"""Models of others that load, small ones of every family, and recall beside a peer's."""

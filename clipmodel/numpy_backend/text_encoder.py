@@ -34,6 +34,7 @@ class TextEncoder:
         self._token_ids = folder.tokenizer()
         shapes = family.shapes(config.text, config.embed_dim) | {"logit_scale": ()}
         shapes |= {"logit_bias": ()} if config.logit_bias else {}
+        self._has_bias = config.logit_bias
         self._padding = vocabulary_of(config.text).padding
         self._weights = Weights(folder.text_file, "text.", shapes)
         self._tower = family.numpy(self._weights, config.text)
@@ -43,6 +44,11 @@ class TextEncoder:
     def scale(self) -> float:
         """The factor of cosines before the softmax of training; 100 in OpenAI's models."""
         return float(np.exp(self._weights.raw("logit_scale").astype(np.float32)))
+
+    @property
+    def bias(self) -> float | None:
+        """The summand after that factor, of models that were trained with a sigmoid; else None."""
+        return float(self._weights.raw("logit_bias")) if self._has_bias else None
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return (B, D), unit L2 norm. A text longer than the context loses its end."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--threshold",
     type=Number(),
     metavar="S",
-    help="Minimum cosine of near-duplicates (default: measured for the model, else 0.97); "
+    help="Minimum cosine of near-duplicates (default: the model's own, see docs/models.md); "
     "1 lists only identical files.",
 )
 @filtering
@@ -104,7 +104,8 @@ def tag(
     """Pick the best of your labels for each PATH, a picture or folder in the library.
 
     Prints probability, label and path, tab-separated, most likely first. The probabilities of all
-    labels add up to 1 even if none fits, so include a label for everything else.
+    labels add up to 1 even if none fits, so include a label for everything else. With SigLIP
+    models, each label has a probability of its own.
 
     \b
     retrieve tag ~/Pictures/2023 --labels animals.txt -n 1

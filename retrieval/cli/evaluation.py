@@ -91,11 +91,12 @@ def evaluate(
     """Compare models on your own pictures: by captions, or by your own judgement.
 
     CAPTIONS is a file with pictures and captions: .csv or .tsv with the columns path and caption,
-    .jsonl, COCO's or Karpathy's .json, Flickr8k's .txt, or webdataset shards. The pictures must be
-    in the library. Shows for each model the recall of searches by these captions (R@k: the share
-    that finds its picture within the first k) with 95% intervals, the median rank, the mean average
-    precision, how often “nothing here” is wrong (missed) and how often it is missing although the
-    picture was taken away (claimed), and the model's speed and bytes.
+    .jsonl, COCO's or Karpathy's .json, Flickr8k's .txt or .token, or webdataset shards, such as
+    "shards/*.tar". The pictures must be in the library. Shows for each model the recall of searches
+    by these captions (R@k: the share that finds its picture within the first k) with 95% intervals,
+    the median rank, the mean average precision, how often “nothing here” is wrong (missed) and how
+    often it is missing although the picture was taken away (claimed), and the model's speed and
+    bytes.
 
     --judge needs no captions: it shows the results of all models in random order, asks whether they
     are right, and says which model found more and how sure that is.
@@ -162,8 +163,8 @@ def _judged(
     def search(query: str, how: "SearchOptions") -> "list[Match]":
         return library.search(query, options=how)
 
-    judging = Judging(library.catalog, queries or _asked_for(), names, search)
-    judged = list(_answers(judging.candidates()))
+    judging = Judging(library.catalog, names, search)
+    judged = list(_answers(judging.candidates(queries or _asked_for())))
     if not judged:
         raise InvalidValue("nothing was judged; answer y or n for some pictures")
     asked = len({candidate.query for candidate, _ in judged})

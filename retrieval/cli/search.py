@@ -177,7 +177,10 @@ def _found(library: "Library", asked: "Question", options: "SearchOptions") -> l
     elif not _any_relevant(matches):
         _say_that_none_is_relevant(asked)
     elif sys.stderr.isatty():
-        _say_that_they_are_guesses(asked, library.model)
+        from retrieval.search.using import models_used
+
+        [model, *_] = models_used(library.catalog, options.using)
+        _say_that_they_are_guesses(asked, model)
     return matches
 
 
@@ -250,13 +253,13 @@ def _say_that_none_is_relevant(asked: "Question") -> None:
     click.echo(f"nothing in this library looks like “{said}”; the closest:", err=True)
 
 
-def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord | None") -> None:
+def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord") -> None:
     """Say so for a model without relevance, and name a better model if there is one."""
     from retrieval.models import better_than
     from retrieval.search.question import Words
     from retrieval.search.relevance import calibration_of
 
-    if model is None or calibration_of(model) or not isinstance(asked.query, Words):
+    if calibration_of(model) or not isinstance(asked.query, Words):
         return
     better = better_than(model.name)
     hint = f"; for a better model run `retrieve index --model {better}` (see `retrieve models`)"

@@ -22,7 +22,7 @@ from retrieval.catalog.presence import Presence, Present, present
 from retrieval.catalog.queries.images import moment
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
-from retrieval.collection.nearness import Nearness, packed
+from retrieval.collection.nearness import Nearness, mean_cosine, packed
 from retrieval.collection.stars import stars
 from retrieval.decoding.difference_hash import EMPTY_HASH
 from retrieval.errors import InvalidQuery
@@ -34,6 +34,9 @@ By = Literal["bytes", "vectors", "hash"]
 Ids = NDArray[np.int64]
 Files = Sequence[Present]
 Member = tuple[int, float]  # the id of an image, and its cosine to the best
+
+SAME_BYTES = Nearness.of_cosines(1.0)
+SAMPLED = 1_000  # pictures, for their mean cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,23 @@ class Group:
 class Groups(list[Group]):
     """Groups, in the order of the paths to keep."""
 
-    def __init__(self, groups: Iterable[Group], sizes: Mapping[int, int], left_out: int) -> None:
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        sizes: Mapping[int, int],
+        left_out: int,
+        threshold: float = 1.0,
+    ) -> None:
         super().__init__(sorted(groups, key=lambda group: group.kept.path))
         self.sizes = sizes  # bytes of each image's file, by the number of the image
         self.left_out = left_out  # files that are missing, or changed since they were indexed
+        self.threshold = threshold  # cosine from which vectors alone decide
 
     def and_(self, other: "Groups") -> "Groups":
         """Return the groups of both, which have no picture in common."""
         sizes = {**self.sizes, **other.sizes}
-        return Groups([*self, *other], sizes, self.left_out + other.left_out)
+        left_out = self.left_out + other.left_out
+        return Groups([*self, *other], sizes, left_out, min(self.threshold, other.threshold))
 
 
 def find(
@@ -78,8 +89,8 @@ def find(
 ) -> Groups:
     """Find groups among the pictures that match the filters. Raises InvalidQuery, PathNotFound.
 
-    threshold: minimum cosine of near copies; 1: identical files only; None: as measured for the
-    model (nearness.py). pairs: a raw file is not compared with other pictures if its JPEG is.
+    threshold: minimum cosine of near copies; 1: identical files only; None: the model's own
+    (nearness.py). pairs: a raw file is not compared with other pictures if its JPEG is.
     """
     if threshold is not None:
         check_number("the threshold", threshold, 0, 1)
@@ -90,7 +101,7 @@ def find(
     allowed = chosen(catalog, filters or Filters())
     if threshold == 1:
         return exact_groups(catalog, allowed)
-    near = Nearness.of_cosines(threshold) if threshold else Nearness.of(model.name)
+    near = Nearness.of_cosines(threshold) if threshold else _nearness(catalog, model)
     apart = catalog.images.moving()
     apart = apart if allowed is None else apart[np.isin(apart, allowed)]
     apart = np.union1d(apart, _companions(catalog, allowed)) if pairs else apart
@@ -99,6 +110,15 @@ def find(
     ids = catalog.images.ids() if allowed is None else allowed
     found = groups(catalog, model, near, ids[~np.isin(ids, apart)])
     return found.and_(exact_groups(catalog, apart))
+
+
+def _nearness(catalog: Catalog, model: ModelRecord) -> Nearness:
+    """Return the model's own rule, by pictures from all of the library if it was not measured."""
+    ids = catalog.embeddings.ids(model.id)
+    some = ids[np.linspace(0, len(ids) - 1, min(len(ids), SAMPLED)).astype(np.int64)]
+    held = catalog.embeddings.vectors_of(model.id, some.tolist())
+    vectors = np.frombuffer(b"".join(held.values()), "<f2").reshape(len(held), model.dim)
+    return Nearness.of(model.name, mean_cosine(vectors))
 
 
 def _companions(catalog: Catalog, allowed: Ids | None) -> Ids:
@@ -129,7 +149,7 @@ def groups(
         [(names[row], score) for row, score in star]
         for star in stars(vectors[order], hashes, nearness)
     )
-    return _groups(catalog, found, there, nearness.least)
+    return _groups(catalog, found, there, nearness)
 
 
 def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
@@ -137,7 +157,7 @@ def exact_groups(catalog: Catalog, allowed: Ids | None = None) -> Groups:
     ids = catalog.images.copied()
     ids = ids if allowed is None else ids[np.isin(ids, allowed)]
     there = present(catalog.files.of_images(ids.tolist()))
-    return _groups(catalog, [[(id, 1.0)] for id in there.files], there)
+    return _groups(catalog, [[(id, 1.0)] for id in there.files], there, SAME_BYTES)
 
 
 def redundant_paths(found: Sequence[Group]) -> list[Path]:
@@ -168,7 +188,7 @@ def _worth(image: Image, files: Files) -> tuple[int, bool, datetime, int, int, P
 
 
 def _groups(
-    catalog: Catalog, found: Iterable[Sequence[Member]], there: Presence, least: float = 0.0
+    catalog: Catalog, found: Iterable[Sequence[Member]], there: Presence, nearness: Nearness
 ) -> Groups:
     """Build the groups of two files or more, after another look at the files: comparing vectors may
     have taken long.
@@ -181,10 +201,10 @@ def _groups(
     alive = (  # others may have been removed in the meantime
         [(images[id], score) for id, score in some if id in images] for some in several
     )
-    built = [_group(members, files, least) for members in alive if members]
+    built = [_group(members, files, nearness.least) for members in alive if members]
     left_out = there.left_out + sum(len(there.files[id]) - len(files[id]) for id in {*ids})
     found_again = (group for group in built if group and group.others)
-    return Groups(found_again, catalog.files.bytes_of(ids), left_out)
+    return Groups(found_again, catalog.files.bytes_of(ids), left_out, nearness.alone)
 
 
 def _group(

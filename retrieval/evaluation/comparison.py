@@ -88,8 +88,8 @@ def compare(
     captioned = located(catalog, captions, Path(os.path.abspath(file)).parent)
     if not captioned.texts:
         raise InvalidQuery(
-            f"none of the {len(captioned.missing):,} pictures that {file} describes is in the "
-            f"library (the first: {captioned.missing[0]}); index them first"
+            f"the library has none of the pictures that {file} describes (the first: "
+            f"{captioned.missing[0]}); index them first"
         )
     if any(record.id == NOT_HELD for record in records):
         candidates = _drawn(captioned.ids, sample)

@@ -6,7 +6,7 @@ How likely a difference is luck: an exact sign-flip test over queries (Fisher's 
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -34,12 +34,11 @@ class Candidate:
 
 
 class Judging:
-    """Queries whose results are to be judged, answered by several models."""
+    """Several models whose results are to be judged."""
 
     def __init__(
         self,
         catalog: Catalog,
-        queries: Sequence[str],
         names: Sequence[str],
         search: Callable[[str, SearchOptions], Sequence[Match]],
     ) -> None:
@@ -48,18 +47,17 @@ class Judging:
         Raises ModelMismatch if there are not two to compare.
         """
         used = [models_used(catalog, name)[0] for name in names] or models_used(catalog, EVERY)
-        if len(used) < 2:
+        self.names = list(dict.fromkeys(model.name for model in used))
+        if len(self.names) < 2:
             raise ModelMismatch(
                 "judging compares two models or more, and there is one; add another: "
                 "retrieve index --model NAME --also"
             )
-        self.names = [model.name for model in used]
-        self._queries = list(dict.fromkeys(queries))
         self._search = search
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self, queries: Iterable[str]) -> Iterator[Candidate]:
         """Yield the pooled results, query by query."""
-        for query in self._queries:
+        for query in dict.fromkeys(queries):
             how = {name: SearchOptions(limit=DEPTH, using=name) for name in self.names}
             yield from pooled(query, {name: self._search(query, how[name]) for name in how})
 

@@ -1,6 +1,6 @@
 """Comparisons of models: as a table, as JSON, and as a plot."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -170,22 +170,28 @@ def verdict_lines(verdicts: Sequence[Verdict], queries: int) -> str:
         f"{printable(each.name):<{width}}  {each.right:>4.0%} right ({each.found} of {each.shown})"
         for each in verdicts
     ]
+    return "\n".join([*lines, *_conclusions(verdicts, queries)]) + "\n"
+
+
+def _conclusions(verdicts: Sequence[Verdict], queries: int) -> Iterator[str]:
+    """Yield a sentence for each model but the best."""
     best, *others = verdicts
     for other in others:
-        luck = f"a difference like this is luck in {other.luck:.0%} of cases"
-        over = f"{printable(best.name)} and {printable(other.name)}"
+        first, second = printable(best.name), printable(other.name)
+        chance = f"{other.luck:.0%}" if other.luck >= 0.01 else "less than 1%"
+        luck = f"a difference like this is luck in {chance} of cases"
         if other.luck <= LUCK:
-            lines.append(f"{printable(best.name)} finds more than {printable(other.name)}: {luck}")
+            yield f"{first} finds more than {second}: {luck}"
         else:
-            lines.append(
-                f"{over} cannot be told apart by {counted(queries, 'query', 'queries')}: {luck}"
-            )
-    return "\n".join(lines) + "\n"
+            by = counted(queries, "query", "queries")
+            yield f"{first} and {second} cannot be told apart by {by}: {luck}"
 
 
 def verdicts_object(verdicts: Sequence[Verdict], queries: int) -> Form:
+    """Return the verdicts, and `text`: in sentences, which model finds more."""
     return {
         "queries": queries,
+        "text": list(_conclusions(verdicts, queries)),
         "models": [
             {
                 "model": each.name,

@@ -1,17 +1,19 @@
 """The searches of one open library: which models answer, each with its encoder and vectors."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import LibraryEmpty
+from retrieval.errors import LibraryEmpty, ModelMismatch, ModelUnavailable
 from retrieval.models import ANY, DeviceChoice
 from retrieval.records import Match, ModelRecord
 from retrieval.search.answer import answered, why_empty
 from retrieval.search.options import SearchOptions
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Question
-from retrieval.search.using import before_fusion, fused, models_used
+from retrieval.search.using import EVERY, before_fusion, fused, models_used
 from retrieval.vectors.nearest import Searcher
 
 
@@ -41,6 +43,18 @@ class Answering:
             if held is None or held.record != model:
                 held = self._encoders[model.id] = QueryEncoder(self._catalog, model, self._on)
             return held
+
+    def resizes(self) -> list[Resize]:
+        """Return how each model's pixels are made, without models whose weights are gone; the
+        current one's first. Raises ModelUnavailable, ModelMismatch for the current one's.
+        """
+        current = self.current()
+        found = {self.encoder(current).resize: None}
+        for model in models_used(self._catalog, EVERY):
+            if model != current:
+                with suppress(ModelUnavailable, ModelMismatch):
+                    found[self.encoder(model).resize] = None
+        return list(found)
 
     def answers(self, questions: Sequence[Question], how: SearchOptions) -> list[list[Match]]:
         """Return the matches of each question. Raises what `Library.search` raises."""

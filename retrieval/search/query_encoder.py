@@ -125,7 +125,7 @@ class QueryEncoder:
             return self._of_number(picture.id)
         if isinstance(picture, PreparedPicture):
             known = self._vector(self._catalog.images.of_digest(picture.digest))
-            return self._fitting(picture.pixels) if known is None else known
+            return self._fitting(picture) if known is None else known
         if isinstance(picture, Address):
             from retrieval.sources.fetch import fetch  # urllib, http and ssl
 
@@ -158,9 +158,8 @@ class QueryEncoder:
             )
         return vector
 
-    def _fitting(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        side = self.resize.size
-        if pixels.shape != (side, side, 3):
+    def _fitting(self, picture: PreparedPicture) -> NDArray[np.uint8]:
+        if (pixels := picture.pixels.get(self.resize)) is None:
             raise InvalidQuery("the picture was prepared for another model; upload it again")
         return pixels
 
@@ -213,6 +212,12 @@ class QueryEncoder:
         """How the model's pixels are made. Raises ModelUnavailable, ModelMismatch."""
         with self._opening:
             return self._model.config.pixels
+
+    @property
+    def logits(self) -> tuple[float, float | None]:
+        """The factor of cosines in the model's training, and its bias if it has one (SigLIP)."""
+        with self._opening:
+            return self._text_tower.scale, self._text_tower.bias
 
     # Each is opened once, by the thread that holds the lock.
 

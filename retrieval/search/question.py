@@ -1,5 +1,6 @@
 """A query in its final form, whichever way it was entered: weighted terms, and filters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clipmodel.config import Resize
 from retrieval.filters import Filters
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class PreparedPicture:
     """A picture to search with that a worker process has read and decoded."""
 
     digest: bytes  # of its file
-    pixels: NDArray[np.uint8]  # (S, S, 3), as the model wants them
+    pixels: Mapping[Resize, NDArray[np.uint8]]  # (S, S, 3), as each of the models wants them
 
 
 @dataclass(frozen=True, slots=True)

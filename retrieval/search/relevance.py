@@ -32,11 +32,12 @@ MAX_COUNTED = 1_000  # pictures; in a larger library the number of matches grows
 EVIDENCE_HITS = 10  # first hits that the evidence is computed from
 FITTED = Path(__file__).with_name("calibration.json")
 MIN_AUROC, MIN_RIGHT = 0.8, 0.9  # that a model must reach to have a relevance
-# Of models that were not measured; a scale too low does little harm. A scale times the deviation of
-# a picture's cosines to the query bank is 1.4 for `tiny-2` and 4.1 for `ViT-B/32` (to captions), so
-# the deviations that a model has with a library's pictures give a scale without any labels.
-DEFAULT_LABEL_SCALE = 8.0  # of a library whose hubness is not measured
-SCALED_DEVIATION = 1.3
+# A model that was not measured has its own label scale: 95.1 was measured for `ViT-B/32`, whose own
+# is 100, and 12.9 to 22.3 for `tiny-2`, whose own is 20. It is lowered if the cosines of a picture
+# to the query bank, times the scale, deviate by more than those of `ViT-B/32`: this shows, without
+# labels, that the scale was trained for pictures that are more alike than the library's.
+MAX_LABEL_SCALE = 100.0  # to which CLIP's training clips it (Radford et al. 2021, section 2.5)
+MAX_SCALED_DEVIATION = 4.1
 
 
 class Calibration(NamedTuple):
@@ -99,14 +100,16 @@ def calibration_of(model: ModelRecord) -> Calibration | None:
     return measured.curve if measured and measured.holds else None
 
 
-def label_scale_of(model: ModelRecord, deviation: float | None = None) -> float:
-    """Return the factor that turns cosines into the logits of labels.
+def label_scale_of(model: ModelRecord, own: float, deviation: float | None = None) -> float:
+    """Return the factor that turns cosines into the logits of a softmax over labels.
 
-    deviation: of the cosines of a picture to the query bank, averaged over pictures, if known.
+    own: the model's, from its training. deviation: of the cosines of a picture to the query bank,
+    averaged over pictures, if known.
     """
     if measured := measured_of(model):
         return measured.label_scale
-    return SCALED_DEVIATION / deviation if deviation else DEFAULT_LABEL_SCALE
+    most = MAX_SCALED_DEVIATION / deviation if deviation else MAX_LABEL_SCALE
+    return min(own, most, MAX_LABEL_SCALE)
 
 
 def measured_of(model: ModelRecord) -> Measured | None:

@@ -1,9 +1,11 @@
 """Zero-shot classification: the probability of each of some labels for a picture.
 
-It is the softmax of the cosines to the labels' vectors, times a scale (Radford et al. 2021). The
-scale of training would make a small model far too confident, so each model has its own, measured or
-derived from its cosines to the library's pictures (relevance.py). The probabilities add up to 1,
-whether or not any label fits.
+Of a model that was trained with a softmax, as CLIP was, it is the softmax of the cosines to the
+labels' vectors, times a scale (Radford et al. 2021), which is measured or the model's own
+(relevance.py). These probabilities add up to 1, whether or not any label fits.
+
+Of one that was trained with a sigmoid, as SigLIP was (Zhai et al. 2023), each label has a
+probability of its own: the sigmoid of the cosine, times the model's scale, plus its bias.
 """
 
 import os
@@ -20,7 +22,7 @@ from retrieval.errors import InvalidQuery, PathNotFound, because
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Example, Words
 from retrieval.search.relevance import label_scale_of
-from retrieval.search.templates import expanded
+from retrieval.search.templates import expanded, filled
 from retrieval.values import texts
 
 
@@ -67,11 +69,16 @@ def tag(
         raise InvalidQuery("there are no labels; give a list of two or more")
     paths = [path for each in pictures for path in _files(catalog, each)]
     vectors = encoder.embed([Example(path) for path in paths])
-    words = encoder.embed(
-        [Words(label) for label in labels], expanded(texts("templates", templates))
-    )
-    scale = label_scale_of(encoder.record, catalog.embeddings.deviation(encoder.record.id))
-    return tagged(paths, labels, probabilities(vectors, words, scale))
+    sentences = expanded(texts("templates", templates))
+    own, bias = encoder.logits
+    if bias is None:
+        words = encoder.embed([Words(label) for label in labels], sentences)
+        scale = label_scale_of(encoder.record, own, catalog.embeddings.deviation(encoder.record.id))
+        return tagged(paths, labels, probabilities(vectors, words, scale))
+    # The mean of the cosines, not the cosine of the mean: that is larger, and the bias is exact.
+    each = [Words(sentence) for label in labels for sentence in filled(sentences, label)]
+    means = encoder.embed(each).reshape(len(labels), -1, vectors.shape[1]).mean(axis=1)
+    return tagged(paths, labels, own_probabilities(vectors, means, own, bias))
 
 
 def _files(catalog: Catalog, path: Path) -> list[Path]:
@@ -90,6 +97,15 @@ def probabilities(
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     normalised: NDArray[np.float32] = odds / odds.sum(axis=1, keepdims=True)
     return normalised
+
+
+def own_probabilities(
+    pictures: NDArray[np.float32], labels: NDArray[np.float32], scale: float, bias: float
+) -> NDArray[np.float32]:
+    """Return (P, L), each label's probability by itself, for (P, D) and (L, D)."""
+    logits = np.clip(scale * (pictures @ labels.T) + bias, -80, 80)  # beyond, exp overflows
+    likely: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
+    return likely
 
 
 def tagged(

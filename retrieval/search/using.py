@@ -40,6 +40,11 @@ def models_used(catalog: Catalog, using: str | None) -> list[ModelRecord]:
     return named[:1]
 
 
+def names_held(catalog: Catalog) -> list[str]:
+    """Return the names of the models that have encoded something, the current one first."""
+    return [model.name for model in models_used(catalog, EVERY)]
+
+
 def before_fusion(how: SearchOptions) -> SearchOptions:
     """Return the options of each model's own search. Raises InvalidQuery for those that would
     compare scores of different models.

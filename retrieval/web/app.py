@@ -27,7 +27,7 @@ from retrieval.errors import (
 from retrieval.web.guard import Guard
 from retrieval.web.parameters import check_names
 from retrieval.web.parameters import explained as explained_misuse
-from retrieval.web.routes import library, pictures, search, uploads
+from retrieval.web.routes import judging, library, pictures, search, uploads
 from retrieval.web.schemas import error
 from retrieval.web.state import Site
 
@@ -64,7 +64,7 @@ def application(site: Site) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _misused)
     app.add_exception_handler(Exception, _failed)
     api = APIRouter(prefix="/api", dependencies=[Depends(check_names)])
-    for part in (search, pictures, uploads, library):
+    for part in (search, judging, pictures, uploads, library):
         api.include_router(part.router)
     app.include_router(api)
     files = StaticFiles(directory=PAGE)

@@ -7,14 +7,16 @@ with `path` in place of `paths` would index the whole library.
 import difflib
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SENTENCES = {  # for pydantic's kinds of errors; others keep its own message
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "extra_forbidden": "there is no field of this name",
     "float_parsing": "must be a number",
     "greater_than": "must be above {gt}",
@@ -26,7 +28,11 @@ SENTENCES = {  # for pydantic's kinds of errors; others keep its own message
     "literal_error": "must be {expected}",
     "missing": "is required",
     "string_type": "must be a text",
+    "too_long": "must have at most {max_length} items",
 }
+
+
+MAX_ANSWERS = 1_000
 
 
 class IndexRequest(BaseModel):
@@ -35,6 +41,29 @@ class IndexRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     paths: list[str] = []
+
+
+class JudgedPicture(BaseModel):
+    """Whether a picture is a right result of a query."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: str
+    picture: int  # its number
+    right: bool
+
+
+class JudgedPictures(BaseModel):
+    """Whether the results of some queries are right."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answers: Annotated[list[JudgedPicture], Field(max_length=MAX_ANSWERS)]
+
+
+FIELDS = {
+    name for body in (IndexRequest, JudgedPictures, JudgedPicture) for name in body.model_fields
+}
 
 
 def check_names(request: Request) -> None:
@@ -59,9 +88,8 @@ def explained(error: Mapping[str, Any]) -> str:
     said = SENTENCES.get(error["type"])
     if said is None:
         return f"{name}: {error['msg']}"
-    hint = (
-        f"; {_hint(name, IndexRequest.model_fields)}" if error["type"] == "extra_forbidden" else ""
-    )
+    near = difflib.get_close_matches(name.rpartition(".")[2], FIELDS, 1)
+    hint = f"; did you mean {near[0]}?" if near and error["type"] == "extra_forbidden" else ""
     return f"{name}: {said.format(**error.get('ctx', {}))}{hint}"
 
 

@@ -53,8 +53,8 @@ class Names:
                 "this server does not fetch pictures from the network; "
                 "start it with `retrieve serve --allow-url`"
             )
-        result = self._site.read(fetch(url, private=settings.private_addresses))
-        if result.digest and result.decoded:
-            return PreparedPicture(result.digest, result.decoded.pixels)
+        result, prepared = self._site.read(fetch(url, private=settings.private_addresses))
+        if prepared:
+            return prepared
         why = result.failure or Failure(FailureCode.UNREADABLE, "it is gone")
         raise UnreadablePicture(f"cannot search for {url}: {why.reason}", why.code, why.limit)

@@ -122,6 +122,7 @@ class Duplicates(TypedDict):
     groups: list[DuplicateGroup]
     redundant_files: int
     left_out_files: int  # missing, or changed since they were indexed
+    threshold: float  # cosine from which vectors alone decide
 
 
 class LeftOutFiles(TypedDict):
@@ -153,12 +154,13 @@ class RunningIndex(TypedDict):
     seconds: float
 
 
-class FormerModel(TypedDict):
-    """A former model, whose vectors are kept."""
+class KeptModel(TypedDict):
+    """A model beside the current one, whose vectors are kept."""
 
     model: str
-    embedded: int
+    embedded: int  # pictures
     bytes: int
+    keeps_up: bool  # new pictures are encoded by it as well
 
 
 class ServerStatus(TypedDict):
@@ -179,7 +181,7 @@ class ServerStatus(TypedDict):
     indexed: int
     bytes: int
     indexing: RunningIndex | None
-    other_models: list[FormerModel]
+    other_models: list[KeptModel]
     roots: list[IndexedFolder]
     last_run: str | None
     version: int
@@ -187,6 +189,32 @@ class ServerStatus(TypedDict):
     can_reveal: bool
     can_index: bool
     allow_url: bool
+
+
+class ResultsToJudge(TypedDict):
+    """The best results of all models for one query, in random order; scores are null."""
+
+    query: str
+    models: list[str]
+    pictures: list[PictureEntry]
+
+
+class JudgedModel(TypedDict):
+    """What the answers say of a model."""
+
+    model: str
+    right: float  # share of its results that are right, averaged over queries
+    found: int  # right results
+    shown: int
+    luck: float  # probability that the best model's lead over it is chance
+
+
+class Verdicts(TypedDict):
+    """The models, best first, and in words which found more and how sure that is."""
+
+    queries: int
+    models: list[JudgedModel]
+    text: list[str]
 
 
 class FailedFile(TypedDict):

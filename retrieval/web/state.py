@@ -19,6 +19,7 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from numpy.typing import NDArray
 
+from clipmodel.config import Resize
 from retrieval.catalog import browse
 from retrieval.catalog.sqlite.pool import REST_SECONDS
 from retrieval.decoding.limits import MAX_PIXELS
@@ -27,6 +28,7 @@ from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import InvalidValue, RetrieveError
 from retrieval.filters import Filters
 from retrieval.library import Library
+from retrieval.search.question import PreparedPicture
 from retrieval.web.index_jobs import IndexJobs
 from retrieval.web.scratch import Scratch
 from retrieval.web.thumbnails import SMALL_BOX, Thumbnails
@@ -107,15 +109,24 @@ class Site:
         """Run `work` in a thread once one is free. Ctrl-C does not wait for it."""
         return await run_sync(work, limiter=self._turns, abandon_on_cancel=True)
 
-    def read(self, picture: bytes | Path) -> TaskResult:
-        """Decode a picture to search with in a worker process, as an index run does."""
+    def read(self, picture: bytes | Path) -> tuple[TaskResult, PreparedPicture | None]:
+        """Decode a picture to search with in worker processes, as an index run does, for each of
+        the library's models. None: it cannot be read, as the result says.
+        """
         if isinstance(picture, bytes):
             with self.scratch.file() as path:
                 path.write_bytes(picture)
                 return self.read(path)
-        size = self.library.resize or DEFAULT_SIDE
-        task = Task(0, os.fsencode(picture), size, MAX_PIXELS, box=SMALL_BOX)
-        return self.decoders.do(task).result()
+        sizes = self.library.resizes or [Resize(DEFAULT_SIDE)]
+        place = os.fsencode(picture)
+        tasks = [Task(0, place, size, MAX_PIXELS, box=SMALL_BOX) for size in sizes]
+        results = [each.result() for each in [self.decoders.do(task) for task in tasks]]
+        first = results[0]
+        decoded = [each.decoded for each in results if each.decoded]
+        if not first.digest or len(decoded) < len(sizes):
+            return first, None
+        pixels = {size: each.pixels for size, each in zip(sizes, decoded, strict=True)}
+        return first, PreparedPicture(first.digest, pixels)
 
     def newest_first(self, filters: Filters, pairs: bool) -> NDArray[np.int64]:
         """Return the ids of all pictures that match the filters, sorted once for all pages."""

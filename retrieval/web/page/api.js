@@ -42,6 +42,8 @@ const json = (method, body) => ({
 export const api = {
   search: (query, signal) => call("/api/search", { query, signal }),
   picture: (id, signal) => call(`/api/pictures/${id}`, { signal }),
+  toJudge: (q, signal) => call("/api/judging", { query: { q }, signal }),
+  judge: (answers) => call("/api/judging", json("POST", { answers })),
   similar: (id, limit, signal) => call(`/api/similar/${id}`, { query: { limit }, signal }),
   reveal: (id) => call(`/api/pictures/${id}/reveal`, { method: "POST" }),
   upload: (picture) => call("/api/uploads", { method: "POST", body: picture }),

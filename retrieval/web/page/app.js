@@ -6,6 +6,7 @@ import { connection } from "./connection.js";
 import { find } from "./dom.js";
 import { Duplicates } from "./duplicates.js";
 import { makeFilters } from "./filters.js";
+import { Judging } from "./judge.js";
 import { LibraryView } from "./library.js";
 import { Pictures } from "./pictures.js";
 import { drawPieces } from "./pieces.js";
@@ -19,11 +20,17 @@ const PAUSE = 250; // milliseconds without a key until a query is asked
 
 const field = find("#q");
 const pieces = find("#pieces");
-const views = { "": find("#pictures"), duplicates: find("#duplicates"), status: find("#status") };
+const views = {
+  "": find("#pictures"),
+  duplicates: find("#duplicates"),
+  status: find("#status"),
+  judge: find("#judge"),
+};
 
 const pictures = new Pictures(views[""], { weigh, toPlace, start: starter });
 const duplicates = new Duplicates(views.duplicates);
 const library = new LibraryView(views.status, { start: starter });
+const judging = new Judging(views.judge);
 const showFilters = makeFilters(find("#filters"));
 const viewer = new Viewer(find("#viewer"), { neighbours, weigh, closed });
 const offer = makeBanner(find("#banner"));
@@ -53,7 +60,7 @@ function starter() {
 }
 
 function neighbours(id) {
-  const items = (state.view === "duplicates" ? duplicates.items : pictures.results?.items) ?? [];
+  const items = { duplicates, judge: judging }[state.view]?.items ?? pictures.results?.items ?? [];
   const at = items.findIndex((item) => item.id === id);
   if (at < 0) return {};
   if (at > items.length - 10 && !state.view) pictures.more();
@@ -62,6 +69,7 @@ function neighbours(id) {
 
 function closed(id) {
   if (state.view === "duplicates") duplicates.focusPicture(id);
+  else if (state.view === "judge") judging.focusPicture(id);
   else if (!state.view) pictures.grid.focusPicture(id);
 }
 
@@ -78,7 +86,8 @@ function draw(before, how = {}) {
     before !== null &&
     before.view === state.view &&
     before.q === state.q &&
-    before.sort === state.sort;
+    before.sort === state.sort &&
+    before.using === state.using;
   for (const [name, view] of Object.entries(views)) view.hidden = name !== state.view;
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.dataset.view === state.view;
@@ -87,7 +96,7 @@ function draw(before, how = {}) {
     link.href = address({ view: link.dataset.view, picture: null });
   }
   connection.isWatched = state.view === "status";
-  find("#filters").hidden = state.view === "status";
+  find("#filters").hidden = ["status", "judge"].includes(state.view);
   if (field.value !== state.q && !(how.typed && document.activeElement === field))
     field.value = state.q;
   find("#clear").hidden = !field.value;
@@ -101,7 +110,8 @@ function draw(before, how = {}) {
 function show(how) {
   if (state.view === "duplicates") return duplicates.show(state.q);
   if (state.view === "status") return library.show();
-  return pictures.show(state.q, state.sort, {
+  if (state.view === "judge") return judging.show();
+  return pictures.show(state.q, state.sort, state.using, {
     scroll: how.isBack ? history.state?.scroll : 0,
     typed: how.typed,
   });
@@ -163,7 +173,7 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   go(
     link.classList.contains("brand")
-      ? { q: "", view: "", picture: null, sort: "score" }
+      ? { q: "", view: "", picture: null, sort: "score", using: "" }
       : { view: link.dataset.view, picture: null },
   );
 });

@@ -7,7 +7,11 @@ import { parse } from "./query.js";
 import { address, go } from "./state.js";
 import { bytes, count, day, folderOf, number } from "./words.js";
 
+const PARTS = { almost: 1 / 3, similar: 2 }; // of the model's own distance from a cosine of 1
+
 export class Duplicates {
+  own = 0.97; // the cosine that the server takes by default, as soon as it has said so
+
   constructor(view) {
     this.view = view;
     this.list = find(".groups", view);
@@ -26,7 +30,7 @@ export class Duplicates {
     this.said.textContent = "Searching for duplicates …";
     this.view.setAttribute("aria-busy", true);
     try {
-      const query = { ...Object.fromEntries(parse(q).filters), threshold: this.nearness.value };
+      const query = { ...Object.fromEntries(parse(q).filters), threshold: this.threshold };
       this.draw(await api.duplicates(query, signal));
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -42,6 +46,12 @@ export class Duplicates {
     this.view.setAttribute("aria-busy", false);
   }
 
+  /** What is asked for: nothing for the model's own. */
+  get threshold() {
+    const part = PARTS[this.nearness.value];
+    return part ? 1 - part * (1 - this.own) : this.nearness.value;
+  }
+
   /** Every picture once: a group may hold several files of one. */
   get items() {
     const every = (this.groups ?? []).flatMap(({ keep, others }) => [keep, ...others]);
@@ -52,8 +62,9 @@ export class Duplicates {
     find(`a[data-id="${id}"]`, this.list)?.focus();
   }
 
-  draw({ groups, redundant_files, left_out_files }) {
+  draw({ groups, redundant_files, left_out_files, threshold }) {
     this.groups = groups;
+    if (!this.nearness.value && threshold < 1) this.own = threshold;
     this.all.hidden = !groups.length;
     this.said.textContent = [
       groups.length && `${count(groups.length, "group")}, ${count(redundant_files, "redundant file")}`,

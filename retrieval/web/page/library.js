@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { connection } from "./connection.js";
 import { el, find, toast } from "./dom.js";
+import { modelLines } from "./models.js";
 import { indexForm, sentence } from "./notices.js";
 import { bytes, count, duration, number } from "./words.js";
 
@@ -61,6 +62,10 @@ export class LibraryView {
     const better = status.better_model && ` (small; for better answers: retrieve index --model ${status.better_model})`;
     find(".about", this.view).textContent =
       `${status.library} · model ${status.model ?? "not chosen yet"}${better || ""}${lacking ? ` · ${count(lacking, "picture")} not encoded yet` : ""} · retrieve ${status.version_of_program}`;
+    const models = find(".models", this.view);
+    const lines = modelLines(status);
+    models.hidden = !lines.length;
+    find("ul", models).replaceChildren(...lines);
     this.drawStart();
   }
 

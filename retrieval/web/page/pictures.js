@@ -4,6 +4,7 @@ import { connection } from "./connection.js";
 import { el, find } from "./dom.js";
 import { Grid } from "./grid.js";
 import { justify, rowHeight } from "./layout.js";
+import { offerModels } from "./models.js";
 import { emptyLibrary, errorNotice, firstRun, notice, queryNotice, sentence } from "./notices.js";
 import { parse, withoutFilters } from "./query.js";
 import { DEEPEST, resultsFor } from "./results.js";
@@ -22,7 +23,11 @@ export class Pictures {
     this.hint = find(".hint", view);
     this.said = find(".count", view);
     this.skeleton = find(".skeleton", view);
-    this.sort = find("select", view);
+    this.using = find(".using", view);
+    find("select", this.using).addEventListener("change", (event) =>
+      go({ using: event.target.value }),
+    );
+    this.sort = find(".sort:not(.using) select", view);
     this.sort.addEventListener("change", () => go({ sort: this.sort.value }));
     this.grid = new Grid(find(".grid", view), find(".bubble", view), {
       open: (id) => go({ picture: id }),
@@ -35,10 +40,11 @@ export class Pictures {
    * @param {{afresh?: boolean, scroll?: number, typed?: boolean}} how  `scroll`: where it was when
    *   it was left; `typed`: somebody is in the middle of a query
    */
-  async show(q, sort, { afresh = false, scroll = 0, typed = false } = {}) {
+  async show(q, sort, using, { afresh = false, scroll = 0, typed = false } = {}) {
     if (this.results?.next === 0) this.results.stop();
     this.isTyped = typed;
-    const results = (this.results = resultsFor(q, sort, { afresh }));
+    const results = (this.results = resultsFor(q, sort, using, { afresh }));
+    this.drawModels();
     this.sort.disabled = !parse(q).terms.length; // nothing to rank by: newest first
     this.sort.value = this.sort.disabled ? "date" : sort;
     if (results.next !== 0) return this.draw(scroll);
@@ -62,7 +68,7 @@ export class Pictures {
   }
 
   again() {
-    return this.show(state.q, state.sort, { afresh: true });
+    return this.show(state.q, state.sort, state.using, { afresh: true });
   }
 
   /** What was there before stays, paler; where nothing was, cells stand for what will come. */
@@ -106,8 +112,16 @@ export class Pictures {
     requestAnimationFrame(() => setTimeout(() => measure()));
   }
 
+  /** The choice of a model, where there are several, and something to ask them. */
+  drawModels() {
+    const { q = "", using = "" } = this.results ?? {};
+    const isOffered = offerModels(find("select", this.using), connection.status, using);
+    this.using.hidden = !isOffered || !parse(q).terms.length;
+  }
+
   /** Show what depends on the status of the library. */
   updateStatus() {
+    this.drawModels();
     if (!this.results || this.results.next === 0) return;
     const waits = Boolean(connection.status?.indexing);
     if (this.results.empty && (waits !== this.waits || !find("form", this.notice)))

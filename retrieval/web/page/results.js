@@ -8,8 +8,8 @@ export const DEEPEST = 10_000; // of what the server answers
 const KEPT = 12; // queries whose answers are kept for going back
 
 export class Results {
-  constructor(q, sort) {
-    Object.assign(this, { q, sort, seconds: 0, looksLikeNothing: false, empty: false });
+  constructor(q, sort, using) {
+    Object.assign(this, { q, sort, using, seconds: 0, looksLikeNothing: false, empty: false });
     /** @type {import("./grid.js").Match[]} */
     this.items = [];
     this.ids = new Set();
@@ -27,7 +27,7 @@ export class Results {
 
   async fetch() {
     const limit = Math.min(this.next ? MORE : FIRST, DEEPEST - this.next);
-    const query = { q: this.q, sort: this.sort, offset: this.next, limit };
+    const query = { q: this.q, sort: this.sort, using: this.using, offset: this.next, limit };
     const answer = await api.search(query, this.aborter.signal);
     if (this.next === 0) {
       this.seconds = answer.seconds;
@@ -51,12 +51,12 @@ export class Results {
 const kept = new Map();
 
 /** Results that were seen are there at once; `afresh` asks again. */
-export function resultsFor(q, sort, { afresh = false } = {}) {
-  const key = JSON.stringify([q, sort]);
+export function resultsFor(q, sort, using, { afresh = false } = {}) {
+  const key = JSON.stringify([q, sort, using]);
   const known = kept.get(key);
   if (known && !afresh && !known.aborter.signal.aborted && known.next !== 0) return known;
   kept.delete(key);
-  const made = new Results(q, sort);
+  const made = new Results(q, sort, using);
   kept.set(key, made);
   if (kept.size > KEPT) kept.delete(kept.keys().next().value);
   return made;

@@ -1,7 +1,8 @@
 /**
  * What is shown, and the address that says so. Every change goes through `go`; listeners draw it.
  *
- * @typedef {{q: string, sort: "score"|"date", view: ""|"duplicates"|"status", picture: number|null}} State
+ * @typedef {{q: string, sort: "score"|"date", using: string, view: ""|"duplicates"|"status"|"judge",
+ *   picture: number|null}} State  `using`: a model's name, or "all"; "" for the current one
  */
 
 const listeners = [];
@@ -16,18 +17,20 @@ function read() {
   return {
     q: said.get("q") ?? "",
     sort: said.get("sort") === "date" ? "date" : "score",
-    view: ["duplicates", "status"].includes(view) ? view : "",
+    using: said.get("using") ?? "",
+    view: ["duplicates", "status", "judge"].includes(view) ? view : "",
     picture: Number.isInteger(picture) && picture > 0 ? picture : null,
   };
 }
 
 /** The address of the current state with some of it changed. */
 export function address(changes = {}) {
-  const { q, sort, view, picture } = { ...state, ...changes };
+  const { q, sort, using, view, picture } = { ...state, ...changes };
   const said = new URLSearchParams();
   if (view) said.set("view", view);
   if (q) said.set("q", q);
   if (sort !== "score") said.set("sort", sort);
+  if (using) said.set("using", using);
   if (picture) said.set("picture", picture);
   return `/${said.size ? `?${said}` : ""}`;
 }

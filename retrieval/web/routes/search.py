@@ -10,12 +10,13 @@ from retrieval.catalog.selection import first_in
 from retrieval.collection.duplicates import Groups, redundant_paths
 from retrieval.errors import InvalidQuery, LibraryEmpty, LibraryNotFound
 from retrieval.filters import Filters, all_written
-from retrieval.output.json_forms import group_object, listed_object, match_object
+from retrieval.output.json_forms import DIGITS, group_object, listed_object, match_object
 from retrieval.records import Match
 from retrieval.search.language import Line
 from retrieval.search.options import Rank, SearchOptions, Sort
 from retrieval.search.parse import question_of
 from retrieval.search.relevance import FAIR
+from retrieval.search.using import EVERY, names_held
 from retrieval.web.query_names import Names
 from retrieval.web.schemas import JSON, Duplicates, Number, PictureEntry, SearchPage, errors
 from retrieval.web.state import Here, Site
@@ -62,6 +63,7 @@ Filtered = Annotated[Filters, Depends(given_filters)]
 async def search(
     site: Here,
     filters: Filtered,
+    *,
     q: str = "",
     limit: Limit = 50,
     offset: Offset = 0,
@@ -72,10 +74,12 @@ async def search(
     without: Annotated[list[str] | None, Query(alias="not")] = None,
     template: Annotated[list[str] | None, Query()] = None,
     pairs: bool = True,
+    using: str | None = None,
 ) -> JSON:
     """Search by description or example picture; without a query, list all, newest first.
 
-    `pairs=false`: a raw file and its JPEG are two matches.
+    `pairs=false`: a raw file and its JPEG are two matches. `using`: search with this model of those
+    in /api/status, or with `all`, whose ranks are fused; a score is then 1 if all models agree.
     """
     options = SearchOptions(
         limit=limit,
@@ -88,9 +92,11 @@ async def search(
         rank=rank,
         sort=sort,
         pairs=pairs,
+        using=using,
     )
 
     def answer() -> Matches:
+        check_held(site, using)
         line = Line([q], Names(site))
         if not (line.has_terms or without):
             return newest(site, line.filters.with_(filters), options)
@@ -129,9 +135,9 @@ async def duplicates(
 ) -> JSON:
     """List groups of copies and near copies, the file to keep first. Nothing is deleted.
 
-    `threshold`: lowest cosine of near copies (default: the value measured for the model); 1: only
-    files with the same bytes. `pairs=false`: compare a raw file with its JPEG as well. All listed
-    files exist and are unchanged since they were indexed.
+    `threshold`: lowest cosine of near copies (default: the model's own, which the answer has); 1:
+    only files with the same bytes. `pairs=false`: compare a raw file with its JPEG as well. All
+    listed files exist and are unchanged since they were indexed.
     """
 
     def answer() -> dict[str, Any]:
@@ -143,6 +149,7 @@ async def duplicates(
             "groups": [group_object(group, found.sizes) for group in found],
             "redundant_files": len(redundant_paths(found)),
             "left_out_files": found.left_out,
+            "threshold": round(found.threshold, DIGITS),
         }
 
     return JSON(await site.in_turn(answer))
@@ -193,6 +200,18 @@ def newest(site: Site, filters: Filters, how: SearchOptions) -> Matches:
         for image, path in shown
     ]
     return Matches(listed, is_library_empty=not catalog.images.count())
+
+
+def check_held(site: Site, using: str | None) -> None:
+    """Raise InvalidQuery for a model that the library does not hold. A name is never resolved to a
+    file here, as a library does for its owner.
+    """
+    if using in (None, EVERY):
+        return
+    held = names_held(site.library.catalog)
+    if using not in held:
+        said = ", ".join(held) or "no model's"
+        raise InvalidQuery(f"the library has no embeddings of {using!r}, but {said}")
 
 
 def are_all_weak(matches: Sequence[Match]) -> bool:

@@ -45,16 +45,15 @@ async def upload(site: Here, request: Request) -> JSON:
             {"Retry-After": "1"},
         )
     try:
-        answer = await read(site, request)
+        answer, prepared = await read(site, request)
     except OSError as failed:
         said = f"cannot store the upload: {failed.strerror or failed}"
         raise HTTPException(507, said) from failed
     finally:
         site.receiving.release()
-    if not (answer.digest and answer.decoded and answer.thumbnail):
+    if not (prepared and answer.decoded and answer.thumbnail):
         raise refused(answer)
     decoded = answer.decoded
-    prepared = PreparedPicture(answer.digest, decoded.pixels)
     size = decoded.width, decoded.height
     key = site.uploads.add(Upload(prepared, *size, decoded.format, answer.thumbnail))
     told = Uploaded(
@@ -67,7 +66,7 @@ async def upload(site: Here, request: Request) -> JSON:
     return JSON(told, 201)
 
 
-async def read(site: Site, request: Request) -> TaskResult:
+async def read(site: Site, request: Request) -> tuple[TaskResult, PreparedPicture | None]:
     """Decode a request's body, by way of a temporary file. Raises OSError."""
     with site.scratch.file() as path:
         with path.open("wb") as file:

@@ -23,13 +23,14 @@ from retrieval import Library
 from retrieval.catalog.copy_names import is_copy_name
 from retrieval.catalog.reading import Catalog
 from retrieval.cli.main import cli
-from retrieval.collection import nearness
+from retrieval.collection import duplicates, nearness
 from retrieval.collection.nearness import (
     MAX_BITS_ALIKE,
     MAX_BITS_SAME,
     Nearness,
     Twins,
     distances,
+    mean_cosine,
     mirrored,
     packed,
 )
@@ -514,7 +515,7 @@ def test_a_grey_copy_is_found_where_vectors_are_far(
         Image.new("RGB", (160, 120), colour).save(base / f"plain {number}.png")
     index(base)
     monkeypatch.setattr(nearness, "_measured", dict)
-    monkeypatch.setattr(Nearness, "of", lambda _: Nearness(2.0, 2.0, -1.0))  # hashes alone
+    monkeypatch.setattr(Nearness, "of", lambda *_: Nearness(2.0, 2.0, -1.0))  # hashes alone
     [group] = json.loads(typed("duplicates", "--json"))
     [other] = group["others"]
     assert group["keep"]["path"] == str(base / "photos/3.png")
@@ -528,8 +529,38 @@ def test_thresholds_are_a_models_own() -> None:
     assert Nearness.of("tiny-2") != Nearness.of("somebody's")
     assert Nearness.of("somebody's") == Nearness()
     assert Nearness().alone == 0.97
-    for measured in (Nearness.of("tiny-2"), Nearness()):
-        assert measured.floor < measured.both <= measured.alone <= 1
+    for near in (Nearness.of("tiny-2"), Nearness(), *(Nearness.of("x", m) for m in (-1, 0, 0.99))):
+        assert near.floor < near.both <= near.alone <= 1
+
+
+def test_a_model_that_was_not_measured_gets_the_distances_of_one_that_was() -> None:
+    """Cosines of 0.3, 0.6 and 0.9 between unrelated pictures, as families differ."""
+    measured, apart = Nearness.of("tiny-2"), np.random.default_rng(0).normal(size=(2_000, 64))
+    apart -= apart.mean(axis=0)
+    apart /= np.linalg.norm(apart, axis=1, keepdims=True)
+    for mean in (0.3, 0.6, 0.9):
+        vectors = np.hstack([np.full((2_000, 1), mean**0.5), (1 - mean) ** 0.5 * apart])
+        found = mean_cosine(vectors.astype(np.float16))
+        assert found == pytest.approx(mean, abs=1e-3)
+        near = Nearness.of("somebody's", found)
+        for ours, theirs in ((near.alone, measured.alone), (near.both, measured.both)):
+            assert (1 - ours) / (1 - mean) == pytest.approx((1 - theirs) / 0.955, rel=0.02)
+        assert near.floor == Nearness().floor
+    assert Nearness.of("tiny-2", 0.9) == measured
+    assert mean_cosine(apart[:50]) is None, "too few to tell"
+
+
+def test_a_library_has_a_threshold_of_its_own(tmp_path: Path) -> None:
+    """The small encoder's cosines are high: at 0.97, unrelated pictures would be near copies."""
+    for seed in range(110):
+        paint(tmp_path / f"photos/{seed}.png", seed)
+    with closing(Catalog.open(tmp_path / "library", create=True)) as catalog:
+        run_index(catalog, [tmp_path / "photos"])
+        model = catalog.current_model()
+        assert model is not None
+        found = duplicates.find(catalog, model, None, None)
+        assert found.threshold > 0.985 and not found
+        assert duplicates.find(catalog, model, 0.97, None)
 
 
 def test_a_threshold_of_1_is_the_same_bytes_alone(base: Path) -> None:

@@ -120,6 +120,12 @@ def test_a_sample_is_measured_as_what_is_held(captions: Path, models: Models) ->
     assert held["models"][0]["text_to_image"] == sampled["models"][0]["text_to_image"]
 
 
+def test_a_model_is_not_judged_against_itself(captions: Path, models: Models) -> None:
+    names = f"{models.small},{models.small}"
+    said = retrieve("eval", "--judge", "--models", names, "--query", "red", code=1)
+    assert "judging compares two models" in said.stderr
+
+
 def test_judging(captions: Path, models: Models) -> None:
     retrieve("index", "--model", models.other, "--also")
     done = retrieve("eval", "--judge", "--query", "red", "--query", "blue", typed="y\n" * 30)
@@ -140,12 +146,16 @@ def test_judging(captions: Path, models: Models) -> None:
         (["captions.csv", "--plot", "a.gif"], "ends in .png"),
         (["--judge"], "judging compares two models"),
         (["empty.csv"], "holds no captions"),
-        (["others.csv"], "none of the 1 pictures that"),
+        (["others.csv"], "the library has none of the pictures that"),
+        (["--judge", "--models", "nonesuch"], "has no embeddings of 'nonesuch'"),
+        (["splits.csv"], "but of train; choose with --split"),
+        (["."], "is a folder; give a file of captions"),
     ],
 )
 def test_mistakes(captions: Path, args: list[str], said: str) -> None:
     (captions.parent / "empty.csv").write_text("path,caption\n")
     (captions.parent / "others.csv").write_text("path,caption\nx.png,a\n")
-    code = 1 if said.startswith(("judging",)) else 2
-    result = retrieve("eval", *args, typed="red\n\n", code=code)
+    (captions.parent / "splits.csv").write_text("path,caption,split\nx.png,a,train\n")
+    code = 1 if said.startswith(("judging", "has no")) else 2
+    result = retrieve("eval", *args, code=code)  # nothing is asked before
     assert said in result.stderr

@@ -70,10 +70,12 @@ def test_only_a_model_that_was_measured_on_short_queries_too_claims_anything(
             assert calibration_of(record(name)) is None, name
         assert "AUROC 0.79 on short queries" in why_silent(record("unsure"))
         assert "was not measured on short queries" in why_silent(record("captions alone"))
-        scales = [label_scale_of(record(name)) for name in ("named", "wrong", "known", "new")]
-        assert scales == [5.0, 5.0, 8.0, 8.0]
-        assert label_scale_of(record("new"), 0.05) == pytest.approx(26)
-        assert label_scale_of(record("named"), 0.05) == 5.0
+        scales = [label_scale_of(record(name), 80) for name in ("named", "wrong", "known", "new")]
+        assert scales == [5.0, 5.0, 80, 80]
+        assert label_scale_of(record("new"), 80, 0.05) == 80
+        assert label_scale_of(record("new"), 80, 0.1) == pytest.approx(41), "too sure"
+        assert label_scale_of(record("new"), float("inf")) == 100
+        assert label_scale_of(record("named"), 80, 0.05) == 5.0
     finally:
         relevance._measured.cache_clear()
 
@@ -86,7 +88,7 @@ def test_what_is_in_the_table() -> None:
     tiny = resolve("tiny")
     assert (measured := measured_of(record("tiny", tiny.digest))) and measured.short
     assert measured.holds or calibration_of(record("tiny", tiny.digest)) is None
-    assert label_scale_of(record("tiny", tiny.digest)) == measured.label_scale
+    assert label_scale_of(record("tiny", tiny.digest), 20.0) == measured.label_scale
 
 
 def test_hits_that_come_near_the_first_speak_for_it() -> None:

@@ -83,7 +83,7 @@ def test_a_listed_picture_and_its_details_are_matches_without_a_score(client: Te
 def test_duplicates(client: TestClient) -> None:
     held = answered(client, "/api/duplicates?threshold=0.9")
     said = printed("duplicates", "--threshold", "0.9")
-    assert held.keys() == {"groups", "redundant_files", "left_out_files"}
+    assert held.keys() == {"groups", "redundant_files", "left_out_files", "threshold"}
     assert said and same(held["groups"], said)
     assert held["redundant_files"] == sum(len(group["others"]) for group in said)
 

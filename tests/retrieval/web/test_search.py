@@ -137,6 +137,7 @@ def test_duplicates_are_as_on_the_command_line(client: TestClient) -> None:
     pictures = [one for group in expected for one in (group["keep"], *group["others"])]
     assert found["redundant_files"] == len(pictures) - len(expected) > 0
     assert all(one["size"] == Path(one["path"]).stat().st_size for one in pictures)
+    assert found["threshold"] == 0.9
     inside = answered(client, "/api/duplicates", threshold=0.9, **{"in": "small"})
     assert inside["redundant_files"] < found["redundant_files"]
 
@@ -245,6 +246,7 @@ def test_an_empty_library_is_no_error(home: Path) -> None:
             "groups": [],
             "redundant_files": 0,
             "left_out_files": 0,
+            "threshold": 1.0,
         }
         assert client.get("/api/status").json()["model"] is None
         assert client.get("/api/folders").json() == []
