@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from retrieval.collection.export import Exported, Form
     from retrieval.collection.status import Status
     from retrieval.evaluation.comparison import Comparison
+    from retrieval.indexing.elsewhere.vectors_import import Imported
     from retrieval.indexing.options import IndexKeywords, IndexOptions
     from retrieval.search.parse import Asked
     from retrieval.search.tags import Tagged
@@ -85,7 +86,7 @@ class Library:
     @property
     def model(self) -> ModelRecord | None:
         """The model that searches use; None until something has been encoded."""
-        return self._catalog().current_model() if self._exists() else None
+        return self._catalog().current_model() if self.database.exists() else None
 
     # -- indexing --------------------------------------------------------------------------------
 
@@ -110,12 +111,22 @@ class Library:
 
         how = with_named(IndexOptions, options, named, "index")
         # Checked first, so that no model is downloaded and no library created for nothing.
-        catalog = self._catalog() if self._exists() else None
+        catalog = self._catalog() if self.database.exists() else None
         targets = named_paths(catalog, paths, how.storage_options)
         model = models.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
 
         return run(self._catalog(create=True), targets, model, how, progress)
+
+    def import_vectors(self, folder: StrPath, *, model: StrPath | None = None) -> "Imported":
+        """Import what clip-retrieval's `clip inference` wrote (see vectors_import.py). model: that
+        computed it. Raises PathNotFound, InvalidValue, ModelMismatch, ModelUnavailable,
+        SourceUnavailable, LibraryBusy, LibraryReadOnly.
+        """
+        from retrieval.indexing.elsewhere.vectors_import import measured
+
+        used = models.to_index(model or self._asked_model, self.model)
+        return measured(self._catalog(create=True), given(folder), used)
 
     # -- searching -------------------------------------------------------------------------------
 
@@ -150,9 +161,7 @@ class Library:
         options: SearchOptions | None = None,
         **named: Unpack[SearchKeywords],
     ) -> list[list[Match]]:
-        """Return the matches of each query, encoding and searching all of them together. Arguments
-        and errors are those of `search`.
-        """
+        """Return the matches of each query, searched together; all else is as in `search`."""
         how = with_named(SearchOptions, options, named, "search").with_limit(limit)
         if isinstance(queries, SINGLE) or not isinstance(queries, Iterable):
             raise InvalidQuery("search_many takes a list of queries; use search for one")
@@ -225,10 +234,9 @@ class Library:
         """
         from retrieval.search import tags
 
-        paths = several_given(pictures)
         catalog, model = self._encoded()
         encoder = self._open()[1].encoder(model)
-        return tags.tag(catalog, encoder, paths, labels, templates)
+        return tags.tag(catalog, encoder, several_given(pictures), labels, templates)
 
     def export(self, folder: StrPath, form: "Form" = "npy") -> "Exported":
         """Write all vectors and their files into `folder`; see export.py and parquet_export.py."""
@@ -249,8 +257,7 @@ class Library:
         """Compare models by captions of the library's pictures; see `evaluation.comparison`."""
         from retrieval.evaluation.comparison import compare
 
-        file = given(captions)
-        return compare(self._catalog(), file, models, sample, rank, split, progress)
+        return compare(self._catalog(), given(captions), models, sample, rank, split, progress)
 
     def _encoded(self) -> tuple[Catalog, ModelRecord]:
         catalog, answering = self._open()
@@ -275,7 +282,7 @@ class Library:
         """
         from retrieval.collection.check import check
 
-        if not self._exists():
+        if not self.database.exists():
             raise self.database.missing()
         self.close()  # a repair may replace the open catalog
         return check(self.database.place, repair)
@@ -305,9 +312,8 @@ class Library:
         return forget(self._catalog(), model)
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
-        """Record that a folder has moved from `old` to `new`; return the number of its files, none
-        of which is read. Raises PathNotFound, also if none of them is there; LibraryNotFound,
-        LibraryBusy, LibraryReadOnly.
+        """Record that a folder has moved, without reading a file; return how many it has. Raises
+        PathNotFound, also if none of them is there; LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
         from retrieval.collection.relocate import relocate
 
@@ -320,22 +326,17 @@ class Library:
         if opened := self._opened:
             opened[0].database.rest()
 
-    # -- the catalog -----------------------------------------------------------------------------
-
     @property
     def catalog(self) -> Catalog:
         """The catalog, for reading. Raises LibraryNotFound."""
         return self._catalog()
-
-    def _exists(self) -> bool:
-        return self.database.exists()
 
     def _catalog(self, *, create: bool = False) -> Catalog:
         return self._open(create=create)[0]
 
     def _open(self, *, create: bool = False) -> tuple[Catalog, Answering]:
         with self._opening:
-            if not self._exists():
+            if not self.database.exists():
                 if not create:
                     raise self.database.missing()
                 if self._opened:  # it existed, and has been deleted

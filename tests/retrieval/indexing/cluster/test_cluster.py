@@ -194,7 +194,11 @@ def harmed_run(
 
 @pytest.mark.slow
 def test_a_member_of_a_shard_that_ends_workers_is_a_failure(
-    tmp_path: Path, catalog: Catalog, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    catalog: Catalog,
+    nodes: Nodes,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The pictures around it, and the shard behind, are encoded; so it is with invalid members."""
     monkeypatch.setattr(pool, "MAX_ATTEMPTS", 1)  # with the chunk, and one with the member
@@ -215,6 +219,7 @@ def test_a_member_of_a_shard_that_ends_workers_is_a_failure(
     assert "1 workers of the cluster died" in said.pop("black.png")
     assert "cut off" in said.pop("1.tar")
     assert list(said) == ["cut.png"]
+    assert capfd.readouterr() == ("", "")  # Ray would tell of each process that died
 
 
 @pytest.mark.slow

@@ -28,7 +28,8 @@ from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import paint
 from tests.retrieval.vectors.test_nearest import DIM, Filled, check, unit
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
+pytestmark = [pytest.mark.databases("sqlite"), pytest.mark.xdist_group("milvus")]
+both = pytest.mark.databases("sqlite", "postgresql")  # where triggers or locks decide
 
 
 @pytest.fixture
@@ -110,6 +111,7 @@ def test_what_is_no_address(wrong: str) -> None:
 # -- news ----------------------------------------------------------------------------------------
 
 
+@both
 def test_every_change_arrives(filled: Filled, no_scan: None) -> None:
     filled.add(30, "a/")
     filled.add(10, "b/")
@@ -141,6 +143,7 @@ def test_every_change_arrives(filled: Filled, no_scan: None) -> None:
     check(filled, limit=50)
 
 
+@both
 def test_a_file_that_is_moved_onto_another_takes_its_place(filled: Filled) -> None:
     filled.add(1, "a/")
     filled.add(1, "b/")
@@ -155,6 +158,7 @@ def test_a_file_that_is_moved_onto_another_takes_its_place(filled: Filled) -> No
     assert set(held(filled)) == {2}
 
 
+@both
 def test_an_interrupted_run_goes_on(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
     filled.add(50)
     monkeypatch.setattr(filling, "IMAGES", 10)
@@ -187,6 +191,7 @@ def test_a_collection_that_is_gone_is_made_again(filled: Filled) -> None:
     assert len(held(filled)) == 20
 
 
+@both
 def test_without_triggers_nothing_is_trusted(filled: Filled, no_scan: None) -> None:
     """As in a catalog that was recovered."""
     filled.add(20)
@@ -240,6 +245,7 @@ def problems(filled: Filled, *, repair: bool = False) -> list[tuple[str, str | N
     return [(problem.what.split(" ", 1)[1], problem.mended) for problem in found]
 
 
+@both
 def test_check_compares_the_collection_with_the_catalog(filled: Filled) -> None:
     filled.add(30)
     filled.build()
