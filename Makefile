@@ -25,7 +25,7 @@ demo: $(VENV)/core
 	$(BIN)/retrieve demo $${PHOTOS:+"$$PHOTOS"}
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --quiet $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --quiet $(ARGS)
 
 torture: $(VENV)/dev
 	$(BIN)/python -m tests.torture $(ARGS)

@@ -18,7 +18,9 @@ NAMES = (
 LONG = ("soak",)  # only when it is named
 GPU = ("gpu",)  # likewise: without a GPU it only checks itself, with --quick
 LARGE = ("indexes", "search")  # also with ten million pictures
-ENGINES = ("cluster", "engines.milvus")  # those of the extra `cluster`, only when they are named
+ENGINES = ("cluster", "commits", "milvus")  # those of the extra `cluster`, only when they are named
+
+MODULES = {name: f"benchmarks.engines.{name}" for name in ("commits", "milvus")}
 
 
 @click.command()
@@ -62,7 +64,7 @@ def main(
 
 
 def measure(name: str, quick: bool, options: dict[str, float], out: Path) -> None:
-    benchmark = import_module(f"benchmarks.{name}")
+    benchmark = import_module(MODULES.get(name, f"benchmarks.{name}"))
     click.echo(f"\n{name}: {(benchmark.__doc__ or name).splitlines()[0]}\n")
     with tempfile.TemporaryDirectory(prefix="retrieve-benchmark-") as folder:
         os.environ["RETRIEVE_MODELS"] = f"{folder}/models"  # not among the user's own

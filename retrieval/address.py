@@ -3,12 +3,14 @@
 import re
 import sys
 from typing import Self
+from urllib.parse import quote
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as SystemPath
 else:
     from pathlib import PosixPath as SystemPath
 
+URI_SIGNS = "/:?#[]@!$&'()*+,;=%~"  # that stay as they are in an address
 WEB = ("http", "https")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: C:// is a drive
 
@@ -39,6 +41,9 @@ class RemotePath(SystemPath):
 
     def is_absolute(self) -> bool:
         return True
+
+    def as_uri(self) -> str:
+        return quote(str(self), safe=URI_SIGNS)
 
     def absolute(self) -> Self:
         return self

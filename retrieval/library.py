@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from retrieval.collection.export import Exported, Form
     from retrieval.collection.status import Status
     from retrieval.evaluation.comparison import Comparison
+    from retrieval.indexing.elsewhere.vectors_import import Imported
     from retrieval.indexing.options import IndexKeywords, IndexOptions
     from retrieval.search.parse import Asked
     from retrieval.search.tags import Tagged
@@ -121,6 +122,16 @@ class Library:
 
         return run(self._catalog(create=True), targets, model, how, progress)
 
+    def import_vectors(self, folder: StrPath, *, model: StrPath | None = None) -> "Imported":
+        """Import what clip-retrieval's `clip inference` wrote (see vectors_import.py). model: that
+        computed it. Raises PathNotFound, InvalidValue, ModelMismatch, ModelUnavailable,
+        SourceUnavailable, LibraryBusy, LibraryReadOnly.
+        """
+        from retrieval.indexing.elsewhere.vectors_import import measured
+
+        used = models.to_index(model or self._asked_model, self.model)
+        return measured(self._catalog(create=True), given(folder), used)
+
     # -- searching -------------------------------------------------------------------------------
 
     def search(
@@ -154,9 +165,7 @@ class Library:
         options: SearchOptions | None = None,
         **named: Unpack[SearchKeywords],
     ) -> list[list[Match]]:
-        """Return the matches of each query, encoding and searching all of them together. Arguments
-        and errors are those of `search`.
-        """
+        """Return the matches of each query, searched together; all else is as in `search`."""
         how = with_named(SearchOptions, options, named, "search").with_limit(limit)
         if isinstance(queries, SINGLE) or not isinstance(queries, Iterable):
             raise InvalidQuery("search_many takes a list of queries; use search for one")
@@ -230,10 +239,9 @@ class Library:
         """
         from retrieval.search import tags
 
-        paths = several_given(pictures)
         catalog, model = self._encoded()
         encoder = self._open()[1].encoder(model)
-        return tags.tag(catalog, encoder, paths, labels, templates)
+        return tags.tag(catalog, encoder, several_given(pictures), labels, templates)
 
     def export(self, folder: StrPath, form: "Form" = "npy") -> "Exported":
         """Write all vectors and their files into `folder`; see export.py and parquet_export.py."""
@@ -310,9 +318,8 @@ class Library:
         return forget(self._catalog(), model)
 
     def relocate(self, old: StrPath, new: StrPath) -> int:
-        """Record that a folder has moved from `old` to `new`; return the number of its files, none
-        of which is read. Raises PathNotFound, also if none of them is there; LibraryNotFound,
-        LibraryBusy, LibraryReadOnly.
+        """Record that a folder has moved, without reading a file; return how many it has. Raises
+        PathNotFound, also if none of them is there; LibraryNotFound, LibraryBusy, LibraryReadOnly.
         """
         from retrieval.collection.relocate import relocate
 
@@ -324,8 +331,6 @@ class Library:
         """
         if opened := self._opened:
             opened[0].database.rest()
-
-    # -- the catalog -----------------------------------------------------------------------------
 
     @property
     def catalog(self) -> Catalog:

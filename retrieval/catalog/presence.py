@@ -18,6 +18,7 @@ from retrieval.catalog.copy_names import is_copy_name
 from retrieval.errors import UnreadablePicture
 from retrieval.paths import identity
 from retrieval.records import KnownFile, found_at
+from retrieval.sources.container import version_of
 from retrieval.spelling import Listings, alias_key, is_alias
 
 Identity = tuple[int, ...]
@@ -86,8 +87,7 @@ def _elsewhere(file: KnownFile) -> Present | None:
     status = _status(file.container)
     if status is None:
         return None
-    held = found_at(b"", status)
-    if file.ctime_ns != held.mtime_ns ^ held.ctime_ns:
+    if file.ctime_ns != version_of(found_at(b"", status)):
         return None
     return Present(file.path, file.mtime_ns, frozenset([(*identity(status), file.inode or 0)]))
 

@@ -10,7 +10,7 @@ import click
 
 from retrieval.cli.base import CommonOptions, Number, PathType, common, on_device
 from retrieval.cli.options import chosen_filters, filtering, in_form, limited, pairing
-from retrieval.cli.picture_options import Picturing, pictured, show
+from retrieval.cli.picture_options import Picturing, located, pictured, show
 from retrieval.wording import counted
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def duplicates(
     with context.ensure_object(CommonOptions).open() as library:
         filters = chosen_filters(context)
         found = library.duplicates(threshold, filters=filters, pairs=not no_pairs)
+        matches = [match for group in found for match in (group.kept, *group.others)]
+        places = located(context, library, matches) or {}
     if found.left_out:
         click.echo(report.of_left_out(found.left_out), err=True)
     text: str | bytes
@@ -68,7 +70,7 @@ def duplicates(
         text = json_array([json_forms.group_object(group, found.sizes) for group in found])
     else:
         text = report.of_groups(found)
-    show(context, text, [copies(group) for group in found])
+    show(context, text, [copies(group, places) for group in found])
 
 
 @click.command(short_help="Pick the best of your labels for each picture.")

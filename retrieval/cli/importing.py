@@ -27,17 +27,10 @@ def import_(settings: CommonOptions, folder: str, model: str | None) -> None:
     \b
     retrieve import ./laion --model ViT-L/14
     """
-    from retrieval.catalog.reading import Catalog
-    from retrieval.indexing.elsewhere.vectors_import import run
-    from retrieval.models import to_index
     from retrieval.output.text import printable
-    from retrieval.paths import given
-    from retrieval.vectors.hubness import QueryBank
 
     with settings.open() as library:
-        found = to_index(model, library.model)
-        library.database.open(create=True)
-        done = run(Catalog(library.database), given(folder), found, lambda: QueryBank.of(found))
+        done = library.import_vectors(folder, model=model)
     click.echo(
         f"imported {counted(done.rows, 'vector')}, {counted(done.files, 'file')} of them here"
     )

@@ -4,7 +4,7 @@ Nothing heavy is imported before pictures are requested.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +15,10 @@ from retrieval.cli.base import PathType
 from retrieval.cli.completion import Items, files
 
 if TYPE_CHECKING:
-    from retrieval.output.captions import Section
+    from retrieval import Library
+    from retrieval.output.captions import Elsewhere, Section
     from retrieval.output.graphics import Way
+    from retrieval.records import Match
 
 WAYS = ("auto", "kitty", "iterm2", "sixel", "blocks")
 ENDINGS = (".png", ".jpg", ".jpeg", ".html")
@@ -101,6 +103,17 @@ def show(context: click.Context, text: str | bytes, sections: "Sequence[Section]
 
         save(sections, sheet)
         click.echo(f"wrote {printable(os.fspath(sheet))}", err=True)
+
+
+def located(
+    context: click.Context, library: "Library", matches: "Iterable[Match]"
+) -> "Elsewhere | None":
+    """Return where the pictures are that lie in shards or at addresses; None if none is shown."""
+    if context.meta.keys().isdisjoint(("preview", "sheet")):
+        return None
+    from retrieval.output.captions import elsewhere
+
+    return elsewhere(library.catalog, matches)
 
 
 def _way(asked: 'Way | Literal["auto"] | None') -> "Way | None":

@@ -24,7 +24,7 @@ from retrieval.cli.options import (
     pairing,
     remembered,
 )
-from retrieval.cli.picture_options import Picturing, pictured, show
+from retrieval.cli.picture_options import Picturing, located, pictured, show
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -162,8 +162,9 @@ def search(
         options = SearchOptions(limit=limit, filters=filters, pairs=not no_pairs, **given)
         asked = typed(query, sys.stdin.buffer.read, options.allow_url, library.has)
         matches = _found(library, asked, options)
+        places = located(context, library, matches)
     text = rendered("null" if null else form, matches, by_date=options.sort == "date")
-    show(context, text, [answer(" ".join(query), matches)])
+    show(context, text, [answer(" ".join(query), matches, places)])
 
 
 def _found(library: "Library", asked: "Question", options: "SearchOptions") -> list["Match"]:
@@ -206,8 +207,9 @@ def similar(
 
         filters = chosen_filters(context)
         matches = library.similar(path, limit, filters=filters, pairs=not no_pairs)
+        places = located(context, library, matches)
     text = rendered("null" if null else form, matches)
-    show(context, text, [answer(f"similar to {path.name}", matches)])
+    show(context, text, [answer(f"similar to {path.name}", matches, places)])
 
 
 def rendered(form: str | None, matches: list["Match"], *, by_date: bool = False) -> str | bytes:

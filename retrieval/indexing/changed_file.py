@@ -23,6 +23,7 @@ class ChangedFile:
     failure: Failure | None = None  # known before it is read
     data: bytes | None = None  # its bytes, if listing it had to read them
     version: str | None = None  # known already, of what lies at an address
+    renews_facts: bool = False  # its container has changed since it was known, so they may have
 
     @property
     def path(self) -> bytes:

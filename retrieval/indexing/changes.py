@@ -112,7 +112,7 @@ class Changes:
             yield file
         self._count(members)
         self.vanished += members.vanished
-        self.problems += members.problems
+        self.problems += [each for each in members.problems if each not in self.problems]
         self.ledgers[target] = members.ledger
         yield None
 

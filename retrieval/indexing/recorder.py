@@ -68,6 +68,7 @@ class Recorder:
         self._in_flight: dict[bytes, list[FileState]] = {}  # digest -> files with that content
         self._rows: list[FileState] = []  # files that need no encoding
         self._facts: dict[tuple[int, bytes], Facts] = {}  # from beside files of known content
+        self._renewed: dict[int, list[Facts]] = {}  # of images whose container has changed
 
     def knows(self, digest: bytes) -> bool:
         """Return whether a content is in the catalog or on its way there."""
@@ -87,6 +88,12 @@ class Recorder:
             self._rows.append(file)
             if len(self._rows) >= ROWS_PER_COMMIT:
                 self._commit([], None)
+
+    def renew_facts(self, image_id: int, facts: Facts | None) -> None:
+        """Take what lies beside a known image in a container that has changed."""
+        self._renewed.setdefault(image_id, []).append(facts or Facts())
+        if len(self._renewed) >= ROWS_PER_COMMIT:
+            self._renew()
 
     def record(self, batch: EncodedBatch) -> None:
         """Commit encoded pictures with their files, and all files that needed no encoding."""
@@ -114,6 +121,7 @@ class Recorder:
         """Commit the files that need no encoding, and wait for all commits."""
         self._commit([], None)
         self._settle(wait=True)
+        self._renew()
         if self._rows:  # copies of what was being written
             self.flush()
 
@@ -159,6 +167,14 @@ class Recorder:
                     if id is not None
                 ],
             )
+
+    def _renew(self) -> None:
+        """Have the texts of images replaced, if they are others than before."""
+        if self._renewed:
+            from retrieval.catalog.recording import facts as recording
+
+            renewed, self._renewed = self._renewed, {}
+            recording.renew(self._catalog, renewed)
 
     def _take_facts(self, file: FileState) -> Facts | None:
         return self._facts.pop((file.root_id, file.path), None) if self._facts else None

@@ -102,6 +102,8 @@ class Tally:
         file, digest, failure = result.file, result.digest, result.failure
         if result.unchanged:
             self._changes.unchanged += 1
+            if file.renews_facts and file.image_id is not None:
+                self._recorder.renew_facts(file.image_id, file.facts)
         elif result.gone:
             self._counts["gone"] += 1
             if file.known:
@@ -118,6 +120,9 @@ class Tally:
         elif digest:
             self._count_known(result, digest)
             self._recorder.add_file(_state(result, digest), file.facts)
+            image_id = self._catalog.images.of_digest(digest)
+            if file.renews_facts and image_id is not None:
+                self._recorder.renew_facts(image_id, file.facts)
         return None
 
     def _count_known(self, result: IntakeResult, digest: bytes) -> None:

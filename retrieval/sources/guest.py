@@ -88,7 +88,7 @@ class Guest:
                     raise UnreadablePicture(said, FailureCode.NOT_FOUND) from error
                 if error.status in FORBIDDEN:
                     raise refused(f"its host refuses it ({error.status})") from error
-                wait = error.retry_after or 2.0**again
+                wait = 2.0**again if error.retry_after is None else error.retry_after
                 if error.status not in BUSY or again == TRIES - 1 or wait > MAX_WAIT:
                     raise
                 time.sleep(wait)

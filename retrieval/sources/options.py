@@ -12,8 +12,9 @@ Options = tuple[tuple[str, str], ...]  # sorted by name; a dot leads into an opt
 PLAIN = frozenset(
     "anon endpoint_url profile requester_pays use_ssl version_aware account_name project host port "
     "client_kwargs.region_name client_kwargs.endpoint_url config_kwargs.signature_version "
-    "config_kwargs.s3.addressing_style token.anon".split()
+    "config_kwargs.s3.addressing_style".split()
 )
+NO_SECRET = ("token", "anon")  # as Google's driver spells what others call anon=true
 
 _given: dict[str, Options] = {}  # by bucket: what was given to this process
 
@@ -43,7 +44,7 @@ def of_root(address: str, stored: Options) -> Options:
 
 def stored(options: Options) -> str | None:
     """Return JSON of the options that are no secrets; None if there are none."""
-    plain = {name: value for name, value in options if name in PLAIN}
+    plain = {name: value for name, value in options if name in PLAIN or (name, value) == NO_SECRET}
     return json.dumps(plain) if plain else None
 
 

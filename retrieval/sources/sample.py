@@ -17,25 +17,36 @@ SOURCE = "sample"
 MAX_BYTES = 1_000_000  # of a .txt or .json
 MAX_TEXT = 10_000  # characters
 MAX_TEXTS = 100
+CAPTIONS = ("caption", "captions", "txt", "text", "alt", "description")
 NAMES: tuple[tuple[TextKind, tuple[str, ...]], ...] = (
     ("title", ("title",)),
-    ("caption", ("caption", "captions", "txt", "text", "alt", "description")),
+    ("caption", CAPTIONS),
     ("keyword", ("keywords", "tags")),
     ("url", ("url",)),
 )
 DATES = ("EXIF DateTimeOriginal", "DateTimeOriginal")  # in what img2dataset keeps of the EXIF
 
 
-def facts_of(text: bytes | None, record: bytes | None) -> Facts | None:
+def facts_of(
+    text: bytes | None, record: bytes | None, row: Mapping[str, Any] | None = None
+) -> Facts | None:
     """Return the facts of a .txt and a .json; None if they say nothing. Anything else than text
-    and JSON says nothing.
+    and JSON says nothing. row: of a table, by lower-case names, for what they do not say.
     """
-    held: dict[str, Any] = {}
+    held = _loaded(record)
+    if not held and row:
+        held = {name: value for name, value in row.items() if not text or name not in CAPTIONS}
+    if text:
+        held["txt"] = text.decode("utf-8", "replace")
+    return facts_of_columns(held)
+
+
+def _loaded(record: bytes | None) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         loaded = json.loads(record) if record else {}
-        held = loaded if isinstance(loaded, dict) else {}
-    said = {"txt": text.decode("utf-8", "replace")} if text else {}
-    return facts_of_columns({str(name).lower(): value for name, value in held.items()} | said)
+        if isinstance(loaded, dict):
+            return {str(name).lower(): value for name, value in loaded.items()}
+    return {}
 
 
 def facts_of_columns(held: Mapping[str, Any]) -> Facts | None:

@@ -6,10 +6,10 @@ a few reads a member. A shard may come from anywhere: a header may lie about siz
 
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BufferedIOBase
-from typing import cast
+from typing import Any, cast
 
 from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import Kind, extension_of, kind_by_name, lacking
@@ -24,6 +24,7 @@ MAX_HEADER = 1 << 20  # bytes of one header: pax records, and long names
 MAX_KEPT = 16 << 20  # bytes of a member that comes with its bytes
 SIDECARS = (b"txt", b"json")
 MAX_NAME = 4_096  # bytes
+Table = Mapping[bytes, Mapping[str, Any]]  # by key: columns by their lower-case names
 CUT_OFF = "the shard ends in the middle of a member; it was cut off"
 
 
@@ -47,8 +48,9 @@ class Sample:
     pictures: list[Member] = field(default_factory=list)
     beside: dict[bytes, bytes] = field(default_factory=dict)  # extension -> bytes
 
-    def members(self) -> Iterator[Member]:
-        facts = sample.facts_of(self.beside.get(b"txt"), self.beside.get(b"json"))
+    def members(self, table: Table) -> Iterator[Member]:
+        row = table.get(self.key.rpartition(b"/")[2])
+        facts = sample.facts_of(self.beside.get(b"txt"), self.beside.get(b"json"), row)
         for each in self.pictures:
             yield replace(each, facts=facts)
 
@@ -60,11 +62,15 @@ class TarShard:
     everything in front of it.
     """
 
-    def __init__(self, file: BufferedIOBase, size: int, *, keeps: bool = False) -> None:
+    def __init__(
+        self, file: BufferedIOBase, size: int, *, keeps: bool = False, table: Table | None = None
+    ) -> None:
         """file: open for reading, at its start. size: of the whole shard, in bytes. keeps: whether
         members come with their bytes, as where reading them later would take another request.
+        table: what is said elsewhere of samples without a .json, by key.
         """
         self._keeps = keeps
+        self._table = table or {}
         self.left_out: Counter[tuple[Kind, bytes]] = Counter()  # kind, extension
         self.unsafe = 0  # members whose names lead out of the shard, or were there before
         self._file = file
@@ -81,11 +87,13 @@ class TarShard:
                     continue
                 self._seen.add(name)
                 if (key := key_of(name)) != sample.key:
-                    yield from sample.members()
+                    yield from sample.members(self._table)
                     sample = Sample(key)
                 self._take(sample, name, info)
-        finally:
-            yield from sample.members()
+        except (UnreadablePicture, OSError):
+            yield from sample.members(self._table)
+            raise
+        yield from sample.members(self._table)
 
     def _take(self, sample: Sample, name: bytes, info: tarfile.TarInfo) -> None:
         base = name.rpartition(b"/")[2]

@@ -4,14 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import get_args
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording.upsert import insert, put_all
-from retrieval.catalog.schema import CompanionRow, EmbeddingRow, ImageRow, ShotRow, TextRow
+from retrieval.catalog.schema import (
+    CompanionRow,
+    EmbeddingRow,
+    FileRow,
+    ImageRow,
+    ShotRow,
+    TextRow,
+)
 from retrieval.decoding.limits import DECODING
 from retrieval.records import Facts, Shot, TakenFrom, Wording
 
+SAMPLE = "sample"  # the source of texts in containers
 TRUST: dict[str, int] = {source: rank for rank, source in enumerate(get_args(TakenFrom))}
 
 
@@ -52,6 +60,30 @@ def supplement(catalog: Catalog, read: Sequence[tuple[int, bytes, int, Facts | N
                 _supplement(connection, image_id, facts)
             this = (CompanionRow.root_id == root_id) & (CompanionRow.path == path)
             connection.execute(update(CompanionRow).where(this).values(image_id=image_id))
+
+
+def renew(catalog: Catalog, said: Mapping[int, Sequence[Facts]]) -> None:
+    """Replace the texts of images from beside them in containers, which have changed.
+
+    said: the facts of each place of an image that was read again. If it has other places, its older
+    texts stay: nobody knows which place they are from.
+    """
+    theirs = TextRow.image_id.in_(said) & (TextRow.source == SAMPLE)
+    held = select(TextRow.id, TextRow.image_id, TextRow.kind, TextRow.text).where(theirs)
+    places = select(FileRow.image_id, func.count()).where(FileRow.image_id.in_(said))
+    now = {id: [each for facts in places for each in facts.wordings] for id, places in said.items()}
+    told = {(id, each.kind, each.text) for id, wordings in now.items() for each in wordings}
+    with catalog.transaction() as connection:
+        rows = connection.execute(places.group_by(FileRow.image_id))
+        counts = {row[0]: row[1] for row in rows}
+        gone = [
+            id
+            for id, image, kind, text in connection.execute(held)
+            if (image, kind, text) not in told and counts.get(image, 0) <= len(said[image])
+        ]
+        if gone:
+            connection.execute(delete(TextRow).where(TextRow.id.in_(gone)))
+        add_wordings(connection, now)
 
 
 def unread(connection: Connection, images: Iterable[int]) -> None:

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     HIDDEN_FOLDER = "hidden_folder"  # not entered; also folders such as node_modules
     EXCLUDED = "excluded"  # by --exclude, or by `retrieve forget`
     EXCLUDED_FOLDER = "excluded_folder"  # not entered
+    NOT_FETCHED = "not_fetched"  # by img2dataset, says the table beside a shard
 
     @classmethod
     def _missing_(cls, value: object) -> "Kind":
@@ -143,4 +144,5 @@ UNNAMED = {
     Kind.HIDDEN_FOLDER: ("hidden folder", ""),
     Kind.EXCLUDED: ("file", " by --exclude"),
     Kind.EXCLUDED_FOLDER: ("folder", " by --exclude"),
+    Kind.NOT_FETCHED: ("picture", " that img2dataset could not download"),
 }

@@ -14,6 +14,7 @@ from retrieval.indexing.cluster.placement import Seat
 
 MAX_STARTS = 5  # of workers for one seat in a row, before any of them answers
 MAX_SECONDS_ALONE = 300.0  # without a worker, until the run gives up
+FULL_LOAD = 2  # chunks that a worker has at most: one in work, and one to go on with
 CALLS_AT_ONCE = {"decoder": 2, "encoder": 1}  # a decoder's last file and the first of the next
 
 
@@ -29,8 +30,7 @@ class Hand:
 
     @property
     def is_busy(self) -> bool:
-        """Return whether it has a chunk in work and one to go on with."""
-        return self.load >= 2
+        return self.load >= FULL_LOAD
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import ClusterUnavailable, FailureCode
-from retrieval.indexing.cluster.crew import Crew, Hand, raise_cause
+from retrieval.indexing.cluster.crew import FULL_LOAD, Crew, Hand, raise_cause
 from retrieval.indexing.cluster.session import RaySession
 from retrieval.indexing.cluster.workers import EncodedChunk
 from retrieval.records import Failure
@@ -47,9 +47,18 @@ class Chunk:
 
     tasks: list[Task]
     attempts: int = 0
+    is_suspect: bool = False  # a worker died with it: it goes to one that has nothing else
     hand: Hand | None = None  # who has it now
     results: list[TaskResult] | None = None  # of the pictures; None until it is decoded
     pixels: Any = None  # Ray's reference
+
+    @property
+    def load(self) -> int:
+        """What it counts for among the chunks that a worker has."""
+        return FULL_LOAD if self.is_suspect else 1
+
+    def may_go_to(self, hand: Hand) -> bool:
+        return not hand.load if self.is_suspect else not hand.is_busy
 
 
 class ClusterPool:
@@ -70,6 +79,7 @@ class ClusterPool:
         self._decoded: deque[Chunk] = deque()  # without an encoder yet
         self._under_way: dict[Any, Chunk] = {}  # by the reference that will tell
         self._results: deque[tuple[TaskResult, list[EncodedPicture]]] = deque()
+        self._at_close: list[Callable[[], None]] = []
 
     @property
     def session(self) -> RaySession | None:
@@ -104,7 +114,13 @@ class ClusterPool:
         """Make `collect` return, within WAIT_SECONDS."""
         self._is_woken.set()
 
+    def at_close(self, end: Callable[[], None]) -> None:
+        """Call `end` before this pool leaves the cluster."""
+        self._at_close.append(end)
+
     def close(self) -> None:
+        for end in self._at_close:
+            end()
         if self._crew:
             self._crew.dismiss()
         if self._session:
@@ -135,6 +151,9 @@ class ClusterPool:
             free = [hand for hand in crew.of("decoder") if not hand.is_busy]
             if not free or not (chunk := self._next_chunk(len(free))):
                 return
+            if not chunk.may_go_to(free[0]):
+                self._again.appendleft(chunk)
+                return
             self._give(chunk, free[0])
             results, chunk.pixels = free[0].actor.read.options(num_returns=2).remote(chunk.tasks)
             self._under_way[results] = chunk
@@ -148,7 +167,7 @@ class ClusterPool:
 
     def _send_to_encoders(self, crew: Crew) -> None:
         while self._decoded:
-            free = [hand for hand in crew.of("encoder") if not hand.is_busy]
+            free = [hand for hand in crew.of("encoder") if self._decoded[0].may_go_to(hand)]
             if not free:
                 return
             chunk = self._decoded.popleft()
@@ -159,7 +178,7 @@ class ClusterPool:
 
     def _give(self, chunk: Chunk, hand: Hand) -> None:
         chunk.hand = hand
-        hand.load += 1
+        hand.load += chunk.load
 
     # -- taking results --------------------------------------------------------------------------
 
@@ -169,7 +188,7 @@ class ClusterPool:
         exceptions = self._session.ray.exceptions
         chunk = self._under_way.pop(reference)
         assert chunk.hand
-        chunk.hand.load -= 1
+        chunk.hand.load -= chunk.load
         try:
             answer = self._session.ray.get(reference)
         except exceptions.RayTaskError as error:
@@ -201,12 +220,14 @@ class ClusterPool:
             self._results.append((result, pictures))
 
     def _repeat(self, chunk: Chunk) -> None:
-        """Decode a chunk again that was lost with a worker, or with the node of its pixels."""
+        """Decode a chunk again that was lost with a worker, or with the node of its pixels. It may
+        only have waited behind the one that ended the worker, so it is alone with the next one.
+        """
         attempts = chunk.attempts + 1
         if attempts < MAX_ATTEMPTS:
-            self._again.append(Chunk(chunk.tasks, attempts))
+            self._again.append(Chunk(chunk.tasks, attempts, is_suspect=True))
         elif len(chunk.tasks) > 1:
-            self._again.extend(Chunk([task]) for task in chunk.tasks)
+            self._again.extend(Chunk([task], is_suspect=True) for task in chunk.tasks)
         else:
             said = f"{MAX_ATTEMPTS} workers of the cluster died while they had it"
             failure = Failure(FailureCode.CRASHED, said)

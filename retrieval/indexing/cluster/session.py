@@ -100,14 +100,18 @@ def _silent() -> dict[str, Any]:
     }
 
 
+def _print_nothing(*_: object, **__: object) -> None:
+    """Take the place of Ray's function that prints to standard output."""
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keep the notes of Ray's start, in Python and in C++, from the terminal."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    with suppress(ImportError, AttributeError, KeyError):  # of nodes that die; we say what follows
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher as printing
+    with suppress(ImportError):  # it prints what it hears of processes that died
+        from ray._private import worker
 
-        printing.remove_handler("ray_print_logs")
+        worker.print_to_stdstream = _print_nothing
     nowhere, terminal = os.open(os.devnull, os.O_WRONLY), os.dup(STANDARD_ERROR)
     os.dup2(nowhere, STANDARD_ERROR)
     try:

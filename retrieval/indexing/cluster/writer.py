@@ -9,6 +9,7 @@ from typing import Any
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import ClusterUnavailable
 from retrieval.indexing.cluster.crew import raise_cause
+from retrieval.indexing.cluster.placement import nodes_of
 from retrieval.indexing.cluster.pool import ClusterPool
 from retrieval.indexing.cluster.session import RaySession
 from retrieval.indexing.recorder import CatalogWriter, Commit
@@ -44,13 +45,14 @@ class ClusterWriter:
         self._sent: dict[Any, tuple[Commit, Any]] = {}  # by Ray's reference; and the process
         self._written: list[Commit] = []
         self._losses = 0
+        pool.at_close(self._dismiss)
 
     def write(self, commit: Commit) -> None:
         if (session := self._pool.session) is None:  # nothing had to be decoded
             self._here.write(commit)
             return
         if not self._processes:
-            count = min(MAX_PROCESSES, len(session.ray.nodes()))
+            count = min(MAX_PROCESSES, len(nodes_of(session.ray.nodes())))
             self._processes = [self._start(session) for _ in range(count)]
         while len(self._sent) >= COMMITS_EACH * len(self._processes):
             self._wait(session, None)
@@ -66,6 +68,13 @@ class ClusterWriter:
     def _start(self, session: RaySession) -> Any:
         options = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         return session.ray.remote(RowWriter).options(**options).remote(self._place)
+
+    def _dismiss(self) -> None:
+        """End the processes, which would outlive a run on a connection that was there before."""
+        if session := self._pool.session:
+            for process in self._processes:
+                session.ray.kill(process)
+        self._processes, self._sent = [], {}
 
     def _send(self, commit: Commit) -> None:
         busy = [process for _, process in self._sent.values()]

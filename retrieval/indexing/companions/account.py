@@ -17,6 +17,8 @@ def account(catalog: Catalog, changes: Changes) -> None:
     What is known of folders that could not be read stays.
     """
     for target, ledger in changes.ledgers.items():
+        if ledger.is_unchanged:
+            continue
         if ledger.is_of_folders:
             _of_folders(catalog, target, ledger, changes.unlisted.get(target, ()))
         else:
@@ -29,6 +31,9 @@ def _of_folders(
     root_id, inside = target.root.id, target.inside
     known = catalog.other_files.companions(root_id, inside)
     counts = catalog.other_files.left_out(root_id, inside)
+    containers = catalog.containers.within(root_id, inside)
+    apart = [each.path for each in containers if each.path != inside]  # they have ledgers
+    counts = {at: n for at, n in counts.items() if not _is_in_any(at[0][:-1], apart)}
     if unlisted:
         known = [each for each in known if not _is_in_any(each.path, unlisted)]
         counts = {at: n for at, n in counts.items() if not _is_in_any(at[0][:-1], unlisted)}

@@ -37,6 +37,7 @@ class Ledger:
         self.left_out: Counter[tuple[bytes, str, str]] = Counter()  # folder, kind, extension
         self.companions: dict[bytes, Companion] = {}  # by path
         self.is_of_folders = True  # False: only the companions of named files are known
+        self.is_unchanged = False  # nothing was listed, so what is known stays
         self._known = known
 
     @property

@@ -65,8 +65,8 @@ class Addresses(Members):
             self._unchanged += 1
         else:
             version = None if self._again else versions.get(path)
-            file = replace(file, known=True, image_id=before[5], is_alike=True)
-            yield replace(file, version=version)
+            file = replace(file, known=True, image_id=before[5], is_alike=True, version=version)
+            yield replace(file, renews_facts=self.container != self._before)
 
     def _is_settled(self, before: Known) -> bool:
         """Return whether a member failed for good, and nothing suggests to try again."""

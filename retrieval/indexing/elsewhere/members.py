@@ -16,8 +16,9 @@ from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture, 
 from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
+from retrieval.indexing.elsewhere.shard_table import ShardTable, table_beside
 from retrieval.records import Failure, Found, Root
-from retrieval.sources.container import Container
+from retrieval.sources.container import Container, version_of
 from retrieval.sources.opening import source_of
 from retrieval.sources.tar_shard import Member, TarShard
 from retrieval.wording import counted
@@ -59,6 +60,7 @@ class Members:
             self._vanish(self._known())
         elif self.container == self._before and not due and not self._again:
             self._seen = self._unchanged = known_files
+            self.ledger.is_unchanged = True
         else:
             yield from self._listed(self._found, self._known())
 
@@ -79,9 +81,10 @@ class Members:
 
     def _listed(self, container: Found, known: dict[bytes, Known]) -> Iterator[ChangedFile]:
         try:
+            table = table_beside(self._source, container.path)
             with self._source.open(container.path) as file:
                 is_remote = isinstance(self._root.path, RemotePath)
-                shard = TarShard(file, container.size, keeps=is_remote)
+                shard = TarShard(file, container.size, keeps=is_remote, table=table.rows)
                 for member in shard.members():
                     yield from self._compared(container, member, known)
         except (UnreadablePicture, SourceUnavailable, OSError) as error:
@@ -91,7 +94,7 @@ class Members:
             yield from self._changed(broken, known.get(container.path))
         else:
             self.is_read = True
-            self._account(shard)
+            self._account(shard, table)
             self._vanish(known)
 
     def _compared(
@@ -103,8 +106,7 @@ class Members:
             return
         offset, size = member.part
         mtime_ns = member.mtime_ns or container.mtime_ns
-        version = container.mtime_ns ^ container.ctime_ns  # so that all differ if it has changed
-        found = Found(path, size, mtime_ns, version, offset)
+        found = Found(path, size, mtime_ns, version_of(container), offset)
         before = known.pop(path, None)
         file = ChangedFile(
             *(self._root, found, False, None, False, self.container),
@@ -121,15 +123,20 @@ class Members:
             self._unchanged += 1
         else:
             is_alike = before[1:3] == file.found[1:3]
-            yield replace(file, known=True, image_id=before[5], is_alike=is_alike)
+            known = replace(file, known=True, image_id=before[5], is_alike=is_alike)
+            yield replace(known, renews_facts=file.container is not None)
 
     def _vanish(self, known: dict[bytes, Known]) -> None:
         for path, *_, image_id in known.values():
             self.vanished.append(Vanished(self._root, path, image_id))
 
-    def _account(self, shard: TarShard) -> None:
+    def _account(self, shard: TarShard, table: ShardTable) -> None:
         for (kind, extension), count in shard.left_out.items():
             self.ledger.leave_out(self.container.path + b"/", kind, extension, count)
+        if table.failed:
+            self.ledger.leave_out(self.container.path + b"/", Kind.NOT_FETCHED, count=table.failed)
+        if table.problem:
+            self.problems.append(table.problem)
         if shard.unsafe:
             said = counted(shard.unsafe, "member")
             self.problems.append(

@@ -57,6 +57,13 @@ class Imported:
     problems: tuple[str, ...] = ()  # what could not be done
 
 
+def measured(catalog: Catalog, folder: Path, model: "ModelFolder") -> Imported:
+    """Import as `run` does, measuring the hubness of the vectors with the model's query bank."""
+    from retrieval.vectors.hubness import QueryBank
+
+    return run(catalog, folder, model, lambda: QueryBank.of(model))
+
+
 def run(
     catalog: Catalog,
     folder: Path,

@@ -1,5 +1,6 @@
 """Runs over tar shards: what is new, unchanged, changed, broken and gone in them."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from retrieval.catalog import roots
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import chosen
 from retrieval.collection.check import check
+from retrieval.decoding.kinds.names import in_words
 from retrieval.errors import FailureCode, InvalidValue, PathNotFound
 from retrieval.filters import Filters
 from retrieval.indexing.targets import named
+from retrieval.records import Image
 from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, run_index, small_model
 from tests.retrieval.sources.test_tar_shard import pack
 
@@ -160,6 +163,83 @@ def test_copies_within_and_beside_shards_are_one_image(
     assert [len(image.paths) for image in several] == [3]
     texts = {each.text for each in catalog.images.wordings(several[0].id)}
     assert texts == {"picture 0", "another caption"}
+
+
+def texts(catalog: Catalog, id: int) -> set[str]:
+    return {each.text for each in catalog.images.wordings(id)}
+
+
+def images_of(catalog: Catalog) -> dict[str, Image]:
+    """The images by the names of their files."""
+    images = catalog.images.by_id(range(1, 20)).values()
+    return {path.name: image for image in images for path in image.paths}
+
+
+def test_a_caption_that_has_changed_replaces_the_old_one(
+    catalog: Catalog, shards: Path, base: Path
+) -> None:
+    run_index(catalog, both(shards))
+    held = {f"{seed:05d}.png": picture(base, seed) for seed in range(3)}
+    held["00000.txt"] = b"another"  # and 00001 has none any more
+    held["00002.txt"], held["copy.png"] = b"picture 2", held["00002.png"]
+    pack(shards / "00000.tar", dict(sorted(held.items())))
+    run_index(catalog, [], workers=1)
+    of = images_of(catalog)
+    assert texts(catalog, of["00000.png"].id) == {"another"}
+    assert texts(catalog, of["00001.png"].id) == set()
+    assert of["00002.png"].id == of["copy.png"].id
+    assert texts(catalog, of["copy.png"].id) == {"picture 2"}
+    assert texts(catalog, of["00003.png"].id) == {"picture 3"}  # of the other shard
+
+    held |= {"copy.txt": b"a copy", "00002.txt": b"the second"}
+    pack(shards / "00000.tar", dict(sorted(held.items())))
+    run_index(catalog, [])
+    assert texts(catalog, of["00002.png"].id) == {"a copy", "the second"}
+
+
+def test_the_table_of_img2dataset_describes_what_its_shard_does_not(
+    catalog: Catalog, base: Path
+) -> None:
+    """As `img2dataset --output_format webdataset` writes it."""
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    held = {f"{seed:09d}.png": picture(base, seed) for seed in range(3)}
+    held["000000001.json"] = json.dumps({"caption": "of the json", "key": "000000001"}).encode()
+    held["000000002.txt"] = b"of the txt"
+    held["notes.md"] = b"1"
+    shard = pack(base / "laion" / "00000.tar", dict(sorted(held.items())))
+    statuses = [*["success"] * 3, "failed_to_download", "failed_to_resize"]
+    rows = [
+        {
+            "url": f"https://e.example/{number}.jpg",
+            "caption": f"row {number}",
+            "key": f"{number:09d}",
+            "status": status,
+            "error_message": None if status == "success" else "HTTP Error 404: Not Found",
+            "exif": '{"EXIF DateTimeOriginal": "2019:05:04 10:11:12"}',
+        }
+        for number, status in enumerate(statuses)
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), base / "laion" / "00000.parquet")
+    summary = run_index(catalog, [shard])
+    assert as_counts(summary) == {"new": 3, "encoded": 3}
+    left = "1 other file (documents and the like), 2 pictures that img2dataset could not download"
+    assert in_words(summary.left_out) == left
+    of = images_of(catalog)
+    assert texts(catalog, of["000000000.png"].id) == {"row 0", "https://e.example/0.jpg"}
+    assert texts(catalog, of["000000001.png"].id) == {"of the json"}
+    assert texts(catalog, of["000000002.png"].id) == {"of the txt", "https://e.example/2.jpg"}
+    assert of["000000000.png"].taken_at is not None
+
+    run_index(catalog, [])  # the counts of an unchanged shard stay, also beside its folder's
+    run_index(catalog, [base / "laion"])
+    [held_out] = catalog.other_files.totals().values()
+    assert "2 pictures that img2dataset" in in_words(held_out)
+
+    (base / "laion" / "00000.parquet").write_bytes(b"PAR1 no more")
+    touch(shard)
+    summary = run_index(catalog, [])
+    assert any("the table beside it is not read" in each for each in summary.problems)
+    assert as_counts(summary)["unchanged"] == 3
 
 
 def test_patterns_name_many_shards(

@@ -238,6 +238,16 @@ def test_a_run_fetches_what_is_new(catalog: Catalog, listed: Path, host: str, wo
     assert catalog.containers.within(1, b"")[0].kind == "list"
 
 
+def test_a_caption_that_has_changed_replaces_the_old_one(
+    catalog: Catalog, listed: Path, host: str
+) -> None:
+    index(catalog, listed)
+    listed.write_text(listed.read_text().replace("picture 1", "another"))
+    assert index(catalog) == {"unchanged": 4}
+    said = {each.text for id in (1, 2, 3) for each in catalog.images.wordings(id)}
+    assert said == {"picture 0", "another", "picture 2"}
+
+
 def test_without_leave_private_addresses_are_failures(catalog: Catalog, listed: Path) -> None:
     summary = run_index(catalog, named(catalog, [listed]))
     assert as_counts(summary) == {"failed": 4}

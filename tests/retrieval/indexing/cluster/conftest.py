@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from retrieval.indexing.cluster.placement import Cluster
 from retrieval.indexing.cluster.session import RaySession, ray_module
 from tests.retrieval.small import SmallEncoder
 
-SIZE = {"num_cpus": 2, "object_store_memory": 100 << 20}
+SIZE = {"num_cpus": 1, "object_store_memory": 100 << 20}
+HEAD = {**SIZE, "include_dashboard": False}
 
 
 def patiently(start: Callable[[], Any]) -> Any:
@@ -87,7 +90,7 @@ def nodes() -> Iterator[Nodes]:
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster as Simulated
 
-        cluster = patiently(lambda: Simulated(initialize_head=True, head_node_args=SIZE))
+        cluster = patiently(lambda: Simulated(initialize_head=True, head_node_args=HEAD))
         nodes = Nodes(cluster.address, cluster)
         nodes.add()
         session = RaySession(cluster.address)
@@ -100,3 +103,12 @@ def nodes() -> Iterator[Nodes]:
 
 def small_loader() -> SmallEncoder:
     return SmallEncoder()
+
+
+class PoisonedEncoder(SmallEncoder):
+    """Ends its process when it is given a black picture."""
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not pixels.reshape(len(pixels), -1).any(axis=1).all():
+            os._exit(1)
+        return super().encode(pixels)

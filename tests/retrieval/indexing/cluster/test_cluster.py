@@ -5,13 +5,15 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clipmodel.errors import ClipModelError
 from clipmodel.pretrained import ModelFolder
@@ -24,7 +26,12 @@ from retrieval.indexing.cluster.placement import Cluster
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
 from tests.retrieval import postgres
-from tests.retrieval.indexing.cluster.conftest import Nodes, kill_worker, small_loader
+from tests.retrieval.indexing.cluster.conftest import (
+    Nodes,
+    PoisonedEncoder,
+    kill_worker,
+    small_loader,
+)
 from tests.retrieval.small import (
     DATA,
     SmallEncoder,
@@ -36,27 +43,39 @@ from tests.retrieval.small import (
     small_model,
     small_query_bank,
 )
+from tests.retrieval.sources.test_tar_shard import pack
+
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster is enough for this machine
 
 NOWHERE = Cluster("127.0.0.1:9")  # the port of a service that discards
+COUNT = 80  # pictures
 
 
 def steps_of(
-    catalog: Catalog, photos: Path, cluster: Cluster, model: ModelFolder | None = None
+    catalog: Catalog,
+    paths: Path | list[Path],
+    cluster: Cluster,
+    model: ModelFolder | None = None,
+    loader: Callable[[], SmallEncoder] = small_loader,
 ) -> Iterator[Progress | Summary]:
     return index(
         catalog,
-        [photos],
+        paths if isinstance(paths, list) else [paths],
         model or small_model(),
-        small_loader,
+        loader,
         query_bank=small_query_bank,
         cluster=cluster,
     )
 
 
 def run_on(
-    catalog: Catalog, photos: Path, cluster: Cluster, model: ModelFolder | None = None
+    catalog: Catalog,
+    paths: Path | list[Path],
+    cluster: Cluster,
+    model: ModelFolder | None = None,
+    loader: Callable[[], SmallEncoder] = small_loader,
 ) -> Summary:
-    *_, summary = steps_of(catalog, photos, cluster, model)
+    *_, summary = steps_of(catalog, paths, cluster, model, loader)
     assert isinstance(summary, Summary)
     return summary
 
@@ -72,11 +91,12 @@ def here(tmp_path: Path, photos: Path) -> dict[str, object]:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that workers die in the middle of a run, not all at its end."""
     monkeypatch.setattr(pool, "CHUNK", 8)
+    monkeypatch.setattr(encoded, "PICTURES_PER_COMMIT", 8)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    paint_many(tmp_path / "photos", 150)
+    paint_many(tmp_path / "photos", COUNT)
     return tmp_path / "photos"
 
 
@@ -87,9 +107,10 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 @pytest.mark.slow
-def test_a_library_is_the_same_as_without_a_cluster(
+def test_libraries_are_the_same_with_and_without_a_cluster(
     tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes
 ) -> None:
+    """The first run, and one that meets news and another model."""
     shutil.copytree(DATA / "bad_pictures", photos / "bad")
     shutil.copy(photos / "001.png", photos / "copy.png")
     with closing(Catalog.open(tmp_path / "here", create=True)) as other:
@@ -100,31 +121,16 @@ def test_a_library_is_the_same_as_without_a_cluster(
         measured = "SELECT bank_mean, bank_deviation FROM embeddings ORDER BY bank_mean"
         np.testing.assert_allclose(catalog.rows(measured), other.rows(measured), rtol=1e-5)
 
-
-@pytest.mark.slow
-def test_the_next_run_does_what_is_new(
-    tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes
-) -> None:
-    run_on(catalog, photos, nodes.settings)
-    os.rename(photos / "000.png", photos / "moved.png")
-    (photos / "001.png").unlink()
-    paint(photos / "new.jpg", 1000)
-    summary = run_on(catalog, photos, nodes.settings)
-    assert as_counts(summary) == {
-        **{"moved": 1, "removed": 1, "new": 1, "encoded": 1, "unchanged": 148}
-    }
-    assert contents(catalog) == here(tmp_path, photos)
-
-
-@pytest.mark.slow
-def test_another_model_encodes_what_is_known(
-    tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes
-) -> None:
-    run_index(catalog, [photos])
-    summary = run_on(catalog, photos, nodes.settings, small_model("other"))
-    assert as_counts(summary) == {"unchanged": 150, "encoded": 150}
-    assert (model := catalog.current_model()) and model.name == "other"
-    assert contents(catalog) == here(tmp_path, photos)
+        os.rename(photos / "000.png", photos / "moved.png")
+        (photos / "002.png").unlink()
+        paint(photos / "new.jpg", 1000)
+        model = small_model("other")
+        alone = run_index(other, [photos], model, query_bank=small_query_bank, workers=2)
+        summary = run_on(catalog, photos, nodes.settings, model)
+        assert as_counts(summary) == as_counts(alone)
+        assert (summary.moved, summary.removed, summary.new) == (1, 1, 1)
+        assert (current := catalog.current_model()) and current.name == "other"
+        assert contents(catalog) == contents(other)
 
 
 @pytest.mark.slow
@@ -132,36 +138,26 @@ def test_ctrl_c_keeps_what_is_finished(
     tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes
 ) -> None:
     run = steps_of(catalog, photos, nodes.settings)
-    assert next(step for step in run if isinstance(step, Progress) and step.total > 100)
+    assert next(step for step in run if isinstance(step, Progress) and step.done)
     summary = run.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
-    assert summary.interrupted and catalog.counts().embedded == summary.encoded
+    assert summary.interrupted and catalog.counts().embedded == summary.encoded < COUNT
     nodes.wait_until_idle()
-    assert run_on(catalog, photos, nodes.settings).encoded == 150 - summary.encoded
+    rest = run_index(catalog, [photos], query_bank=small_query_bank)
+    assert rest.encoded == COUNT - summary.encoded
     assert contents(catalog) == here(tmp_path, photos)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_workers_may_be_killed(
-    tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes, seed: int
-) -> None:
-    chance = random.Random(seed)
-    kill_at = set(chance.sample(range(150), 4))
-    summary = harmed_run(catalog, photos, nodes, kill_at, lambda: kill_worker(nodes, chance.choice))
-    assert as_counts(summary) == {"new": 150, "encoded": 150}
-    assert contents(catalog) == here(tmp_path, photos)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_a_node_may_be_killed(
-    tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes, seed: int
+def test_workers_and_nodes_may_be_killed(
+    tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes
 ) -> None:
     third = nodes.add()
     nodes.cluster.wait_for_nodes()
-    kill_at = {random.Random(seed).randrange(100)}
-    summary = harmed_run(catalog, photos, nodes, kill_at, lambda: nodes.kill(third))
-    assert as_counts(summary) == {"new": 150, "encoded": 150}
+    chance = random.Random(0)
+    harms = [partial(kill_worker, nodes, chance.choice) for _ in range(3)]
+    harms.insert(chance.randrange(4), lambda: nodes.kill(third))
+    summary = harmed_run(catalog, photos, nodes, chance.sample(range(1, COUNT - 10), 4), harms)
+    assert as_counts(summary) == {"new": COUNT, "encoded": COUNT}
     assert contents(catalog) == here(tmp_path, photos)
 
 
@@ -170,28 +166,60 @@ def test_processes_that_write_may_be_killed(
     base: Path, photos: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(base / "cache"))
-    monkeypatch.setattr(encoded, "PICTURES_PER_COMMIT", 10)
     with closing(Catalog.open(postgres.new_place(), create=True)) as shared:
         harm = partial(kill_worker, nodes, max)  # the youngest: the writers start last
-        summary = harmed_run(shared, photos, nodes, {100, 120, 140}, harm)
-        assert as_counts(summary) == {"new": 150, "encoded": 150}
+        summary = harmed_run(shared, photos, nodes, [1, 30], [harm, harm])
+        assert as_counts(summary) == {"new": COUNT, "encoded": COUNT}
         assert contents(shared) == here(base, photos)
+    nodes.wait_until_idle()
 
 
 def harmed_run(
-    catalog: Catalog, photos: Path, nodes: Nodes, at: set[int], harm: Callable[[], None]
+    catalog: Catalog,
+    photos: Path,
+    nodes: Nodes,
+    at: list[int],
+    harms: Sequence[Callable[[], None]],
 ) -> Summary:
     """A run in which something dies whenever another of these numbers of files is done."""
-    at, harmed = {*at}, 0
+    waiting = list(zip(sorted(at), harms, strict=True))
     for step in steps_of(catalog, photos, nodes.settings):
         if isinstance(step, Summary):
-            assert harmed
+            assert not waiting
             return step
-        while at and min(at) <= step.total:  # files are listed long before they are done
-            at.remove(min(at))
-            harmed += 1
-            harm()
+        if waiting and waiting[0][0] <= step.done:
+            waiting.pop(0)[1]()
     raise AssertionError("a run ends with its summary")
+
+
+@pytest.mark.slow
+def test_a_member_of_a_shard_that_ends_workers_is_a_failure(
+    tmp_path: Path,
+    catalog: Catalog,
+    nodes: Nodes,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The pictures around it, and the shard behind, are encoded; so it is with invalid members."""
+    monkeypatch.setattr(pool, "MAX_ATTEMPTS", 1)  # with the chunk, and one with the member
+    members = {f"{n}.png": paint(tmp_path / f"{n}.png", n).read_bytes() for n in range(6)}
+    Image.new("RGB", (40, 30)).save(tmp_path / "black.png")
+    broken = (DATA / "bad_pictures" / "broken.png").read_bytes()
+    first = {"0.png": members.pop("0.png"), "black.png": (tmp_path / "black.png").read_bytes()}
+    shards = [
+        pack(tmp_path / "shards" / "0.tar", first | {"cut.png": broken}),
+        pack(tmp_path / "shards" / "1.tar", members),
+    ]
+    with tarfile.open(shards[1]) as tar:
+        end = tar.getmembers()[-1].offset_data
+    os.truncate(shards[1], end + 1)
+    summary = run_on(catalog, shards, nodes.settings, loader=PoisonedEncoder)
+    assert as_counts(summary) == {"new": 5, "failed": 3, "encoded": 5}
+    said = {each.path.name: each.reason for each in catalog.files.failures()}
+    assert "1 workers of the cluster died" in said.pop("black.png")
+    assert "cut off" in said.pop("1.tar")
+    assert list(said) == ["cut.png"]
+    assert capfd.readouterr() == ("", "")  # Ray would tell of each process that died
 
 
 @pytest.mark.slow
@@ -222,7 +250,7 @@ def broken_loader() -> SmallEncoder:
 
 def test_an_unchanged_library_needs_no_cluster(photos: Path, catalog: Catalog) -> None:
     run_index(catalog, [photos], query_bank=small_query_bank)
-    assert as_counts(run_on(catalog, photos, NOWHERE)) == {"unchanged": 150}
+    assert as_counts(run_on(catalog, photos, NOWHERE)) == {"unchanged": COUNT}
 
 
 def test_a_cluster_that_is_down_is_told_in_a_line(photos: Path, tmp_path: Path) -> None:

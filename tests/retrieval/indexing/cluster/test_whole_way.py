@@ -24,6 +24,8 @@ from tests.retrieval.web.conftest import ADDRESS, shown
 
 __all__ = ["bucket", "s3"]  # fixtures, here as well
 
+pytestmark = pytest.mark.xdist_group("ray")
+
 WIDE = Filters(orientation="landscape")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus import DataType, MilvusClient
 
 from retrieval import Library
 from retrieval.catalog import roots, writing
@@ -28,7 +29,8 @@ from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import paint
 from tests.retrieval.vectors.test_nearest import DIM, Filled, check, unit
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
+pytestmark = [pytest.mark.databases("sqlite"), pytest.mark.xdist_group("milvus")]
+both = pytest.mark.databases("sqlite", "postgresql")  # where triggers or locks decide
 
 
 @pytest.fixture
@@ -110,6 +112,7 @@ def test_what_is_no_address(wrong: str) -> None:
 # -- news ----------------------------------------------------------------------------------------
 
 
+@both
 def test_every_change_arrives(filled: Filled, no_scan: None) -> None:
     filled.add(30, "a/")
     filled.add(10, "b/")
@@ -141,6 +144,7 @@ def test_every_change_arrives(filled: Filled, no_scan: None) -> None:
     check(filled, limit=50)
 
 
+@both
 def test_a_file_that_is_moved_onto_another_takes_its_place(filled: Filled) -> None:
     filled.add(1, "a/")
     filled.add(1, "b/")
@@ -155,6 +159,7 @@ def test_a_file_that_is_moved_onto_another_takes_its_place(filled: Filled) -> No
     assert set(held(filled)) == {2}
 
 
+@both
 def test_an_interrupted_run_goes_on(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
     filled.add(50)
     monkeypatch.setattr(filling, "IMAGES", 10)
@@ -187,6 +192,7 @@ def test_a_collection_that_is_gone_is_made_again(filled: Filled) -> None:
     assert len(held(filled)) == 20
 
 
+@both
 def test_without_triggers_nothing_is_trusted(filled: Filled, no_scan: None) -> None:
     """As in a catalog that was recovered."""
     filled.add(20)
@@ -232,6 +238,62 @@ def test_a_graph_is_searched_with_the_effort_that_recall_needs(
     assert sum(len(a & b) for a, b in zip(found, exact, strict=True)) >= 196
 
 
+class Asked:
+    """In place of a server's client: keeps what it is asked to make."""
+
+    def __init__(self) -> None:
+        self.schema: dict[str, Any] = {}
+        self.indexes: list[Any] = []
+
+    def prepare_index_params(self) -> Any:
+        return MilvusClient.prepare_index_params()
+
+    def create_schema(self, **options: Any) -> Any:
+        return MilvusClient.create_schema(**options)
+
+    def create_collection(self, name: str, *, schema: Any, index_params: Any, **_: Any) -> None:
+        self.schema, self.indexes = schema.to_dict(), list(index_params)
+
+    def create_index(self, name: str, params: Any) -> None:
+        self.indexes += params
+
+    def drop_collection(self, *_: object, **__: object) -> None: ...
+    def drop_index(self, *_: object, **__: object) -> None: ...
+    def load_collection(self, *_: object, **__: object) -> None: ...
+    def release_collection(self, *_: object, **__: object) -> None: ...
+
+
+def test_what_a_server_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server is at hand: float16 vectors, an index of each filter, and a graph by size."""
+    asked = Asked()
+    monkeypatch.setattr("retrieval.vectors.milvus.collection.connect", lambda address: asked)
+    server = parse("milvus://box/holiday", Path("/library"))
+    collection = MilvusCollection(server, "holiday_1", 512)
+    collection.create()
+    fields = {field["name"]: field for field in asked.schema["fields"]}
+    assert fields["id"]["is_primary"] and not asked.schema["auto_id"]
+    assert fields["vector"]["type"] is DataType.FLOAT16_VECTOR
+    assert fields["vector"]["params"]["dim"] == 512 + 2
+    folders = fields["folders"]
+    assert (folders["type"], folders["element_type"]) == (DataType.ARRAY, DataType.INT64)
+    assert folders["params"]["max_capacity"] == 4_096
+    kinds = {index.field_name: index.index_type for index in asked.indexes}
+    assert kinds.pop("vector") == "FLAT" and {*kinds.values()} == {"INVERTED"}
+    assert {*kinds} >= {"taken", "camera", "format", "folders"} and {*kinds} <= {*fields}
+
+    sizes = (100_000, 100_001, 20_000_000, 20_000_001)
+    assert [tuning.kind_for(size, server) for size in sizes] == ["FLAT", "HNSW", "HNSW", "DISKANN"]
+    for kind, built, effort in (
+        ("HNSW", {"M": 32, "efConstruction": 256}, "ef"),
+        ("DISKANN", {}, "search_list"),
+    ):
+        collection.set_index(kind)
+        made = asked.indexes[-1].to_dict()
+        assert made["index_type"] == kind and made["metric_type"] == "IP"
+        assert {**built}.items() <= {**made, **made.get("params", {})}.items()
+        assert tuning.Effort(kind, 1, 64).params(100) == {effort: 100}  # it returns no more
+
+
 # -- compared with the catalog -------------------------------------------------------------------
 
 
@@ -240,6 +302,7 @@ def problems(filled: Filled, *, repair: bool = False) -> list[tuple[str, str | N
     return [(problem.what.split(" ", 1)[1], problem.mended) for problem in found]
 
 
+@both
 def test_check_compares_the_collection_with_the_catalog(filled: Filled) -> None:
     filled.add(30)
     filled.build()
