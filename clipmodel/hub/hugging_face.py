@@ -86,7 +86,7 @@ def repository(name: str, revision: str | None = None) -> Repository:
     """
     from huggingface_hub import HfApi, constants
 
-    if constants.is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         error: Exception | None = None
     else:
         try:
@@ -105,20 +105,24 @@ def repository(name: str, revision: str | None = None) -> Repository:
 
 
 def _in_cache(name: str, revision: str | None) -> Repository | None:
-    """Return what the cache of the hub holds of a repository, if anything."""
-    from huggingface_hub import constants, snapshot_download
+    """Return what the cache of the hub holds of a repository, if anything.
 
+    The package's own look-up refuses snapshots that lack files, wanted or not.
+    """
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    named = folder / "refs" / (revision or constants.DEFAULT_REVISION)
     try:
-        folder = Path(
-            snapshot_download(
-                name, revision=revision, cache_dir=constants.HF_HUB_CACHE, local_files_only=True
-            )
-        )
+        commit = named.read_text("utf-8").strip() if named.is_file() else revision
+        snapshot = folder / "snapshots" / str(commit)
+        files = [each.relative_to(snapshot) for each in snapshot.rglob("*") if each.is_file()]
     except (OSError, ValueError):
         return None
-    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    card = folder / "README.md"
-    return Repository(name, folder.name, frozenset(files), _of_card(card))
+    if not commit or not files:
+        return None
+    held = frozenset(file.as_posix() for file in files)
+    return Repository(name, commit, held, _of_card(snapshot / "README.md"))
 
 
 def _licence(card: object) -> str | None:

@@ -109,13 +109,15 @@ def test_where_models_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_unknown_names_are_errors_that_list_the_known(models: Path) -> None:
-    with pytest.raises(ModelNotFound, match="no model 'ViT-B-32'; did you mean ViT-B/32"):
-        resolve("ViT-B-32")
+    with pytest.raises(ModelNotFound, match="no model 'ViT-B-33'; did you mean ViT-B/32"):
+        resolve("ViT-B-33")
     with pytest.raises(ModelNotFound, match="no model 'nonsense'.*tiny.*ViT-B/32"):
         resolve("nonsense")
+    with pytest.raises(ModelNotFound, match="for a repository on the Hugging .* say hf:some/one"):
+        resolve("some/one")
     with pytest.raises(ModelNotFound, match="downloads are not allowed"):
         resolve("ViT-B/32", download=False)
-    assert not is_cached("ViT-B/32") and not is_cached("ViT-B-32")
+    assert not is_cached("ViT-B/32") and not is_cached("ViT-B-33")
     assert not models.exists()
 
 
