@@ -17,6 +17,7 @@ from clipmodel.hub.download import CONNECT_SECONDS, download, reason_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"https?://\S+")
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,12 @@ def _explained(error: Exception, what: str) -> ClipModelError:
     if isinstance(error, errors.HfHubHTTPError):
         code = error.response.status_code
         return DownloadError(f"the Hugging Face hub answers {code} for {what}; try again later")
-    return DownloadError(f"cannot reach the Hugging Face hub for {what}: {_plain(error)}")
+    return DownloadError(f"cannot reach the Hugging Face hub: {_plain(error)}")
 
 
 def _plain(error: BaseException) -> str:
-    """Return the reason in one line, without addresses."""
+    """Return the reason in one line, without addresses and the numbers of errors."""
     while error.__cause__ is not None and not isinstance(error.__cause__, ExceptionGroup):
         error = error.__cause__
     first = (reason_of(error).splitlines() or [""])[0]
-    return _ADDRESS.sub("it", first).strip() or type(error).__name__
+    return _ADDRESS.sub("it", _NUMBER.sub("", first)).strip() or type(error).__name__

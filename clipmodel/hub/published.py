@@ -54,7 +54,8 @@ def _openai(name: str, parameters: float, flickr: float, coco: float, *aliases: 
     config = REGISTRY[name].config
     size, dim = config.vision.image_size, config.embed_dim
     hub = tuple(f"openai/clip-{alias}" for alias in aliases)
-    known = {"aliases": (*hub, *(f"clip-{alias}" for alias in aliases))}
+    shorter = name.removesuffix("px")  # OpenCLIP's ViT-L-14-336
+    known = {"aliases": (shorter, *hub, *(f"clip-{alias}" for alias in aliases))}
     return Published(name, "CLIP", parameters, size, dim, MIT, flickr, coco, **known)
 
 

@@ -124,11 +124,11 @@ def models(settings: CommonOptions, as_json: bool) -> None:
     of OpenCLIP's (open_clip:ARCH/TAG), or the path of a checkpoint: OpenAI, OpenCLIP or Hugging
     Face.
     """
-    from retrieval.collection.known_models import known_models
+    from retrieval.models import known
     from retrieval.output.json_forms import json_array
     from retrieval.output.models import model_object, of_models
     from retrieval.output.text import write
 
     with settings.open() as library:
-        known = known_models(library.model)
-    write(json_array([model_object(each) for each in known]) if as_json else of_models(known))
+        found = known(library.model)
+    write(json_array([model_object(each) for each in found]) if as_json else of_models(found))

@@ -2,13 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from retrieval.models import KnownModel
 from retrieval.output.text import printable
-
-if TYPE_CHECKING:
-    from clipmodel.hub.licences import Licence
-    from retrieval.collection.known_models import KnownModel
 
 NOTE = (
     "Flickr, COCO: how often a caption’s own picture comes first (R@1), as published.\n"
@@ -20,7 +17,7 @@ _FIGURES = ("Flickr", "COCO", "images/s", "weights")
 _RIGHT = {"fetch", "pixels", "dims", "Flickr", "COCO", "images/s"}  # columns of numbers
 
 
-def of_models(models: "Sequence[KnownModel]") -> str:
+def of_models(models: Sequence[KnownModel]) -> str:
     """Return aligned lines, and what their columns mean."""
     heads = (*_HEADS, *_FIGURES)
     rows = [heads, *(_row(model) for model in models)]
@@ -36,7 +33,7 @@ def _aligned(cell: str, head: str, width: int) -> str:
     return f"{cell:>{width}}" if head in _RIGHT else f"{cell:<{width}}"
 
 
-def _row(model: "KnownModel") -> tuple[str, ...]:
+def _row(model: KnownModel) -> tuple[str, ...]:
     is_here = model.state in ("bundled", "cached")
     return (
         printable(os.fspath(model.name)),
@@ -45,7 +42,7 @@ def _row(model: "KnownModel") -> tuple[str, ...]:
         str(model.image_size or "-"),
         str(model.dim or "-"),
         model.languages or "-",
-        _licence(model.licence) if model.family else "-",
+        _licence(model) if model.family else "-",
         f"{model.flickr:.3f}" if model.flickr else "-",
         f"{model.coco:.3f}" if model.coco else "-",
         f"{model.speed:.0f}" if model.speed else "-",
@@ -53,26 +50,25 @@ def _row(model: "KnownModel") -> tuple[str, ...]:
     )
 
 
-def _licence(licence: "Licence | None") -> str:
-    if licence is None:
+def _licence(model: KnownModel) -> str:
+    if model.licence is None:
         return "see its card"
-    kept = " (non-commercial)" if licence.commercial is False else ""
-    return licence.name.removesuffix(" only") + kept
+    kept = " (non-commercial)" if model.commercial is False else ""
+    return model.licence.removesuffix(" only") + kept
 
 
 def _size(bytes: int) -> str:
     return f"{bytes / 1e9:.1f} GB" if bytes >= 1e9 else f"{bytes / 1e6:.0f} MB"
 
 
-def _marks(model: "KnownModel") -> str:
+def _marks(model: KnownModel) -> str:
     marks = [("this library's", model.is_current), ("the default", model.is_default)]
     said = ", ".join(mark for mark, holds in marks if holds)
     return f" ({said})" if said else ""
 
 
-def model_object(model: "KnownModel") -> dict[str, Any]:
+def model_object(model: KnownModel) -> dict[str, Any]:
     """Return a model. `recall` is R@1 of pictures by text, as published; null: not published."""
-    licence = model.licence
     return {
         "name": model.name,
         "family": model.family,
@@ -83,8 +79,8 @@ def model_object(model: "KnownModel") -> dict[str, Any]:
         "image_size": model.image_size,
         "dimensions": model.dim,
         "languages": model.languages,
-        "licence": licence.name if licence else None,
-        "commercial_use": licence.commercial if licence else None,
+        "licence": model.licence,
+        "commercial_use": model.commercial,
         "recall": {"flickr30k": model.flickr, "coco": model.coco},
         "images_per_second": model.speed,
     }

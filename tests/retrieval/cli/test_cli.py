@@ -218,16 +218,6 @@ def test_forget_takes_a_path_or_a_model(indexed: Path) -> None:
         assert "either a PATH or --model NAME" in refused("forget", *arguments, code=2)
 
 
-def test_models(indexed: Path, models: Models) -> None:
-    lines = ok("models").splitlines()
-    assert any(line.startswith("tiny") and "bundled" in line for line in lines)
-    assert any(line.split()[:4] == ["ViT-B/32", "512", "needs", "download"] for line in lines)
-    assert f"{models.small}    24  cached  (the default)" in lines
-    ok("index", "--model", models.other, "--workers", 0, "--library", indexed)
-    lines = ok("models", "--library", indexed).splitlines()
-    assert f"{models.other}    24  cached  (this library's)" in lines
-
-
 # -- mistakes ------------------------------------------------------------------------------------
 
 
