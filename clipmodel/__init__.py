@@ -8,8 +8,8 @@
 
 torch is imported by the first call that needs it, not by `import clipmodel`.
 
-pretrained.py turns a name into a model folder: hub/ lists and downloads OpenAI's models,
-checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py),
+pretrained.py turns a name into a model folder: hub/ lists and fetches published models,
+converted.py keeps checkpoints that were converted, checkpoints/ reads them, and model_folder.py saves the result with its config (config.py),
 some matrices as integers (quantised.py). families.py lists the families of towers: those of CLIP's
 transformers are in model.py, the others in towers/. preprocess.py (with bicubic.py) and
 tokenizer.py turn pictures and texts into a tower's input, vocabularies.py lists whose tokens a
@@ -48,7 +48,8 @@ def load(
 
     The transform maps a PIL image to (3, H, W) float32, normalised.
 
-    name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
+    name: one of `available_models()`, "tiny", another published name (`retrieve models`),
+    "hf:ORG/NAME", "open_clip:ARCH/TAG", or the path of a checkpoint. device: by default the
     first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
     elsewhere. download_root: the folder for models, by default $RETRIEVE_MODELS or the platform's
     cache folder.

@@ -308,6 +308,7 @@ def modules_of(*arguments: object) -> set[str]:
 def test_a_search_in_words_imports_little(indexed: Path) -> None:
     modules = modules_of("search", "a red car", "--library", indexed)
     assert not modules & {"torch", "torchvision", "sqlalchemy", "PIL", "tqdm", "importlib.metadata"}
+    assert "huggingface_hub" not in modules
 
 
 def test_a_search_by_a_known_picture_imports_no_torch(indexed: Path) -> None:
