@@ -53,8 +53,7 @@ class Repository:
         return Path(found) if isinstance(found, str) else None
 
     def _downloaded(self, file: str, store: Path, progress: bool, label: str) -> Path:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
 
         url = hf_hub_url(self.name, file, revision=self.commit)
         try:
@@ -66,7 +65,7 @@ class Repository:
         if target.is_file() and target.stat().st_size == found.size:
             return target  # its sum was right when it came
         is_of_hub = urlsplit(found.location).netloc == urlsplit(url).netloc
-        token = build_hf_headers().get("authorization")
+        token = get_token()
         download(
             found.location,
             tag if _SHA256.fullmatch(tag) else None,
@@ -75,7 +74,7 @@ class Repository:
             label=label or file,
             shown=f"{self.name}/{file}",
             size=found.size,
-            token=token if is_of_hub else None,  # for no other server's eyes
+            token=f"Bearer {token}" if token and is_of_hub else None,  # for no other server
         )
         return target
 

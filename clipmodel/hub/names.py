@@ -11,6 +11,7 @@ from clipmodel.hub.published import PUBLISHED, Published
 HUB = "hf:"  # before ORG/NAME, a repository on the Hugging Face hub
 OPENCLIP = "open_clip:"  # before ARCH/TAG or ARCH/PATH, as OpenCLIP names them
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_FILES = (".bin", ".json", ".pt", ".pth", ".safetensors")
 _CLOSE = 0.75  # of 1, as difflib measures
 _EXAMPLES = ("tiny", "ViT-B/32", "datacomp-b32-256", "siglip2-b32-256")
 
@@ -39,12 +40,15 @@ def unknown(name: str, others: tuple[str, ...] = ()) -> str:
     keys = {**_aliases(), **shown}
     if near := difflib.get_close_matches(_key(name), keys, 1, _CLOSE):
         return f"no model {name!r}; did you mean {keys[near[0]]}?"
-    if _REPOSITORY.fullmatch(name):
-        return f"no model {name!r}; for a repository on the Hugging Face hub, say {HUB}{name}"
+    hint = f"; for a repository on the Hugging Face hub, say {HUB}{name}"
     return (
         f"no model {name!r}: it is neither a path nor a name, such as {', '.join(_EXAMPLES)}; "
-        "`retrieve models` lists the names"
+        f"`retrieve models` lists the names{hint if _is_repository(name) else ''}"
     )
+
+
+def _is_repository(name: str) -> bool:
+    return bool(_REPOSITORY.fullmatch(name)) and not name.endswith(_FILES)
 
 
 def _key(name: str) -> str:

@@ -15,6 +15,7 @@ Each name, repository and figure was read in its publisher's own list:
 from dataclasses import dataclass
 from typing import Any
 
+from clipmodel.config import TextConfig
 from clipmodel.hub.licences import APACHE, APPLE, CC_BY_NC, MIT, OF_APPLE, Licence
 from clipmodel.hub.registry import REGISTRY
 
@@ -46,7 +47,8 @@ class Published:
         """About what is fetched. OpenAI halves all matrices but that of the tokens."""
         if (openai := REGISTRY.get(self.name)) is None:
             return round(self.parameters * 1e6) * (_WHOLE if self.repository else 0)
-        text: Any = openai.config.text
+        text = openai.config.text
+        assert isinstance(text, TextConfig)
         return round(self.parameters * 1e6) * _HALF + text.vocab_size * text.width * _HALF
 
 
@@ -55,8 +57,8 @@ def _openai(name: str, parameters: float, flickr: float, coco: float, *aliases: 
     size, dim = config.vision.image_size, config.embed_dim
     hub = tuple(f"openai/clip-{alias}" for alias in aliases)
     shorter = name.removesuffix("px")  # OpenCLIP's ViT-L-14-336
-    known = {"aliases": (shorter, *hub, *(f"clip-{alias}" for alias in aliases))}
-    return Published(name, "CLIP", parameters, size, dim, MIT, flickr, coco, **known)
+    known = (shorter, *hub, *(f"clip-{alias}" for alias in aliases))
+    return Published(name, "CLIP", parameters, size, dim, MIT, flickr, coco, aliases=known)
 
 
 def _clip(

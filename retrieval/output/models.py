@@ -22,10 +22,7 @@ def of_models(models: Sequence[KnownModel]) -> str:
     heads = (*_HEADS, *_FIGURES)
     rows = [heads, *(_row(model) for model in models)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = (
-        "  ".join(_aligned(cell, *spec) for cell, *spec in zip(row, heads, widths, strict=True))
-        for row in rows
-    )
+    lines = ("  ".join(map(_aligned, row, heads, widths)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines) + f"\n{NOTE}"
 
 
