@@ -49,10 +49,10 @@ def fetch_checkpoint(
     weights = weights_among(held.files)
     if weights is None:
         raise DownloadError(f"{source} holds none of {', '.join(IN_FOLDERS)}")
-    report_licence(held, how.name)
+    report_licence(held, how.name, published)
     folder = weights.rpartition("/")[0]
     for file in sorted(_described(held.files, folder)):
-        fetch(held, file, how)
+        fetch(held, file, how, progress=False)
     config = how.into / OPENCLIP_CONFIG
     if config.is_file():
         fetch_vocabulary(_model_of(config), held, how)
@@ -61,17 +61,23 @@ def fetch_checkpoint(
     fetch_weights(held, weights, how)
 
 
-def report_licence(held: Repository, name: str) -> None:
-    """Warn of a licence that forbids something, before anything is fetched."""
+def report_licence(held: Repository, name: str, published: Published | None) -> None:
+    """Warn of a licence that forbids something, before anything is fetched.
+
+    It is the card's or, where that says nothing clear, the one in our list.
+    """
     licence = of_card(held.licence)
+    if published is not None and (licence is None or licence.commercial is None):
+        licence = published.licence or licence
     if licence is not None and licence.warning:
         logging.getLogger("clipmodel").warning(f"{name} {licence.warning}")
 
 
-def fetch(held: Repository, file: str, how: Fetch) -> Path:
-    """Fetch one file. Raises DownloadError."""
+def fetch(held: Repository, file: str, how: Fetch, *, progress: bool = True) -> Path:
+    """Fetch one file. progress: show a bar, if any are shown. Raises DownloadError."""
     label = f"{how.name} ({file.rpartition('/')[2]})"
-    return held.fetch(file, how.into, how.store, progress=how.progress, label=label)
+    shown = progress and how.progress
+    return held.fetch(file, how.into, how.store, progress=shown, label=label)
 
 
 def fetch_weights(held: Repository, file: str, how: Fetch) -> Path:
@@ -101,7 +107,7 @@ def fetch_vocabulary(model: dict[str, Any], held: Repository | None, how: Fetch)
         return
     other = repository(str(name))
     for file in sorted(_VOCABULARIES & other.files):
-        fetch(other, file, how)
+        fetch(other, file, how, progress=False)
 
 
 def _described(files: Collection[str], folder: str) -> set[str]:

@@ -23,7 +23,7 @@ from clipmodel.hub.fetching import (
     weights_among,
 )
 from clipmodel.hub.hugging_face import repository
-from clipmodel.hub.names import OPENCLIP
+from clipmodel.hub.names import OPENCLIP, of_repository
 
 _PIXELS = ("mean", "std", "interpolation", "resize_mode", "size")
 _VOCABULARIES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
@@ -67,7 +67,7 @@ def _fetched(config: Mapping[str, Any], published: Mapping[str, Any], how: Fetch
         weights = safe if safe in held.files else file
     if weights is None:
         raise ModelNotFound(f"{source} holds no weights for {how.name}")
-    report_licence(held, how.name)
+    report_licence(held, how.name, of_repository(source))
     fetch_vocabulary(dict(config), None, how)
     _write_config(how.into, config, published)
     return fetch_weights(held, weights, how)

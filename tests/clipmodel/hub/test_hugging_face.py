@@ -236,9 +236,18 @@ def test_what_a_licence_forbids_is_said_before_the_download(
     hub.repositories[NAME].card, hub.cut_after = card, 1000
     with caplog.at_level(logging.WARNING), pytest.raises(DownloadError):
         got()
-    assert [record.getMessage() for record in caplog.records] == (
-        [f"hf:{NAME} {said}"] if said else []
-    )
+    assert caplog.messages == ([f"hf:{NAME} {said}"] if said else [])
+
+
+def test_where_a_card_says_nothing_our_list_does(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = "timm/vit_base_patch32_clip_224.metaclip_2pt5b"
+    hub.repositories[listed] = replace(hub.repositories[NAME], card={"license": "other"})
+    hub.cut_after = 1000
+    with pytest.raises(DownloadError):
+        got("MetaCLIP-B32")
+    assert caplog.messages == ["metaclip-b32 is licensed under CC BY-NC 4.0: no commercial use"]
 
 
 # --- layouts and names ---
