@@ -149,8 +149,8 @@ def _explained(error: Exception, what: str) -> ClipModelError:
         return ModelNotFound(f"{what!r} is not the name of a repository, ORG/NAME")
     if isinstance(error, errors.GatedRepoError):
         return DownloadError(
-            f"{what} is open to those alone who accept its terms: do so on its page on the Hugging "
-            "Face hub, and set HF_TOKEN"
+            f"{what} requires you to accept its terms: do so on its page on the Hugging Face hub, "
+            "then set HF_TOKEN"
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelNotFound(f"the Hugging Face hub has no revision {what}")

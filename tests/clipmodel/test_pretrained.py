@@ -245,6 +245,21 @@ def test_a_file_that_was_put_there_by_hand_is_used_and_kept(
     assert (models / "Small-8.pt").exists()
 
 
+def test_a_file_that_openais_package_left_is_used_and_kept(
+    entry: Pretrained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    left = tmp_path / ".cache" / "clip" / "Small-8.pt"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"another file of this name")
+    with pytest.raises(ModelNotFound, match="downloads are not allowed"):
+        obtain(entry, models, download=False)
+    left.write_bytes((tmp_path / "served" / "Small-8.pt").read_bytes())
+    gone = Pretrained(entry.name, "http://127.0.0.1:9/Small-8.pt", entry.sha256, entry.config)
+    assert obtain(gone, models, download=False).name == "Small/8"
+    assert left.exists()
+
+
 def test_a_file_that_is_another_is_refused(entry: Pretrained, models: Path) -> None:
     models.mkdir()
     (models / "Small-8.pt").write_bytes(b"something else")

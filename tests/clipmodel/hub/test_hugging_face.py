@@ -142,7 +142,10 @@ def test_a_model_that_cannot_be_read_is_not_fetched_again(hub: Hub, tmp_path: Pa
     [
         ({"name": "someone/else"}, "no repository someone/else, or it is private: .* set HF_TOKEN"),
         ({"token": "secret"}, f"no repository {NAME}, or it is private"),
-        ({"token": "secret", "gated": True}, "accept its terms: .* set HF_TOKEN"),
+        (
+            {"token": "secret", "gated": True},
+            "requires you to accept its terms: .* then set HF_TOKEN",
+        ),
         ({"fails": 503}, f"hub answers 503 for {NAME}; try again later"),
         ({"name": "nonsense/of/three"}, "'nonsense/of/three' is not the name of a repository"),
         ({"files": {"model.onnx": b""}}, "holds none of model.safetensors, "),
