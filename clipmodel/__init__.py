@@ -10,13 +10,14 @@ Programs written for OpenAI's package run unchanged after `sys.modules["clip"] =
 (docs/clip.md): clip.py, model.py and simple_tokenizer.py have its names. torch is imported by the
 first call that needs it, not by `import clipmodel`.
 
-pretrained.py turns a name into a model folder: hub/ lists and downloads OpenAI's models,
-checkpoints/ reads other files, and model_folder.py saves the result with its config (config.py),
-some matrices as integers (quantised.py). families.py lists the families of towers: OpenAI's are in
-model.py, the others and the parts of all in towers/. preprocess.py (with bicubic.py) and
-tokenizer.py turn pictures and texts into a tower's input, vocabularies.py lists whose tokens a
-tower may take; torch_backend/ and numpy_backend/ compute the vectors, in threads of pools.py.
-scenes/ paints pictures, and training/ makes the bundled model. errors.py has all errors.
+pretrained.py turns a name into a model folder: hub/ lists and fetches published models,
+checkpoints/ reads files, and converted.py keeps what was read in a folder, which model_folder.py
+saves with its config (config.py), some matrices as integers (quantised.py). families.py lists the
+families of towers: OpenAI's are in model.py, the others and the parts of all in towers/.
+preprocess.py (with bicubic.py) and tokenizer.py turn pictures and texts into a tower's input,
+vocabularies.py lists whose tokens a tower may take; torch_backend/ and numpy_backend/ compute the
+vectors, in threads of pools.py. scenes/ paints pictures, and training/ makes the bundled model.
+errors.py has all errors.
 """
 
 import sys

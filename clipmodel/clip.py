@@ -40,8 +40,9 @@ def load(
 
     The transform maps a PIL image to (3, H, W) float32, normalised.
 
-    name: one of `available_models()`, "tiny", or the path of a checkpoint. device: by default the
-    first CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
+    name: one of `available_models()`, "tiny", another published name (`retrieve models`),
+    "hf:ORG/NAME", "open_clip:ARCH/TAG", or the path of a checkpoint. device: by default the first
+    CUDA device, else the CPU. The weights are float16 on CUDA, as OpenAI's are, and float32
     elsewhere. jit: True has no effect but a warning, as it would run code from the file.
     download_root: the folder for models, by default $RETRIEVE_MODELS or the platform's cache
     folder; files of OpenAI's package in ~/.cache/clip are used, too.

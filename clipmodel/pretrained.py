@@ -1,26 +1,28 @@
-"""Models by name or path: bundled, cached, or downloaded and converted into a model folder."""
+"""Models by name or path: bundled, cached, or fetched and converted into a model folder."""
 
 import hashlib
-import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from clipmodel.checkpoints.files import beside_of, files_of
-from clipmodel.config import ModelConfig
-from clipmodel.errors import (
-    CheckpointError,
-    ClipModelError,
-    ModelNotFound,
-    TooManyOpenFiles,
-    is_spent,
+from clipmodel.converted import (
+    READER_VERSION,
+    convert,
+    is_model_folder,
+    lock,
+    of_checkpoint,
+    remembered,
+    sha256,
 )
+from clipmodel.errors import CheckpointError, ModelNotFound
+from clipmodel.hub import names
+from clipmodel.hub.names import HUB, OPENCLIP
 from clipmodel.hub.registry import REGISTRY, Pretrained
 from clipmodel.model_folder import BUNDLED, ModelFolder, save_folder
-from clipmodel.vocabularies import vocabulary_of
 
 __all__ = [
     "ModelFolder",
@@ -28,6 +30,7 @@ __all__ = [
     "available_models",
     "bundled_models",
     "is_cached",
+    "meant",
     "models_folder",
     "obtain",
     "resolve",
@@ -35,8 +38,7 @@ __all__ = [
 ]
 
 ALIASES = {"tiny": "tiny-2"}  # names of the newest of its kind
-OPENCLIP = "open_clip:"  # before OpenCLIP's names
-READER_VERSION = 4  # of checkpoints/: models converted by an older version are converted again
+OPENAI_CACHE = "~/.cache/clip"  # where OpenAI's own package, and OpenCLIP, keep OpenAI's files
 
 
 def available_models() -> list[str]:
@@ -47,6 +49,19 @@ def available_models() -> list[str]:
 def bundled_models() -> list[str]:
     """Return the names of the models that are installed with this package, aliases first."""
     return [*ALIASES, *dict.fromkeys(ALIASES.values())]
+
+
+def meant(name: str | Path) -> str | None:
+    """Return the name of the model that `name` means; None for a path and for nothing known.
+
+    Any spelling of a published name will do, unless there is a file or folder of that name.
+    """
+    given = str(name)
+    if name in bundled_models() or given in names.by_name():
+        return given
+    if given.startswith((HUB, OPENCLIP)):
+        return given
+    return None if os.path.lexists(_with_home(name)) else names.canonical(given)
 
 
 def _bundled(name: str | Path) -> Path | None:
@@ -71,16 +86,33 @@ def _with_home(name: str | Path) -> Path:
 
 def is_cached(name: str | Path, download_root: str | Path | None = None) -> bool:
     """Return whether `resolve` would neither download nor convert anything."""
-    if bundled := _bundled(name):
-        return _is_model_folder(bundled)
     models = models_folder(download_root)
-    entry = REGISTRY.get(str(name))
-    if entry is not None:
-        return _is_model_folder(models / entry.folder_name)
-    if str(name).startswith(OPENCLIP):
-        return _is_model_folder(_folder_of_openclip(str(name), models))
-    path = _with_home(name)
-    return _is_model_folder(path) or _remembered(models, path) is not None
+    known = meant(name)
+    if known is None:
+        path = _with_home(name)
+        return is_model_folder(path) or remembered(models, path) is not None
+    return is_model_folder(_bundled(known) or _folder_of(known, models))
+
+
+def _folder_of(known: str, models: Path) -> Path:
+    """Return the folder of a model that has a name, whether or not it is there."""
+    if (entry := REGISTRY.get(known)) is not None:
+        return models / entry.folder_name
+    if known.startswith(OPENCLIP):
+        return models / _hashed("openclip", known)
+    return models / _hashed("hub", "@".join(filter(None, _source(known))))
+
+
+def _hashed(kind: str, key: str) -> str:
+    return f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:32]}-{READER_VERSION}"
+
+
+def _source(known: str) -> tuple[str, str | None]:
+    """Return the repository on the hub, and the revision if one was given."""
+    if not known.startswith(HUB):
+        return names.by_name()[known].repository, None
+    repository, _, revision = known.removeprefix(HUB).partition("@")
+    return repository, revision or None
 
 
 def resolve(
@@ -92,25 +124,30 @@ def resolve(
 ) -> ModelFolder:
     """Return the model folder of a name or a path.
 
-    A name is one of `available_models()` or `bundled_models()`; a path leads to a model folder, a
-    checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. `open_clip:ARCH/TAG` and
-    `open_clip:ARCH/PATH` are OpenCLIP's names. A checkpoint is converted once.
+    A name is one of `bundled_models()`, or a published one in any spelling (`retrieve models` lists
+    them); `hf:ORG/NAME` and `hf:ORG/NAME@REVISION` are repositories on the Hugging Face hub,
+    `open_clip:ARCH/TAG` and `open_clip:ARCH/PATH` are OpenCLIP's names. A path leads to a model
+    folder, a checkpoint file (.pt, .bin, .safetensors) or a folder that holds one. A checkpoint is
+    converted once.
 
     Raises ModelNotFound, also if a model is not cached and `download` is False; DownloadError;
     CheckpointError.
     """
-    if bundled := _bundled(name_or_path):
-        return ModelFolder.open(bundled)
     models = models_folder(download_root)
-    entry = REGISTRY.get(str(name_or_path))
-    if entry is not None:
+    known = meant(name_or_path)
+    if known is None:
+        path = _with_home(name_or_path)
+        return ModelFolder.open(path) if is_model_folder(path) else of_checkpoint(path, models)
+    if bundled := _bundled(known):
+        return ModelFolder.open(bundled)
+    if (entry := REGISTRY.get(known)) is not None:
         return obtain(entry, models, download=download, progress=progress)
-    if str(name_or_path).startswith(OPENCLIP):
-        return _of_openclip(str(name_or_path), models, download=download)
-    path = _with_home(name_or_path)
-    if _is_model_folder(path):
-        return ModelFolder.open(path)
-    return _of_checkpoint(path, models)
+    folder = _folder_of(known, models)
+    if not is_model_folder(folder):
+        if not download:
+            raise ModelNotFound(f"{known} is not in {models}, and downloads are not allowed")
+        _fetch(known, folder, progress)
+    return replace(ModelFolder.open(folder), name=known)
 
 
 def obtain(
@@ -118,56 +155,40 @@ def obtain(
 ) -> ModelFolder:
     """Return the model folder of a registry entry; download and convert it if necessary.
 
-    models: the cache. A file with the entry's own name that a user put there replaces the download,
-    and is kept.
+    models: the cache. A file with the entry's own name that a user put there, or that OpenAI's
+    package left in ~/.cache/clip, replaces the download, and is kept.
     """
     folder = models / entry.folder_name
-    if _is_model_folder(folder):
+    if is_model_folder(folder):
         return ModelFolder.open(folder)
     checkpoint = models / entry.url.rpartition("/")[2]
+    of_openai = _with_home(OPENAI_CACHE) / checkpoint.name
     placed = checkpoint.exists()
-    if not placed and not download:
+    left_there = not placed and of_openai.is_file() and sha256([of_openai]) == entry.sha256
+    if not (placed or left_there or download):
         raise ModelNotFound(
             f"{entry.name} is not in {models}, and downloads are not allowed; allow them, or save "
             f"{entry.url} there"
         )
-    with _lock(models, entry.folder_name):
-        if _is_model_folder(folder):  # another process was first
+    with lock(models, entry.folder_name):
+        if is_model_folder(folder):  # another process was first
             return ModelFolder.open(folder)
         if placed:
             _check_sum(checkpoint, entry)
+        elif left_there:
+            return convert(of_openai, folder, entry.name, entry.config)
         else:
             from clipmodel.hub.download import download as fetch
 
             fetch(entry.url, entry.sha256, checkpoint, progress=progress, label=entry.name)
-        converted = _convert(checkpoint, folder, entry.name, entry.config)
+        converted = convert(checkpoint, folder, entry.name, entry.config)
         if not placed:
             checkpoint.unlink(missing_ok=True)
         return converted
 
 
-def _is_model_folder(path: Path) -> bool:
-    # Not pathlib's is_file, which raises for names that are too long.
-    return all(os.path.isfile(path / name) for name in ("config.json", "vision.safetensors"))  # noqa: PTH113
-
-
-@contextmanager
-def _lock(models: Path, name: str) -> Iterator[None]:
-    from clipmodel.hub.file_lock import acquired
-
-    try:
-        models.mkdir(parents=True, exist_ok=True)
-        lock = acquired(models / f"{name}.lock")
-    except OSError as error:
-        raise _unwritable(models, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
-    found = _sha256([checkpoint])
+    found = sha256([checkpoint])
     if found != entry.sha256:
         raise CheckpointError(
             f"{checkpoint} is not {entry.name}: its sha256 is {found}, not {entry.sha256}; "
@@ -175,131 +196,35 @@ def _check_sum(checkpoint: Path, entry: Pretrained) -> None:
         )
 
 
-def _convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | None) -> ModelFolder:
-    """Convert a checkpoint, its text tower to float32, which NumPy maps."""
-    from clipmodel.checkpoints.read import read_checkpoint
+# --- from the hub, by its names, OpenCLIP's and ours: converted once ---
 
-    state_dict, config = read_checkpoint(checkpoint, config)
-    weights_file, _ = files_of(checkpoint)
+
+def _fetch(known: str, folder: Path, progress: bool) -> None:
+    """Fetch and convert a model. What has arrived is kept until that has succeeded."""
+    from clipmodel.hub.fetching import Fetch, fetch_checkpoint
+
+    models = folder.parent
+    store = models / f"{folder.name}.fetched"
+    with lock(models, folder.name), tempfile.TemporaryDirectory(dir=models) as made:
+        if is_model_folder(folder):  # another process was first
+            return
+        how = Fetch(Path(made), store, known, progress)
+        with _named(known, made):
+            if known.startswith(OPENCLIP):
+                from clipmodel.hub.openclip import described
+
+                convert(described(known.removeprefix(OPENCLIP), how), folder, known, None)
+            else:
+                repository, revision = _source(known)
+                fetch_checkpoint(repository, revision, how, names.of_repository(repository))
+                convert(how.into, folder, known, None)
+        shutil.rmtree(store, ignore_errors=True)
+
+
+@contextmanager
+def _named(known: str, made: str) -> Iterator[None]:
+    """Name the model in errors, in place of the folder that is gone when they are read."""
     try:
-        files = vocabulary_of(config.text).collect(config.text, beside_of(weights_file))
+        yield
     except CheckpointError as error:
-        raise CheckpointError(f"{weights_file}: {error}") from error
-    weights = {
-        key: tensor if key.startswith("visual.") else tensor.float()
-        for key, tensor in state_dict.items()
-    }
-    try:
-        return save_folder(folder, name, config, weights, files=files)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> ClipModelError:
-    if is_spent(error):
-        return TooManyOpenFiles(folder)
-    return ClipModelError(
-        f"cannot write {folder}: {error.strerror or error}; "
-        "set RETRIEVE_MODELS to another folder for models"
-    )
-
-
-# --- by OpenCLIP's names: converted once ---
-
-
-def _of_openclip(name: str, models: Path, *, download: bool) -> ModelFolder:
-    folder = _folder_of_openclip(name, models)
-    if not _is_model_folder(folder):
-        if not download:
-            raise ModelNotFound(f"{name} is not in {models}, and downloads are not allowed")
-        from clipmodel.hub.openclip import described
-
-        with _lock(models, folder.name), tempfile.TemporaryDirectory(dir=models) as made:
-            _convert(described(name.removeprefix(OPENCLIP), Path(made)), folder, name, None)
-    return replace(ModelFolder.open(folder), name=name)
-
-
-def _folder_of_openclip(name: str, models: Path) -> Path:
-    return models / f"openclip-{hashlib.sha256(name.encode()).hexdigest()[:32]}-{READER_VERSION}"
-
-
-# --- checkpoints by path: converted once, recognised by their content ---
-
-
-def _of_checkpoint(path: Path, models: Path) -> ModelFolder:
-    folder = _remembered(models, path)
-    if folder is None:
-        if not path.exists():
-            raise _unknown(str(path))
-        folder = _converted(path, models)
-        _remember(models, path, folder)
-    # Its name is its path, by which a library finds it again.
-    return replace(ModelFolder.open(folder), name=str(path.absolute()))
-
-
-def _unknown(name: str) -> ModelNotFound:
-    import difflib
-
-    known = [*bundled_models(), *available_models()]
-    lower = {one.lower(): one for one in known}
-    if near := difflib.get_close_matches(name.lower(), lower, 1, 0.75):
-        return ModelNotFound(f"no model {name!r}; did you mean {lower[near[0]]}?")
-    every = ", ".join(known)
-    return ModelNotFound(f"no model {name!r}: it is neither a path nor one of {every}")
-
-
-def _converted(path: Path, models: Path) -> Path:
-    weights, beside = files_of(path)
-    digest = _sha256([weights])
-    entry = next((entry for entry in REGISTRY.values() if entry.sha256 == digest), None)
-    key = (
-        digest if entry else _sha256([weights, *beside])
-    )  # another config beside the same weights makes another model
-    folder = models / f"sha256-{key[:32]}{'' if entry else f'-{READER_VERSION}'}"
-    with _lock(models, folder.name):
-        if not _is_model_folder(folder):
-            _convert(path, folder, path.stem, entry.config if entry else None)
-    return folder
-
-
-def _sha256(files: Sequence[Path]) -> str:
-    """Return the sha256 of one file, as published, or that of the sums of several."""
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
-
-
-def _note(models: Path, path: Path) -> Path:
-    return models / f"path-{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.json"
-
-
-def _stamp(path: Path) -> list[list[int | str]]:
-    """Return size and time of every file that the model is made from."""
-    weights, beside = files_of(path)
-    stats = [(file.name, file.stat()) for file in (weights, *beside)]
-    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-
-
-def _remember(models: Path, path: Path, folder: Path) -> None:
-    """Note the folder, so that the next call need not hash anything."""
-    note = _note(models, path)
-    part = note.with_suffix(f".{os.getpid()}.part")
-    held = {"folder": folder.name, "files": _stamp(path), "reading": READER_VERSION}
-    part.write_text(json.dumps(held))
-    part.replace(note)
-
-
-def _remembered(models: Path, path: Path) -> Path | None:
-    """Return the folder that `path` was converted into, unless it has changed since."""
-    try:
-        held = json.loads(_note(models, path).read_text())
-        folder = models / str(held["folder"])
-        is_of_now = held.get("reading") == READER_VERSION
-        unchanged = not path.exists() or (is_of_now and held["files"] == _stamp(path))
-    except (OSError, ValueError, KeyError, TypeError, ClipModelError):
-        return None
-    return folder if unchanged and _is_model_folder(folder) else None
+        raise type(error)(str(error).replace(f"{made}{os.sep}", f"{known}/")) from error

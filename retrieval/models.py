@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from clipmodel import errors, pretrained
 from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
+from clipmodel.hub.licences import RESEARCH, Licence
+from clipmodel.hub.names import by_name
 from retrieval.errors import InvalidValue, ModelMismatch, ModelUnavailable, TooManyOpenFiles
 from retrieval.paths import with_home
 from retrieval.records import ModelRecord
@@ -23,24 +25,13 @@ if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import ImageEncoder, Precision
 
 VARIABLE, DEVICE_VARIABLE = "RETRIEVE_MODEL", "RETRIEVE_DEVICE"
-DEFAULT = "ViT-B/32"
+DEFAULT = "datacomp-b32-256"  # docs/models.md says why
+FORMER_DEFAULT = "ViT-B/32"  # may be on a machine that has no network
 BUNDLED = "tiny"  # part of the package, so always available
 DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 Name = str | os.PathLike[str]
-State = Literal["bundled", "cached", "needs download", "missing"]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A line of `retrieve models`."""
-
-    name: str
-    state: State
-    dim: int | None  # of its embeddings; None if the weights are missing
-    is_default: bool  # used for new libraries, if it can be downloaded
-    is_current: bool  # the library's current model
 
 
 def find(name: Name) -> "ModelFolder":
@@ -69,21 +60,23 @@ def here(model: "ModelFolder") -> "ModelFolder":
 
 
 def default() -> "ModelFolder":
-    """Return the model for a new library: $RETRIEVE_MODEL, else ViT-B/32, else (with a warning)
-    the bundled one.
+    """Return the model for a new library: $RETRIEVE_MODEL, else the default, else (with a warning)
+    what is on this machine: the former default, or the bundled one.
     """
     if asked := os.environ.get(VARIABLE):
         return find(asked)
     try:
         return _resolve(DEFAULT)
-    except DownloadError as error:
+    except (DownloadError, ModelNotFound) as error:
         import logging
 
+        instead = FORMER_DEFAULT if pretrained.is_cached(FORMER_DEFAULT) else BUNDLED
+        what = "the small bundled model " if instead == BUNDLED else ""
         logging.getLogger("retrieval").warning(
-            f"using the small bundled model {BUNDLED!r} instead of {DEFAULT}: {error}. "
-            f"To switch later: retrieve index --model {DEFAULT}"
+            f"using {what}{instead!r} instead of {DEFAULT}: {error}; "
+            f"to switch later, run `retrieve index --model {DEFAULT}`"
         )
-    return find(BUNDLED)
+    return find(instead)
 
 
 def of_library(record: ModelRecord) -> "ModelFolder":
@@ -125,7 +118,8 @@ def is_same(record: ModelRecord, name: Name) -> bool:
     """Return whether `name` means the weights of the record. Downloads nothing."""
     check_path(name)
     try:
-        if name == record.name and name not in pretrained.ALIASES:
+        known = pretrained.meant(os.fspath(name)) or name
+        if known == record.name and known not in pretrained.ALIASES:
             return True
         return _resolve(name, download=False).digest == record.digest
     except ClipModelError:
@@ -142,18 +136,6 @@ def is_gone(name: str) -> bool:
     return not _is_named(name) and not os.path.exists(name)
 
 
-def known(current: ModelRecord | None) -> list[KnownModel]:
-    """List every model that has a name, and the default and current ones if they are files."""
-    chosen = os.environ.get(VARIABLE) or DEFAULT
-    used = current.name if current else None
-    names = [*pretrained.bundled_models(), *pretrained.available_models(), chosen, used]
-    return [
-        KnownModel(name, _state(name), _dim(name), name == chosen, name == used)
-        for name in dict.fromkeys(names)
-        if name
-    ]
-
-
 def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
     try:
         model = pretrained.resolve(os.fspath(name), download=download)
@@ -166,9 +148,73 @@ def _resolve(name: Name, *, download: bool = True) -> "ModelFolder":
 
 
 def _is_named(name: Name) -> bool:
-    if os.fspath(name).startswith(pretrained.OPENCLIP):
-        return True
-    return name in pretrained.bundled_models() or name in pretrained.available_models()
+    return pretrained.meant(os.fspath(name)) is not None
+
+
+# --- the models that have a name ---
+
+State = Literal["bundled", "cached", "needs download", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A line of `retrieve models`. None: not known, or not published."""
+
+    name: str
+    state: State
+    is_default: bool  # used for new libraries, if it can be fetched
+    is_current: bool  # the library's current model
+    family: str | None = None
+    bytes: int | None = None  # about what is fetched
+    image_size: int | None = None  # pixels per side
+    dim: int | None = None  # of its embeddings
+    languages: str | None = None
+    licence: str | None = None
+    commercial: bool | None = None  # whether the licence allows commercial use
+    flickr: float | None = None  # R@1 of pictures by text, of 1
+    coco: float | None = None
+    speed: float | None = None  # images a second of the last long index run here
+
+
+def known(current: ModelRecord | None) -> list[KnownModel]:
+    """List every model that has a name, and the default and current ones if they are files."""
+    chosen = os.environ.get(VARIABLE) or DEFAULT
+    chosen = pretrained.meant(chosen) or chosen
+    used = current.name if current else None
+    measured = speeds()
+    found = []
+    for name in dict.fromkeys([BUNDLED, *by_name(), chosen, used]):
+        if name:
+            line = KnownModel(name, _state(name), name == chosen, name == used)
+            found.append(_with_facts(line, measured))
+    return found
+
+
+def _with_facts(line: KnownModel, measured: dict[str, float]) -> KnownModel:
+    here = _opened(line.name) if line.state in ("bundled", "cached") else None
+    line = replace(line, speed=measured.get(here.digest) if here else None)
+    if (facts := by_name().get(line.name)) is not None:
+        return replace(
+            _licensed(line, facts.licence),
+            family=facts.family,
+            bytes=facts.bytes,
+            image_size=facts.image_size,
+            dim=facts.embed_dim,
+            languages=facts.languages,
+            flickr=facts.flickr,
+            coco=facts.coco,
+        )
+    if line.state == "bundled":
+        line = replace(_licensed(line, RESEARCH), family="tiny", languages="English")
+    if here is None:
+        return line
+    return replace(line, image_size=here.config.vision.image_size, dim=here.config.embed_dim)
+
+
+def _licensed(line: KnownModel, licence: Licence | None) -> KnownModel:
+    if licence is None:
+        return line
+    return replace(line, licence=licence.name, commercial=licence.commercial)
 
 
 def _state(name: str) -> State:
@@ -176,18 +222,49 @@ def _state(name: str) -> State:
         return "bundled"
     if pretrained.is_cached(name) or os.path.exists(with_home(name)):
         return "cached"
-    return "needs download" if _is_named(name) else "missing"
+    return "needs download" if pretrained.meant(name) else "missing"
 
 
-def _dim(name: str) -> int | None:
-    from clipmodel.hub.registry import REGISTRY
-
-    if entry := REGISTRY.get(name):
-        return entry.config.embed_dim
+def _opened(name: str) -> "ModelFolder | None":
+    """Return a model that is on this machine, if it can be opened."""
     try:
-        return pretrained.resolve(name, download=False).config.embed_dim
+        return pretrained.resolve(name, download=False)
     except ClipModelError:
         return None
+
+
+# --- how quick a model is on this machine ---
+
+LEAST_MEASURED = 100  # pictures; a shorter run measures its start
+_SPEEDS = "speeds.json"  # in the folder of models: images a second, by the digest of the weights
+
+
+def speeds() -> dict[str, float]:
+    """Return images a second of the last long index run with each model, by digest."""
+    import json
+
+    try:
+        held = json.loads((pretrained.models_folder() / _SPEEDS).read_text("utf-8"))
+        return {str(digest): float(rate) for digest, rate in held.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remember_speed(digest: str, encoded: int, seconds: float) -> None:
+    """Note how quick an index run was, decoding included, unless it was short."""
+    import json
+
+    if encoded < LEAST_MEASURED or not seconds:
+        return
+    held = speeds() | {digest: round(encoded / seconds, 1)}
+    folder = pretrained.models_folder()
+    part = folder / f"{_SPEEDS}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(held), "utf-8")
+        part.replace(folder / _SPEEDS)
+    except OSError:  # a note, of no use to this run
+        return
 
 
 # Operations that two or three cores do in NumPy while torch loads its tower.

@@ -4,7 +4,7 @@ their content.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -38,14 +38,21 @@ def vit_b_32(folder: Path) -> ModelFolder:
     return random_model(folder, REGISTRY["ViT-B/32"].config)
 
 
-def random_model(folder: Path, config: ModelConfig) -> ModelFolder:
-    """Return a model folder of any shape, with the initial weights of training."""
+def random_model(
+    folder: Path, config: ModelConfig, files: Mapping[str, bytes] | None = None
+) -> ModelFolder:
+    """Return a model folder of any shape, with the initial weights of training.
+
+    files: of its tokenizer.
+    """
     import torch
 
     from clipmodel.model import CLIP
 
     torch.manual_seed(0)
-    return save_folder(folder, str(folder), config, CLIP.of(config).state_dict(), "float32")
+    return save_folder(
+        folder, str(folder), config, CLIP.of(config).state_dict(), "float32", files=files
+    )
 
 
 def filled(folder: Path, model: ModelFolder, count: int, first: int = 1) -> ModelRecord:

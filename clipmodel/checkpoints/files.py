@@ -7,7 +7,7 @@ from clipmodel.checkpoints.json_values import part, read_json, read_list
 from clipmodel.errors import CheckpointError, ModelNotFound
 
 # The files with weights that a folder may hold, the safest first.
-_IN_FOLDERS = (
+IN_FOLDERS = (
     "model.safetensors",
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -46,11 +46,11 @@ def shards_of(index: Path) -> list[Path]:
 
 def _in_folder(folder: Path) -> Path:
     """Return the file with the weights, or their index."""
-    found = next((folder / name for name in _IN_FOLDERS if (folder / name).is_file()), None)
+    found = next((folder / name for name in IN_FOLDERS if (folder / name).is_file()), None)
     if found is None and (of_clip := _of_sentence_transformers(folder)) is not None:
         return _in_folder(of_clip)
     if found is None:
-        raise CheckpointError(f"{folder} holds none of {', '.join(_IN_FOLDERS)}")
+        raise CheckpointError(f"{folder} holds none of {', '.join(IN_FOLDERS)}")
     return found
 
 

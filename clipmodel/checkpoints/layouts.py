@@ -129,8 +129,13 @@ def _is_openais(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Remove the prefixes that DistributedDataParallel and torch.compile add to every name."""
-    for prefix in ("module.", "_orig_mod."):
+    """Remove what others add to names.
+
+    DistributedDataParallel and modules around a CLIP add a prefix to every name, torch.compile one
+    to those of each part that it compiled.
+    """
+    tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
+    for prefix in ("module.", "model.", "clip."):
         if tensors and all(name.startswith(prefix) for name in tensors):
             return _unwrapped({name.removeprefix(prefix): t for name, t in tensors.items()})
     return tensors

@@ -16,41 +16,59 @@ from clipmodel.errors import DownloadError, TooManyOpenFiles, is_spent
 
 CONNECT_SECONDS = 5.0  # an offline machine should find out soon
 READ_SECONDS = 30.0  # between two pieces of the body
-MAX_FILE_BYTES = 8 * 2**30  # bytes; twenty times what most checkpoints have
+MAX_FILE_BYTES = 16 * 2**30  # bytes; the largest that is listed has ten thousand million
 _CHUNK_BYTES = 2**20  # bytes
 
 
 def download(
-    url: str, sha256: str, target: Path, *, progress: bool = True, label: str = ""
+    url: str,
+    sha256: str | None,
+    target: Path,
+    *,
+    progress: bool = True,
+    label: str = "",
+    shown: str = "",
+    size: int | None = None,
+    token: str | None = None,
 ) -> None:
     """Fetch `url` to `target`.
 
     An interrupted download stays in `<target>.part`, and the next call resumes it. sha256: of the
-    whole file, in hex. Raises DownloadError; after a wrong checksum nothing is kept.
+    whole file, in hex, where it is published. shown: what errors call it; by default its address,
+    and that the file may be put there by hand. size: bytes, as published. token: the value of the
+    header Authorization, which no other server is sent. Raises DownloadError; after a wrong
+    checksum or size nothing is kept.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _fill(url, part, label or target.name, progress)
+        _fill(url, part, label or target.name, progress, token)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if is_spent(error):
-            raise TooManyOpenFiles(url) from error
+            raise TooManyOpenFiles(shown or url) from error
+        remedy = _remedy(None if shown else target, part)
         raise DownloadError(
-            f"could not download {url}: {_reason(error)}; {_remedy(target, part)}"
+            f"could not download {shown or url}: {reason_of(error)}; {remedy}"
         ) from error
-    found = _sha256(part)
-    if found != sha256:
+    if wrong := _mistake(part, sha256, size):
         part.unlink()
-        raise DownloadError(
-            f"{url} has the sha256 {found}, not {sha256}; the download was removed, try again"
-        )
+        raise DownloadError(f"{shown or url} has {wrong}; the download was removed, try again")
     part.replace(target)
 
 
-def _fill(url: str, part: Path, label: str, progress: bool) -> None:
+def _mistake(part: Path, sha256: str | None, size: int | None) -> str:
+    """Return what differs from what was published; empty if nothing does."""
+    if size is not None and (found := part.stat().st_size) != size:
+        return f"{found:,} bytes, not {size:,}"
+    if sha256 is not None and (sum_found := _sha256(part)) != sha256:
+        return f"the sha256 {sum_found}, not {sha256}"
+    return ""
+
+
+def _fill(url: str, part: Path, label: str, progress: bool, token: str | None) -> None:
     """Bring `part` to the length that the server gives. The bar appears once a server answers."""
     have = part.stat().st_size if part.exists() else 0
-    with _open(url, have) as answer:
+    with _open(url, have, token) as answer:
         start, total = _extent(answer, have)
         if total is not None and total > MAX_FILE_BYTES:
             raise ValueError(f"it has {total:,} bytes, more than any model")
@@ -75,7 +93,7 @@ def _copy(answer: IO[bytes], file: BinaryIO, bar: "tqdm[Any]") -> None:
             raise ValueError(f"it does not end after {MAX_FILE_BYTES:,} bytes")
 
 
-def _open(url: str, have: int) -> http.client.HTTPResponse:
+def _open(url: str, have: int, token: str | None) -> http.client.HTTPResponse:
     """Request the bytes from `have` on, or all of them where the server has none beyond."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("its address is neither http nor https")
@@ -83,12 +101,14 @@ def _open(url: str, have: int) -> http.client.HTTPResponse:
     opener = urllib.request.build_opener(_HTTP, _HTTPS, _Redirects)
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  # checked above
+        if token is not None:
+            request.add_unredirected_header("Authorization", token)
         answer: http.client.HTTPResponse = opener.open(request)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
             raise
         error.close()
-        return _open(url, 0)
+        return _open(url, 0, token)
     return answer
 
 
@@ -103,7 +123,7 @@ def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | Non
     return 0, int(length) if length else None  # 200: it ignored the range, so start over
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Return why a download failed, without the number of a system's error."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, socket.gaierror):
@@ -115,10 +135,10 @@ def _reason(error: Exception) -> str:
     return str(cause) or type(error).__name__
 
 
-def _remedy(target: Path, part: Path) -> str:
+def _remedy(target: Path | None, part: Path) -> str:
     if part.exists():
         return f"{part.stat().st_size:,} bytes are kept, and the next attempt resumes there"
-    return f"try again, or save the file as {target} yourself"
+    return f"try again, or save the file as {target} yourself" if target else "try again"
 
 
 def _sha256(path: Path) -> str:

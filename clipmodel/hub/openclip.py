@@ -1,7 +1,7 @@
 """Models by OpenCLIP's names: `open_clip:ARCH/TAG` and `open_clip:ARCH/PATH`.
 
-OpenCLIP's own lists say how ARCH computes and where the weights of TAG are; its downloader fetches
-them. PATH is a file with weights and without a config beside it.
+OpenCLIP's own lists say how ARCH computes and where the weights of TAG are. PATH is a file with
+weights and without a config beside it.
 """
 
 import difflib
@@ -9,25 +9,35 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
+from clipmodel.errors import ClipModelError, ModelNotFound
+from clipmodel.hub.fetching import (
+    OPENCLIP_CONFIG,
+    Fetch,
+    fetch_vocabulary,
+    fetch_weights,
+    report_licence,
+    weights_among,
+)
+from clipmodel.hub.hugging_face import repository
+from clipmodel.hub.names import OPENCLIP, of_repository
 
-PREFIX = "open_clip:"  # before OpenCLIP's names
 _PIXELS = ("mean", "std", "interpolation", "resize_mode", "size")
 _VOCABULARIES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 
 
-def described(name: str, folder: Path) -> Path:
-    """Fill a folder with the weights of ARCH/TAG or ARCH/PATH and their config, and return it.
+def described(name: str, how: Fetch) -> Path:
+    """Fill `how.into` with the weights of ARCH/TAG or ARCH/PATH and a config; return the weights.
 
     Raises ModelNotFound, DownloadError, and ClipModelError if the extra is missing.
     """
     try:
         import open_clip
     except ImportError as error:
-        raise ClipModelError(f'{PREFIX}… needs OpenCLIP: pip install ".[models]"') from error
+        raise ClipModelError(f'{OPENCLIP}… needs OpenCLIP: pip install ".[models]"') from error
     arch, _, rest = name.partition("/")
     config = open_clip.get_model_config(arch)
     if config is None:
@@ -36,57 +46,53 @@ def described(name: str, folder: Path) -> Path:
         raise ModelNotFound(f"OpenCLIP has no model {arch!r}{hint}")
     path = Path(os.path.expanduser(rest))  # noqa: PTH111  # leaves the name of an unknown user
     if rest and path.is_file():
-        return _filled(folder, path, path.parent, config, {})
+        _copy_vocabulary(path.parent, how.into)
+        _write_config(how.into, config, {})
+        return _linked(path, how.into)
     if not open_clip.is_pretrained_cfg(arch, rest):
         tags = open_clip.list_pretrained_tags_by_model(arch)
         known = f"{', '.join(tags)} or a file" if tags else "a file"
-        raise ModelNotFound(f"{PREFIX}{arch} has no weights {rest!r}; give {known}")
+        raise ModelNotFound(f"{OPENCLIP}{arch} has no weights {rest!r}; give {known}")
     published = open_clip.get_pretrained_cfg(arch, rest)
-    try:
-        weights = Path(open_clip.download_pretrained(published))
-        _fetch_vocabulary(config, folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DownloadError(f"cannot download {PREFIX}{name}: {reason}") from error
-    return _filled(folder, weights, weights.parent, config, published)
+    return _fetched(config, published, replace(how, name=f"{OPENCLIP}{name}"))
 
 
-def _filled(
-    folder: Path,
-    weights: Path,
-    beside: Path,
-    config: Mapping[str, Any],
-    published: Mapping[str, Any],
-) -> Path:
-    """Link the weights, copy the vocabulary beside them, and write the config."""
+def _fetched(config: Mapping[str, Any], published: Mapping[str, Any], how: Fetch) -> Path:
+    """Fetch the weights and the vocabulary of a model, and write its config."""
+    source, _, file = published["hf_hub"].rpartition("/")
+    held = repository(source)
+    weights = weights_among(held.files | {OPENCLIP_CONFIG})
+    if file in held.files:  # another than OpenCLIP's usual, of which there may be a safer form
+        safe = f"{file.rpartition('.')[0]}.safetensors"
+        weights = safe if safe in held.files else file
+    if weights is None:
+        raise ModelNotFound(f"{source} holds no weights for {how.name}")
+    report_licence(held, how.name, of_repository(source))
+    fetch_vocabulary(dict(config), None, how)
+    _write_config(how.into, config, published)
+    return fetch_weights(held, weights, how)
+
+
+def _write_config(folder: Path, config: Mapping[str, Any], published: Mapping[str, Any]) -> None:
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     pixels = {"mean": list(OPENAI_DATASET_MEAN), "std": list(OPENAI_DATASET_STD)}
     pixels |= {key: published[key] for key in _PIXELS if key in published}
     model = dict(config) | ({"quick_gelu": True} if published.get("quick_gelu") else {})
     held = {"model_cfg": model, "preprocess_cfg": pixels}
-    (folder / "open_clip_config.json").write_text(json.dumps(held), encoding="utf-8")
+    (folder / OPENCLIP_CONFIG).write_text(json.dumps(held), encoding="utf-8")
+
+
+def _copy_vocabulary(source: Path, folder: Path) -> None:
     for name in _VOCABULARIES:
-        if (beside / name).is_file() and not (folder / name).exists():
-            shutil.copyfile(beside / name, folder / name)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def _linked(weights: Path, folder: Path) -> Path:
     target = folder / weights.name
     try:
         target.symlink_to(weights.resolve())
     except OSError:  # Windows allows it to administrators alone
         shutil.copyfile(weights, target)
     return target
-
-
-def _fetch_vocabulary(config: Mapping[str, Any], folder: Path) -> None:
-    """Copy the files of another vocabulary than CLIP's from the hub. Raises OSError."""
-    repository = config["text_cfg"].get("hf_tokenizer_name")
-    if not repository:
-        return
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    for name in _VOCABULARIES:
-        try:
-            shutil.copyfile(hf_hub_download(repository, name), folder / name)
-        except EntryNotFoundError:  # not every repository has each
-            continue

@@ -91,9 +91,10 @@ class Fish(_WholeWords, FishComplete):
 
 def model_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Complete the names of models, or else the path of a checkpoint."""
-    from clipmodel.pretrained import available_models, bundled_models
+    from clipmodel.hub.names import by_name
+    from clipmodel.pretrained import bundled_models
 
-    named = _with([*bundled_models(), *available_models()], incomplete)
+    named = _with([*bundled_models(), *by_name()], incomplete)
     return named or files(context, parameter, incomplete)
 
 

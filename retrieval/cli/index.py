@@ -138,8 +138,8 @@ def index(
 
     Without PATH, everything in the library is scanned again. Only new and changed files are read;
     Ctrl-C keeps the work done so far. A new library uses --model, else $RETRIEVE_MODEL, else
-    ViT-B/32, or the small bundled model if that cannot be downloaded. With the name of another
-    model, --model encodes the library with it; searches use the old one until that is done.
+    datacomp-b32-256, or the small bundled model if that cannot be downloaded. With the name of
+    another model, --model encodes the library with it; searches use the old one until that is done.
 
     Each folder remembers its --exclude patterns; `retrieve status` shows them.
 

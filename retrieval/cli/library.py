@@ -113,19 +113,25 @@ def relocate(settings: CommonOptions, old: str, new: str) -> None:
 
 
 @click.command(short_help="List the models.")
+@click.option("--json", "as_json", is_flag=True, help="Print an array of objects.")
 @common
 @click.pass_obj
-def models(settings: CommonOptions) -> None:
-    """List the models: name, dimensions, and where the weights are.
+def models(settings: CommonOptions, as_json: bool) -> None:
+    """List the models that have a name: family, what is fetched, resolution, dimensions, languages,
+    licence, published figures, speed on this machine, and where the weights are.
 
-    A model can also be given as a path to a checkpoint: OpenAI, OpenCLIP or a Hugging Face folder.
+    --model takes a name in any spelling, a repository on the Hugging Face hub (hf:ORG/NAME), a name
+    of OpenCLIP's (open_clip:ARCH/TAG), or the path of a checkpoint: OpenAI, OpenCLIP or Hugging
+    Face.
     """
     from retrieval.models import known
-    from retrieval.output import report
+    from retrieval.output.json_forms import json_array
+    from retrieval.output.models import model_object, of_models
     from retrieval.output.text import write
 
     with settings.open() as library:
-        write(report.of_models(known(library.model)))
+        found = known(library.model)
+    write(json_array([model_object(each) for each in found]) if as_json else of_models(found))
 
 
 @click.command(short_help="List the devices that can encode.")

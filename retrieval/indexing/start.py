@@ -88,6 +88,7 @@ def _one_model(
         cluster=options.cluster,
     )
     summary = _finished(steps, progress)
+    models.remember_speed(model.digest, summary.encoded, summary.seconds)
     if summary.interrupted:
         raise Interrupted(summary)
     return summary

@@ -8,7 +8,7 @@ from retrieval.collection.duplicates import Group
 from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import IndexStatus, RootStatus, Status
 from retrieval.decoding.kinds.names import in_words
-from retrieval.models import KnownDevice, KnownModel, better_than
+from retrieval.models import KnownDevice, better_than
 from retrieval.output.text import printable
 from retrieval.records import Counts, Failed, Match, ModelRecord, Summary, Underway
 from retrieval.search.tags import Tagged
@@ -151,15 +151,6 @@ def of_tagged(tagged: Sequence[Tagged], limit: int) -> str:
     )
 
 
-def of_models(models: Sequence[KnownModel]) -> str:
-    """Return aligned lines: name, dimensions, where the weights are, and what uses the model."""
-    width = max(len(model.name) for model in models)
-    return "".join(
-        f"{printable(model.name):<{width}}  {model.dim or '-':>4}  {model.state}{_marks(model)}\n"
-        for model in models
-    )
-
-
 def of_devices(devices: Sequence[KnownDevice]) -> str:
     """Return aligned lines: name, product, memory, precision, batch size; or why it is unusable."""
     width = max(len(device.name) for device in devices)
@@ -179,12 +170,6 @@ def _device(device: KnownDevice) -> str:
 def _file(said: str, match: Match) -> str:
     size = f"{match.image.width}x{match.image.height}"
     return f"{said}\t{size}\t{printable(os.fspath(match.path))}\n"
-
-
-def _marks(model: KnownModel) -> str:
-    marks = [("this library's", model.is_current), ("the default", model.is_default)]
-    said = ", ".join(mark for mark, holds in marks if holds)
-    return f"  ({said})" if said else ""
 
 
 def _model(model: ModelRecord) -> str:

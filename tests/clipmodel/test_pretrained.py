@@ -109,13 +109,15 @@ def test_where_models_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_unknown_names_are_errors_that_list_the_known(models: Path) -> None:
-    with pytest.raises(ModelNotFound, match="no model 'ViT-B-32'; did you mean ViT-B/32"):
-        resolve("ViT-B-32")
+    with pytest.raises(ModelNotFound, match="no model 'ViT-B-33'; did you mean ViT-B/32"):
+        resolve("ViT-B-33")
     with pytest.raises(ModelNotFound, match="no model 'nonsense'.*tiny.*ViT-B/32"):
         resolve("nonsense")
+    with pytest.raises(ModelNotFound, match="for a repository on the Hugging .* say hf:some/one"):
+        resolve("some/one")
     with pytest.raises(ModelNotFound, match="downloads are not allowed"):
         resolve("ViT-B/32", download=False)
-    assert not is_cached("ViT-B/32") and not is_cached("ViT-B-32")
+    assert not is_cached("ViT-B/32") and not is_cached("ViT-B-33")
     assert not models.exists()
 
 
@@ -241,6 +243,21 @@ def test_a_file_that_was_put_there_by_hand_is_used_and_kept(
     (tmp_path / "served" / "Small-8.pt").rename(models / "Small-8.pt")
     assert obtain(entry, models, download=False).name == "Small/8"
     assert (models / "Small-8.pt").exists()
+
+
+def test_a_file_that_openais_package_left_is_used_and_kept(
+    entry: Pretrained, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    left = tmp_path / ".cache" / "clip" / "Small-8.pt"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"another file of this name")
+    with pytest.raises(ModelNotFound, match="downloads are not allowed"):
+        obtain(entry, models, download=False)
+    left.write_bytes((tmp_path / "served" / "Small-8.pt").read_bytes())
+    gone = Pretrained(entry.name, "http://127.0.0.1:9/Small-8.pt", entry.sha256, entry.config)
+    assert obtain(gone, models, download=False).name == "Small/8"
+    assert left.exists()
 
 
 def test_a_file_that_is_another_is_refused(entry: Pretrained, models: Path) -> None:

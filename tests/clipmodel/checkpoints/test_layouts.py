@@ -37,6 +37,10 @@ def assert_read(path: Path, wanted: dict[str, Tensor]) -> None:
         lambda weights: {"model": weights, "args": {}},
         lambda weights: {f"_orig_mod.{name}": tensor for name, tensor in weights.items()},
         lambda weights: {f"module._orig_mod.{name}": t for name, t in weights.items()},
+        lambda weights: {
+            f"model.{name}".replace("visual.", "visual._orig_mod."): t
+            for name, t in weights.items()
+        },
         lambda weights: {"state_dict": {f"_orig_mod.module.{n}": t for n, t in weights.items()}},
     ],
 )

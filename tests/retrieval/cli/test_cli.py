@@ -218,16 +218,6 @@ def test_forget_takes_a_path_or_a_model(indexed: Path) -> None:
         assert "either a PATH or --model NAME" in refused("forget", *arguments, code=2)
 
 
-def test_models(indexed: Path, models: Models) -> None:
-    lines = ok("models").splitlines()
-    assert any(line.startswith("tiny") and "bundled" in line for line in lines)
-    assert any(line.split()[:4] == ["ViT-B/32", "512", "needs", "download"] for line in lines)
-    assert f"{models.small}    24  cached  (the default)" in lines
-    ok("index", "--model", models.other, "--workers", 0, "--library", indexed)
-    lines = ok("models", "--library", indexed).splitlines()
-    assert f"{models.other}    24  cached  (this library's)" in lines
-
-
 # -- mistakes ------------------------------------------------------------------------------------
 
 
@@ -318,6 +308,7 @@ def modules_of(*arguments: object) -> set[str]:
 def test_a_search_in_words_imports_little(indexed: Path) -> None:
     modules = modules_of("search", "a red car", "--library", indexed)
     assert not modules & {"torch", "torchvision", "sqlalchemy", "PIL", "tqdm", "importlib.metadata"}
+    assert "huggingface_hub" not in modules
 
 
 def test_a_search_by_a_known_picture_imports_no_torch(indexed: Path) -> None:

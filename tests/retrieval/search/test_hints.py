@@ -112,8 +112,12 @@ def test_a_command_that_there_is_not() -> None:
     assert "did you mean `retrieve search x`?" in run("serach", "x").stderr
 
 
-def test_a_model_in_other_letters(home: Path) -> None:
-    for name, meant in (("vit-b/32", "ViT-B/32"), ("rn50", "RN50"), ("Tiny", "tiny")):
+def test_a_model_that_is_nearly_a_name(home: Path) -> None:
+    for name, meant in (
+        ("vit-b/33", "ViT-B/32"),
+        ("siglib2-b32", "siglip2-b32-256"),
+        ("Tiny", "tiny"),
+    ):
         result = run("index", ".", "--model", name)
         assert result.exit_code == 1 and f"did you mean {meant}?" in result.stderr
 

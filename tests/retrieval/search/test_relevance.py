@@ -189,12 +189,12 @@ def test_on_a_terminal_they_are_best_guesses(
 
     _say_that_they_are_guesses(parse("a dog"), record("tiny", resolve("tiny").digest))
     said = capsys.readouterr().err
-    better = "for a better model run `retrieve index --model ViT-B/32`"
+    better = "for a better model run `retrieve index --model datacomp-b32-256`"
     assert said.startswith(f"these are best guesses; {better}")
     _say_that_they_are_guesses(parse("a dog"), record("ViT-B/32"))
     assert capsys.readouterr().err == "these are best guesses\n"
     for name in ("tiny", "tiny-2"):
-        assert better_than(name) == "ViT-B/32"
+        assert better_than(name) == "datacomp-b32-256"
     _say_that_they_are_guesses(parse("a dog - a cat"), record("ViT-B/32"))
     assert capsys.readouterr().err == ""
 
