@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from retrieval.indexing.options import IndexOptions
     from retrieval.interrupted import Interrupted
     from retrieval.library import Library
-    from retrieval.models import DeviceChoice
+    from retrieval.models.devices import DeviceChoice
     from retrieval.records import Failed, Image, LeftOut, Match, Progress, Shot, Summary
     from retrieval.search.options import SearchOptions
     from retrieval.search.tags import Tagged
@@ -103,7 +103,7 @@ _HOME = {
     "Exported": "collection.export",
     "Filters": "filters",
     "Group": "collection.duplicates",
-    "DeviceChoice": "models",
+    "DeviceChoice": "models.devices",
     "IndexOptions": "indexing.options",
     "Library": "library",
     "Problem": "collection.check",

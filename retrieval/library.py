@@ -2,17 +2,18 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
 from clipmodel.config import Resize
 from clipmodel.pools import Lock
-from retrieval import models
 from retrieval.catalog.reading import Catalog, database_at
 from retrieval.errors import InvalidQuery, ModelMismatch
 from retrieval.filters import Filters
 from retrieval.locate import Place, library_place
-from retrieval.models import ANY, DeviceChoice
+from retrieval.models import choice
+from retrieval.models.devices import ANY, DeviceChoice
 from retrieval.paths import StrPath, given, several_given, with_home
 from retrieval.records import Failed, Match, ModelRecord, Progress, Summary
 from retrieval.search.answering import Answering
@@ -63,7 +64,7 @@ class Library:
         LibraryTooNew, CatalogDamaged.
         """
         library = cls(library_place(path), model, on)
-        if model and (record := library.model) and not models.is_same(record, model):
+        if model and (record := library.model) and not choice.is_same(record, model):
             library.close()
             raise ModelMismatch(
                 f"the library {library.where} holds {record.name!r} embeddings, not {str(model)!r}"
@@ -117,19 +118,18 @@ class Library:
         # Checked first, so that no model is downloaded and no library created for nothing.
         catalog = self._catalog() if self.database.exists() else None
         targets = named_paths(catalog, paths, how.storage_options)
-        model = models.to_index(how.model or self._asked_model, self.model)
+        model = choice.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
 
         return run(self._catalog(create=True), targets, model, how, progress)
 
     def import_vectors(self, folder: StrPath, *, model: StrPath | None = None) -> "Imported":
-        """Import what clip-retrieval's `clip inference` wrote (see vectors_import.py). model: that
-        computed it. Raises PathNotFound, InvalidValue, ModelMismatch, ModelUnavailable,
-        SourceUnavailable, LibraryBusy, LibraryReadOnly.
+        """Import what `clip inference` of clip-retrieval wrote with a model; see vectors_import.py.
+        Raises PathNotFound, SourceUnavailable, and what `index` raises.
         """
         from retrieval.indexing.elsewhere.vectors_import import measured
 
-        used = models.to_index(model or self._asked_model, self.model)
+        used = choice.to_index(model or self._asked_model, self.model)
         return measured(self._catalog(create=True), given(folder), used)
 
     # -- searching -------------------------------------------------------------------------------
@@ -169,12 +169,8 @@ class Library:
         how = with_named(SearchOptions, options, named, "search").with_limit(limit)
         if isinstance(queries, SINGLE) or not isinstance(queries, Iterable):
             raise InvalidQuery("search_many takes a list of queries; use search for one")
-        questions = [self._question(query, how) for query in queries]
-        return self._open()[1].answers(questions, how)
-
-    def _question(self, query: "Asked", how: SearchOptions) -> Question:
-        asked = parse(query, without=how.without, allow_url=how.allow_url, has=self.has)
-        return asked.among(how.where)
+        read = partial(parse, without=how.without, allow_url=how.allow_url, has=self.has)
+        return self._open()[1].answers([read(each).among(how.where) for each in queries], how)
 
     def similar(
         self,
@@ -294,9 +290,8 @@ class Library:
         return check(self.database.place, repair)
 
     def backup(self, file: StrPath, *, force: bool = False) -> int:
-        """Copy the catalog into one file and verify it, even while it is in use; return its size in
-        bytes. force: replace an existing file. Raises PathTaken, PathNotFound, LibraryNotFound,
-        LibraryReadOnly, CatalogDamaged.
+        """Copy the catalog into one file, even while it is in use, and verify it; return its bytes.
+        Raises PathTaken (unless `force`), PathNotFound, LibraryNotFound, CatalogDamaged.
         """
         return self._catalog().database.backup(with_home(file), replace=force)
 

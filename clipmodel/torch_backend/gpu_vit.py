@@ -205,7 +205,7 @@ class Block:
         use_silu(block)
         attention = block.attn
         return cls(
-            attention.heads,
+            attention.num_heads,
             Norm.of(block.ln_1, place),
             Product(attention.in_proj_weight, attention.in_proj_bias).on(place),
             Product.of(attention.out_proj, place),

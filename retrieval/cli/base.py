@@ -44,7 +44,7 @@ class CommonOptions:
 
     def open(self) -> "Library":
         from retrieval.library import Library
-        from retrieval.models import DeviceChoice
+        from retrieval.models.devices import DeviceChoice
 
         return Library.open(self.library, on=DeviceChoice(self.device, self.precision))
 

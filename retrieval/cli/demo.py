@@ -9,7 +9,7 @@ from time import monotonic
 from clipmodel.scenes.painting import paint
 from clipmodel.scenes.scene import Part, Scene, imagine
 from retrieval import Library
-from retrieval.models import BUNDLED
+from retrieval.models.choice import BUNDLED
 from retrieval.output.captions import answer
 from retrieval.output.sheet import save
 from retrieval.output.text import printable

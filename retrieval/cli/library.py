@@ -124,7 +124,7 @@ def models(settings: CommonOptions, as_json: bool) -> None:
     of OpenCLIP's (open_clip:ARCH/TAG), or the path of a checkpoint: OpenAI, OpenCLIP or Hugging
     Face.
     """
-    from retrieval.models import known
+    from retrieval.models.known import known
     from retrieval.output.json_forms import json_array
     from retrieval.output.models import model_object, of_models
     from retrieval.output.text import write
@@ -143,7 +143,7 @@ def devices(as_json: bool) -> None:
 
     Each is tried with a small product. `--device NAME` and $RETRIEVE_DEVICE choose one.
     """
-    from retrieval.models import known_devices
+    from retrieval.models.devices import known_devices
     from retrieval.output import json_forms, report
     from retrieval.output.text import write
 

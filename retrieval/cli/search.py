@@ -257,7 +257,7 @@ def _say_that_none_is_relevant(asked: "Question") -> None:
 
 def _say_that_they_are_guesses(asked: "Question", model: "ModelRecord") -> None:
     """Say so for a model without relevance, and name a better model if there is one."""
-    from retrieval.models import better_than
+    from retrieval.models.choice import better_than
     from retrieval.search.question import Words
     from retrieval.search.relevance import calibration_of
 

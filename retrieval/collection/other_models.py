@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import ModelMismatch
+from retrieval.models import choice
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
 
@@ -27,7 +27,7 @@ def others(catalog: Catalog) -> tuple[OtherModel, ...]:
     return tuple(_held(catalog, model) for model in catalog.models() if model != current)
 
 
-def forget(catalog: Catalog, name: models.Name) -> int:
+def forget(catalog: Catalog, name: choice.Name) -> int:
     """Drop the embeddings of a model; return how many there were. Raises ModelMismatch,
     LibraryBusy, LibraryReadOnly.
     """
@@ -41,11 +41,11 @@ def forget(catalog: Catalog, name: models.Name) -> int:
     return held
 
 
-def _named(catalog: Catalog, name: models.Name) -> ModelRecord:
+def _named(catalog: Catalog, name: choice.Name) -> ModelRecord:
     """Return the model of this name, or with these weights, that is not current."""
     known, current = catalog.models(), catalog.current_model()
     found = [each for each in known if each.name == name]
-    found = found or [each for each in known if models.is_same(each, name)]
+    found = found or [each for each in known if choice.is_same(each, name)]
     if not found:
         held = ", ".join(each.name for each in known if each != current)
         kept = f"it keeps those of {held}" if held else "it keeps no other model's"

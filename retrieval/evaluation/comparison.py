@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_backend.text_encoder import TextEncoder
-from retrieval import models
 from retrieval.catalog.lock import Tell
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.other_models import FLOAT16
@@ -22,7 +21,8 @@ from retrieval.evaluation.measures import CUTS, Measures, Ranks, measured, share
 from retrieval.evaluation.pool import Captioned, encoded, held, located, vectors_of
 from retrieval.evaluation.ranks import Page, Pages, ranked
 from retrieval.evaluation.speed import Speed, speed_of
-from retrieval.models import ANY, DeviceChoice
+from retrieval.models import choice
+from retrieval.models.devices import ANY, DeviceChoice
 from retrieval.records import MAX_INTEGER, ModelRecord
 from retrieval.search.options import Rank
 from retrieval.search.relevance import calibration_of
@@ -68,7 +68,7 @@ class Comparison:
 def compare(
     catalog: Catalog,
     file: Path,
-    names: Sequence[models.Name] = (),
+    names: Sequence[choice.Name] = (),
     sample: int = SAMPLE,
     rank: Rank = "relevance",
     split: str = SPLIT,
@@ -117,7 +117,7 @@ def compare(
     )
 
 
-def _records(catalog: Catalog, names: Sequence[models.Name]) -> list[ModelRecord]:
+def _records(catalog: Catalog, names: Sequence[choice.Name]) -> list[ModelRecord]:
     """Return a record of each model, made up for models that the library does not hold."""
     known = [model for model in catalog.models() if catalog.embeddings.at_least(model.id, 1)]
     if not names:
@@ -126,7 +126,7 @@ def _records(catalog: Catalog, names: Sequence[models.Name]) -> list[ModelRecord
         return known
     found = dict[str, ModelRecord]()
     for name in names:
-        folder = models.find(name)
+        folder = choice.find(name)
         made_up = ModelRecord(NOT_HELD, folder.name, folder.digest, folder.config.embed_dim, "fp32")
         of_ours = (model for model in known if model.digest == folder.digest)
         found[folder.digest] = next(of_ours, made_up)
@@ -148,7 +148,7 @@ def _evaluated(
     on: DeviceChoice,
 ) -> tuple[Evaluated, Ranks]:
     """Evaluate one model; return the ranks of the captions' pictures as well."""
-    folder = models.of_library(record)
+    folder = choice.of_library(record)
     encoder = TextEncoder(folder)
     pages = _pages(catalog, record, folder, candidates, rank, tell, on)
     texts = encoder.encode(captioned.texts)

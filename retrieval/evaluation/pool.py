@@ -14,7 +14,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.catalog.selection import first_in
 from retrieval.evaluation.captions import Caption
 from retrieval.evaluation.ranks import Page, Pages
-from retrieval.models import DeviceChoice
+from retrieval.models.devices import DeviceChoice
 from retrieval.records import ModelRecord, Progress
 from retrieval.search.query_encoder import QueryEncoder
 from retrieval.search.question import Example

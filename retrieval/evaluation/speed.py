@@ -10,7 +10,8 @@ import numpy as np
 
 from clipmodel.model_folder import ModelFolder
 from clipmodel.numpy_backend.text_encoder import TextEncoder
-from retrieval.models import DeviceChoice, device_or_default, in_torch
+from retrieval.models.devices import DeviceChoice, device_or_default
+from retrieval.models.encoders import in_torch
 
 BATCHES = 3  # timed, after one that is not
 TEXTS = 5

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryBusy, VectorsUnavailable
 from retrieval.indexing.changes import Changes
+from retrieval.models import choice
 from retrieval.records import ModelRecord
 from retrieval.vectors import index_file
 from retrieval.vectors.file_store import FileStore
@@ -38,7 +38,7 @@ def switch_model(catalog: Catalog, folder: "ModelFolder") -> Iterator[str]:
     current, model = catalog.current_model(), catalog.model(folder.digest)
     if current is None or model is None:
         return
-    if model.name != folder.name and models.is_gone(model.name):
+    if model.name != folder.name and choice.is_gone(model.name):
         from retrieval.catalog import writing
 
         writing.rename_model(catalog, model, folder.name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from retrieval.decoding.limits import MAX_MOMENTS, MAX_PIXELS
 from retrieval.errors import InvalidValue
 from retrieval.exclusions import check_patterns
-from retrieval.models import DeviceChoice, check_device, check_precision, several_devices
+from retrieval.models.devices import DeviceChoice, check_device, check_precision, several_devices
 from retrieval.paths import StrPath
 from retrieval.records import MAX_INTEGER
 from retrieval.sources.options import parsed

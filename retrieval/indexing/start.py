@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import Encoder, QuickStart
 from retrieval.indexing.options import IndexOptions
 from retrieval.indexing.run import index
 from retrieval.indexing.targets import add_lists
 from retrieval.interrupted import Interrupted
-from retrieval.models import device_or_default, here, in_numpy, in_torch, most_in_numpy
+from retrieval.models import choice, speeds
+from retrieval.models.choice import here
+from retrieval.models.devices import device_or_default
+from retrieval.models.encoders import in_numpy, in_torch, most_in_numpy
 from retrieval.records import Progress, Summary
 from retrieval.vectors.opening import choose
 
@@ -44,10 +46,10 @@ def run(
             add_lists(catalog, paths, told)
     current = catalog.current_model()
     also = options.also and current is not None and current.digest != model.digest
-    first = models.of_library(current) if also and current else model
+    first = choice.of_library(current) if also and current else model
     summary = _one_model(catalog, paths, first, options, progress)
     others = [each for each in catalog.models() if each.keeps_up and each.digest != first.digest]
-    folders = [models.of_library(each) for each in others if each.digest != model.digest]
+    folders = [choice.of_library(each) for each in others if each.digest != model.digest]
     for folder in [*folders, model] if also else folders:
         summary = _both(summary, _one_model(catalog, None, folder, options, progress))
     return summary
@@ -88,7 +90,7 @@ def _one_model(
         cluster=options.cluster,
     )
     summary = _finished(steps, progress)
-    models.remember_speed(model.digest, summary.encoded, summary.seconds)
+    speeds.remember_speed(model.digest, summary.encoded, summary.seconds)
     if summary.interrupted:
         raise Interrupted(summary)
     return summary

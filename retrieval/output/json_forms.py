@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.decoding.kinds.names import phrase
-from retrieval.models import better_than
+from retrieval.models.choice import better_than
 from retrieval.records import Failed, Image, LeftOut, Match, Moment, Shot, Wording
 from retrieval.search.relevance import strength
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retrieval.catalog.browse import Facets
     from retrieval.collection.duplicates import Group
     from retrieval.collection.status import Status
-    from retrieval.models import KnownDevice
+    from retrieval.models.devices import KnownDevice
     from retrieval.search.tags import Tagged
 
 Form = dict[str, Any]

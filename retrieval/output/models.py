@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from retrieval.models import KnownModel
+from retrieval.models.known import KnownModel
 from retrieval.output.text import printable
 
 NOTE = (

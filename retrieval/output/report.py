@@ -8,7 +8,8 @@ from retrieval.collection.duplicates import Group
 from retrieval.collection.other_models import OtherModel
 from retrieval.collection.status import IndexStatus, RootStatus, Status
 from retrieval.decoding.kinds.names import in_words
-from retrieval.models import KnownDevice, better_than
+from retrieval.models.choice import better_than
+from retrieval.models.devices import KnownDevice
 from retrieval.output.text import printable
 from retrieval.records import Counts, Failed, Match, ModelRecord, Summary, Underway
 from retrieval.search.tags import Tagged

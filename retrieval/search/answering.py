@@ -7,7 +7,7 @@ from clipmodel.config import Resize
 from clipmodel.pools import Lock
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryEmpty, ModelMismatch, ModelUnavailable
-from retrieval.models import ANY, DeviceChoice
+from retrieval.models.devices import ANY, DeviceChoice
 from retrieval.records import Match, ModelRecord
 from retrieval.search.answer import answered, why_empty
 from retrieval.search.options import SearchOptions

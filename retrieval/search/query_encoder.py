@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from clipmodel.config import Resize
 from clipmodel.pools import Lock
-from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.errors import InvalidQuery, PathNotFound, UnreadablePicture
-from retrieval.models import ANY, DeviceChoice, device_or_default, in_numpy, in_torch, most_in_numpy
+from retrieval.models import choice
+from retrieval.models.devices import ANY, DeviceChoice, device_or_default
+from retrieval.models.encoders import in_numpy, in_torch, most_in_numpy
 from retrieval.paths import as_on_disk
 from retrieval.records import ModelRecord
 from retrieval.search.question import (
@@ -223,7 +224,7 @@ class QueryEncoder:
 
     @cached_property
     def _model(self) -> "ModelFolder":
-        return models.of_library(self.record)
+        return choice.of_library(self.record)
 
     @cached_property
     def _text_tower(self) -> "TextEncoder":

@@ -8,9 +8,9 @@ found it, divided by the most that it could be, so 1 means first with every mode
 from collections.abc import Sequence
 from dataclasses import replace
 
-from retrieval import models
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import InvalidQuery, ModelMismatch
+from retrieval.models import choice
 from retrieval.records import Match, ModelRecord
 from retrieval.search.options import SearchOptions
 
@@ -30,7 +30,7 @@ def models_used(catalog: Catalog, using: str | None) -> list[ModelRecord]:
     if using == EVERY:
         return sorted(known, key=lambda model: model != current)
     named = [model for model in known if model.name == using]
-    named = named or [model for model in known if models.is_same(model, using)]
+    named = named or [model for model in known if choice.is_same(model, using)]
     if not named:
         held = ", ".join(model.name for model in known) or "no model's"
         raise ModelMismatch(

@@ -135,15 +135,15 @@ def put_small_encoder(log: Path, killer: Killer) -> None:
 
 def main() -> None:
     told = json.loads(sys.argv[1])
-    from retrieval import models
     from retrieval.cli.main import cli
+    from retrieval.models import encoders
     from tests.torture.library import of_the_future
 
     killer = Killer(told.get("stage", ""), told.get("count", 1), told.get("delay", 0.0))
     put_small_encoder(Path(told["log"]), killer)
     place(killer)
     if told.get("many"):
-        models.MAX_IN_NUMPY = 0  # no pictures are few
+        encoders.MAX_IN_NUMPY = 0  # no pictures are few
     if told.get("file_size"):
         import resource
 

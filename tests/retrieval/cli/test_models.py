@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from clipmodel import pretrained
-from retrieval import models as chosen
-from retrieval.models import DEFAULT
+from retrieval.models import speeds
+from retrieval.models.choice import DEFAULT
 from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import Models, paint, save_model
 
@@ -68,7 +68,7 @@ def test_for_programs(indexed: Path) -> None:
 
 
 def test_how_quick_a_model_was_here(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chosen, "LEAST_MEASURED", 1)
+    monkeypatch.setattr(speeds, "LEAST_MEASURED", 1)
     ok("index", "--again", "--workers", 0, "--library", indexed)
     ok("index", "--model", "tiny", "--workers", 0, "--library", indexed)
     [tiny] = [each for each in json.loads(ok("models", "--json")) if each["name"] == "tiny"]

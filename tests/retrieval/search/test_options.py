@@ -15,7 +15,7 @@ from retrieval import (
     Match,
     SearchOptions,
 )
-from retrieval.models import PRECISIONS
+from retrieval.models.devices import PRECISIONS
 from retrieval.search.options import SearchKeywords
 
 

@@ -184,7 +184,7 @@ def test_on_a_terminal_they_are_best_guesses(
     indexed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from retrieval.cli.search import _say_that_they_are_guesses
-    from retrieval.models import better_than
+    from retrieval.models.choice import better_than
     from retrieval.search.parse import parse
 
     _say_that_they_are_guesses(parse("a dog"), record("tiny", resolve("tiny").digest))

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
-from retrieval import models
 from retrieval.decoding import decode as decoding
 from retrieval.decoding.decode import decode, thumbnail
 from retrieval.decoding.plugins import boxes, heif
+from retrieval.models import choice
 from tests.retrieval.decoding.formats.samples import QUICK_HEIC
 from tests.retrieval.small import DATA
 
@@ -119,7 +119,7 @@ def test_thumbnails_come_from_it_if_it_suffices() -> None:
 
 @pytest.fixture(scope="module")
 def encoder() -> NumpyImageEncoder:
-    return NumpyImageEncoder(models.find("tiny"))
+    return NumpyImageEncoder(choice.find("tiny"))
 
 
 @pytest.mark.skipif(not FORMATS.exists(), reason="no reference data")
