@@ -1,6 +1,7 @@
 """Opening of a file's bytes as a picture, and what Pillow does not say of it: colours, XMP."""
 
 import io
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -20,9 +21,11 @@ USUAL_GAMMA = (0.44, 0.47)  # PNG's gAMA for sRGB is 0.45455
 XMP_OF_GIF, AFTER_XMP = b"\x21\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd"
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of its box in JPEG 2000
 END_OF_JPEG = b"\xff\xd9"
+MARKER, MAX_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe]"), 65_540  # of tables and headers
 PNG, END_OF_PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
 ENDS_EARLY = "truncated"  # what Pillow's errors about it say
 MAX_MISSING = 0.5  # of the rows of a picture that ends too early
+MAX_SMEAR = 0.2  # of the bytes of a WebP that does
 GREY = 128  # of the rows that are missing
 GREYS: dict[str, int | tuple[int, ...]] = {
     "RGB": (GREY, GREY, GREY),
@@ -158,12 +161,29 @@ MEANINGS: dict[str, Callable[[Image.Image, bytes], None]] = {
 
 
 def mended(data: bytes, error: OSError) -> bytes | None:
-    """Return the bytes of a picture that is to be read as far as it goes: with its end, if it is a
-    JPEG; its decoder then fills in the rows that are missing. None if that is not what is wrong.
+    """Return the bytes of a picture that is to be read as far as it goes; None if its end is not
+    what is wrong. A JPEG gets its end, and its decoder fills in the rows that are missing; a WebP
+    gets zeros, of which its decoder makes a smear.
     """
     if data.startswith(b"\xff\xd8"):
-        return None if data.endswith(END_OF_JPEG) else data + END_OF_JPEG
+        return None if data.endswith(END_OF_JPEG) else _to_last_marker(data) + END_OF_JPEG
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        size = int.from_bytes(data[4:8], "little") + 8
+        lacking = size - len(data)
+        return data + bytes(lacking) if 0 < lacking <= MAX_SMEAR * size else None
     return data if ENDS_EARLY in str(error) else None
+
+
+def _to_last_marker(data: bytes) -> bytes:
+    """Return a JPEG without a table or header at its end that is cut itself: progressive ones have
+    several.
+    """
+    tail = max(0, len(data) - MAX_SEGMENT)
+    for found in [*MARKER.finditer(data, tail)][-1:]:
+        at = found.start()
+        if at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4])) > len(data):
+            return data[:at]
+    return data.removesuffix(b"\xff")
 
 
 def lacks_its_end(data: bytes) -> bool:

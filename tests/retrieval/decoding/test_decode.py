@@ -247,7 +247,7 @@ def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole() -> None:
     [
         (b"", "the file is empty"),
         (b"<html><body>no picture</body></html>", "not a picture"),
-        (saved(Image.new("RGB", (99, 99), BLUE), "JPEG")[:500], "cannot be|not a picture"),
+        (saved(Image.new("RGB", (99, 99), BLUE), "JPEG")[:500], "the file ends too early"),
         (saved(Image.effect_noise((99, 99), 9))[:2000], "the file ends too early"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not a picture"),
     ],

@@ -51,6 +51,8 @@ SAMPLES = {
     "BMP": written(PICTURE, "BMP"),
     "PPM": written(PICTURE, "PPM"),
     "TIFF": written(PICTURE, "TIFF"),
+    "WebP": written(PICTURE, "WEBP", quality=80),
+    "lossless WebP": written(PICTURE, "WEBP", lossless=True),
 }
 FROM_BELOW = {"BMP"}
 
@@ -60,7 +62,7 @@ def test_what_is_there_is_read_and_marked(name: str) -> None:
     data = SAMPLES[name]
     whole = decode(data, SIDE)
     assert not whole.is_truncated
-    for size in (len(data) - 20, len(data) * 3 // 4):
+    for size in (len(data) - 20, len(data) * 5 // 6):
         cut = decode(data[:size], SIDE)
         assert cut.is_truncated and (cut.width, cut.height) == PICTURE.size
         half = slice(SIDE // 2, None) if name in FROM_BELOW else slice(SIDE // 2)
@@ -69,10 +71,10 @@ def test_what_is_there_is_read_and_marked(name: str) -> None:
     assert thumbnail(data[:size], 40, 40).size == (40, 30)
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "BMP", "GIF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "BMP", "GIF", "WebP"])
 def test_of_which_most_is_missing_is_a_failure(name: str) -> None:
     data = SAMPLES[name]
-    with pytest.raises(UnreadablePicture, match="ends too early"):
+    with pytest.raises(UnreadablePicture, match="ends too early|cannot be decoded"):
         decode(data[: len(data) // 3], SIDE)
 
 
@@ -80,6 +82,15 @@ def test_of_which_most_is_missing_is_a_failure(name: str) -> None:
 def test_without_its_end_marker_nothing_is_missing(name: str) -> None:
     cut = decode(SAMPLES[name].removesuffix(b"\xff\xd9"), SIDE)
     assert cut.is_truncated and (cut.pixels == decode(SAMPLES[name], SIDE).pixels).all()
+
+
+def test_a_jpeg_may_end_in_any_of_its_parts() -> None:
+    """From the first scan that has all rows on, a progressive one is shown, in fewer details."""
+    data = SAMPLES["progressive JPEG"]
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    whole = decode(data, SIDE).pixels.astype(int)
+    for size in range(second, len(data), 17):
+        assert np.abs(decode(data[:size], SIDE).pixels - whole).mean() < 40
 
 
 def test_damage_in_the_middle_is_a_failure() -> None:
