@@ -171,7 +171,7 @@ def mended(data: bytes, error: OSError) -> bytes | None:
         size = int.from_bytes(data[4:8], "little") + 8
         lacking = size - len(data)
         return data + bytes(lacking) if 0 < lacking <= MAX_SMEAR * size else None
-    return data if ENDS_EARLY in str(error) else None
+    return data if ENDS_EARLY in str(error).lower() else None
 
 
 def _to_last_marker(data: bytes) -> bytes:
@@ -200,7 +200,7 @@ def load_what_is_there(image: ImageFile.ImageFile) -> float:
     try:
         image.load()
     except OSError as error:
-        if ENDS_EARLY not in str(error) or image.format in COLOUR_BY_COLOUR:
+        if ENDS_EARLY not in str(error).lower() or image.format in COLOUR_BY_COLOUR:
             raise
         image.tile = []  # nothing is left to load
     present = np.flatnonzero(_has_pixels(image, grey))  # rows
