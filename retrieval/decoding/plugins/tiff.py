@@ -20,7 +20,6 @@ from retrieval.decoding.plugins.tiff_samples import (
     HEIGHT,
     MEANING,
     PLANAR,
-    RGB,
     SAMPLES,
     WHITE_IS_ZERO,
     WIDTH,
@@ -56,8 +55,7 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
         """Return whether Pillow would make something else of the samples.
 
         Of planes of 16 bits that are not compressed, it makes noise; where white is 0, it inverts
-        only bytes; of three channels of 16 bits it keeps the higher byte, which is black if they
-        have 12; of 32 bits it takes the highest for a sign.
+        only bytes; of 32 bits it takes the highest for a sign.
         """
         tags = self.tag_v2
         bits, samples = max(tags.get(BITS, (1,))), tags.get(SAMPLES, 1)
@@ -65,13 +63,8 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
             return False
         is_grey, has_sign = samples == 1, tags.get(FORMAT, (1,)) != (1,)
         is_inverted = is_grey and tags.get(MEANING) == WHITE_IS_ZERO
-        is_plain_rgb = bits == 16 and samples == 3 and tags.get(MEANING) == RGB
-        return (
-            tags.get(PLANAR) == 2
-            or is_inverted
-            or is_plain_rgb
-            or (is_grey and bits in (16, 32) and has_sign == (bits == 16))
-        )
+        is_other_number = is_grey and bits in (16, 32) and has_sign == (bits == 16)
+        return tags.get(PLANAR) == 2 or is_inverted or is_other_number
 
     def _has_samples(self) -> bool:
         """Plan to read the samples as they are stored; return whether that is possible."""
@@ -101,12 +94,24 @@ class TiffPicture(Replaced, TiffImagePlugin.TiffImageFile):
         try:
             if self._layout is not None:
                 self._load_samples(self._layout)
-            return super().load()
+            file, is_deep = self.fp, self.tag_v2.get(BITS) == (16, 16, 16)
+            loaded = super().load()
+            if file and is_deep and self._is_dark():  # Pillow keeps the higher byte of 16 bits
+                self.fp = file
+                if self._has_samples() and self._layout:
+                    self._load_samples(self._layout)
+                self.fp = None
+            return loaded
         except (OSError, KeyError, ValueError) as error:
             if isinstance(error, OSError) and "decoder error" not in str(error):
                 raise
             said = f"it is damaged, or its compression cannot be read ({self._compression})"
             raise OSError(said) from error
+
+    def _is_dark(self) -> bool:
+        """Return whether the samples have no more than 12 bits in 16."""
+        bands = (self.im.getband(number) for number in range(self.im.bands))
+        return all(band.getextrema()[1] < 1 << (12 - 8) for band in bands)
 
     def _load_samples(self, layout: Layout) -> None:
         assert self.fp is not None
