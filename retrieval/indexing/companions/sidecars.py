@@ -46,8 +46,6 @@ def _facts(path: Path, kind: str) -> Facts | None:
         return None
     with suppress(Exception):  # a parser may raise anything for invalid data
         return (
-            facts_of_takeout(data)
-            if kind == "takeout"
-            else Xmp(data).facts("sidecar", "sidecar")
+            facts_of_takeout(data) if kind == "takeout" else Xmp(data).facts("sidecar", "sidecar")
         )
     return None
