@@ -10,15 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 Cell = str | int | float | None
-Row = Mapping[str, Cell]  # the rows of one table have the same columns
+Row = Mapping[str, Cell]  # of a table; what was not measured for one may be missing
 
 PACKAGES = ("faiss-cpu", "numpy", "torch", "pillow", "sqlalchemy")
 
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table, which is readable as plain text, too."""
-    columns = list(rows[0])
-    cells = [[shown(row[column]) for column in columns] for row in rows]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [[shown(row.get(column)) for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     lines = [columns, ["-" * width for width in widths], *cells]
     return "\n".join(
