@@ -88,7 +88,7 @@ def models(folder: Path) -> Iterator[ModelFolder]:
     for name, config in configs().items():
         torch.manual_seed(0)
         files = {file: vocabulary(config) for file in vocabulary_of(config.text).files}
-        state = CLIP(config).state_dict()
+        state = CLIP.of(config).state_dict()
         yield save_folder(folder / name, name, config, state, "float32", files=files)
 
 

@@ -46,6 +46,7 @@ class GpuVit:
         self._first = place(tower.class_embedding.detach() + places[0])  # (W,)
         self._places = place(places[1:] + self._patches.grey)  # (N, W)
         self._before, self._after = Norm.of(tower.ln_pre, place), Norm.of(tower.ln_post, place)
+        assert tower.proj is not None  # as in every model that was read from a checkpoint
         self._proj = Product(place(tower.proj.detach().T.contiguous()), None)
         self._blocks = _blocks(tower.transformer.resblocks, place)
 

@@ -33,7 +33,7 @@ def siglip(path: Path) -> ModelFolder:
     size = sentencepiece.SentencePieceProcessor(model_proto=vocabulary).get_piece_size()
     config = replace(SIGLIP_CONFIG, text=replace(SIGLIP_CONFIG.text, vocab_size=size))
     torch.manual_seed(0)
-    model = CLIP(config)
+    model = CLIP.of(config)
     with torch.no_grad():
         assert model.logit_bias is not None
         model.logit_bias.fill_(-3.0)

@@ -31,7 +31,7 @@ def squashing(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save(folder: Path, config: ModelConfig) -> Path:
     torch.manual_seed(7)
     config = replace(config, resize=Resize(config.vision.image_size, "squash"))
-    save_folder(folder, folder.name, config, CLIP(config).state_dict(), "float32")
+    save_folder(folder, folder.name, config, CLIP.of(config).state_dict(), "float32")
     return folder
 
 
