@@ -7,6 +7,8 @@ import pytest
 from benchmarks.harness.postgresql import QUICK, Server, binaries
 from retrieval.locate import DatabaseURL
 
+both_databases = pytest.mark.databases("sqlite", "postgresql")
+
 
 @cache
 def server() -> "Server":

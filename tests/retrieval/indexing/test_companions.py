@@ -20,6 +20,7 @@ from retrieval.records import Companion
 from retrieval.records import Image as Known
 from retrieval.search.companions import others, paired
 from retrieval.vectors.nearest import Searcher
+from tests.retrieval.postgres import both_databases
 from tests.retrieval.small import DIM, paint, run_index
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
@@ -111,6 +112,7 @@ def test_a_takeout_file_gives_what_the_picture_lacks(catalog: Catalog, base: Pat
     assert said == {("caption", "Our garden", "takeout"), ("person", "Ann", "takeout")}
 
 
+@both_databases
 def test_a_sidecar_that_changes_is_read_again(catalog: Catalog, base: Path) -> None:
     path, sidecar = paint(base / "p/IMG_20161224_101530.jpg", 1), base / "p/IMG_20161224_101530.xmp"
     sidecar.write_text(XMP.format(rating=3))
@@ -209,6 +211,7 @@ def test_a_copy_without_a_picture_beside_it_is_an_answer_of_its_own(
     assert len(paired(catalog, Searcher(catalog).search(model, vectors(catalog), 10)[0])) == 3
 
 
+@both_databases
 def test_pairs_that_are_renamed_or_parted(catalog: Catalog, shoot: Path) -> None:
     for end in ("NEF", "png"):
         (shoot / f"DSC_0.{end}").rename(shoot / f"Cat.{end}")
@@ -254,6 +257,7 @@ def test_pictures_of_one_name_from_two_times_are_two(catalog: Catalog, shoot: Pa
     }
 
 
+@both_databases
 def test_a_raw_file_counts_once(catalog: Catalog, shoot: Path) -> None:
     summary = run_index(catalog, [])
     assert (summary.unchanged, summary.companions) == (6, 0)

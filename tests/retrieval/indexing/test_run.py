@@ -27,6 +27,7 @@ from retrieval.indexing.encoding import QuickStart
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
 from retrieval.vectors import index_file
+from tests.retrieval.postgres import both_databases
 from tests.retrieval.small import (
     SmallEncoder,
     as_counts,
@@ -90,6 +91,7 @@ def test_what_is_recorded_of_a_picture(catalog: Catalog, base: Path) -> None:
     assert catalog.places.image_of_path(path) == 1
 
 
+@both_databases
 def test_moved_and_copied_files_are_known_by_their_content(catalog: Catalog, photos: Path) -> None:
     run_index(catalog, [photos])
     os.rename(photos / "000.png", photos / "moved.png")
@@ -130,6 +132,7 @@ def test_a_changed_file_is_encoded_again(catalog: Catalog, photos: Path, base: P
     assert catalog.counts().images == 9
 
 
+@both_databases
 def test_contents_that_trade_places_are_not_encoded(catalog: Catalog, photos: Path) -> None:
     run_index(catalog, [photos])
     os.rename(photos / "000.png", photos / "third")
@@ -148,6 +151,7 @@ def test_excluded_files_leave_the_catalog(catalog: Catalog, photos: Path) -> Non
 # -- bad pictures --------------------------------------------------------------------------------
 
 
+@both_databases
 def test_bad_pictures_are_remembered_until_they_change(catalog: Catalog, photos: Path) -> None:
     (photos / "empty.jpg").touch()
     (photos / "page.jpg").write_text("<html>")
@@ -247,6 +251,7 @@ def test_part_of_a_root_is_looked_at_alone(catalog: Catalog, photos: Path) -> No
     assert as_counts(run_index(catalog, []))["removed"] == 1
 
 
+@both_databases
 def test_a_folder_above_its_roots_takes_them_in(catalog: Catalog, base: Path) -> None:
     paint_many(base / "p/a", 2)
     paint_many(base / "p/b", 2, first=10)
@@ -331,6 +336,7 @@ def test_what_is_behind_a_broken_link_is_kept(catalog: Catalog, photos: Path, ba
 NASTY = [b"new\nline.png", b"\xff\xfe.png", b"%_'\".png", b"n" * 251 + b".png"]
 
 
+@both_databases
 def test_names_of_any_bytes(catalog: Catalog, base: Path) -> None:
     for seed, name in enumerate(NASTY):
         path = paint(base / f"{seed}.png", seed)
@@ -458,6 +464,7 @@ def test_going_back_to_a_model_encodes_only_what_is_missing(catalog: Catalog, ph
     assert current and current.name == "other" and catalog.counts().embedded == 10
 
 
+@both_databases
 def test_an_interrupted_change_of_model_goes_on_where_it_was(
     catalog: Catalog, photos: Path
 ) -> None:
@@ -522,6 +529,7 @@ def test_the_index_file_is_made_anew_when_it_is_missing_or_too_much_died(
 # -- cuts ----------------------------------------------------------------------------------------
 
 
+@both_databases
 def test_an_interrupt_keeps_what_is_encoded(catalog: Catalog, photos: Path, base: Path) -> None:
     paint_many(photos, 30, first=100)
     encoder = SmallEncoder()

@@ -17,6 +17,7 @@ from retrieval.errors import FailureCode, InvalidValue, PathNotFound
 from retrieval.filters import Filters
 from retrieval.indexing.targets import named
 from retrieval.records import Image
+from tests.retrieval.postgres import both_databases
 from tests.retrieval.small import SmallEncoder, as_counts, contents, paint, run_index, small_model
 from tests.retrieval.sources.test_tar_shard import pack
 
@@ -74,6 +75,7 @@ def test_an_unchanged_shard_is_not_opened(catalog: Catalog, shards: Path, worker
     assert contents(catalog) == before and encoder.pictures == 0
 
 
+@both_databases
 def test_a_changed_shard_is_read_again_and_only_news_are_encoded(
     catalog: Catalog, shards: Path, base: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_changed_shard_is_read_again_and_only_news_are_encoded(
     assert as_counts(run_index(catalog, [])) == {"unchanged": 6}
 
 
+@both_databases
 def test_a_shard_that_is_cut_off_keeps_what_can_be_read(catalog: Catalog, shards: Path) -> None:
     run_index(catalog, both(shards))
     before = contents(catalog)
@@ -175,6 +178,7 @@ def images_of(catalog: Catalog) -> dict[str, Image]:
     return {path.name: image for image in images for path in image.paths}
 
 
+@both_databases
 def test_a_caption_that_has_changed_replaces_the_old_one(
     catalog: Catalog, shards: Path, base: Path
 ) -> None:
@@ -259,6 +263,7 @@ def test_patterns_name_many_shards(
         named(None, shutil.copy(shards / "00000.tar", shards / "0.tar.gz"))
 
 
+@both_databases
 def test_shards_are_filtered_forgotten_and_relocated(catalog: Catalog, shards: Path) -> None:
     run_index(catalog, both(shards))
     for name in (shards / "00001.tar", "00001.tar"):

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retrieval import Library
 from retrieval.catalog.reading import Catalog
 from retrieval.collection.check import check
 from retrieval.errors import InvalidValue, ModelMismatch, PathNotFound
 from retrieval.indexing.elsewhere.vectors_import import Imported, run
+from tests.retrieval.cli.test_cli import ok
+from tests.retrieval.conftest import Models
 from tests.retrieval.small import (
     DIM,
     as_counts,
@@ -119,3 +122,17 @@ def test_a_library_of_another_model_is_left_alone(
     run_index(catalog, [base / "b.png"])
     with pytest.raises(ModelMismatch, match="holds 'small'"):
         run(catalog, output, small_model("other"))
+
+
+def test_in_python_and_on_the_command_line(home: Path, models: Models) -> None:
+    rows = [{"image_path": f"{number}", "caption": "c", "url": None} for number in range(3)]
+    inference(home / "out", rows, dim=24)
+    with Library.open(home / "own") as library:
+        done = library.import_vectors(home / "out", model=models.small)
+        assert (done.rows, done.files, done.without) == (3, 0, 0)
+        assert len(library.search("a red car")) == 3
+        with pytest.raises(ModelMismatch, match="small' embeddings, not"):
+            library.import_vectors(home / "out", model=models.other)
+    said = ok("import", "out", "--model", models.small)
+    assert said == "imported 3 vectors, 0 files of them here\n"
+    assert len(ok("search", "a red car", "--paths").splitlines()) == 3
