@@ -122,7 +122,7 @@ function member(picture, best, i) {
   const alike = {
     bytes: "Identical",
     hash: "Looks the same",
-    vectors: `${Math.round(picture.score * 1000) / 10}% similar`,
+    vectors: `Similarity ${picture.score?.toFixed(3)}`, // a cosine is no percentage
   }[picture.by];
   return el(
     "li",

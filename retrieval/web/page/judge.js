@@ -109,7 +109,7 @@ export class Judging {
         { href: address({ picture: item.id }), onclick: open, "aria-label": `Result ${i + 1}` },
         el("img", { alt: "", src: thumbnail(item.id, best(item)?.number) }),
       ),
-      el("div", { class: "acts", role: "group" }, answer(true, "Yes"), answer(false, "No")),
+      el("div", { class: "acts", role: "group", "aria-label": `Is result ${i + 1} right?` }, answer(true, "Yes"), answer(false, "No")),
     );
   }
 

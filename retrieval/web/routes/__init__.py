@@ -1,1 +1,1 @@
-"""The routes of the API: search, pictures, uploads, and the library itself."""
+"""The routes of the API: search, judging, pictures, uploads, and the library itself."""

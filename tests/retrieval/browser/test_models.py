@@ -10,6 +10,7 @@ import pytest
 from retrieval import Library
 from retrieval.locate import beside
 from tests.retrieval.browser.conftest import serving
+from tests.retrieval.browser.test_access import PHONE, check
 from tests.retrieval.conftest import save_model
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -63,12 +64,16 @@ def test_the_library_lists_them(page: Any, several: str) -> None:
     expect(models).to_have_count(2)
     expect(models.first).to_contain_text("tiny-2")
     expect(models.first).to_contain_text("answers searches")
+    check(page, "the library")
     page.get_by_role("link", name="Compare them on your pictures").click()
     expect(page.get_by_role("heading", name="Which model finds more?")).to_be_visible()
 
 
+@pytest.mark.parametrize("look", [PHONE], indirect=True)
 def test_judging(page: Any, several: str) -> None:
     page.goto(f"{several}?view=judge")
+    page.get_by_label("Searches, one a line").wait_for()
+    check(page, "the searches")
     page.get_by_role("button", name="Start").click()
     expect(page.locator(".judging [role=alert]")).to_have_text("Write at least one search.")
     page.get_by_label("Searches, one a line").fill("a red car\n\na house at night\n")
@@ -89,10 +94,12 @@ def test_judging(page: Any, several: str) -> None:
         results.nth(1).get_by_role("button", name="Yes").click()
         yes = results.nth(1).get_by_role("button", name="Yes")
         expect(yes).to_have_attribute("aria-pressed", "true")
+        check(page, "the results")
         page.get_by_role("button", name="All others are wrong").click()
         next_ = "Next search" if number == 1 else "Show the verdict"
         page.get_by_role("button", name=next_).click()
     expect(page.locator(".verdict li")).to_have_count(2)
+    check(page, "the verdict")
     expect(page.locator(".judging")).to_contain_text("By your answers to 2 searches")
     expect(page.locator(".judging")).to_contain_text("luck in")
     assert str(Path.home()) not in page.locator(".judging").inner_text()
