@@ -124,6 +124,12 @@ def test_other_bytes_than_published_are_removed(hub: Hub, tmp_path: Path) -> Non
     got()
 
 
+def test_a_tag_is_no_path(hub: Hub, tmp_path: Path) -> None:
+    hub.tag = f"{tmp_path}/evil"
+    got()
+    assert not (tmp_path / "evil").exists()
+
+
 def test_a_model_that_cannot_be_read_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
     weights = hub.repositories[NAME].files
     right = weights["open_clip_config.json"]
