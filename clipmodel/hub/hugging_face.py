@@ -39,6 +39,7 @@ class Repository:
         source = self._cached(file) or self._downloaded(file, store, progress, label)
         target = into / file
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # of another repository; never write through a link
         try:
             target.symlink_to(source.resolve())
         except OSError:  # Windows allows it to administrators alone
