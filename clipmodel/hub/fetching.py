@@ -20,9 +20,7 @@ OPENCLIP_CONFIG = "open_clip_config.json"
 _OPENCLIP = tuple(name for name in IN_FOLDERS if name.startswith("open_clip"))
 _OF_SENTENCE_TRANSFORMERS = re.compile(r"(\d+_CLIPModel/)")
 _DESCRIPTIONS = {path.name for path in beside_of(Path("x")).values()} - {"x.json"}
-_VOCABULARIES = {
-    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "tokenizer.model")
-}
+_VOCABULARIES = {"tokenizer.json", "vocab.txt", "spiece.model", "tokenizer.model"}  # any will do
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def fetch_vocabulary(model: dict[str, Any], held: Repository | None, how: Fetch)
     if not name or (held is not None and (name == held.name or _VOCABULARIES & held.files)):
         return
     other = repository(str(name))
-    for file in sorted(_VOCABULARIES & other.files):
+    for file in sorted((_VOCABULARIES | {"tokenizer_config.json"}) & other.files):
         fetch(other, file, how, progress=False)
 
 

@@ -16,6 +16,7 @@ from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
 from clipmodel.hub.download import CONNECT_SECONDS, download, reason_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # Git's sum of a small file, or the sha256
 _ADDRESS = re.compile(r"https?://\S+")
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
@@ -38,6 +39,7 @@ class Repository:
         source = self._cached(file) or self._downloaded(file, store, progress, label)
         target = into / file
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # of another repository; never write through a link
         try:
             target.symlink_to(source.resolve())
         except OSError:  # Windows allows it to administrators alone
@@ -61,8 +63,12 @@ class Repository:
         except Exception as error:
             raise _explained(error, f"{self.name}/{file}") from error
         tag = found.etag or ""
-        target = store / (tag or file.replace("/", "-"))
-        if target.is_file() and target.stat().st_size == found.size:
+        # Any other might be a path, and tells no versions apart.
+        is_tagged = _TAG.fullmatch(tag) is not None
+        target = store / (tag if is_tagged else f"untagged-{file.replace('/', '-')}")
+        if not is_tagged:
+            target.with_name(f"{target.name}.part").unlink(missing_ok=True)
+        elif target.is_file() and target.stat().st_size == found.size:
             return target  # its sum was right when it came
         is_of_hub = urlsplit(found.location).netloc == urlsplit(url).netloc
         token = get_token()

@@ -7,9 +7,11 @@ Each name, repository and figure was read in its publisher's own list:
   2's and PE's (COCO alone): the README above, and apps/pe/README.md of
   facebookresearch/perception_models; MobileCLIP 2's: results/ of apple/ml-mobileclip
 - parameters: docs/model_profile.csv of mlfoundations/open_clip, else those that OpenCLIP 3.3 builds
-- licences: OpenAI's repository and the models' cards; docs/PRETRAINED.md of mlfoundations/open_clip
-  (MetaCLIP), LICENSE_MODELS of apple/ml-mobileclip, apps/pe/README.md. Where none is given, none
-  was read: the card is read, and quoted, before the download.
+- licences: OpenAI's repository; docs/PRETRAINED.md of mlfoundations/open_clip (MetaCLIP);
+  LICENSE_MODELS of apple/ml-mobileclip; apps/pe/README.md; the README of big_vision and the cards
+  of google/siglip2-* (SigLIP); the cards of XLM-RoBERTa's models. Those of DataComp's B/32, LAION's
+  H/14 and DFN's B/16 were read where others quote the cards. Where none is given, none was read. In
+  any case the card is read, and what it forbids is said, before the download.
 """
 
 from dataclasses import dataclass

@@ -124,6 +124,12 @@ def test_other_bytes_than_published_are_removed(hub: Hub, tmp_path: Path) -> Non
     got()
 
 
+def test_a_tag_is_no_path(hub: Hub, tmp_path: Path) -> None:
+    hub.tag = f"{tmp_path}/evil"
+    got()
+    assert not (tmp_path / "evil").exists()
+
+
 def test_a_model_that_cannot_be_read_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
     weights = hub.repositories[NAME].files
     right = weights["open_clip_config.json"]
@@ -299,6 +305,28 @@ def test_a_published_name_in_any_spelling(
         monkeypatch.undo()
         for cached in (names.by_name, names._aliases):
             cached.cache_clear()
+
+
+def test_a_vocabulary_of_another_repository(
+    hub: Hub, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    """It replaces no file of a cache, where both have one of its name."""
+    config = json.loads(files["open_clip_config.json"])
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "some/words"
+    held = {"open_clip_config.json": json.dumps(config).encode(), "tokenizer_config.json": b"{}"}
+    hub.repositories["a/b"] = Held(held | {"open_clip_model.safetensors": b"x" * 20_000})
+    words = {"tokenizer.json": b"{}", "tokenizer_config.json": b'{"a": 1}', "merges.txt": b""}
+    hub.repositories["some/words"] = Held(words)
+    how = fetching.Fetch(tmp_path / "into", tmp_path / "store", "x", progress=False)
+    for _ in range(2):
+        fetching.fetch_checkpoint("a/b", None, how, None)
+        assert sorted(path.name for path in how.into.iterdir()) == [
+            *("open_clip_config.json", "open_clip_model.safetensors"),
+            *("tokenizer.json", "tokenizer_config.json"),
+        ]
+        assert (how.into / "tokenizer_config.json").read_bytes() == b'{"a": 1}'
+    assert len(hub.fetched("")) == 1
+    assert b"{}" in [path.read_bytes() for path in how.store.iterdir()]
 
 
 def test_a_name_of_openclips_comes_from_its_repository(
