@@ -1,6 +1,8 @@
 """A worker process, from inside: it reads tasks from standard input and writes results.
 
-Imports neither torch nor the caller's `__main__`, and ends when its pipe closes.
+A message has some tasks, each with its slots for pixels in the memory that processes share; each
+result is a message of its own, so that a crash costs one file. Imports neither torch nor the
+caller's `__main__`, and ends when its pipe closes.
 """
 
 import faulthandler
@@ -9,34 +11,63 @@ import os
 import pickle
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from retrieval.decoding import malloc
 from retrieval.decoding.limits import memory_for
-from retrieval.decoding.task import work
+from retrieval.decoding.ring.memory import Pixels, Shared
+from retrieval.decoding.ring.messages import Placed, packed, write
+from retrieval.decoding.task import Task, TaskResult, work
 
 STANDARD_ERROR = 2  # a number, as sys.stderr may be None
 
 
-def serve(seconds: float) -> None:
-    """Do tasks from standard input until it ends; write results to standard output."""
+def serve(
+    seconds: float, shared: Shared | None = None, work: Callable[[Task], TaskResult] = work
+) -> None:
+    """Do tasks from standard input until it ends; write results to standard output.
+
+    seconds: the time limit of a task. shared: the slots; without, pixels go through the pipe.
+    """
     malloc.keep(malloc.WORKER_KEEPS_BYTES)
-    tasks, results = sys.stdin.buffer, _claim_output()
+    tasks, results = sys.stdin.buffer, claim_output()
     importlib.import_module("retrieval.decoding.decode")  # not timed with the first task
+    slots = shared.mapped() if shared else None
     memory = Memory()
-    _reply(results, None)
+    write(results, None)
     while True:
         try:
-            task = pickle.load(tasks)
+            given: list[tuple[Task, Sequence[int]]] = pickle.load(tasks)
         except EOFError:
             return
-        memory.allow(memory_for(task.max_pixels))
-        # Its own C thread ends the process, so that a loop in C ends as well.
-        faulthandler.dump_traceback_later(seconds * task.patience, exit=True, file=STANDARD_ERROR)
-        result = work(task)
-        faulthandler.cancel_dump_traceback_later()
-        _reply(results, result)
+        for task, numbers in given:
+            memory.allow(memory_for(task.max_pixels))
+            # Its own C thread ends the process, so that a loop in C ends as well.
+            late = seconds * task.patience
+            faulthandler.dump_traceback_later(late, exit=True, file=STANDARD_ERROR)
+            result = work(task)
+            faulthandler.cancel_dump_traceback_later()
+            write(results, packed(result, Store(slots, numbers)))
+
+
+class Store:
+    """Puts the pixels of one task into its slots, the first ones first."""
+
+    def __init__(self, slots: Pixels | None, numbers: Sequence[int]) -> None:
+        self._slots = slots  # (N, S, S, 3)
+        self._numbers = numbers
+        self._used = 0
+
+    def __call__(self, pixels: Pixels) -> Placed:
+        """Return which of the slots has the pixels now; the pixels if none is left or fits."""
+        place, slots = self._used, self._slots
+        if slots is None or place == len(self._numbers) or pixels.shape != slots.shape[1:]:
+            return pixels
+        slots[self._numbers[place]] = pixels
+        self._used += 1
+        return place
 
 
 class Memory:
@@ -73,15 +104,10 @@ def _private_bytes() -> int | None:
     return int(found[1]) << 10 if found else None
 
 
-def _claim_output() -> IO[bytes]:
+def claim_output() -> IO[bytes]:
     """Return the pipe for results, and discard everything that C libraries print."""
     results = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     return results
-
-
-def _reply(results: IO[bytes], message: object) -> None:
-    pickle.dump(message, results, pickle.HIGHEST_PROTOCOL)
-    results.flush()

@@ -1,0 +1,185 @@
+"""A pool of worker processes whose pixels come in shared memory, driven by one thread: its caller.
+
+Nothing here waits for one worker: `collect` hears all of them at once, and takes whatever they have
+said since. A task gets a slot for its pixels where one is free; without one they come through the
+worker's pipe, so a full ring only makes it slower.
+"""
+
+import contextlib
+import logging
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+from clipmodel.pools import Renewed
+from retrieval.decoding.limits import MAX_SECONDS
+from retrieval.decoding.pool import TASKS_AHEAD
+from retrieval.decoding.ring.hand import Given, Hand
+from retrieval.decoding.ring.memory import Ring
+from retrieval.decoding.task import Task, TaskResult, work
+from retrieval.decoding.worker import Processes
+from retrieval.errors import reason
+
+CHECK_SECONDS = 1.0  # between two checks for workers that hang
+
+
+class RingPool(Renewed):
+    """A `Pool` of up to `count` processes, each started when there is a task and no idle process.
+
+    One thread may use it; any thread may call `wake`. After a fork, the child's pool starts empty.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        ring: Callable[[], Ring | None],
+        *,
+        ahead: int = TASKS_AHEAD,
+        seconds: float = MAX_SECONDS,
+        work: Callable[[Task], TaskResult] = work,
+    ) -> None:
+        """ring: returns the slots, called before the first task. ahead: tasks whose results may
+        wait here, beside those that keep the workers busy. seconds, work: of a task.
+        """
+        self.window = ahead + 2 * count
+        self._count = count
+        self._make_ring = ring
+        self._work = work
+        self._processes = Processes(seconds)
+        super().__init__()
+
+    def renew(self) -> None:
+        self._hands: list[Hand] = []
+        self._queue: deque[Task] = deque()
+        self._results: deque[TaskResult] = deque()
+        self._pending = 0
+        self._ring: Ring | None = None
+        self._has_ring = False
+        self._selector = selectors.DefaultSelector()
+        self._is_woken = False
+        self._woken, self._waker = socket.socketpair()
+        for end in (self._woken, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._checked = time.monotonic()
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    def submit(self, task: Task) -> None:
+        self._pending += 1
+        self._queue.append(task)
+
+    def collect(self) -> TaskResult | None:
+        """Wait for a result, or for `wake`. Raises WorkersFailed if no worker can be started."""
+        while not self._results:
+            self._give()
+            self._hear()
+            if self._is_woken:
+                self._is_woken = False
+                return None
+        self._pending -= 1
+        return self._results.popleft()
+
+    def wake(self) -> None:
+        with contextlib.suppress(OSError):  # it is woken already, or closed
+            self._waker.send(b"\0")
+
+    def close(self) -> None:
+        self._processes.kill_all()
+        for hand in self._hands:
+            hand.end()
+        self._hands.clear()
+        self._queue.clear()
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+        self._ring = None
+
+    # -- giving tasks ----------------------------------------------------------------------------
+
+    def _give(self) -> None:
+        """Give what is queued to workers that have room."""
+        while self._queue:
+            hand = self._next_hand()
+            if hand is None:
+                return
+            share = max(1, -(-len(self._queue) // self._count))
+            some = [self._given() for _ in range(min(hand.room, share))]
+            hand.give(some)
+            self._watch(hand)
+
+    def _next_hand(self) -> Hand | None:
+        """Return an idle worker, else a new one, else the one that has the most room."""
+        best = max(self._hands, key=lambda hand: hand.room, default=None)
+        if (best is None or best.given) and len(self._hands) < self._count:
+            return self._start()
+        return best if best and best.room * 2 > len(best.given) else None
+
+    def _start(self) -> Hand:
+        if not self._has_ring:
+            self._ring, self._has_ring = self._make_ring(), True
+        shared = self._ring.shared if self._ring else None
+        hand = Hand(self._processes, shared, self._work)
+        self._hands.append(hand)
+        self._selector.register(hand.results, selectors.EVENT_READ, hand)
+        return hand
+
+    def _given(self) -> Given:
+        task = self._queue.popleft()
+        wanted = max(1, len(task.at)) if task.size and self._ring else 0
+        return Given(task, self._ring.take(wanted) if wanted and self._ring else ())
+
+    def _watch(self, hand: Hand) -> None:
+        """Hear of room in a worker's pipe only while there is something to send."""
+        is_watched = hand.tasks in self._selector.get_map()
+        if hand.has_unsent and not is_watched:
+            self._selector.register(hand.tasks, selectors.EVENT_WRITE, hand)
+        elif is_watched and not hand.has_unsent:
+            self._selector.unregister(hand.tasks)
+
+    # -- hearing workers -------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        """Wait until something comes, and take all of it."""
+        for key, event in self._selector.select(CHECK_SECONDS):
+            if key.data is None:
+                self._is_woken = bool(self._woken.recv(1 << 12))
+            elif event & selectors.EVENT_WRITE:
+                key.data.flush()
+                self._watch(key.data)
+            else:
+                results, has_ended = key.data.take()
+                self._results.extend(results)
+                if has_ended:
+                    self._replace(key.data)
+        if (now := time.monotonic()) > self._checked + CHECK_SECONDS:
+            self._checked = now
+            for hand in self._hands:
+                if hand.is_late:
+                    hand.process.kill()
+
+    def _replace(self, hand: Hand) -> None:
+        """Take the tasks of a worker that ended: one is a failure, the others are done again."""
+        self._hands.remove(hand)
+        self._selector.unregister(hand.results)
+        if hand.tasks in self._selector.get_map():
+            self._selector.unregister(hand.tasks)
+        if failed := hand.lost():
+            self._results.append(failed)
+        self._queue.extendleft(task for task, _ in reversed(hand.given))
+
+
+def ring_of(count: int, side: int) -> Ring | None:
+    """Make a ring, or log why the pixels go through pipes."""
+    try:
+        return Ring(count, side)
+    except OSError as error:
+        logging.getLogger("retrieval").warning(
+            f"pictures go from process to process through pipes, which is slower: "
+            f"no memory can be shared ({reason(error)})"
+        )
+        return None

@@ -1,0 +1,5 @@
+"""Beside the recorder, for many pictures a second.
+
+known_contents     whether a content is in the catalog, mostly without asking it
+background_writer  transactions in a thread
+"""
