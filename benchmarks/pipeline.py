@@ -21,6 +21,7 @@ from retrieval.indexing.elsewhere.reading_pool import ReadingPool
 from retrieval.indexing.encoders.queue import queue_on_devices
 from retrieval.indexing.options import MOVING
 from retrieval.indexing.recording.background_writer import BackgroundWriter
+from retrieval.indexing.recording.remote_writer import RemoteWriter
 from retrieval.indexing.run import IndexRun
 
 PICTURES = 30_000
@@ -68,7 +69,7 @@ def once(library: Path, photos: Path, devices: int) -> tuple[float, float]:
         pool = ReadingPool(RingPool(WORKERS, ring, ahead=BATCH // 2 * devices, work=decode))
         loaders = {f"null:{number}": NullEncoder for number in range(devices)}
         encoding = queue_on_devices(loaders, None, None, pool.wake, ring)
-        writer = BackgroundWriter(catalog)
+        writer = BackgroundWriter(RemoteWriter(catalog))
         with catalog.database.running() as tell:
             run = IndexRun(catalog, model, pool, encoding, writer, 10**9, MOVING, tell)
             for _ in run.stages([photos], (), False, None):

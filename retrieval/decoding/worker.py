@@ -57,9 +57,7 @@ class Processes(Renewed):
         self._lock = threading.Lock()
         self._closed = False
 
-    def start(
-        self, module: str = WORKER, shared: Shared | None = None
-    ) -> subprocess.Popen[bytes]:
+    def start(self, module: str = WORKER, shared: Shared | None = None) -> subprocess.Popen[bytes]:
         """Start a process that runs a module's `serve`. Raises WorkersFailed."""
         with self._lock:
             if self._closed:

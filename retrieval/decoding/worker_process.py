@@ -1,7 +1,7 @@
 """A worker process, from inside: it reads tasks from standard input and writes results.
 
-A message has some tasks, each with its slots for pixels in the memory that processes share; each
-result is a message of its own, so that a crash costs one file. Imports neither torch nor the
+A message has some tasks, each with its slots for pixels in the memory that processes share; results
+may wait a little for others. A crash costs one file. Imports neither torch nor the
 caller's `__main__`, and ends when its pipe closes.
 """
 
@@ -11,30 +11,40 @@ import os
 import pickle
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from retrieval.decoding import malloc
 from retrieval.decoding.limits import memory_for
-from retrieval.decoding.ring.memory import Pixels, Shared
-from retrieval.decoding.ring.messages import Placed, packed, write
+from retrieval.decoding.ring.memory import Cells, Pixels, Shared
+from retrieval.decoding.ring.messages import Placed, packed, write, write_later
 from retrieval.decoding.task import Task, TaskResult, work
 
 STANDARD_ERROR = 2  # a number, as sys.stderr may be None
 
 
+FLUSH_SECONDS = 0.005  # that a result may wait for others, with a cell to tell which was the last
+
+
 def serve(
-    seconds: float, shared: Shared | None = None, work: Callable[[Task], TaskResult] = work
+    seconds: float,
+    shared: Shared | None = None,
+    cell: int = 0,
+    work: Callable[[Task], TaskResult] = work,
 ) -> None:
     """Do tasks from standard input until it ends; write results to standard output.
 
-    seconds: the time limit of a task. shared: the slots; without, pixels go through the pipe.
+    seconds: the time limit of a task. shared: slots for pixels, and the cells, of which one is this
+    worker's; without, pixels go through the pipe, and each result at once. work: does a task.
     """
     malloc.keep(malloc.WORKER_KEEPS_BYTES)
     tasks, results = sys.stdin.buffer, claim_output()
     importlib.import_module("retrieval.decoding.decode")  # not timed with the first task
-    slots = shared.mapped() if shared else None
+    slots, begun = _mapped(shared, cell)
     memory = Memory()
     write(results, None)
     while True:
@@ -42,14 +52,28 @@ def serve(
             given: list[tuple[Task, Sequence[int]]] = pickle.load(tasks)
         except EOFError:
             return
+        flushed = time.monotonic()
         for task, numbers in given:
+            begun[0] += 1
             memory.allow(memory_for(task.max_pixels))
             # Its own C thread ends the process, so that a loop in C ends as well.
             late = seconds * task.patience
             faulthandler.dump_traceback_later(late, exit=True, file=STANDARD_ERROR)
             result = work(task)
             faulthandler.cancel_dump_traceback_later()
-            write(results, packed(result, Store(slots, numbers)))
+            write_later(results, packed(result, Store(slots, numbers)))
+            if slots is None or time.monotonic() > flushed + FLUSH_SECONDS:
+                results.flush()
+                flushed = time.monotonic()
+        results.flush()
+
+
+def _mapped(shared: Shared | None, cell: int) -> tuple[Pixels | None, Cells]:
+    """Return the slots, and the worker's own cell, (1,)."""
+    if shared is None:
+        return None, np.zeros(1, np.int64)
+    slots, cells = shared.mapped()
+    return slots, cells[cell : cell + 1]
 
 
 class Store:

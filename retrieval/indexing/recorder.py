@@ -43,17 +43,30 @@ class Writer(Protocol):
         """Stop, after what is being written."""
 
 
-class CatalogWriter:
-    """Writes at once, from this process."""
+class DirectWriter:
+    """Writes a commit and returns once it is in the catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._written: list[Commit] = []
 
     def write(self, commit: Commit) -> None:
         from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
 
         writing.record(self._catalog, *commit)
+
+    def close(self) -> None:
+        """Do nothing: all is written."""
+
+
+class CatalogWriter:
+    """Writes at once, from this process."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._writer = DirectWriter(catalog)
+        self._written: list[Commit] = []
+
+    def write(self, commit: Commit) -> None:
+        self._writer.write(commit)
         self._written.append(commit)
 
     def written(self, *, wait: bool) -> list[Commit]:

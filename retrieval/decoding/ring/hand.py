@@ -10,11 +10,13 @@ import pickle
 import subprocess
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from retrieval.decoding.ring import messages
-from retrieval.decoding.ring.memory import Pixels, Shared, Slot
+from retrieval.decoding.ring.memory import Pixels, Ring, Slot
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.decoding.worker import (
     GRACE_SECONDS,
@@ -46,9 +48,19 @@ class Given(NamedTuple):
 class Hand:
     """A worker process, from outside. Raises WorkersFailed if it cannot be started."""
 
-    def __init__(self, processes: Processes, shared: Shared | None, *how: object) -> None:
-        """how: further arguments of the worker's `serve`."""
+    def __init__(
+        self,
+        processes: Processes,
+        ring: Ring | None,
+        number: int,
+        work: Callable[[Task], TaskResult],
+    ) -> None:
+        """number: of its cell in the ring. work: what it does with a task."""
         self._processes = processes
+        self.number = number
+        self._begun = ring.cells[number : number + 1] if ring else np.zeros(1, np.int64)
+        self._begun[0] = self._done = 0  # tasks
+        shared = ring.shared if ring else None
         self.process: subprocess.Popen[bytes] = processes.start(WORKER, shared)
         assert self.process.stdin and self.process.stdout
         self.tasks, self.results = self.process.stdin.fileno(), self.process.stdout.fileno()
@@ -61,7 +73,7 @@ class Hand:
         self._is_patient = False  # a task that may take long is among the last
         self._since = time.monotonic()  # the last result, or the first task after a rest
         self._mean = AHEAD_SECONDS  # seconds of a task
-        self._send(handshake(processes.seconds, shared, *how))
+        self._send(handshake(processes.seconds, shared, number, work))
 
     @property
     def room(self) -> int:
@@ -121,6 +133,7 @@ class Hand:
         now = time.monotonic()
         self._mean = INERTIA * self._mean + (1 - INERTIA) * (now - self._since)
         self._since = now
+        self._done += 1
         given = self.given.popleft()
         return messages.unpacked(values, given.find)
 
@@ -143,10 +156,15 @@ class Hand:
         how = self.end()
         if not self._is_ready:
             raise ended_at_start(how)
-        if not self.given:
+        # Those before it were done, but it had not said so yet; without a cell it always has.
+        place = max(0, int(self._begun[0]) - self._done - 1)
+        if place >= len(self.given):
             return None
-        failure = failure_of(how, time.monotonic() - self._since, self._allowed)
-        return TaskResult(self.given.popleft().task.key, failure=failure)
+        task = self.given[place].task
+        del self.given[place]
+        seconds = self._processes.seconds * task.patience
+        failure = failure_of(how, time.monotonic() - self._since, seconds)
+        return TaskResult(task.key, failure=failure)
 
     def end(self) -> str:
         """End the process if it still runs; return how it ended. After that, it writes nothing."""

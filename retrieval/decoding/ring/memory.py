@@ -16,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+Cells = NDArray[np.int64]  # one for each worker: the number of tasks that it has begun
+
+CELLS = 512
+CELL_BYTES = 8 * CELLS  # a page, before the slots
 
 
 class Shared(NamedTuple):
@@ -28,12 +32,14 @@ class Shared(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes."""
-        return self.count * 3 * self.side**2
+        return CELL_BYTES + self.count * 3 * self.side**2
 
-    def mapped(self) -> Pixels:
-        """Map the slots into this process: (N, S, S, 3)."""
+    def mapped(self) -> tuple[Pixels, Cells]:
+        """Map the slots, (N, S, S, 3), and the cells into this process."""
         memory = mmap.mmap(self.descriptor, self.size)
-        return np.frombuffer(memory, np.uint8).reshape(self.count, self.side, self.side, 3)
+        pixels = np.frombuffer(memory, np.uint8, offset=CELL_BYTES)
+        shape = self.count, self.side, self.side, 3
+        return pixels.reshape(shape), np.frombuffer(memory, np.int64, CELLS)
 
 
 class Ring:
@@ -41,8 +47,9 @@ class Ring:
 
     def __init__(self, count: int, side: int) -> None:
         """Make `count` slots for pictures of `side` pixels. Raises OSError without memory."""
-        self.shared = Shared(_file(3 * count * side**2), count, side)
-        self.pixels = self.shared.mapped()  # (N, S, S, 3)
+        size = Shared(-1, count, side).size
+        self.shared = Shared(_file(size), count, side)
+        self.pixels, self.cells = self.shared.mapped()  # (N, S, S, 3), (CELLS,)
         self.address: int = self.pixels.ctypes.data
         self.free = list(range(count))  # a heap
 

@@ -50,10 +50,15 @@ def unpacked(values: list[Any], find: Callable[[Placed], Pixels]) -> TaskResult:
 
 def write(pipe: IO[bytes], message: object) -> None:
     """Write a message with its length before it."""
+    write_later(pipe, message)
+    pipe.flush()
+
+
+def write_later(pipe: IO[bytes], message: object) -> None:
+    """Write a message that may wait in the pipe's buffer."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     pipe.write(len(data).to_bytes(LENGTH_BYTES, "little"))
     pipe.write(data)
-    pipe.flush()
 
 
 def read(pipe: IO[bytes]) -> Any:

@@ -122,8 +122,9 @@ class RingPool(Renewed):
     def _start(self) -> Hand:
         if not self._has_ring:
             self._ring, self._has_ring = self._make_ring(), True
-        shared = self._ring.shared if self._ring else None
-        hand = Hand(self._processes, shared, self._work)
+        taken = {hand.number for hand in self._hands}
+        number = min(set(range(len(taken) + 1)) - taken)
+        hand = Hand(self._processes, self._ring, number, self._work)
         self._hands.append(hand)
         self._selector.register(hand.results, selectors.EVENT_READ, hand)
         return hand

@@ -42,7 +42,7 @@ def serve(
     """
     malloc.keep(malloc.RUN_KEEPS_BYTES)
     batches, answers = sys.stdin.buffer, claim_output()
-    process = EncoderProcess(device, answers, shared.mapped() if shared else None)
+    process = EncoderProcess(device, answers, shared.mapped()[0] if shared else None)
     if process.load(encoder, query_bank):
         process.serve(batches)
     os._exit(0)  # a driver's own end may hang after an error

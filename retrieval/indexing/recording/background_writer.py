@@ -7,9 +7,9 @@ and a slow one commits each batch at once.
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
-from retrieval.catalog.reading import Catalog
-from retrieval.indexing.recorder import CatalogWriter, Commit
+from retrieval.indexing.recorder import Commit
 from retrieval.records import Vectors
 
 LEAST, MOST = 512, 1_024  # images in a transaction, if they come quickly
@@ -17,11 +17,21 @@ PATIENCE_SECONDS = 0.05  # that a commit waits for others, up to LEAST
 MAX_QUEUED = 4  # commits of which none is under way; then the run waits
 
 
-class BackgroundWriter:
-    """Writes to a catalog of this process, in order. One thread may use it."""
+class Writes(Protocol):
+    """Writes a commit, and returns once it is in the catalog."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._writer = CatalogWriter(catalog)
+    def write(self, commit: Commit) -> None:
+        """Raises what the catalog raises."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
+class BackgroundWriter:
+    """Has commits written in order, in a thread. One thread may use it."""
+
+    def __init__(self, writer: Writes) -> None:
+        self._writer = writer
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # of all that follows
         self._queued: deque[Commit] = deque()
@@ -61,6 +71,7 @@ class BackgroundWriter:
             self._changed.notify_all()
         if self._thread:
             self._thread.join()
+        self._writer.close()
 
     def _raise(self) -> None:
         if self._error:
