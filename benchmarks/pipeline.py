@@ -9,19 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 
-from benchmarks.harness.canned import BATCH, DIM, SIDE, NullEncoder, decode
+from benchmarks.harness.canned import DIM, SIDE, NullEncoder, decode
 from benchmarks.harness.report import Row
 from clipmodel.pretrained import ModelFolder, resolve
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.ring.pool import RingPool, ring_of
-from retrieval.indexing.elsewhere.reading_pool import ReadingPool
-from retrieval.indexing.encoders.queue import queue_on_devices
+from retrieval.indexing.machine import Machine
 from retrieval.indexing.options import MOVING
-from retrieval.indexing.recording.background_writer import BackgroundWriter
-from retrieval.indexing.recording.remote_writer import RemoteWriter
 from retrieval.indexing.run import IndexRun
 
 PICTURES = 30_000
@@ -62,20 +57,16 @@ def sparse_files(folder: Path, count: int) -> None:
 
 def once(library: Path, photos: Path, devices: int) -> tuple[float, float]:
     """Index the files into a new library; return seconds, and seconds of this process's CPU."""
-    model = pretended()
     with closing(Catalog.open(library, create=True)) as catalog:
         began, cpu = time.perf_counter(), time.process_time()
-        ring = cache(partial(ring_of, (3 * devices + 1) * BATCH, SIDE))
-        pool = ReadingPool(RingPool(WORKERS, ring, ahead=BATCH // 2 * devices, work=decode))
         loaders = {f"null:{number}": NullEncoder for number in range(devices)}
-        encoding = queue_on_devices(loaders, None, None, pool.wake, ring)
-        writer = BackgroundWriter(RemoteWriter(catalog))
+        parts = Machine(SIDE, WORKERS, None, decode).parts(catalog, loaders, None, None)
         with catalog.database.running() as tell:
-            run = IndexRun(catalog, model, pool, encoding, writer, 10**9, MOVING, tell)
+            run = IndexRun(catalog, pretended(), parts, 10**9, MOVING, tell)
             for _ in run.stages([photos], (), False, None):
                 pass
-            for each in (pool, encoding, writer):
-                each.close()
+            for part in parts:
+                part.close()
         return time.perf_counter() - began, time.process_time() - cpu
 
 

@@ -1,4 +1,4 @@
-"""A decoder and an encoder that do next to nothing, so that only what is around them is measured."""
+"""A decoder and an encoder that do next to nothing: only what is around them is measured."""
 
 import hashlib
 from datetime import datetime

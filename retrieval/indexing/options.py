@@ -49,6 +49,7 @@ class IndexKeywords(TypedDict, total=False):
     videos: bool
     pairs: bool
     device: str | None
+    devices: str | Sequence[str]
     precision: "Precision"
     vectors: str | None
     storage_options: Mapping[str, str] | Sequence[str]
@@ -81,6 +82,7 @@ class IndexOptions:
     videos: bool = True  # False: new videos are left out; known ones stay
     pairs: bool = True  # False: the film of a Live Photo is indexed as a video of its own
     device: str | None = None  # "cpu", "cuda", "cuda:1", "mps"
+    devices: str | Sequence[str] = ()  # several at once: "cuda:0,cuda:1"; empty: `device` alone
     precision: "Precision" = "auto"  # of the encoder
     # From now on, search in "milvus://host:19530/name", a "file.db", or the file here: "local".
     vectors: str | None = None
@@ -168,4 +170,4 @@ class IndexOptions:
     @property
     def needs_torch(self) -> bool:
         """Return whether the encoder must be torch's, even for a few pictures."""
-        return self.device is not None or self.precision != "auto"
+        return bool(self.device or self.devices) or self.precision != "auto"

@@ -4,32 +4,24 @@
 worker processes while pictures are encoded, and encoded pictures are committed at once.
 """
 
-import importlib
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
-from retrieval.decoding.pool import TASKS_AHEAD, InProcess, Pool, WorkerPool, default_workers
-from retrieval.decoding.ring.memory import Ring
-from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
 from retrieval.indexing.changes import Changes, retry
 from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
 from retrieval.indexing.elsewhere.members import close_containers
-from retrieval.indexing.elsewhere.reading_pool import ReadingPool
-from retrieval.indexing.encoders.queue import MAX_WAITING, queue_here, queue_on_devices
-from retrieval.indexing.encoding import EncodedBatch, Encoder, Encoding, QuickStart
+from retrieval.indexing.encoding import EncodedBatch, QuickStart
 from retrieval.indexing.intake import Intake
+from retrieval.indexing.machine import Encoders, Machine, Parts
 from retrieval.indexing.options import MOVING, Moving
-from retrieval.indexing.recorder import Recorder, Writer
-from retrieval.indexing.recording.background_writer import BackgroundWriter
+from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
 from retrieval.records import Progress, Summary
@@ -45,7 +37,7 @@ def index(
     catalog: Catalog,
     paths: Sequence[Path] | None,
     model: "ModelFolder",
-    encoder: "Load | Mapping[str, Load]",
+    encoder: Encoders,
     *,
     exclude: Sequence[str] = (),
     again: bool = False,
@@ -62,9 +54,8 @@ def index(
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
     `quick` replaces the encoder while there are few pictures. Loaders by the names of devices are
-    called in a process for each device, so pickle must take them; there is no `quick` then.
-    cluster: the nodes that decode and encode, and call the loaders, instead of this machine. The
-    others are as in `IndexOptions`.
+    called in a process for each device, so pickle must take them. cluster: the nodes that decode
+    and encode, and call the loaders, instead of this machine. The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
@@ -77,16 +68,10 @@ def index(
         assert callable(encoder)
         parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        machine = Machine(model.config.vision.image_size, workers, batch_size)
-        pool, encoding = (
-            machine.alone(encoder, query_bank, quick)
-            if callable(encoder)
-            else machine.with_devices(encoder, query_bank)
-        )
-        parts = pool, encoding, BackgroundWriter(catalog)
-    pool, encoding, writer = parts
+        here = Machine(model.config.vision.image_size, workers, batch_size)
+        parts = here.parts(catalog, encoder, query_bank, quick)
     with catalog.database.running() as tell:
-        run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
+        run = IndexRun(catalog, model, parts, max_pixels, moving, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
@@ -96,67 +81,10 @@ def index(
             run.rescue()
             raise
         finally:
-            pool.close()
-            encoding.close()
-            writer.close()
+            for part in parts:
+                part.close()
         catalog.database.checkpoint()
     yield run.tally.summary()
-
-
-Load = Callable[[], Encoder]
-DEVICE_BATCH = 512  # pictures that a device may have, and as many that wait for it
-
-
-class Machine:
-    """This machine: its decoders and encoders for one run."""
-
-    def __init__(self, side: int, workers: int | None, batch_size: int | None) -> None:
-        """side: pixels, of what the model sees."""
-        self._side = side
-        self._count = default_workers() if workers is None else workers
-        self._batch_size = batch_size
-
-    def alone(
-        self,
-        encoder: Load,
-        query_bank: Callable[[], QueryBank] | None,
-        quick: QuickStart | None,
-    ) -> tuple[Pool, Encoding]:
-        """Return the decoders, and an encoder in this process."""
-        pool = self._pool(TASKS_AHEAD, self._ring(TASKS_AHEAD + (self._batch_size or 0)))
-        how = encoder, query_bank, self._batch_size, pool.wake, quick
-        return pool, queue_here(*how, idle=IMPORT_WRITING)
-
-    def with_devices(
-        self,
-        devices: Mapping[str, Load],
-        query_bank: Callable[[], QueryBank] | None,
-    ) -> tuple[Pool, Encoding]:
-        """Return the decoders, and an encoder in a process for each device."""
-        batch = max(self._batch_size or 0, DEVICE_BATCH)
-        ahead = max(TASKS_AHEAD, batch // 2 * len(devices))
-        ring = self._ring(ahead + batch * len(devices))
-        pool = self._pool(ahead, ring)
-        how = devices, query_bank, self._batch_size, pool.wake, ring
-        return pool, queue_on_devices(*how, idle=IMPORT_WRITING)
-
-    def _ring(self, ahead: int) -> Callable[[], Ring | None]:
-        """Return what makes the slots, once, for pictures that are decoded ahead or encoded, and
-        those that wait for the encoder to load.
-        """
-        if os.name != "posix" or not self._count:
-            return lambda: None
-        return cache(partial(ring_of, MAX_WAITING + ahead + 2 * self._count, self._side))
-
-    def _pool(self, ahead: int, ring: Callable[[], Ring | None]) -> Pool:
-        if not self._count:
-            return ReadingPool(InProcess())
-        if os.name != "posix":  # pipes cannot be polled
-            return ReadingPool(WorkerPool(self._count))
-        return ReadingPool(RingPool(self._count, ring, ahead=ahead))
-
-
-IMPORT_WRITING = partial(importlib.import_module, "retrieval.catalog.writing")  # takes 0.15 s
 
 
 class IndexRun:
@@ -166,9 +94,7 @@ class IndexRun:
         self,
         catalog: Catalog,
         model: "ModelFolder",
-        pool: Pool,
-        encoding: Encoding,
-        writer: Writer,
+        parts: Parts,
         max_pixels: int,
         moving: Moving,
         tell: "Tell",
@@ -176,8 +102,7 @@ class IndexRun:
         """tell: reports progress to other processes."""
         self._catalog = catalog
         self._model = model
-        self._pool = pool
-        self._encoding = encoding
+        self._pool, self._encoding, writer = parts
         self._recorder = Recorder(catalog, model, writer)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels

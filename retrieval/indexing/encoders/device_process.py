@@ -65,6 +65,7 @@ class EncoderProcess:
         try:
             self._encoder = loaded = encoder()
             self._query_bank = query_bank() if query_bank else None
+            self._device = getattr(loaded, "device", self._device)  # where it is in fact
             if self._slots is not None and self._device.startswith("cuda"):
                 from clipmodel.torch_backend.page_locked import lock
 

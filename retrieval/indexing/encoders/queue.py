@@ -243,11 +243,9 @@ def queue_here(
     quick: QuickStart | None = None,
     idle: Callable[[], object] = lambda: None,
 ) -> EncodingQueue:
-    """Return a queue for an encoder in this process; a few pictures may have a quicker one."""
-    query_bank = Once(query_bank) if query_bank else None
-    first = LocalEngine(quick.encoder, query_bank) if quick else None
-    most, engine = quick.most if quick else 0, LocalEngine(encoder, query_bank)
-    return EncodingQueue([engine], batch_size, wake, quick=first, most_quick=most, idle=idle)
+    """Return a queue for an encoder in this process. quick: a quicker one for a few pictures."""
+    bank = Once(query_bank) if query_bank else None
+    return _queue([LocalEngine(encoder, bank)], bank, batch_size, wake, quick, idle)
 
 
 def queue_on_devices(
@@ -255,9 +253,25 @@ def queue_on_devices(
     query_bank: LoadQueryBank | None,
     batch_size: int | None,
     wake: Callable[[], None],
+    quick: QuickStart | None,
     ring: Callable[[], Ring | None],
     idle: Callable[[], object] = lambda: None,
 ) -> EncodingQueue:
-    """Return a queue for encoders in a process for each device. ring: as in `DeviceEngine`."""
+    """Return a queue for an encoder in a process for each device. ring: as in `DeviceEngine`.
+    quick: one in this process, for a few pictures.
+    """
     engines = [DeviceEngine(name, load, query_bank, ring) for name, load in encoders.items()]
-    return EncodingQueue(engines, batch_size, wake, idle=idle)
+    return _queue(engines, query_bank, batch_size, wake, quick, idle)
+
+
+def _queue(
+    engines: Sequence[Engine],
+    query_bank: LoadQueryBank | None,
+    batch_size: int | None,
+    wake: Callable[[], None],
+    quick: QuickStart | None,
+    idle: Callable[[], object],
+) -> EncodingQueue:
+    first = LocalEngine(quick.encoder, query_bank) if quick else None
+    most = quick.most if quick else 0
+    return EncodingQueue(engines, batch_size, wake, quick=first, most_quick=most, idle=idle)

@@ -16,6 +16,7 @@ from retrieval.decoding import worker
 from retrieval.decoding.content import digest_of
 from retrieval.decoding.limits import MAX_PIXELS, memory_for
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
+from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
 from retrieval.records import Failure
@@ -24,9 +25,17 @@ from tests.retrieval.small import DATA, SIDE, paint
 BAD = DATA / "bad_pictures"
 
 
+def ring_pool(count: int, seconds: float = 60.0) -> RingPool:
+    """A pool with few slots, so that some pixels come through pipes."""
+    return RingPool(count, lambda: ring_of(3, SIDE), seconds=seconds)
+
+
+KINDS = {"threads": WorkerPool, "ring": ring_pool}
+
+
 @contextmanager
-def pool_of(count: int, seconds: float = 60.0) -> Iterator[Pool]:
-    with closing(WorkerPool(count, seconds) if count else InProcess()) as pool:
+def pool_of(count: int, seconds: float = 60.0, kind: str = "ring") -> Iterator[Pool]:
+    with closing(KINDS[kind](count, seconds) if count else InProcess()) as pool:
         yield pool
 
 
@@ -231,9 +240,9 @@ def test_what_takes_more_memory_than_a_worker_may_is_a_failure(
     [large, *_] = bombs(tmp_path)  # 144 MB, decoded
     less = (
         "import retrieval.decoding.worker_process as ours\n"
-        "ours.memory_for = lambda _: 100_000_000\nserve(sec"
+        "ours.memory_for = lambda _: 100_000_000\nserve(*"
     )
-    monkeypatch.setattr(worker, "BOOTSTRAP", worker.BOOTSTRAP.replace("serve(sec", less))
+    monkeypatch.setattr(worker, "BOOTSTRAP", worker.BOOTSTRAP.replace("serve(*", less))
     with pool_of(1) as pool:
         submit(pool, large, paint(tmp_path / "good.png", 1))
         first, last = collect(pool)
