@@ -30,6 +30,7 @@ Encoders: TypeAlias = Load | Mapping[str, Load]  # for this process; or for each
 Parts: TypeAlias = tuple[Pool, Encoding, Writer]
 
 DEVICE_BATCH = 512  # pictures that a device may have, and as many that wait for it
+COMMIT_SECONDS = 0.05  # that a commit waits for others, so that a fast device has large ones
 import_writing = partial(importlib.import_module, "retrieval.catalog.writing")  # takes 0.15 s
 
 
@@ -67,7 +68,7 @@ class Machine:
             here = queue_here(encoder, *how, idle=import_writing)
             return pool, here, BackgroundWriter(DirectWriter(catalog))
         there = queue_on_devices(encoder, *how, ring, idle=import_writing)
-        return pool, there, BackgroundWriter(RemoteWriter(catalog))
+        return pool, there, BackgroundWriter(RemoteWriter(catalog), COMMIT_SECONDS)
 
     def _ring(self, ahead: int) -> Ring | None:
         """Make slots for pictures that are decoded ahead or encoded, and for those that wait for

@@ -52,10 +52,10 @@ def index(
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`. With None, no
     file is looked for: the images that this model lacks are encoded beside the current model.
 
-    encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` replaces the encoder while there are few pictures. Loaders by the names of devices are
-    called in a process for each device, so pickle must take them. cluster: the nodes that decode
-    and encode, and call the loaders, instead of this machine. The others are as in `IndexOptions`.
+    encoder, query_bank: called once, in a thread, if there is something to encode or to measure; or
+    by the names of devices, in a process for each. `quick` replaces the encoder while there are few
+    pictures. cluster: the nodes that decode, encode and call the loaders, instead of this machine.
+    The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
@@ -68,8 +68,8 @@ def index(
         assert callable(encoder)
         parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        here = Machine(model.config.vision.image_size, workers, batch_size)
-        parts = here.parts(catalog, encoder, query_bank, quick)
+        machine = Machine(model.config.vision.image_size, workers, batch_size)
+        parts = machine.parts(catalog, encoder, query_bank, quick)
     with catalog.database.running() as tell:
         run = IndexRun(catalog, model, parts, max_pixels, moving, tell)
         try:

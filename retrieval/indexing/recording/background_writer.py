@@ -13,7 +13,6 @@ from retrieval.indexing.recorder import Commit
 from retrieval.records import Vectors
 
 LEAST, MOST = 512, 1_024  # images in a transaction, if they come quickly
-PATIENCE_SECONDS = 0.05  # that a commit waits for others, up to LEAST
 MAX_QUEUED = 4  # commits of which none is under way; then the run waits
 
 
@@ -30,8 +29,10 @@ class Writes(Protocol):
 class BackgroundWriter:
     """Has commits written in order, in a thread. One thread may use it."""
 
-    def __init__(self, writer: Writes) -> None:
+    def __init__(self, writer: Writes, patience: float = 0.0) -> None:
+        """patience: seconds that a commit waits for others, up to LEAST images."""
         self._writer = writer
+        self._patience = patience
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # of all that follows
         self._queued: deque[Commit] = deque()
@@ -98,7 +99,7 @@ class BackgroundWriter:
         """Wait for commits and return some to be written together; none when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._queued or self._is_closed)
-            self._changed.wait_for(self._has_enough, PATIENCE_SECONDS)
+            self._changed.wait_for(self._has_enough, self._patience)
             commits: list[Commit] = []
             while self._queued and (not commits or _images([*commits, self._queued[0]]) <= MOST):
                 commits.append(self._queued.popleft())
