@@ -11,5 +11,8 @@ def lock(memory: NDArray[np.uint8]) -> bool:
     Copies from it are slower without, and nothing else changes. The pages stay locked until the
     process ends: the array must outlive every copy.
     """
-    cuda = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    return int(cuda.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) == 0
+    try:
+        cuda = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        return int(cuda.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) == 0
+    except (RuntimeError, AssertionError):  # no such device, or a torch without CUDA
+        return False

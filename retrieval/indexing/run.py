@@ -60,16 +60,15 @@ def index(
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to the generator's
     `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the
-    loaders raise, and DeviceError if a device is lost twice; finished work is committed before.
+    loaders raise; and DeviceError, after it has committed finished work.
     """
     if cluster:
         from retrieval.indexing.cluster.engine import on_cluster
 
-        assert callable(encoder)
         parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        machine = Machine(model.config.vision.image_size, workers, batch_size)
-        parts = machine.parts(catalog, encoder, query_bank, quick)
+        here = Machine(model.config.vision.image_size, workers, batch_size)
+        parts = here.parts(catalog, encoder, query_bank, quick)
     with catalog.database.running() as tell:
         run = IndexRun(catalog, model, parts, max_pixels, moving, tell)
         try:

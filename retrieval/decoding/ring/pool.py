@@ -16,8 +16,8 @@ from collections.abc import Callable
 from clipmodel.pools import Renewed
 from retrieval.decoding.limits import MAX_SECONDS
 from retrieval.decoding.pool import TASKS_AHEAD
-from retrieval.decoding.ring.hand import Given, Hand
 from retrieval.decoding.ring.memory import Ring
+from retrieval.decoding.ring.ring_worker import Given, RingWorker
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.decoding.worker import Processes
 from retrieval.errors import reason
@@ -51,7 +51,7 @@ class RingPool(Renewed):
         super().__init__()
 
     def renew(self) -> None:
-        self._hands: list[Hand] = []
+        self._workers: list[RingWorker] = []
         self._queue: deque[Task] = deque()
         self._results: deque[TaskResult] = deque()
         self._pending = 0
@@ -90,9 +90,9 @@ class RingPool(Renewed):
 
     def close(self) -> None:
         self._processes.kill_all()
-        for hand in self._hands:
-            hand.end()
-        self._hands.clear()
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
         self._queue.clear()
         self._selector.close()
         self._woken.close()
@@ -104,43 +104,43 @@ class RingPool(Renewed):
     def _give(self) -> None:
         """Give what is queued to workers that have room."""
         while self._queue:
-            hand = self._next_hand()
-            if hand is None:
+            worker = self._next_worker()
+            if worker is None:
                 return
             share = max(1, -(-len(self._queue) // self._count))
-            some = [self._given() for _ in range(min(hand.room, share))]
-            hand.give(some)
-            self._watch(hand)
+            some = [self._given() for _ in range(min(worker.room, share))]
+            worker.give(some)
+            self._watch(worker)
 
-    def _next_hand(self) -> Hand | None:
+    def _next_worker(self) -> RingWorker | None:
         """Return an idle worker, else a new one, else the one that has the most room."""
-        best = max(self._hands, key=lambda hand: hand.room, default=None)
-        if (best is None or best.given) and len(self._hands) < self._count:
+        best = max(self._workers, key=lambda worker: worker.room, default=None)
+        if (best is None or best.given) and len(self._workers) < self._count:
             return self._start()
         return best if best and best.room * 2 > len(best.given) else None
 
-    def _start(self) -> Hand:
+    def _start(self) -> RingWorker:
         if not self._has_ring:
             self._ring, self._has_ring = self._make_ring(), True
-        taken = {hand.number for hand in self._hands}
+        taken = {worker.number for worker in self._workers}
         number = min(set(range(len(taken) + 1)) - taken)
-        hand = Hand(self._processes, self._ring, number, self._work)
-        self._hands.append(hand)
-        self._selector.register(hand.results, selectors.EVENT_READ, hand)
-        return hand
+        worker = RingWorker(self._processes, self._ring, number, self._work)
+        self._workers.append(worker)
+        self._selector.register(worker.results, selectors.EVENT_READ, worker)
+        return worker
 
     def _given(self) -> Given:
         task = self._queue.popleft()
         wanted = max(1, len(task.at)) if task.size and self._ring else 0
         return Given(task, self._ring.take(wanted) if wanted and self._ring else ())
 
-    def _watch(self, hand: Hand) -> None:
+    def _watch(self, worker: RingWorker) -> None:
         """Hear of room in a worker's pipe only while there is something to send."""
-        is_watched = hand.tasks in self._selector.get_map()
-        if hand.has_unsent and not is_watched:
-            self._selector.register(hand.tasks, selectors.EVENT_WRITE, hand)
-        elif is_watched and not hand.has_unsent:
-            self._selector.unregister(hand.tasks)
+        is_watched = worker.tasks in self._selector.get_map()
+        if worker.has_unsent and not is_watched:
+            self._selector.register(worker.tasks, selectors.EVENT_WRITE, worker)
+        elif is_watched and not worker.has_unsent:
+            self._selector.unregister(worker.tasks)
 
     # -- hearing workers -------------------------------------------------------------------------
 
@@ -159,19 +159,19 @@ class RingPool(Renewed):
                     self._replace(key.data)
         if (now := time.monotonic()) > self._checked + CHECK_SECONDS:
             self._checked = now
-            for hand in self._hands:
-                if hand.is_late:
-                    hand.process.kill()
+            for worker in self._workers:
+                if worker.is_late:
+                    worker.process.kill()
 
-    def _replace(self, hand: Hand) -> None:
+    def _replace(self, worker: RingWorker) -> None:
         """Take the tasks of a worker that ended: one is a failure, the others are done again."""
-        self._hands.remove(hand)
-        self._selector.unregister(hand.results)
-        if hand.tasks in self._selector.get_map():
-            self._selector.unregister(hand.tasks)
-        if failed := hand.lost():
+        self._workers.remove(worker)
+        self._selector.unregister(worker.results)
+        if worker.tasks in self._selector.get_map():
+            self._selector.unregister(worker.tasks)
+        if failed := worker.lost():
             self._results.append(failed)
-        self._queue.extendleft(task for task, _ in reversed(hand.given))
+        self._queue.extendleft(task for task, _ in reversed(worker.given))
 
 
 def ring_of(count: int, side: int) -> Ring | None:

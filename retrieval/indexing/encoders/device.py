@@ -53,7 +53,7 @@ class Start:
 
     def send(self, data: bytes) -> None:
         assert self.process.stdin is not None
-        with suppress(OSError):  # it has ended, and its pipe says so to `listen`
+        with suppress(OSError, ValueError):  # it has ended, as `listen` notices, and may close it
             self.process.stdin.write(data)
             self.process.stdin.flush()
 

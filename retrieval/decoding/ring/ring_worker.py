@@ -45,7 +45,7 @@ class Given(NamedTuple):
         return self.slots[placed].array() if isinstance(placed, int) else placed
 
 
-class Hand:
+class RingWorker:
     """A worker process, from outside. Raises WorkersFailed if it cannot be started."""
 
     def __init__(

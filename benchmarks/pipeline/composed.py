@@ -1,9 +1,4 @@
-"""What is around decoding and encoding: pictures per second, and the main process's CPU for each.
-
-Decoders and encoders are processes, as with GPUs, but give the same answers to every file: scan,
-shared memory, messages, bookkeeping and the catalog remain. The ratio is to a loop of plain Python,
-timed in the same run, so that machines can be compared.
-"""
+"""The stages of a run, composed as on a machine with GPUs, with nothing to decode or encode."""
 
 import time
 from collections.abc import Iterator
@@ -11,8 +6,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.harness.canned import DIM, SIDE, NullEncoder, decode
 from benchmarks.harness.report import Row
+from benchmarks.pipeline.canned import DIM, SIDE, NullEncoder, decode
 from clipmodel.pretrained import ModelFolder, resolve
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.machine import Machine
