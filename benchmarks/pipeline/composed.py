@@ -52,12 +52,13 @@ def sparse_files(folder: Path, count: int) -> None:
 
 def once(library: Path, photos: Path, devices: int) -> tuple[float, float]:
     """Index the files into a new library; return seconds, and seconds of this process's CPU."""
+    model = pretended()
     with closing(Catalog.open(library, create=True)) as catalog:
         began, cpu = time.perf_counter(), time.process_time()
         loaders = {f"null:{number}": NullEncoder for number in range(devices)}
-        parts = Machine(SIDE, WORKERS, None, decode).parts(catalog, loaders, None, None)
+        parts = Machine(model, WORKERS, None, decode).parts(catalog, loaders, None, None)
         with catalog.database.running() as tell:
-            run = IndexRun(catalog, pretended(), parts, 10**9, MOVING, tell)
+            run = IndexRun(catalog, model, parts, 10**9, MOVING, tell)
             for _ in run.stages([photos], (), False, None):
                 pass
             for part in parts:

@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.pool import TASKS_AHEAD, InProcess, Pool, WorkerPool, default_workers
@@ -24,6 +24,9 @@ from retrieval.indexing.recorder import DirectWriter, Writer
 from retrieval.indexing.recording.background_writer import BackgroundWriter
 from retrieval.indexing.recording.remote_writer import RemoteWriter
 from retrieval.vectors.hubness import QueryBank
+
+if TYPE_CHECKING:
+    from clipmodel.pretrained import ModelFolder
 
 Load: TypeAlias = Callable[[], Encoder]
 Encoders: TypeAlias = Load | Mapping[str, Load]  # for this process; or for each device, by its name
@@ -39,13 +42,13 @@ class Machine:
 
     def __init__(
         self,
-        side: int,
+        model: "ModelFolder",
         workers: int | None,
         batch_size: int | None,
         work: Callable[[Task], TaskResult] = work,
     ) -> None:
-        """side: pixels, of what the model sees. work: what a worker does with a task."""
-        self._side = side
+        """work: what a worker does with a task."""
+        self._side = model.config.vision.image_size
         self._count = default_workers() if workers is None else workers
         self._batch_size = batch_size
         self._work = work

@@ -58,17 +58,16 @@ def index(
     The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
-    committed and the Summary follows; if it occurs between two values, pass it to the generator's
-    `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the
-    loaders raise; and DeviceError, after it has committed finished work.
+    committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
+    returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the loaders raise,
+    and DeviceError, for which finished work is committed as well.
     """
     if cluster:
         from retrieval.indexing.cluster.engine import on_cluster
 
         parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        here = Machine(model.config.vision.image_size, workers, batch_size)
-        parts = here.parts(catalog, encoder, query_bank, quick)
+        parts = Machine(model, workers, batch_size).parts(catalog, encoder, query_bank, quick)
     with catalog.database.running() as tell:
         run = IndexRun(catalog, model, parts, max_pixels, moving, tell)
         try:

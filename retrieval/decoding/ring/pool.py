@@ -149,6 +149,8 @@ class RingPool(Renewed):
         for key, event in self._selector.select(CHECK_SECONDS):
             if key.data is None:
                 self._is_woken = bool(self._woken.recv(1 << 12))
+            elif key.data not in self._workers:  # its other pipe has said that it ended
+                continue
             elif event & selectors.EVENT_WRITE:
                 key.data.flush()
                 self._watch(key.data)

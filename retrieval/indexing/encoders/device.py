@@ -15,12 +15,12 @@ from clipmodel.errors import DeviceError, DeviceFault, DeviceFaultKind
 from retrieval.decoding.ring import messages
 from retrieval.decoding.ring.memory import Ring, slot_of
 from retrieval.decoding.worker import PIPE_ERRORS, Processes, end, handshake
-from retrieval.indexing.encoders.device_process import Answer
+from retrieval.indexing.encoders.device_process import EncoderReply
 from retrieval.indexing.encoders.engine import (
+    EncodedRows,
     EngineLost,
     LoadEncoder,
     LoadQueryBank,
-    Measured,
     Traits,
 )
 from retrieval.indexing.encoding import EncodedBatch, Picture
@@ -74,7 +74,7 @@ class Start:
         assert self.process.stdout is not None
         with suppress(*PIPE_ERRORS, ValueError):  # ValueError: the pipe was closed here
             while True:
-                self._take(Answer(*messages.read(self.process.stdout)))
+                self._take(EncoderReply(*messages.read(self.process.stdout)))
         lost = EngineLost(self.number, f"its process ended: {end(self.process)}")
         with self._lock:
             self._has_ended = True
@@ -83,7 +83,7 @@ class Start:
         for sent in self._sent.values():
             sent.result.set_exception(lost)
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: EncoderReply) -> None:
         if answer.is_lost:  # the end of the pipe follows
             assert isinstance(answer.error, DeviceError)
             self.fault = answer.error.fault
@@ -93,7 +93,7 @@ class Start:
         if answer.number:
             with self._lock:
                 pictures, future = self._sent.pop(answer.number)
-            if isinstance(answer.result, Measured):
+            if isinstance(answer.result, EncodedRows):
                 value = answer.result.of(pictures, self.traits.result().precision)
         if answer.error:
             future.set_exception(answer.error)

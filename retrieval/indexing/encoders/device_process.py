@@ -19,16 +19,16 @@ from retrieval.decoding import malloc
 from retrieval.decoding.ring.memory import Pixels, Shared
 from retrieval.decoding.ring.messages import Placed, write
 from retrieval.decoding.worker_process import claim_output
-from retrieval.indexing.encoders.engine import LoadEncoder, LoadQueryBank, Measured, Traits
+from retrieval.indexing.encoders.engine import EncodedRows, LoadEncoder, LoadQueryBank, Traits
 from retrieval.indexing.encoding import Encoder
 from retrieval.vectors.hubness import QueryBank
 
 
-class Answer(NamedTuple):
+class EncoderReply(NamedTuple):
     """What the process says: of its start (number 0), of a micro-batch, or why it ends."""
 
     number: int
-    result: Traits | Measured | None
+    result: Traits | EncodedRows | None
     error: Exception | None = None
     is_lost: bool = False  # it ends now
 
@@ -75,7 +75,7 @@ class EncoderProcess:
             return False
         # Metal's backend is only safe if one thread does everything (pytorch issue 197805).
         self._lanes = 1 if self._device.startswith("mps") else loaded.slots
-        self._answer(Answer(0, Traits(loaded.batch_size, self._lanes, loaded.precision)))
+        self._answer(EncoderReply(0, Traits(loaded.batch_size, self._lanes, loaded.precision)))
         return True
 
     def serve(self, batches: IO[bytes]) -> None:
@@ -96,7 +96,7 @@ class EncoderProcess:
         try:
             vectors = self._encoder.encode(self._batch(placed))
             hubness = self._query_bank.measure(vectors) if self._query_bank else None
-            self._answer(Answer(number, Measured(vectors, hubness)))
+            self._answer(EncoderReply(number, EncodedRows(vectors, hubness)))
         except Exception as error:
             self._fail(number, error)
 
@@ -108,13 +108,13 @@ class EncoderProcess:
         return np.stack([_found(each, slots) for each in placed])
 
     def _fail(self, number: int, error: Exception) -> None:
-        """Answer with an error; end this process if it is of a device that a new one may use."""
+        """EncoderReply with an error; end this process if it is of a device that a new one may use."""
         is_lost = isinstance(error, DeviceError) and error.fault.may_pass
-        self._answer(Answer(number, None, _sendable(error), is_lost))
+        self._answer(EncoderReply(number, None, _sendable(error), is_lost))
         if is_lost:
             os._exit(1)
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: EncoderReply) -> None:
         with self._answering:
             write(self._answers, answer)
 

@@ -22,7 +22,7 @@ class Traits(NamedTuple):
     precision: str
 
 
-class Measured(NamedTuple):
+class EncodedRows(NamedTuple):
     """The vectors of a micro-batch, (B, D), and their hubness, (B, 2)."""
 
     vectors: NDArray[np.float32]

@@ -6,10 +6,10 @@ from concurrent.futures import Future
 from clipmodel.pools import Threads
 from retrieval.decoding.ring.memory import together
 from retrieval.indexing.encoders.engine import (
+    EncodedRows,
     EngineLost,
     LoadEncoder,
     LoadQueryBank,
-    Measured,
     Traits,
 )
 from retrieval.indexing.encoding import EncodedBatch, Encoder, Picture
@@ -77,4 +77,4 @@ class LocalEngine:
         encoder = self._encoder.result()
         vectors = encoder.encode(together([each.pixels for each in pictures]))  # -> (B, D)
         hubness = self._query_bank.result().measure(vectors) if self._query_bank else None
-        return Measured(vectors, hubness).of(pictures, encoder.precision)
+        return EncodedRows(vectors, hubness).of(pictures, encoder.precision)
