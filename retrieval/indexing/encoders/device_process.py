@@ -108,7 +108,7 @@ class EncoderProcess:
         return np.stack([_found(each, slots) for each in placed])
 
     def _fail(self, number: int, error: Exception) -> None:
-        """EncoderReply with an error; end this process if it is of a device that a new one may use."""
+        """Answer with an error; end this process if it is of a device that a new one may use."""
         is_lost = isinstance(error, DeviceError) and error.fault.may_pass
         self._answer(EncoderReply(number, None, _sendable(error), is_lost))
         if is_lost:
