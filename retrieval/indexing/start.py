@@ -101,7 +101,7 @@ def _encoders(model: "ModelFolder", options: IndexOptions, device: str | None) -
     """Return what loads the encoder: in this process on a CPU, whose products other threads hardly
     disturb, else in one for each device. device: the one asked for; None: the machine's best.
     """
-    asked = [*options.devices] or [device]
+    asked: list[str | None] = [*options.devices] or [device]
     if options.ray or asked == [CPU] or (asked == [None] and not _may_have_gpu()):
         return partial(_encoder, model, asked[0], options.precision)
     return {name or GPU: partial(_encoder, model, name, options.precision) for name in asked}

@@ -26,19 +26,19 @@ class Shared(NamedTuple):
     """What another process needs to map a ring."""
 
     descriptor: int  # of the file, the same number in every process
-    count: int
+    slots: int
     side: int
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return CELL_BYTES + self.count * 3 * self.side**2
+        return CELL_BYTES + self.slots * 3 * self.side**2
 
     def mapped(self) -> tuple[Pixels, Cells]:
         """Map the slots, (N, S, S, 3), and the cells into this process."""
         memory = mmap.mmap(self.descriptor, self.size)
         pixels = np.frombuffer(memory, np.uint8, offset=CELL_BYTES)
-        shape = self.count, self.side, self.side, 3
+        shape = self.slots, self.side, self.side, 3
         return pixels.reshape(shape), np.frombuffer(memory, np.int64, CELLS)
 
 

@@ -104,7 +104,8 @@ class EncoderProcess:
         """Return the pictures as (B, S, S, 3): as they lie in the slots, if they do in a row."""
         slots = self._slots
         if slots is not None and _is_run(placed):
-            return slots[placed[0] : placed[-1] + 1]
+            row: Pixels = slots[placed[0] : placed[-1] + 1]
+            return row
         return np.stack([_found(each, slots) for each in placed])
 
     def _fail(self, number: int, error: Exception) -> None:
@@ -127,7 +128,8 @@ def _is_run(placed: Sequence[Placed]) -> bool:
 def _found(placed: Placed, slots: Pixels | None) -> Pixels:
     if isinstance(placed, int):
         assert slots is not None
-        return slots[placed]
+        found: Pixels = slots[placed]
+        return found
     return placed
 
 

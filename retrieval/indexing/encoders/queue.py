@@ -8,6 +8,7 @@ ended is queued again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,8 +224,7 @@ class EncodingQueue:
     def _wait(self) -> None:
         """Wait until something is encoded, or an engine is loaded."""
         self._idle()
-        results: list[Future[EncodedBatch] | Future[Traits]]
-        results = [batch.result for batch in self._under_way]
+        results: list[Future[Any]] = [batch.result for batch in self._under_way]
         results += [each.traits for each in self._engines if not each.traits.done()]
         if results:
             wait(results, return_when=FIRST_COMPLETED)

@@ -69,7 +69,8 @@ def unpacked(values: Packed) -> Commit:
 
 def _unpacked_vectors(held: PackedVectors) -> Vectors:
     ends = np.cumsum(held.rows)[:-1]
-    of = dict(zip(held.digests, np.split(held.vectors, ends), strict=True))
+    vectors = held.vectors.astype(np.float32)  # exact, and back again when they are stored
+    of = dict(zip(held.digests, np.split(vectors, ends), strict=True))
     if held.hubness is None:
         return Vectors(held.model_id, of)
     hubness = dict(zip(held.digests, np.split(held.hubness, ends), strict=True))
