@@ -1,6 +1,6 @@
 """Benchmarks, each of which generates its input: `python -m benchmarks NAME`.
 
-decode, encode, index, memory, rescan, news    the write path
+decode, encode, pipeline, index, memory, rescan, news    the write path
 search, serve, soak, indexes                   the read path
 relevance, duplicates                          quality: rankings and near copies
 claims                                         measures and writes calibration.json

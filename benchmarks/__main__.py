@@ -13,6 +13,7 @@ from benchmarks.harness import peers, report
 
 NAMES = (
     *("encode", "decode", "indexes", "search", "serve", "rescan", "news", "index", "memory"),
+    "pipeline",
     *("relevance", "duplicates", "models.evaluation"),
 )
 LONG = ("soak",)  # only when it is named

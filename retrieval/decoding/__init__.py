@@ -9,5 +9,6 @@ difference_hash  64 bits of a picture that its copies have in common
 task             the request to a process, and its result
 worker_process   the process, from inside; `malloc` keeps its memory from picture to picture
 worker           the process, from outside
-pool             several workers
+pool             several workers, for any number of callers
+ring             several for one caller, with pixels in shared memory
 """

@@ -162,7 +162,10 @@ def can_read_films() -> bool:
 
 def is_named_as_film(path: str | bytes | os.PathLike[str]) -> bool:
     """Return whether a file is a video by its name."""
-    return os.path.splitext(os.fsencode(path))[1].lower() in FILM_EXTENSIONS
+    name = path if isinstance(path, bytes) else os.fsencode(path)
+    if name[name.rfind(b".") :].lower() not in FILM_EXTENSIONS:  # nearly always, and quick
+        return False
+    return os.path.splitext(name)[1].lower() in FILM_EXTENSIONS
 
 
 def is_film(name: str) -> bool:

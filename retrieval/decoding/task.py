@@ -1,7 +1,9 @@
 """The task of reading one file, in this process or another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
 
 from clipmodel.config import Resize
 from retrieval.decoding.formats import is_named_as_film
@@ -34,6 +36,10 @@ class Task:
     data: bytes | None = None  # the bytes, if they were read already
     version: str | None = None  # known already, of what lies at an address
 
+    def __reduce__(self) -> tuple[type["Task"], tuple[Any, ...]]:
+        """Let pickle take a tuple, which is quicker than a dataclass's own way."""
+        return Task, _fields_of_task(self)
+
     @property
     def patience(self) -> int:
         """Return how many times as long as others it may take."""
@@ -61,6 +67,9 @@ class Task:
     def entry(self) -> Entry:
         """Where the bytes are."""
         return Entry(self.path, self.part, self.options)
+
+
+_fields_of_task = attrgetter(*(field.name for field in fields(Task)))
 
 
 @dataclass(frozen=True, slots=True)

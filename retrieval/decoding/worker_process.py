@@ -1,6 +1,8 @@
 """A worker process, from inside: it reads tasks from standard input and writes results.
 
-Imports neither torch nor the caller's `__main__`, and ends when its pipe closes.
+A message has some tasks, each with its slots for pixels in the memory that processes share; results
+may wait a little for others. A crash costs one file. Imports neither torch nor the
+caller's `__main__`, and ends when its pipe closes.
 """
 
 import faulthandler
@@ -10,37 +12,85 @@ import pickle
 import re
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from retrieval.decoding import malloc
 from retrieval.decoding.limits import STARVED, memory_for
-from retrieval.decoding.task import work
+from retrieval.decoding.ring.memory import Cells, Pixels, Shared
+from retrieval.decoding.ring.messages import Placed, packed, write, write_later
+from retrieval.decoding.task import Task, TaskResult, work
 
 STANDARD_ERROR = 2  # a number, as sys.stderr may be None
 
 
-def serve(seconds: float) -> None:
+FLUSH_SECONDS = 0.005  # that a result may wait for others, with a cell to tell which was the last
+
+
+def serve(
+    seconds: float,
+    shared: Shared | None = None,
+    cell: int = 0,
+    work: Callable[[Task], TaskResult] = work,
+) -> None:
     """Do tasks from standard input until it ends; write results to standard output.
 
-    seconds: of processor time for one task.
+    seconds: of processor time for a task. shared: slots for pixels, and the cells, of which one is
+    this worker's; without, pixels go through the pipe, and each result at once. work: does a task.
     """
     malloc.keep(malloc.WORKER_KEEPS_BYTES)
-    tasks, results = sys.stdin.buffer, _claim_output()
+    tasks, results = sys.stdin.buffer, claim_output()
     importlib.import_module("retrieval.decoding.decode")  # not timed with the first task
+    slots, begun = _mapped(shared, cell)
     memory = Memory()
-    _reply(results, None)
+    write(results, None)
     while True:
         try:
-            task = pickle.load(tasks)
+            given: list[tuple[Task, Sequence[int]]] = pickle.load(tasks)
         except EOFError:
             return
-        memory.allow(memory_for(task.max_pixels))
-        with _within(seconds * task.patience):
-            result = work(task)
-        _reply(results, result)
+        flushed = time.monotonic()
+        for task, numbers in given:
+            begun[0] += 1
+            memory.allow(memory_for(task.max_pixels))
+            with _within(seconds * task.patience):
+                result = work(task)
+            write_later(results, packed(result, Store(slots, numbers)))
+            if slots is None or time.monotonic() > flushed + FLUSH_SECONDS:
+                results.flush()
+                flushed = time.monotonic()
+        results.flush()
+
+
+def _mapped(shared: Shared | None, cell: int) -> tuple[Pixels | None, Cells]:
+    """Return the slots, and the worker's own cell, (1,)."""
+    if shared is None:
+        return None, np.zeros(1, np.int64)
+    slots, cells = shared.mapped()
+    return slots, cells[cell : cell + 1]
+
+
+class Store:
+    """Puts the pixels of one task into its slots, the first ones first."""
+
+    def __init__(self, slots: Pixels | None, numbers: Sequence[int]) -> None:
+        self._slots = slots  # (N, S, S, 3)
+        self._numbers = numbers
+        self._used = 0
+
+    def __call__(self, pixels: Pixels) -> Placed:
+        """Return which of the slots has the pixels now; the pixels if none is left or fits."""
+        place, slots = self._used, self._slots
+        if slots is None or place == len(self._numbers) or pixels.shape != slots.shape[1:]:
+            return pixels
+        slots[self._numbers[place]] = pixels
+        self._used += 1
+        return place
 
 
 @contextmanager
@@ -91,15 +141,10 @@ def _private_bytes() -> int | None:
     return int(found[1]) << 10 if found else None
 
 
-def _claim_output() -> IO[bytes]:
+def claim_output() -> IO[bytes]:
     """Return the pipe for results, and discard everything that C libraries print."""
     results = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     return results
-
-
-def _reply(results: IO[bytes], message: object) -> None:
-    pickle.dump(message, results, pickle.HIGHEST_PROTOCOL)
-    results.flush()

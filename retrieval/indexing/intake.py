@@ -6,8 +6,8 @@ in progress.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from clipmodel.config import Resize
 from retrieval.decoding.formats import is_named_as_film
@@ -17,12 +17,15 @@ from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
 from retrieval.indexing.changed_file import ChangedFile
 from retrieval.records import Decoded, Failure
+from retrieval.sources.entry import Entry
 
 FILM_WEIGHT = 3  # of a video among the files in progress, beside its 1: it may be 60 pictures
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeResult:
+Stage = Literal["whole", "once", "hash", "decode"]
+
+
+class IntakeResult(NamedTuple):  # quicker to make than a dataclass
     """The result for a file: known content (only a digest), new content, a failure, or `gone`."""
 
     file: ChangedFile
@@ -34,16 +37,16 @@ class IntakeResult:
     fetched: tuple[int, int | None, str | None] | None = None  # as in `TaskResult`
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(NamedTuple):
     """A task in progress: everything at once, or first hashing and then, if needed, decoding.
 
     "once" is like "whole", but others of its size do not wait for it.
     """
 
     file: ChangedFile
-    stage: Literal["whole", "once", "hash", "decode"]
+    stage: Stage
     digest: bytes | None = None  # known after the stage "hash"
+    is_film: bool = False  # by its name
 
 
 class Intake:
@@ -107,33 +110,34 @@ class Intake:
     def _begin(self, file: ChangedFile) -> None:
         if self._sizes is None:
             self._sizes = self._read_sizes()
-        size = file.found.size
-        if file.entry.is_remote:  # read once, whatever it is
-            self._submit(Flight(file, "once"))
-            return
-        if size in self._sizes:
-            self._submit(Flight(file, "hash"))
+        size, entry = file.found.size, file.entry
+        if entry.is_remote:  # read once, whatever it is
+            self._submit(file, "once", entry)
+        elif size in self._sizes:
+            self._submit(file, "hash", entry)
         else:
             self._sizes.add(size)
             self._unhashed[size] = []
-            self._submit(Flight(file, "whole"))
+            self._submit(file, "whole", entry)
 
-    def _submit(self, flight: Flight) -> None:
+    def _submit(
+        self, file: ChangedFile, stage: Stage, entry: Entry, digest: bytes | None = None
+    ) -> None:
         key, self._next_key = self._next_key, self._next_key + 1
-        self._flights[key] = flight
-        resize = None if flight.stage == "hash" else self._resize
+        is_film = is_named_as_film(file.found.path)
+        self._flights[key] = Flight(file, stage, digest, is_film)
+        self._films += is_film
+        resize = None if stage == "hash" else self._resize
         if resize:
             self._expect()
-        self._films += is_named_as_film(flight.file.path)
-        file, most = flight.file, self._max_moments
-        task = Task.of(key, file.entry, resize, self._max_pixels, most=most)
+        task = Task.of(key, entry, resize, self._max_pixels, most=self._max_moments)
         if file.data is not None or file.version is not None:
             task = replace(task, data=file.data, version=file.version)
         self._pool.submit(task)
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:
         flight = self._flights.pop(result.key)
-        self._films -= is_named_as_film(flight.file.path)
+        self._films -= flight.is_film
         if flight.stage == "hash" and result.digest:
             yield from self._settle(flight.file, result.digest)
             return
@@ -154,7 +158,7 @@ class Intake:
             self._unhashed[file.found.size].append((file, digest))
         else:
             self._decoding[digest] = []
-            self._submit(Flight(file, "decode", digest))
+            self._submit(file, "decode", file.entry, digest)
 
     def _settle_copies(self, digest: bytes, result: TaskResult) -> Iterator[IntakeResult]:
         """Apply a file's result to its copies, unless it changed after it was hashed."""

@@ -7,8 +7,12 @@ commits it.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import Encoded, EncodedBatch
+from retrieval.indexing.recording.known_contents import KnownContents
 from retrieval.records import Facts, FileState, ModelRecord, NewImage, Vectors
 from retrieval.vectors.hubness import query_bank_digest
 
@@ -35,23 +39,42 @@ class Writer(Protocol):
     def written(self, *, wait: bool) -> list[Commit]:
         """Return the commits that are in the catalog since the last call. wait: for all of them."""
 
+    def close(self) -> None:
+        """Stop, after what is being written."""
 
-class CatalogWriter:
-    """Writes at once, from this process."""
+
+class DirectWriter:
+    """Writes a commit and returns once it is in the catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._written: list[Commit] = []
 
     def write(self, commit: Commit) -> None:
         from retrieval.catalog import writing  # SQLAlchemy, not needed if nothing changed
 
         writing.record(self._catalog, *commit)
+
+    def close(self) -> None:
+        """Do nothing: all is written."""
+
+
+class CatalogWriter:
+    """Writes at once, from this process."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._writer = DirectWriter(catalog)
+        self._written: list[Commit] = []
+
+    def write(self, commit: Commit) -> None:
+        self._writer.write(commit)
         self._written.append(commit)
 
     def written(self, *, wait: bool) -> list[Commit]:
         written, self._written = self._written, []
         return written
+
+    def close(self) -> None:
+        """Do nothing: all is written."""
 
 
 class Recorder:
@@ -61,6 +84,7 @@ class Recorder:
         self.encoded = 0  # pictures committed with a vector
         self.recorded = 0  # files committed, and pictures without a file
         self._catalog = catalog
+        self._known = KnownContents(catalog)
         self._model = model
         self._partly: dict[bytes, Encoded] = {}  # some of whose moments are encoded
         self._writer = writer
@@ -72,7 +96,7 @@ class Recorder:
 
     def knows(self, digest: bytes) -> bool:
         """Return whether a content is in the catalog or on its way there."""
-        return digest in self._in_flight or self._catalog.images.of_digest(digest) is not None
+        return digest in self._in_flight or self._known.has(digest)
 
     def await_picture(self, digest: bytes, file: FileState | None) -> None:
         """Keep a file until its picture is encoded; None if only a vector is missing."""
@@ -97,19 +121,29 @@ class Recorder:
 
     def record(self, batch: EncodedBatch) -> None:
         """Commit encoded pictures with their files, and all files that needed no encoding."""
-        complete = list(self._completed(batch))
-        vectors = Vectors(
-            self._adopt(batch).id,
-            {each.image.digest: each.vectors for each in complete},
-            {each.image.digest: each.hubness for each in complete if each.hubness is not None},
-        )
-        self._commit([each.image for each in complete], vectors)
+        of = dict[bytes, NDArray[np.float32]]()
+        hubness = dict[bytes, NDArray[np.float32]]()
+        images = []
+        for row, image in enumerate(batch.images):
+            if not image.moments:  # it has only one, and most have
+                images.append(image)
+                of[image.digest] = batch.vectors[row]
+                if batch.hubness is not None:
+                    hubness[image.digest] = batch.hubness[row]
+        for each in self._completed(batch):
+            images.append(each.image)
+            of[each.image.digest] = each.vectors
+            if each.hubness is not None:
+                hubness[each.image.digest] = each.hubness
+        self._commit(images, Vectors(self._adopt(batch).id, of, hubness))
 
     def _completed(self, batch: EncodedBatch) -> Iterator[Encoded]:
-        """Yield the images of which every moment is now encoded, without moments that show the
-        same; those of a known image are all kept, since other models have encoded them.
+        """Yield the images with moments of which every one is now encoded, without those that show
+        the same; those of a known image are all kept, since other models have encoded them.
         """
         for row, image in enumerate(batch.images):
+            if not image.moments:
+                continue
             encoded = self._partly.setdefault(image.digest, Encoded(image))
             encoded.add(batch, row)
             if encoded.is_complete:
@@ -148,6 +182,7 @@ class Recorder:
             without_file = sum(image.digest not in held for image in commit.images)
             self.recorded += len(commit.files) + without_file
             self.encoded += len(commit.images)
+            self._known.add(image.digest for image in commit.images)
             for image in commit.images:
                 self._rows += self._in_flight.pop(image.digest, ())
 

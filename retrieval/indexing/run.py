@@ -4,32 +4,24 @@
 worker processes while pictures are encoded, and encoded pictures are committed at once.
 """
 
-import importlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
-from retrieval.decoding.pool import InProcess, Pool, WorkerPool, default_workers
 from retrieval.indexing import finish
 from retrieval.indexing.backfill import Backfill
 from retrieval.indexing.changes import Changes, retry
 from retrieval.indexing.companions.account import account
 from retrieval.indexing.companions.sidecars import read_sidecars
 from retrieval.indexing.elsewhere.members import close_containers
-from retrieval.indexing.elsewhere.reading_pool import ReadingPool
-from retrieval.indexing.encoding import (
-    EncodedBatch,
-    Encoder,
-    Encoding,
-    EncodingQueue,
-    QuickStart,
-)
+from retrieval.indexing.encoding import EncodedBatch, QuickStart
 from retrieval.indexing.intake import Intake
+from retrieval.indexing.machine import Encoders, Machine, Parts
 from retrieval.indexing.options import MOVING, Moving
-from retrieval.indexing.recorder import CatalogWriter, Recorder, Writer
+from retrieval.indexing.recorder import Recorder
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.indexing.targets import Target, follow_links, resolve
 from retrieval.records import Progress, Summary
@@ -45,7 +37,7 @@ def index(
     catalog: Catalog,
     paths: Sequence[Path] | None,
     model: "ModelFolder",
-    encoder: Callable[[], Encoder],
+    encoder: Encoders,
     *,
     exclude: Sequence[str] = (),
     again: bool = False,
@@ -60,54 +52,37 @@ def index(
     """Bring the catalog up to date with `paths` (none: all its roots), under `model`. With None, no
     file is looked for: the images that this model lacks are encoded beside the current model.
 
-    encoder, query_bank: called once, in a thread, if there is something to encode or to measure;
-    `quick` replaces the encoder while there are few pictures. cluster: the nodes that decode and
-    encode, and call the loaders, instead of this machine. The others are as in `IndexOptions`.
+    encoder, query_bank: called once, in a thread, if there is something to encode or to measure; or
+    by the names of devices, in a process for each. `quick` replaces the encoder while there are few
+    pictures. cluster: the nodes that decode, encode and call the loaders, instead of this machine.
+    The others are as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
-    committed and the Summary follows; if it occurs between two values, pass it to the generator's
-    `throw`, which returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, and what
-    `encoder` raises.
+    committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
+    returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the loaders raise,
+    and DeviceError, for which finished work is committed as well.
     """
     if cluster:
         from retrieval.indexing.cluster.engine import on_cluster
 
         parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
     else:
-        parts = _on_this_machine(catalog, encoder, query_bank, quick, workers, batch_size)
-    pool, encoding, writer = parts
+        parts = Machine(model, workers, batch_size).parts(catalog, encoder, query_bank, quick)
     with catalog.database.running() as tell:
-        run = IndexRun(catalog, model, pool, encoding, writer, max_pixels, moving, tell)
+        run = IndexRun(catalog, model, parts, max_pixels, moving, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
-        except GeneratorExit:  # the caller stopped listening, so there is no summary
+        except (GeneratorExit, DeviceError):  # GeneratorExit: the caller stopped listening
             run.rescue()
             raise
         finally:
-            pool.close()
-            encoding.close()
+            for part in parts:
+                part.close()
         catalog.database.checkpoint()
     yield run.tally.summary()
-
-
-def _on_this_machine(
-    catalog: Catalog,
-    encoder: Callable[[], Encoder],
-    query_bank: Callable[[], QueryBank] | None,
-    quick: QuickStart | None,
-    workers: int | None,
-    batch_size: int | None,
-) -> tuple[Pool, Encoding, Writer]:
-    count = default_workers() if workers is None else workers
-    pool = ReadingPool(WorkerPool(count) if count else InProcess())
-    encoding = EncodingQueue(
-        *(encoder, batch_size, pool.wake, query_bank, quick),
-        idle=partial(importlib.import_module, "retrieval.catalog.writing"),  # takes 0.15 s
-    )
-    return pool, encoding, CatalogWriter(catalog)
 
 
 class IndexRun:
@@ -117,9 +92,7 @@ class IndexRun:
         self,
         catalog: Catalog,
         model: "ModelFolder",
-        pool: Pool,
-        encoding: Encoding,
-        writer: Writer,
+        parts: Parts,
         max_pixels: int,
         moving: Moving,
         tell: "Tell",
@@ -127,8 +100,7 @@ class IndexRun:
         """tell: reports progress to other processes."""
         self._catalog = catalog
         self._model = model
-        self._pool = pool
-        self._encoding = encoding
+        self._pool, self._encoding, writer = parts
         self._recorder = Recorder(catalog, model, writer)
         self.tally = Tally(catalog, self._recorder)
         self._max_pixels = max_pixels

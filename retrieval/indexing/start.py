@@ -1,5 +1,6 @@
 """The start of an index run from its options: choose encoder and query bank, and run to the end."""
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import Encoder, QuickStart
+from retrieval.indexing.machine import Encoders
 from retrieval.indexing.options import IndexOptions
 from retrieval.indexing.run import index
 from retrieval.indexing.targets import add_lists
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from clipmodel.torch_backend.image_encoder import Precision
     from retrieval.vectors.hubness import QueryBank
+
+CPU, GPU = "cpu", "cuda"  # devices; torch calls AMD's GPUs cuda as well
+GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA's driver, of AMD's, of WSL's
 
 Steps = Generator[Progress | Summary, None, None]
 
@@ -78,7 +83,7 @@ def _one_model(
         catalog,
         paths,
         model,
-        partial(_encoder, model, device, options.precision),
+        _encoders(model, options, device),
         quick=None if options.needs_torch else quick,
         exclude=options.exclude,
         again=options.again,
@@ -94,6 +99,21 @@ def _one_model(
     if summary.interrupted:
         raise Interrupted(summary)
     return summary
+
+
+def _encoders(model: "ModelFolder", options: IndexOptions, device: str | None) -> Encoders:
+    """Return what loads the encoder: in this process on a CPU, whose products other threads hardly
+    disturb, else in one for each device. device: the one asked for; None: the machine's best.
+    """
+    asked: list[str | None] = [*options.devices] or [device]
+    if options.ray or asked == [CPU] or (asked == [None] and not _may_have_gpu()):
+        return partial(_encoder, model, asked[0], options.precision)
+    return {name or GPU: partial(_encoder, model, name, options.precision) for name in asked}
+
+
+def _may_have_gpu() -> bool:
+    """Return whether a driver for GPUs that torch can use is there, without importing torch."""
+    return any(map(os.path.exists, GPU_FILES))
 
 
 def _encoder(model: "ModelFolder", device: str | None, precision: "Precision") -> Encoder:

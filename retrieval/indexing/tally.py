@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -217,5 +216,5 @@ def _state(result: IntakeResult, digest: bytes | None, failure: Failure | None =
     size, modified_ns, version = result.fetched or (found.size, None, None)
     mtime_ns = modified_ns or found.mtime_ns
     mtime_ns = mtime_ns if is_lasting else NO_MTIME  # the disk failed: read it again
-    state = FileState(root.id, found.path, size, mtime_ns, digest, failure)
-    return replace(state, ctime_ns=found.ctime_ns, inode=found.inode, version=version)
+    asked = root.id, found.path, size, mtime_ns, digest, failure
+    return FileState(*asked, found.ctime_ns, found.inode, version)

@@ -1,12 +1,13 @@
 """Index runs that the page starts: one at a time, in a thread."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from clipmodel.errors import ClipModelError
-from retrieval.errors import LibraryBusy, RetrieveError
+from retrieval.errors import LibraryBusy, RetrieveError, explained
 from retrieval.interrupted import Interrupted
 from retrieval.library import Library
 from retrieval.notices import Notices
@@ -56,6 +57,9 @@ class IndexJobs:
             return self._report(interrupt.summary, paths)
         except (RetrieveError, ClipModelError) as error:
             return str(error)
+        except Exception as error:  # the page must not be left without a word
+            logging.getLogger("retrieval").exception("an index run failed")
+            return explained(error)
 
     def _report(self, summary: Summary, paths: Sequence[Path]) -> str:
         """Report what a run did, with the notes that are new."""

@@ -12,7 +12,7 @@ from tests import interrupts
 from tests.torture.tally import Tally, table
 
 SECTIONS = ("kills", "disk", "damage", "pictures", "readers", "soak")
-SECTIONS += ("times", "links", "descriptors", "headers", "mounts")
+SECTIONS += ("times", "links", "descriptors", "headers", "mounts", "processes")
 
 
 @click.command()

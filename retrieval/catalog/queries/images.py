@@ -1,14 +1,15 @@
 """Queries about images: their properties, and all of their copies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.catalog.database import chunks, marks
+from retrieval.catalog.database import LIST_LENGTH, chunks, marks
 from retrieval.catalog.queries.reader import Reader
 from retrieval.paths import place
 from retrieval.records import Image, Moment, Shot, Wording
@@ -59,6 +60,19 @@ class Images:
     def of_digest(self, digest: bytes) -> int | None:
         rows = self._reader.rows("SELECT id FROM images WHERE digest = ?", (digest,))
         return rows[0][0] if rows else None
+
+    def last_id(self) -> int:
+        """Return the highest id of an image, 0 if there is none; about their number."""
+        [(last,)] = self._reader.rows("SELECT max(id) FROM images")
+        return last or 0
+
+    def digests(self) -> Iterator[list[bytes]]:
+        """Yield the digests of all images, some at a time."""
+        ids: Sequence[Any] = (0,)
+        statement = "SELECT id, digest FROM images WHERE id > ? ORDER BY id LIMIT ?"
+        while rows := self._reader.rows(statement, (ids[-1], LIST_LENGTH)):
+            ids, digests = zip(*rows, strict=True)
+            yield list(digests)
 
     def digest_of(self, image_id: int) -> bytes | None:
         rows = self._reader.rows("SELECT digest FROM images WHERE id = ?", (image_id,))

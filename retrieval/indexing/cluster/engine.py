@@ -13,7 +13,8 @@ from retrieval.indexing.cluster.session import RaySession
 from retrieval.indexing.cluster.workers import Decoder, RemoteEncoder
 from retrieval.indexing.cluster.writer import ClusterWriter
 from retrieval.indexing.elsewhere.reading_pool import ReadingPool
-from retrieval.indexing.encoding import Encoder, Encoding
+from retrieval.indexing.encoding import Encoding
+from retrieval.indexing.machine import Encoders
 from retrieval.indexing.recorder import CatalogWriter, Writer
 from retrieval.vectors.hubness import QueryBank
 
@@ -21,7 +22,7 @@ from retrieval.vectors.hubness import QueryBank
 def on_cluster(
     cluster: Cluster,
     catalog: Catalog,
-    encoder: Callable[[], Encoder],
+    encoder: Encoders,
     query_bank: Callable[[], QueryBank] | None,
     workers: int | None,
     batch_size: int | None,

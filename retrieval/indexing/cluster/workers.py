@@ -17,7 +17,8 @@ from clipmodel.pools import Threads
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.elsewhere.reading_pool import READS, attempted, with_bytes
-from retrieval.indexing.encoding import Encoder, EncodingQueue
+from retrieval.indexing.encoders.queue import EncodingQueue, queue_here
+from retrieval.indexing.encoding import Encoder
 from retrieval.records import Decoded, NewImage
 from retrieval.vectors.hubness import QueryBank
 
@@ -97,10 +98,8 @@ class RemoteEncoder:
         encoder = self._load()
         query_bank = self._load_query_bank() if self._load_query_bank else None
         self._precision = encoder.precision
-        self._queue = EncodingQueue(
-            *(lambda: encoder, self._batch_size, lambda: None),
-            (lambda: query_bank) if query_bank else None,
-        )
+        bank = (lambda: query_bank) if query_bank else None
+        self._queue = queue_here(lambda: encoder, bank, self._batch_size)
 
     def encode(self, pixels: Pixels) -> EncodedChunk | None:
         """Encode pictures, (N, S, S, 3). Return None if there are none."""

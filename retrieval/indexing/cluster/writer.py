@@ -65,6 +65,9 @@ class ClusterWriter:
         written, self._written = self._written, []
         return written + self._here.written(wait=wait)
 
+    def close(self) -> None:
+        """Do nothing: the session ends the processes."""
+
     def _start(self, session: RaySession) -> Any:
         options = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         return session.ray.remote(RowWriter).options(**options).remote(self._place)

@@ -69,7 +69,8 @@ class ReadingPool:
             if result is not None:
                 self._held.pop(result.key, None)
                 self._start_reads()
-                return replace(result, fetched=self._fetched.pop(result.key, None))
+                fetched = self._fetched.pop(result.key, None)
+                return replace(result, fetched=fetched) if fetched else result
             if self._read.empty():
                 return None
 

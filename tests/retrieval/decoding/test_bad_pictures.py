@@ -15,7 +15,8 @@ from PIL import Image
 
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding import worker
-from retrieval.decoding.pool import InProcess, WorkerPool
+from retrieval.decoding.pool import InProcess
+from retrieval.decoding.ring.pool import RingPool
 from retrieval.decoding.task import Task
 from tests.retrieval.decoding.test_pool import bombs, png
 from tests.retrieval.small import DATA, as_counts, paint, paint_many, run_index
@@ -195,12 +196,11 @@ def crashing(data, *how):
         {ENDS[how]}
     return original(data, *how)
 decode.decode = crashing
-seconds = 2.0
-serve(seconds)"""
-    start = worker.BOOTSTRAP.replace("\nserve(seconds)", crash)
+serve(*how)"""
+    start = worker.BOOTSTRAP.replace("\nserve(*how)", crash)
     monkeypatch.setattr(worker, "BOOTSTRAP", start)
     monkeypatch.setattr(worker, "STARVED", 1)  # only a stopped one needs to be ended from outside
-    monkeypatch.setattr(WorkerPool.__init__, "__defaults__", (2.0,))
+    monkeypatch.setitem(RingPool.__init__.__kwdefaults__, "seconds", 2.0)
     counts = as_counts(run_index(catalog, [photos], workers=2))
     assert counts == {"new": 12, "failed": 1, "encoded": 12}
     assert [(f.path, f.reason) for f in catalog.files.failures()] == [(bad, REASONS[how])]
@@ -215,10 +215,10 @@ import time
 from retrieval.decoding import content
 original = content.read
 content.read = lambda *what: time.sleep(0.7) or original(*what)
-serve(0.5)"""
-    start = worker.BOOTSTRAP.replace("\nserve(seconds)", wait)
+serve(*how)"""
+    start = worker.BOOTSTRAP.replace("\nserve(*how)", wait)
     monkeypatch.setattr(worker, "BOOTSTRAP", start)
-    monkeypatch.setattr(WorkerPool.__init__, "__defaults__", (0.5,))
+    monkeypatch.setitem(RingPool.__init__.__kwdefaults__, "seconds", 0.5)
     assert as_counts(run_index(catalog, [photos], workers=2)) == {"new": 4, "encoded": 4}
 
 

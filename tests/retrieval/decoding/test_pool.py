@@ -16,6 +16,7 @@ from retrieval.decoding import worker
 from retrieval.decoding.content import digest_of
 from retrieval.decoding.limits import MAX_PIXELS, memory_for
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
+from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
 from retrieval.records import Failure
@@ -24,9 +25,17 @@ from tests.retrieval.small import DATA, SIDE, paint
 BAD = DATA / "bad_pictures"
 
 
+def ring_pool(count: int, seconds: float = 60.0) -> RingPool:
+    """A pool with few slots, so that some pixels come through pipes."""
+    return RingPool(count, lambda: ring_of(3, SIDE), seconds=seconds)
+
+
+KINDS = {"threads": WorkerPool, "ring": ring_pool}
+
+
 @contextmanager
-def pool_of(count: int, seconds: float = 60.0) -> Iterator[Pool]:
-    with closing(WorkerPool(count, seconds) if count else InProcess()) as pool:
+def pool_of(count: int, seconds: float = 60.0, kind: str = "ring") -> Iterator[Pool]:
+    with closing(KINDS[kind](count, seconds) if count else InProcess()) as pool:
         yield pool
 
 
@@ -57,11 +66,11 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize(("count", "kind"), [(0, "none"), (2, "threads"), (2, "ring")])
+def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int, kind: str) -> None:
     good = [paint(tmp_path / f"\udcff{seed}\n.png", seed) for seed in range(6)]
     (tmp_path / "empty.jpg").touch()
-    with pool_of(count) as pool:
+    with pool_of(count, kind=kind) as pool:
         submit(pool, *good, tmp_path / "empty.jpg", tmp_path / "gone.jpg")
         *decoded, empty, gone = collect(pool)
         submit(pool, good[0], side=None)
@@ -86,20 +95,22 @@ def test_what_cannot_be_read_may_be_tried_again(tmp_path: Path) -> None:
     assert sparse.failure and sparse.failure.code.is_lasting and folder.failure
 
 
-def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, slow: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, slow: Path, kind: str) -> None:
     good = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
-    with pool_of(1, seconds=0.5) as pool:
+    with pool_of(1, seconds=0.5, kind=kind) as pool:
         submit(pool, good[0], slow, *good[1:])
         results = collect(pool)
     assert results[1].failure == Failure(FailureCode.TIMED_OUT, "decoding it took more than 0.5 s")
     assert all(result.decoded for result in (results[0], *results[2:]))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path) -> None:
+def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path, kind: str) -> None:
     good = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
     before = children()
-    with pool_of(1) as pool:
+    with pool_of(1, kind=kind) as pool:
         submit(pool, good[0], slow, *good[1:])
         first = pool.collect()
         [worker] = children() - before
@@ -231,9 +242,9 @@ def test_what_takes_more_memory_than_a_worker_may_is_a_failure(
     [large, *_] = bombs(tmp_path)  # 144 MB, decoded
     less = (
         "import retrieval.decoding.worker_process as ours\n"
-        "ours.memory_for = lambda _: 100_000_000\nserve(sec"
+        "ours.memory_for = lambda _: 100_000_000\nserve(*"
     )
-    monkeypatch.setattr(worker, "BOOTSTRAP", worker.BOOTSTRAP.replace("serve(sec", less))
+    monkeypatch.setattr(worker, "BOOTSTRAP", worker.BOOTSTRAP.replace("serve(*", less))
     with pool_of(1) as pool:
         submit(pool, large, paint(tmp_path / "good.png", 1))
         first, last = collect(pool)

@@ -1,0 +1,143 @@
+"""Pixels in shared memory: slots that come back, and what happens where there are none."""
+
+import errno
+import gc
+import os
+import signal
+import sys
+import tempfile
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.ring import messages
+from retrieval.decoding.ring.memory import Ring, slot_of, together
+from retrieval.decoding.ring.pool import RingPool, ring_of
+from retrieval.decoding.task import Task, TaskResult, work
+from retrieval.errors import FailureCode
+from retrieval.records import Decoded, Facts, Failure, Frame, Moment, Shot, Wording
+from tests.retrieval.mortal import children
+from tests.retrieval.small import SIDE, paint
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes that can be polled")
+
+
+def test_a_slot_is_free_again_once_nothing_refers_to_its_pixels() -> None:
+    ring = Ring(4, SIDE)
+    slots = ring.take(9)
+    assert [slot.number for slot in slots] == [0, 1, 2, 3] and ring.take(1) == ()
+    arrays = [slot.array() for slot in slots]
+    for number, array in enumerate(arrays):
+        array[:] = number
+    del array
+    del slots
+    row = together(arrays[1:3])
+    assert np.shares_memory(row, ring.pixels) and (row[1] == 2).all()
+    assert not np.shares_memory(together([arrays[0], arrays[2]]), ring.pixels)
+    assert not np.shares_memory(together([arrays[2], arrays[1]]), ring.pixels)
+    view = arrays[1][2:4]
+    del arrays
+    assert sorted(ring.free) == [0, 2, 3]  # a view keeps its slot
+    assert (view == 1).all()
+    del view
+    assert [slot.number for slot in ring.take(2)] == [0, 1]
+
+
+def test_the_memory_of_a_ring_has_no_name_and_goes_with_it() -> None:
+    gc.collect()
+    files, shared = len(os.listdir("/dev/fd")), os.listdir("/dev/shm")
+    ring = Ring(100, SIDE)
+    assert len(os.listdir("/dev/fd")) > files and os.listdir("/dev/shm") == shared
+    [slot] = ring.take(1)
+    pixels = slot.array()
+    del ring, slot
+    pixels[:] = 7  # mapped as long as it is in use
+    del pixels
+    gc.collect()
+    assert len(os.listdir("/dev/fd")) == files
+
+
+def test_a_result_arrives_as_it_was_sent() -> None:
+    chance = np.random.default_rng(0)
+    first, second = (chance.integers(0, 256, (SIDE, SIDE, 3), np.uint8) for _ in range(2))
+    facts = Facts(datetime(2020, 1, 2), "xmp", 1.5, 2.5, 3, (Wording("title", "a dog", "xmp"),))
+    frames = tuple(Frame(Moment(n, "second", n / 2), p) for n, p in enumerate((first, second)))
+    shot = Shot("a camera", "a lens", 1.0, 2.0, 0.1, 2.8, 100, 50.0)
+    decoded = Decoded(first, 3, 4, "MP4", facts, shot, b"12345678", True, frames, 1.5)
+    sent = [
+        TaskResult(7, b"digest", decoded, fetched=(1, 2, "version")),
+        TaskResult(8, b"digest", Decoded(second, 3, 4, "PNG")),
+        TaskResult(9, failure=Failure(FailureCode.EMPTY, "the file is empty"), gone=True),
+    ]
+    for each in sent:
+        values = messages.packed(each, lambda pixels: pixels)
+        np.testing.assert_equal(messages.unpacked(values, lambda p: p), each)  # type: ignore[arg-type, return-value]
+
+
+def collected(pool: RingPool, paths: list[Path]) -> list[TaskResult]:
+    for key, path in enumerate(paths):
+        pool.submit(Task(key, os.fsencode(path), SIDE, MAX_PIXELS))
+    results = []
+    while pool.pending:
+        if result := pool.collect():
+            results.append(result)
+    return sorted(results, key=lambda result: result.key)
+
+
+def test_pixels_come_in_slots_while_there_are_some(tmp_path: Path) -> None:
+    paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(12)]
+    with closing(RingPool(2, lambda: ring_of(5, SIDE))) as pool:
+        results = collected(pool, paths)
+        where = [slot_of(each.decoded.pixels) for each in results if each.decoded]
+        assert sum(slot is not None for slot in where) == 5
+        for result, path in zip(results, paths, strict=True):
+            alone = work(Task(0, os.fsencode(path), SIDE, MAX_PIXELS)).decoded
+            assert result.decoded and alone and (result.decoded.pixels == alone.pixels).all()
+        del where, results, result
+        again = collected(pool, paths[:5])
+        assert all(slot_of(each.decoded.pixels) for each in again if each.decoded)
+
+
+@pytest.mark.parametrize("has_disk", [True, False])
+def test_without_shared_memory_it_goes_on_and_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_disk: bool,
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+    if not has_disk:
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with closing(RingPool(1, lambda: ring_of(5, SIDE))) as pool:
+        [result] = collected(pool, [paint(tmp_path / "1.png", 1)])
+    assert result.decoded and (slot_of(result.decoded.pixels) is not None) == has_disk
+    assert ("through pipes" in caplog.text and "No space left" in caplog.text) != has_disk
+
+
+def dies_at_three(task: Task) -> TaskResult:
+    if task.key == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work(task)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_only_the_file_that_a_worker_was_at_is_lost_with_it(tmp_path: Path) -> None:
+    """The worker dies with results that it has not sent, and with tasks that it has not begun."""
+    paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(20)]
+    with closing(RingPool(1, lambda: ring_of(40, SIDE), work=dies_at_three)) as pool:
+        results = collected(pool, paths)
+        assert [each.key for each in results if each.failure] == [3]
+        assert results[3].failure and results[3].failure.code is FailureCode.CRASHED
+        assert sum(each.decoded is not None for each in results) == 19
+        del results
+        gc.collect()
+        ring = pool._ring
+        assert ring and len(ring.free) == 40
+    assert children("worker_process") == []

@@ -1,0 +1,80 @@
+"""The processes of a run, killed one at a time: nothing is lost, and nothing is left behind."""
+
+import gc
+import os
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+
+from clipmodel.errors import DeviceError
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.run import index
+from retrieval.records import Progress, Summary
+from tests.retrieval.mortal import children
+from tests.retrieval.small import SmallEncoder, contents, paint_many, run_index, small_model
+from tests.torture.tally import Tally
+
+PARTS = ("worker_process", "device_process", "writer_process")
+PICTURES = 60
+DEVICES = {"one": SmallEncoder, "two": SmallEncoder}
+
+
+def run(folder: Path, seed: int, quick: bool) -> Iterator[Tally]:
+    for part in PARTS:
+        tally = Tally(f"kill -9 of a {part} during a run on two devices")
+        for number in range(2 if quick else 34):
+            kill_one(folder, part, random.Random(f"{seed} {part} {number}"), tally)
+        yield tally
+
+
+@cache
+def scene(folder: Path) -> tuple[Path, dict[str, object]]:
+    """Paint pictures; return their folder and what a whole run finds in it."""
+    photos = Path(os.path.realpath(folder)) / "photos"
+    paint_many(photos, PICTURES)
+    with closing(Catalog.open(folder / "whole", create=True)) as catalog:
+        run_index(catalog, [photos])
+        return photos, dict(contents(catalog))
+
+
+def kill_one(folder: Path, part: str, chance: random.Random, tally: Tally) -> None:
+    """Index into a new library, and kill a process of this kind on the way."""
+    photos, wanted = scene(folder)
+    tally.tried += 1
+    where = f"{part}, kill {tally.tried}"
+    shared, files = os.listdir("/dev/shm"), len(os.listdir("/proc/self/fd"))
+    library = folder / f"{part}-{tally.tried}"
+    with closing(Catalog.open(library, create=True)) as catalog:
+        summary = killed(catalog, photos, part, chance.randrange(PICTURES - 9), chance)
+        tally.expect(summary is not None, f"{where}: the run ended with an error")
+        held = contents(catalog)
+        failed = [path for path in wanted if "crashed the worker" in str(held.get(path))]
+        tally.expect(len(failed) <= (part == "worker_process"), f"{where}: {len(failed)} crashed")
+        same = {path: held.get(path) for path in wanted if path not in failed}
+        tally.expect(same.items() <= wanted.items(), f"{where}: the catalog differs")
+    gc.collect()
+    tally.expect(not children(*PARTS), f"{where}: a process is left")
+    tally.expect(os.listdir("/dev/shm") == shared, f"{where}: shared memory is left")
+    left = len(os.listdir("/proc/self/fd")) - files
+    tally.expect(left <= 0, f"{where}: {left} descriptors are left")
+
+
+def killed(
+    catalog: Catalog, photos: Path, part: str, at: int, chance: random.Random
+) -> Summary | None:
+    """Run, and kill one process when so many files are done; None after an error."""
+    has_killed = False
+    try:
+        for step in index(catalog, [photos], small_model(), DEVICES, workers=2, batch_size=8):
+            if isinstance(step, Summary):
+                return step
+            assert isinstance(step, Progress)
+            if not has_killed and step.done >= at and (found := children(part)):
+                os.kill(chance.choice(found), signal.SIGKILL)
+                has_killed = True
+    except DeviceError:
+        return None
+    return None
