@@ -199,7 +199,9 @@ decode.decode = crashing
 serve(*how)"""
     start = worker.BOOTSTRAP.replace("\nserve(*how)", crash)
     monkeypatch.setattr(worker, "BOOTSTRAP", start)
-    monkeypatch.setitem(RingPool.__init__.__kwdefaults__, "seconds", 2.0)
+    defaults = RingPool.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "seconds", 2.0)
     counts = as_counts(run_index(catalog, [photos], workers=2))
     assert counts == {"new": 12, "failed": 1, "encoded": 12}
     assert [(f.path, f.reason) for f in catalog.files.failures()] == [(bad, REASONS[how])]

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def photos(base: Path) -> Path:
     return base / "photos"
 
 
-def finished(run: "object") -> Summary:
-    *_, summary = run  # type: ignore[misc]
+def finished(run: Iterable[Progress | Summary]) -> Summary:
+    *_, summary = run
     assert isinstance(summary, Summary)
     return summary
 
