@@ -14,7 +14,7 @@ from typing import Any
 from clipmodel.pools import Renewed
 from retrieval.decoding.limits import STARVED
 from retrieval.decoding.ring import messages
-from retrieval.decoding.ring.memory import Pixels, Shared
+from retrieval.decoding.ring.memory import Pixels, SharedSlots
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, RetrieveError, reason
 from retrieval.records import Failure
@@ -59,7 +59,9 @@ class Processes(Renewed):
         self._lock = threading.Lock()
         self._closed = False
 
-    def start(self, module: str = WORKER, shared: Shared | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, module: str = WORKER, shared: SharedSlots | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a process that runs a module's `serve`. Raises WorkersFailed."""
         with self._lock:
             if self._closed:
@@ -208,7 +210,7 @@ def handshake(*how: object) -> bytes:
     return b"".join(pickle.dumps(each, pickle.HIGHEST_PROTOCOL) for each in (sys.path, how))
 
 
-def start_process(module: str, shared: Shared | None) -> subprocess.Popen[bytes]:
+def start_process(module: str, shared: SharedSlots | None) -> subprocess.Popen[bytes]:
     """Start a process that runs a module's `serve`, in its own session, so that Ctrl-C reaches only
     this process.
     """

@@ -22,7 +22,7 @@ import numpy as np
 
 from retrieval.decoding import malloc
 from retrieval.decoding.limits import STARVED, memory_for
-from retrieval.decoding.ring.memory import Cells, Pixels, Shared
+from retrieval.decoding.ring.memory import Cells, Pixels, SharedSlots
 from retrieval.decoding.ring.messages import Placed, packed, write, write_later
 from retrieval.decoding.task import Task, TaskResult, work
 
@@ -34,7 +34,7 @@ FLUSH_SECONDS = 0.005  # that a result may wait for others, with a cell to tell 
 
 def serve(
     seconds: float,
-    shared: Shared | None = None,
+    shared: SharedSlots | None = None,
     cell: int = 0,
     work: Callable[[Task], TaskResult] = work,
 ) -> None:
@@ -67,7 +67,7 @@ def serve(
         results.flush()
 
 
-def _mapped(shared: Shared | None, cell: int) -> tuple[Pixels | None, Cells]:
+def _mapped(shared: SharedSlots | None, cell: int) -> tuple[Pixels | None, Cells]:
     """Return the slots, and the worker's own cell, (1,)."""
     if shared is None:
         return None, np.zeros(1, np.int64)

@@ -22,7 +22,7 @@ CELLS = 512
 CELL_BYTES = 8 * CELLS  # a page, before the slots
 
 
-class Shared(NamedTuple):
+class SharedSlots(NamedTuple):
     """What another process needs to map a ring."""
 
     descriptor: int  # of the file, the same number in every process
@@ -47,8 +47,8 @@ class Ring:
 
     def __init__(self, count: int, side: int) -> None:
         """Make `count` slots for pictures of `side` pixels. Raises OSError without memory."""
-        size = Shared(-1, count, side).size
-        self.shared = Shared(_file(size), count, side)
+        size = SharedSlots(-1, count, side).size
+        self.shared = SharedSlots(_file(size), count, side)
         self.pixels, self.cells = self.shared.mapped()  # (N, S, S, 3), (CELLS,)
         self.address: int = self.pixels.ctypes.data
         self.free = list(range(count))  # a heap

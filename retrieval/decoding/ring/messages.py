@@ -3,6 +3,7 @@ the records, and without the pixels that lie in a slot.
 """
 
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import fields
 from operator import attrgetter
@@ -12,7 +13,7 @@ from retrieval.decoding.ring.memory import Pixels
 from retrieval.decoding.task import TaskResult
 from retrieval.records import Decoded, Facts, Frame, Shot
 
-LENGTH_BYTES = 4  # of a message's length, before it
+LENGTH = struct.Struct("<I")  # of a message, before it
 RESULT, DECODED, FACTS, SHOT = (
     tuple(field.name for field in fields(kind)) for kind in (TaskResult, Decoded, Facts, Shot)
 )
@@ -57,13 +58,13 @@ def write(pipe: IO[bytes], message: object) -> None:
 def write_later(pipe: IO[bytes], message: object) -> None:
     """Write a message that may wait in the pipe's buffer."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    pipe.write(len(data).to_bytes(LENGTH_BYTES, "little"))
+    pipe.write(LENGTH.pack(len(data)))
     pipe.write(data)
 
 
 def read(pipe: IO[bytes]) -> Any:
     """Read what `write` wrote; wait for it. Raises EOFError if the writer ended before."""
-    length = int.from_bytes(_exactly(pipe, LENGTH_BYTES), "little")
+    [length] = LENGTH.unpack(_exactly(pipe, LENGTH.size))
     return pickle.loads(_exactly(pipe, length))
 
 
@@ -77,11 +78,12 @@ def _exactly(pipe: IO[bytes], count: int) -> bytes:
 def split(received: bytearray) -> list[Any]:
     """Take the complete messages off the front of what a pipe brought so far."""
     messages, place = [], 0
-    while len(received) >= (begin := place + LENGTH_BYTES):
-        end = begin + int.from_bytes(received[place:begin], "little")
-        if len(received) < end:
-            break
-        messages.append(pickle.loads(memoryview(received)[begin:end]))
-        place = end
+    with memoryview(received) as view:
+        while len(view) >= (begin := place + LENGTH.size):
+            end = begin + LENGTH.unpack_from(view, place)[0]
+            if len(view) < end:
+                break
+            messages.append(pickle.loads(view[begin:end]))
+            place = end
     del received[:place]
     return messages

@@ -16,7 +16,7 @@ import numpy as np
 
 from clipmodel.errors import DeviceError
 from retrieval.decoding import malloc
-from retrieval.decoding.ring.memory import Pixels, Shared
+from retrieval.decoding.ring.memory import Pixels, SharedSlots
 from retrieval.decoding.ring.messages import Placed, write
 from retrieval.decoding.worker_process import claim_output
 from retrieval.indexing.encoders.engine import EncodedRows, LoadEncoder, LoadQueryBank, Traits
@@ -34,7 +34,7 @@ class EncoderReply(NamedTuple):
 
 
 def serve(
-    device: str, encoder: LoadEncoder, query_bank: LoadQueryBank | None, shared: Shared | None
+    device: str, encoder: LoadEncoder, query_bank: LoadQueryBank | None, shared: SharedSlots | None
 ) -> None:
     """Encode micro-batches from standard input until it ends; write them to standard output.
 

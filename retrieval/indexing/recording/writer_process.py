@@ -4,7 +4,7 @@ import pickle
 import sys
 from dataclasses import fields
 from operator import attrgetter
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,16 +83,14 @@ def serve(place: Place) -> None:
     place: of the catalog. Who starts this process holds the library.
     """
     commits, answers = sys.stdin.buffer, claim_output()
-    _serve(DirectWriter(Catalog.open(place)), commits, answers)
-
-
-def _serve(writer: DirectWriter, commits: IO[bytes], answers: IO[bytes]) -> None:
+    writer: DirectWriter | None = None
     while True:
         try:
             values: Packed = pickle.load(commits)
         except (EOFError, pickle.UnpicklingError):  # the run ended
             return
         try:
+            writer = writer or DirectWriter(Catalog.open(place))
             writer.write(unpacked(values))
             write(answers, None)
         except Exception as error:

@@ -200,7 +200,9 @@ serve(*how)"""
     start = worker.BOOTSTRAP.replace("\nserve(*how)", crash)
     monkeypatch.setattr(worker, "BOOTSTRAP", start)
     monkeypatch.setattr(worker, "STARVED", 1)  # only a stopped one needs to be ended from outside
-    monkeypatch.setitem(RingPool.__init__.__kwdefaults__, "seconds", 2.0)
+    defaults = RingPool.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "seconds", 2.0)
     counts = as_counts(run_index(catalog, [photos], workers=2))
     assert counts == {"new": 12, "failed": 1, "encoded": 12}
     assert [(f.path, f.reason) for f in catalog.files.failures()] == [(bad, REASONS[how])]
@@ -218,7 +220,9 @@ content.read = lambda *what: time.sleep(0.7) or original(*what)
 serve(*how)"""
     start = worker.BOOTSTRAP.replace("\nserve(*how)", wait)
     monkeypatch.setattr(worker, "BOOTSTRAP", start)
-    monkeypatch.setitem(RingPool.__init__.__kwdefaults__, "seconds", 0.5)
+    defaults = RingPool.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "seconds", 0.5)
     assert as_counts(run_index(catalog, [photos], workers=2)) == {"new": 4, "encoded": 4}
 
 

@@ -5,7 +5,7 @@ import signal
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -30,7 +30,7 @@ def ring_pool(count: int, seconds: float = 60.0) -> RingPool:
     return RingPool(count, lambda: ring_of(3, SIDE), seconds=seconds)
 
 
-KINDS = {"threads": WorkerPool, "ring": ring_pool}
+KINDS: dict[str, Callable[[int, float], Pool]] = {"threads": WorkerPool, "ring": ring_pool}
 
 
 @contextmanager
