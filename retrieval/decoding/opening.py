@@ -35,7 +35,7 @@ GREYS: dict[str, int | tuple[int, ...]] = {
     "I;16B": 257 * GREY,
 }
 NEAR_GREY = 2
-STRIPE = 64  # rows
+STRIPE = 1 << 20  # pixels looked at at a time
 COLOUR_BY_COLOUR = {"SGI"}  # of which a whole colour may be missing
 
 
@@ -218,9 +218,9 @@ def load_what_is_there(image: ImageFile.ImageFile) -> float:
 def _has_pixels(image: Image.Image, grey: int | tuple[int, ...]) -> NDArray[np.bool_]:
     """Return for each row whether it is anything but grey, (H,)."""
     filled = np.asarray(Image.new(image.mode, (1, 1), grey)).astype(np.int32).reshape(-1)
-    found = np.zeros(image.height, bool)
-    for top in range(0, image.height, STRIPE):  # not all at once, which takes gigabytes
-        bottom = min(top + STRIPE, image.height)
+    found, rows = np.zeros(image.height, bool), max(1, STRIPE // image.width)
+    for top in range(0, image.height, rows):  # not all at once, which takes gigabytes
+        bottom = min(top + rows, image.height)
         pixels = np.asarray(image.crop((0, top, image.width, bottom)))
         off = np.abs(pixels.reshape(bottom - top, image.width, -1) - filled)
         found[top:bottom] = (off > NEAR_GREY).any(axis=(1, 2))
