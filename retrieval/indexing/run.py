@@ -62,13 +62,13 @@ def index(
     returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the loaders raise,
     and DeviceError, for which finished work is committed as well.
     """
-    if cluster:
-        from retrieval.indexing.cluster.engine import on_cluster
-
-        parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
-    else:
-        parts = Machine(model, workers, batch_size).parts(catalog, encoder, query_bank, quick)
     with catalog.database.running() as tell:
+        if cluster:
+            from retrieval.indexing.cluster.engine import on_cluster
+
+            parts = on_cluster(cluster, catalog, encoder, query_bank, workers, batch_size)
+        else:
+            parts = Machine(model, workers, batch_size).parts(catalog, encoder, query_bank, quick)
         run = IndexRun(catalog, model, parts, max_pixels, moving, tell)
         try:
             yield from run.stages(paths, exclude, again, query_bank)

@@ -92,7 +92,7 @@ def die() -> None:
 def place(killer: Killer) -> None:
     killer.along("retrieval.indexing.changes", "scan", "scan")
     killer.along("retrieval.indexing.backfill", "reread", "backfill")
-    killer.around("retrieval.decoding.pool:WorkerPool", "submit", before="decode")
+    killer.around("retrieval.decoding.ring.pool:RingPool", "submit", before="decode")
     killer.around("retrieval.catalog.writing", "record", before="commit")
     killer.around("retrieval.catalog.writing", "remove_files", before="prune")
     killer.around("retrieval.catalog.writing", "sweep", after="prune")

@@ -1,11 +1,12 @@
 """What a library on a server has that one in a folder has not: many writers, and a network."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -371,6 +372,11 @@ def test_passwords_are_never_shown(locked: str, home: Path) -> None:
 # -- the whole library ---------------------------------------------------------------------------
 
 
+def without_ids(groups: Iterable[object]) -> list[str]:
+    """The groups, without the numbers of their images: workers take turns in any order."""
+    return [re.sub(r"Image\(id=\d+", "Image(", str(group)) for group in groups]
+
+
 def test_a_library_on_a_server_answers_as_one_in_a_folder(
     place: DatabaseURL, indexed: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,7 +389,8 @@ def test_a_library_on_a_server_answers_as_one_in_a_folder(
             ]
             assert one == other
         assert list(local.failures()) == list(remote.failures())
-        assert list(map(str, local.duplicates())) == list(map(str, remote.duplicates()))
+        one, other = (without_ids(each.duplicates()) for each in (local, remote))
+        assert one == other
         assert local.status().counts == remote.status().counts
         assert remote.status().where == str(place) and remote.check() == []
         with pytest.raises(InvalidValue, match="pg_dump"):

@@ -117,7 +117,10 @@ def test_a_sample_is_measured_as_what_is_held(captions: Path, models: Models) ->
     held = json.loads(retrieve("eval", captions, "--models", models.other, "--json").stdout)
     retrieve("forget", "--model", models.other)
     sampled = json.loads(retrieve("eval", captions, "--models", models.other, "--json").stdout)
-    assert held["models"][0]["text_to_image"] == sampled["models"][0]["text_to_image"]
+    expected, found = (each["models"][0]["text_to_image"] for each in (held, sampled))
+    # Batches of other sizes may round a vector up or down, and of two that tie another is first.
+    precision, other = (each.pop("mean_average_precision") for each in (expected, found))
+    assert found == expected and other == pytest.approx(precision, abs=0.01)
 
 
 def test_a_model_is_not_judged_against_itself(captions: Path, models: Models) -> None:

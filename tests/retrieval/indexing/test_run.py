@@ -409,7 +409,7 @@ def test_an_interrupt_keeps_the_few_that_were_encoded(catalog: Catalog, photos: 
     run = index(catalog, [photos], small_model(), SmallEncoder, workers=0, quick=quick)
     summary = interrupted(run, 1)
     assert summary.interrupted
-    assert 0 < catalog.counts().embedded == summary.encoded < 10
+    assert 0 < catalog.counts().embedded == summary.encoded <= 10
 
 
 def test_the_few_that_were_encoded_are_kept_if_the_encoder_of_many_cannot_be_loaded(

@@ -259,8 +259,8 @@ def test_it_does_not_depend_on_how_many_are_asked_for(indexed: Path, calibrated:
             few = library.search("a red car", limit)
             assert [match.path for match in few] == [match.path for match in many[:limit]]
             assert [match.relevance for match in few] == pytest.approx(
-                [match.relevance for match in many[:limit]]
-            )
+                [match.relevance for match in many[:limit]], rel=1e-5
+            )  # float32 sums, in another order, of which the curve makes 70 times as much
         relevances = [match.relevance or 0.0 for match in many]
         assert relevances == sorted(relevances, reverse=True)
 

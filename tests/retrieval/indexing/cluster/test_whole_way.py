@@ -54,7 +54,7 @@ def rotated(path: Path) -> None:
 @pytest.fixture
 def alone(pictures: Path, home: Path) -> Iterator[Library]:
     with Library.open(home / "alone") as library:
-        library.index(pictures, workers=1)
+        library.index(pictures, workers=1, precision="fp32")
         yield library
 
 
@@ -77,6 +77,7 @@ def beyond(
         summary = library.index(
             [address, shard, pictures / "shared"],
             ray=nodes.address,
+            precision="fp32",  # a few pictures are encoded so without a cluster
             vectors=milvus,
             # The nodes do not have this process's environment.
             storage_options={"endpoint_url": s3, "key": "testing", "secret": "testing"},
