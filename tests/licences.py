@@ -49,6 +49,12 @@ def found() -> dict[str, str]:
     return licences
 
 
+def differing() -> list[str]:
+    """Return the installed packages whose licence NOTICE does not say."""
+    said = listed()
+    return [name for name, licence in found().items() if said.get(name) != licence]
+
+
 def main() -> None:
     licences = dict.fromkeys(locked(LOCK), "not read on this platform") | listed() | found()
     rows = [f"    {name:<26} {licences[name]}\n" for name in sorted(locked(LOCK))]

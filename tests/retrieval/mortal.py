@@ -66,11 +66,19 @@ def fail(how: How) -> None:
     raise DeviceError("cuda:0", LOST if how == "lost" else MISSING)
 
 
+_before = set[int]()  # children of earlier tests, such as those of a server that is still open
+
+
+def forget_children() -> None:
+    """Leave out from now on the children that there are."""
+    _before.update(children())
+
+
 def children(*names: str) -> list[int]:
     """Return this process's children, of which the command line has one of these names."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     pids = [int(pid) for task in tasks for pid in task.read_text().split()]
-    return [pid for pid in pids if not names or _is_one(pid, names)]
+    return [pid for pid in pids if pid not in _before and (not names or _is_one(pid, names))]
 
 
 def maps_of_rings() -> list[str]:

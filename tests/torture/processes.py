@@ -13,7 +13,7 @@ from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
-from tests.retrieval.mortal import children, maps_of_rings
+from tests.retrieval.mortal import children, forget_children, maps_of_rings
 from tests.retrieval.small import SmallEncoder, contents, paint_many, run_index, small_model
 from tests.torture.tally import Tally
 
@@ -43,6 +43,7 @@ def scene(folder: Path) -> tuple[Path, dict[str, object]]:
 def kill_one(folder: Path, part: str, chance: random.Random, tally: Tally) -> None:
     """Index into a new library, and kill a process of this kind on the way."""
     photos, wanted = scene(folder)
+    forget_children()
     tally.tried += 1
     where = f"{part}, kill {tally.tried}"
     files = len(os.listdir("/proc/self/fd"))

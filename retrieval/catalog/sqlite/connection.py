@@ -8,6 +8,7 @@ from pathlib import Path
 
 from retrieval.catalog.sqlite import medium
 from retrieval.catalog.sqlite.header import check_header
+from retrieval.catalog.sqlite.living import CatalogConnection
 from retrieval.errors import (
     SPENT,
     CatalogDamaged,
@@ -71,7 +72,11 @@ def no_locks(folder: Path) -> NoLocks:
 
 def _connected(path: Path, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=patience, isolation_level=None, check_same_thread=False
+        path,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=CatalogConnection,
     )
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # only takes effect in an empty file
@@ -103,7 +108,9 @@ def _without_wal(path: Path) -> None:
     """Switch a catalog to an ordinary journal, and write its WAL back. This needs no shared memory
     as long as nobody else has the catalog open.
     """
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, factory=CatalogConnection
+    )
     with closing(connection):
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = DELETE")

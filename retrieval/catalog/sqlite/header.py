@@ -9,6 +9,7 @@ Source of the offsets: https://www.sqlite.org/fileformat2.html#the_database_head
 import os
 from pathlib import Path
 
+from retrieval.catalog.sqlite.living import alone
 from retrieval.errors import CatalogDamaged, InvalidValue, LibraryNotFound, RetrieveError
 from retrieval.locate import FILE_NAME, INDEX_FILE
 
@@ -25,7 +26,10 @@ def check_header(path: Path) -> None:
     """
     if path.name != FILE_NAME:  # a repair makes new ones under other names
         return
-    size, head = _size(path), _head(path)
+    with alone(path) as is_alone:
+        if not is_alone:  # so it was checked, and closing it here would drop SQLite's locks
+            return
+        size, head = _size(path), _head(path)
     if not _is_page(size, head):
         _refuse_emptied(path, size)
     elif head.startswith(MAGIC) and any(head[40:44]) and not any(head[60:64]):

@@ -104,6 +104,25 @@ def test_a_process_that_was_forked_takes_none_of_the_parents_locks(catalog: Cata
         held.execute("ROLLBACK")
 
 
+def test_opening_a_library_again_drops_no_lock_of_this_process(catalog: Catalog) -> None:
+    """A file that is opened and closed loses its locks, and with them its WAL to another process
+    that believes itself alone.
+    """
+    catalog.rows("SELECT 1 FROM images")  # holds a lock from now on
+    with catalog.database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE roots SET path = path")
+    wal = catalog.database.place / f"{FILE_NAME}-wal"
+    held = wal.stat().st_ino
+    with closing(Catalog.open(catalog.database.place)) as again:
+        again.rows("SELECT 1 FROM images")
+    another = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM roots')"
+    )
+    ran = [sys.executable, "-c", f"{another}.fetchall(); c.close()", wal.with_name(FILE_NAME)]
+    subprocess.run(ran, check=True)
+    assert wal.stat().st_ino == held
+
+
 def test_a_catalog_that_took_the_place_of_another_is_read(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.images.count() == 6
     pool = catalog.database._connections  # type: ignore[attr-defined]

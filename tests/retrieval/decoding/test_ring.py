@@ -20,7 +20,7 @@ from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.errors import FailureCode
 from retrieval.records import Decoded, Facts, Failure, Frame, Moment, Shot, Wording
-from tests.retrieval.mortal import children
+from tests.retrieval.mortal import children, forget_children
 from tests.retrieval.small import SIDE, paint
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes that can be polled")
@@ -130,6 +130,7 @@ def dies_at_three(task: Task) -> TaskResult:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_only_the_file_that_a_worker_was_at_is_lost_with_it(tmp_path: Path) -> None:
     """The worker dies with results that it has not sent, and with tasks that it has not begun."""
+    forget_children()
     paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(20)]
     with closing(RingPool(1, lambda: ring_of(40, SIDE), work=dies_at_three)) as pool:
         results = collected(pool, paths)

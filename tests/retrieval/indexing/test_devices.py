@@ -15,7 +15,7 @@ from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.run import index
 from retrieval.records import Progress, Summary
-from tests.retrieval.mortal import How, Mortal, children, maps_of_rings
+from tests.retrieval.mortal import How, Mortal, children, forget_children, maps_of_rings
 from tests.retrieval.small import (
     SmallEncoder,
     as_counts,
@@ -34,6 +34,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 BOTH = {"one": SmallEncoder, "two": SmallEncoder}
 COUNT = 24  # pictures
 PARTS = ("worker_process", "device_process", "writer_process")
+
+
+@pytest.fixture(autouse=True)
+def only_children_of_this_test() -> None:
+    forget_children()
 
 
 @pytest.fixture
