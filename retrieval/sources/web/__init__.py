@@ -1,0 +1,7 @@
+"""Pictures at addresses of http and https.
+
+fetch       asks one address, bounded; `public` tells which addresses anyone may ask
+guest       asks as a guest of many hosts: robots.txt, few at a time, patiently
+index_page  the files and folders that a server's index page links to
+site        a folder whose listings are index pages, as a source; or a single file
+"""
