@@ -51,7 +51,8 @@ class FetchFailed(UnreadablePicture):
         super().__init__(said, FailureCode.UNREADABLE)
         self.status: int | None = None  # None: there was no answer
         self.retry_after: float | None = None
-        self.is_private = isinstance(getattr(error, "reason", error), NotPublic)
+        reason = getattr(error, "reason", error)
+        self.not_public = str(reason) if isinstance(reason, NotPublic) else None
         if isinstance(error, urllib.error.HTTPError):
             self.status = error.code
             self.retry_after = _seconds(error.headers.get("Retry-After"))

@@ -106,8 +106,8 @@ class Guest:
                     raise UnreadablePicture(said, FailureCode.NOT_FOUND) from error
                 if error.status in FORBIDDEN:
                     raise refused(f"its host refuses it ({error.status})") from error
-                if error.is_private:
-                    raise not_allowed(error) from error
+                if error.not_public:
+                    raise not_allowed(error.not_public) from error
                 wait = 2.0**again if error.retry_after is None else error.retry_after
                 if error.status not in BUSY or again == TRIES - 1 or wait > MAX_WAIT:
                     raise
@@ -136,8 +136,8 @@ class Guest:
                     found = ask(at, self._seconds, MAX_ROBOTS, private=self._private)
                     rules.parse(found.data.decode("utf-8", "replace").splitlines())
                 except FetchFailed as error:
-                    if error.is_private:
-                        raise not_allowed(error) from error
+                    if error.not_public:
+                        raise not_allowed(error.not_public) from error
                     if error.status is None:
                         raise  # the host is out of reach, which is no rule
                     rules.parse([] if 400 <= error.status < 500 else FORBID_ALL)
@@ -207,9 +207,10 @@ def directives(headers: Message) -> set[str]:
     return found
 
 
-def not_allowed(error: FetchFailed) -> UnreadablePicture:
+def not_allowed(said: str) -> UnreadablePicture:
     """Return the error of an address that is not public, with the remedy."""
-    return UnreadablePicture(f"{error}; use --allow-private to read it", error.code)
+    said += "; use --allow-private to read it"
+    return UnreadablePicture(said, FailureCode.UNREADABLE)  # asked again by the next run
 
 
 def refused(said: str) -> UnreadablePicture:

@@ -15,7 +15,6 @@ import os
 import posixpath
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from fnmatch import fnmatchcase
 from io import BufferedIOBase
@@ -27,6 +26,7 @@ from retrieval.records import Found
 from retrieval.sources.options import Options
 from retrieval.sources.source import FileKind, WalkTooLong
 from retrieval.sources.web import ranged
+from retrieval.sources.web.at_once import at_once
 from retrieval.sources.web.fetch import Answer, FetchFailed
 from retrieval.sources.web.guest import guest_of, modified_ns
 from retrieval.sources.web.index_page import MAX_LINKS, TooManyLinks, entries, is_page_of
@@ -103,12 +103,8 @@ class Site:
         pictures = [
             n for n, folder in names.items() if not folder and extension_of(n) in extensions
         ]
-        threads = ThreadPoolExecutor(HEADS, "head")
-        try:
-            seen = threads.map(self._seen, [prefix + name for name in pictures])
-            files = dict(zip(pictures, seen, strict=True))
-        finally:  # on Ctrl-C, nothing waits for those that were not asked yet
-            threads.shutdown(wait=False, cancel_futures=True)
+        seen = at_once(HEADS, self._seen, [prefix + name for name in pictures])
+        files = dict(zip(pictures, seen, strict=True))
         within: Listing = []
         for name, is_folder in names.items():
             file = None if is_folder else files.get(name, Found(prefix + name, 0, 0, 0, 0))
