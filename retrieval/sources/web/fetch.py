@@ -84,7 +84,7 @@ def ask(
     """
     connections = Connections()
     answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
-    request = Asking(url, seconds, most, private, headers or {}, method, into)
+    request = WebRequest(url, seconds, most, private, headers or {}, method, into)
     run = partial(_run, request, connections, answers)
     threading.Thread(target=run, name="fetch", daemon=True).start()
     try:
@@ -98,7 +98,7 @@ def ask(
     return answer
 
 
-class Asking(NamedTuple):
+class WebRequest(NamedTuple):
     """The arguments of `ask`."""
 
     url: str
@@ -111,7 +111,7 @@ class Asking(NamedTuple):
 
 
 def _run(
-    asking: Asking,
+    asking: WebRequest,
     connections: "Connections",
     answers: "queue.SimpleQueue[Answer | Exception]",
 ) -> None:
@@ -121,7 +121,7 @@ def _run(
         answers.put(error)
 
 
-def _fetched(asking: Asking, connections: "Connections") -> Answer:
+def _fetched(asking: WebRequest, connections: "Connections") -> Answer:
     headers = {"User-Agent": AGENT, **asking.headers}
     request = urllib.request.Request(asking.url, headers=headers, method=asking.method)
     file = asking.into or io.BytesIO()
