@@ -26,9 +26,9 @@ def source_of(root: Root) -> Source:
 def source_at(address: str, options: Options) -> Elsewhere:
     """Return the source at an address. Raises SourceUnavailable without the extra."""
     if scheme_of(address) in WEB:
-        from retrieval.sources.web.site import Site
+        from retrieval.sources.web.site import WebFolder
 
-        return Site(address, options)
+        return WebFolder(address, options)
     from retrieval.sources.remote import Remote
 
     return Remote(address, options)

@@ -41,7 +41,7 @@ PAGES = ("text/html", "application/xhtml+xml")
 Listing = list[tuple[bytes, Found | None]]
 
 
-class Site:
+class WebFolder:
     """What lies at and below one address of http or https."""
 
     def __init__(self, address: str, options: Options = ()) -> None:
@@ -79,7 +79,7 @@ class Site:
             raise SourceUnavailable(
                 f"{pattern}: an address of https:// has * only in its last part"
             )
-        names = [os.fsdecode(name) for name in Site(folder, self._options)._names(b"")]
+        names = [os.fsdecode(name) for name in WebFolder(folder, self._options)._names(b"")]
         return sorted(f"{folder}/{name}" for name in names if fnmatchcase(name, last))
 
     def listed(self, inside: bytes) -> Iterator[tuple[bytes, Found | None]]:

@@ -245,7 +245,7 @@ def test_no_redirect_leads_to_what_is_not_public(
     port = photos.host.rpartition(":")[2]
     for name in ("/photos/0.png", "/photos/"):
         Server.redirects[name] = f"http://127.0.0.2:{port}/photos/0.png"
-    source = site.Site(photos.address)
+    source = site.WebFolder(photos.address)
     with pytest.raises(SourceUnavailable, match="127.0.0.2 is not a public address"):
         source.look_at(b"0.png")
     with pytest.raises(SourceUnavailable, match="127.0.0.2 is not a public address"):
