@@ -117,7 +117,7 @@ class Library:
         how = with_named(IndexOptions, options, named, "index").on(self._on)
         # Checked first, so that no model is downloaded and no library created for nothing.
         catalog = self._catalog() if self.database.exists() else None
-        targets = named_paths(catalog, paths, how.storage_options)
+        targets = named_paths(catalog, paths, how.storage_options, how.of_web())
         model = choice.to_index(how.model or self._asked_model, self.model)
         from retrieval.indexing.start import run
 

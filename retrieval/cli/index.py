@@ -106,12 +106,12 @@ index_option = partial(remembered, "index")
     "--per-host",
     type=WholeNumber(min=1),
     metavar="N",
-    help="Send each host of a list at most N requests at a time (default: 2).",
+    help="Send each host at most N requests at a time (default: 4; for lists, 2).",
 )
 @index_option(
     "--allow-private/--no-private",
     default=None,
-    help="For lists: fetch from private addresses too.",
+    help="Read http:// and https:// from private addresses too.",
 )
 @index_option(
     "--ray",

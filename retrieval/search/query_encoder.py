@@ -128,7 +128,7 @@ class QueryEncoder:
             known = self._vector(self._catalog.images.of_digest(picture.digest))
             return self._fitting(picture) if known is None else known
         if isinstance(picture, Address):
-            from retrieval.sources.fetch import fetch  # urllib, http and ssl
+            from retrieval.sources.web.fetch import fetch  # urllib, http and ssl
 
             return self._known_or_decoded(fetch(picture.url), picture.url)
         from retrieval.decoding import decode

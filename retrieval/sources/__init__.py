@@ -2,11 +2,10 @@
 
 source      the protocol of a root's files, wherever they are; `opening` chooses one
 folder      a folder of this machine
-remote      objects at an address, such as s3://bucket/holiday, by fsspec
+remote      objects at an address, such as s3://bucket/holiday, by fsspec; never http or https
 options     how to reach an address, without what may be a secret
 patterns    shards/{00000..00099}.tar, spelled out
-fetch       what lies at an address of the web, bounded; `public` tells which addresses are
-guest       fetches as a guest of many hosts: robots.txt, few at a time, patiently
+web/        what lies at an address of http or https, and folders there with index pages
 address_list  rows of CSV, JSON lines and parquet with addresses of pictures
 parquet     reads and writes parquet, by pyarrow
 container   a file whose members are pictures: a tar shard

@@ -154,5 +154,5 @@ def damaged(said: str) -> UnreadablePicture:
 def entry_in(container: Container, path: bytes) -> Entry:
     """Return the entry of a member of a list, by its path below the root."""
     how = ListOptions.read(container.options)
-    manners = ("per_host", str(how.per_host)), ("private", str(how.allow_private))
+    manners = ("per_host", str(how.per_host)), ("allow_private", str(how.allow_private))
     return Entry(path[len(container.path) + 1 :], None, manners)

@@ -8,19 +8,30 @@ from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.records import Root
 from retrieval.sources.entry import Entry
 from retrieval.sources.folder import LocalFolder
-from retrieval.sources.source import Source
+from retrieval.sources.options import Options
+from retrieval.sources.source import Elsewhere, Source
 
 if TYPE_CHECKING:
-    from retrieval.sources.guest import Fetched
+    from retrieval.sources.web.guest import Fetched
 
 
 def source_of(root: Root) -> Source:
     """Return the source with the files of a root. Raises SourceUnavailable without the extra."""
-    if not is_address(os.fspath(root.path)):
-        return LocalFolder(os.fsencode(root.path))
+    address = os.fspath(root.path)
+    if not is_address(address):
+        return LocalFolder(os.fsencode(address))
+    return source_at(address, root.options)
+
+
+def source_at(address: str, options: Options) -> Elsewhere:
+    """Return the source at an address. Raises SourceUnavailable without the extra."""
+    if scheme_of(address) in WEB:
+        from retrieval.sources.web.site import WebFolder
+
+        return WebFolder(address, options)
     from retrieval.sources.remote import Remote
 
-    return Remote(os.fspath(root.path), root.options)
+    return Remote(address, options)
 
 
 def is_on_web(entry: Entry) -> bool:
@@ -30,11 +41,9 @@ def is_on_web(entry: Entry) -> bool:
 
 def fetch(entry: Entry, version: str | None = None) -> "Fetched":
     """Fetch an entry from the web, unless it is still of this version. Raises UnreadablePicture."""
-    from retrieval.sources import guest
+    from retrieval.sources.web.guest import guest_of
 
-    manners = dict(entry.options)
-    visitor = guest.visitor(int(manners.get("per_host", 8)), manners.get("private") != "False")
-    return visitor.fetch(os.fsdecode(entry.path), version)
+    return guest_of(entry.options).fetch(os.fsdecode(entry.path), version)
 
 
 def read(entry: Entry) -> bytes:
@@ -50,6 +59,10 @@ def read(entry: Entry) -> bytes:
         data = fetch(entry).data
         assert data is not None  # no version was given
         return data
+    if entry.part and scheme_of(os.fsdecode(entry.path)) in WEB:
+        from retrieval.sources.web.guest import guest_of
+
+        return guest_of(entry.options).part(os.fsdecode(entry.path), *entry.part)
     from retrieval.sources.remote import Remote
 
     try:

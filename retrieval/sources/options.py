@@ -12,7 +12,7 @@ Options = tuple[tuple[str, str], ...]  # sorted by name; a dot leads into an opt
 PLAIN = frozenset(
     "anon endpoint_url profile requester_pays use_ssl version_aware account_name project host port "
     "client_kwargs.region_name client_kwargs.endpoint_url config_kwargs.signature_version "
-    "config_kwargs.s3.addressing_style".split()
+    "config_kwargs.s3.addressing_style allow_private per_host".split()
 )
 NO_SECRET = ("token", "anon")  # as Google's driver spells what others call anon=true
 

@@ -1,4 +1,4 @@
-"""Objects at addresses, such as s3://bucket/holiday, by fsspec."""
+"""Objects at addresses, such as s3://bucket/holiday, by fsspec. Those of http are in `web/`."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from functools import lru_cache
 from io import BufferedIOBase
 from typing import Any, cast
 
-from retrieval.address import WEB, scheme_of
+from retrieval.address import scheme_of
 from retrieval.decoding.limits import MAX_BYTES
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
 from retrieval.records import Found
@@ -43,8 +43,6 @@ class Remote:
         """Return what is at a path. What has both is a folder."""
         at = self._at(path)
         with explained(at):
-            if scheme_of(at) in WEB:
-                return "file" if self._files.exists(at) else None
             if self._files.isdir(at):
                 return "folder"
             return "file" if self._files.exists(at) else None
@@ -75,8 +73,6 @@ class Remote:
         Raises OSError if it cannot be listed.
         """
         at = self._at(inside)
-        if scheme_of(at) in WEB:
-            at += "/"
         base = self._files._strip_protocol(at).rstrip("/")
         for info in self._files.ls(at, detail=True, refresh=True):
             name = str(info["name"]).rstrip("/")
@@ -88,8 +84,6 @@ class Remote:
             path = os.path.join(inside, os.fsencode(last))
             if info.get("type") == "directory" or str(info["name"]).endswith("/"):
                 yield path, None
-            elif scheme_of(at) in WEB:
-                yield path, self.look_at(path)
             else:
                 yield path, found(path, info)
 

@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Literal, Protocol
 
+from retrieval.errors import SourceUnavailable
 from retrieval.records import Found
 
 FileKind = Literal["file", "folder"]
+
+
+class WalkTooLong(SourceUnavailable):
+    """A root has more folders than a walk over it enters: nobody can say what is in it."""
 
 
 class Source(Protocol):
@@ -29,3 +34,10 @@ class Source(Protocol):
 
     def open(self, path: bytes) -> BufferedIOBase:
         """Open a file for reading. Raises OSError."""
+
+
+class Elsewhere(Source, Protocol):
+    """The files below an address."""
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the addresses that match a pattern with *, sorted."""

@@ -10,7 +10,7 @@ from retrieval.paths import with_home
 from retrieval.records import Failure
 from retrieval.search.language import ADDRESS, ID, PATH, Picture, by_number
 from retrieval.search.question import ImageId, PreparedPicture
-from retrieval.sources.fetch import fetch
+from retrieval.sources.web.fetch import fetch
 from retrieval.web.state import Site
 
 UPLOAD = "upload:"

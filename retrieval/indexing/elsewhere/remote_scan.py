@@ -9,7 +9,7 @@ from retrieval.exclusions import Excluded
 from retrieval.indexing.companions.ledger import Ledger
 from retrieval.indexing.scan import SKIPPED_FOLDERS, Unlisted
 from retrieval.records import Found
-from retrieval.sources.source import Source
+from retrieval.sources.source import Source, WalkTooLong
 
 
 def scan_remote(
@@ -23,6 +23,9 @@ def scan_remote(
             listed = list(source.listed(folder))
         except FileNotFoundError:
             continue  # the last object in it has just gone
+        except WalkTooLong as error:
+            yield Unlisted(inside, str(error))
+            return
         except (OSError, SourceUnavailable) as error:
             said = reason(error) if isinstance(error, OSError) else str(error)
             yield Unlisted(folder, said)

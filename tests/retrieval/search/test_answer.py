@@ -192,7 +192,7 @@ def test_what_the_options_refuse() -> None:
 
 def test_an_address_is_fetched_when_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     data = Path(BLUE).read_bytes()
-    monkeypatch.setattr("retrieval.sources.fetch.fetch", lambda url: data)
+    monkeypatch.setattr("retrieval.sources.web.fetch.fetch", lambda url: data)
     address = "https://example.org/blue.png"
     assert typed(address, "--allow-url")[0]["path"].endswith(BLUE)
     assert in_python(lambda it: it.search(address, allow_url=True))[0].path.name == "blue.png"

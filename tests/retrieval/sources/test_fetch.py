@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import UnreadablePicture
-from retrieval.sources.fetch import fetch
-from retrieval.sources.public import is_public
+from retrieval.sources.web.fetch import fetch
+from retrieval.sources.web.public import is_public
 
 
 class Site(BaseHTTPRequestHandler):
@@ -204,7 +204,7 @@ def test_nor_where_a_redirection_leads(site: str, monkeypatch: pytest.MonkeyPatc
         asked.append(address)
         return len(asked) == 1
 
-    monkeypatch.setattr("retrieval.sources.fetch.is_public", first_is_public)
+    monkeypatch.setattr("retrieval.sources.web.fetch.is_public", first_is_public)
     with pytest.raises(UnreadablePicture, match="127.0.0.1 is not a public address"):
         fetch(f"{site}/to={site}/picture", private=False)
     asked.clear()

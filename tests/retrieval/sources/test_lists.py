@@ -15,9 +15,9 @@ import pytest
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.indexing.targets import add_lists, named
-from retrieval.sources import guest as manners
 from retrieval.sources.address_list import AddressList, ListedAddress, ListOptions
-from retrieval.sources.guest import Guest, as_ascii, directives
+from retrieval.sources.web import guest as manners
+from retrieval.sources.web.guest import Guest, as_ascii, directives
 from tests.retrieval.small import as_counts, contents, paint, run_index
 
 ROWS = [

@@ -5,6 +5,7 @@ Client libraries have no such limit, as they start their timeout again with ever
 a thread fetches it, and its connections are cut when the time is up.
 """
 
+import io
 import queue
 import socket
 import threading
@@ -17,10 +18,10 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from retrieval.errors import FailureCode, UnreadablePicture
-from retrieval.sources.public import is_public
+from retrieval.sources.web.public import is_public
 
 MAX_BYTES = 64 << 20
 SECONDS = 20.0  # for everything
@@ -33,9 +34,14 @@ AGENT = "retrieve (indexes pictures for search; its name in robots.txt is retrie
 class Answer(NamedTuple):
     """What a web server answered."""
 
-    status: int  # 200, or 304 if nothing has changed
+    status: int  # 200; 206 for a part; 304 if nothing has changed
     headers: Message
     data: bytes
+    url: str  # after redirects
+
+
+class NotPublic(OSError):
+    """An address lies in a private or reserved network."""
 
 
 class FetchFailed(UnreadablePicture):
@@ -45,6 +51,8 @@ class FetchFailed(UnreadablePicture):
         super().__init__(said, FailureCode.UNREADABLE)
         self.status: int | None = None  # None: there was no answer
         self.retry_after: float | None = None
+        reason = getattr(error, "reason", error)
+        self.not_public = str(reason) if isinstance(reason, NotPublic) else None
         if isinstance(error, urllib.error.HTTPError):
             self.status = error.code
             self.retry_after = _seconds(error.headers.get("Retry-After"))
@@ -64,16 +72,19 @@ def ask(
     *,
     private: bool = True,
     headers: Mapping[str, str] | None = None,
+    method: str = "GET",
+    into: IO[bytes] | None = None,
 ) -> Answer:
     """Return what a server answers at an http or https address. Raises FetchFailed.
 
     most: bytes. private: False refuses all but public addresses, also after resolving names and
     following redirects, and uses no proxy: for a server, which must not be made to read what only
-    its own machine can reach. headers: sent along, such as If-None-Match.
+    its own machine can reach. headers: sent along, such as If-None-Match. into: takes the bytes
+    instead of the answer, as they come.
     """
     connections = Connections()
     answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
-    request = (url, seconds, most, private, headers or {})
+    request = WebRequest(url, seconds, most, private, headers or {}, method, into)
     run = partial(_run, request, connections, answers)
     threading.Thread(target=run, name="fetch", daemon=True).start()
     try:
@@ -87,11 +98,20 @@ def ask(
     return answer
 
 
-Asking = tuple[str, float, int, bool, Mapping[str, str]]  # the arguments of `ask`
+class WebRequest(NamedTuple):
+    """The arguments of `ask`."""
+
+    url: str
+    seconds: float
+    most: int
+    private: bool
+    headers: Mapping[str, str]
+    method: str
+    into: IO[bytes] | None
 
 
 def _run(
-    asking: Asking,
+    asking: WebRequest,
     connections: "Connections",
     answers: "queue.SimpleQueue[Answer | Exception]",
 ) -> None:
@@ -101,22 +121,24 @@ def _run(
         answers.put(error)
 
 
-def _fetched(asking: Asking, connections: "Connections") -> Answer:
-    url, seconds, most, private, headers = asking
-    request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers})
-    data = bytearray()
+def _fetched(asking: WebRequest, connections: "Connections") -> Answer:
+    headers = {"User-Agent": AGENT, **asking.headers}
+    request = urllib.request.Request(asking.url, headers=headers, method=asking.method)
+    file = asking.into or io.BytesIO()
+    size = 0
     try:
-        with _opener(private, connections).open(request, timeout=seconds) as answer:
+        with _opener(asking.private, connections).open(request, timeout=asking.seconds) as answer:
             while block := answer.read1(BLOCK):
-                data += block
-                if len(data) > most:
-                    raise ValueError(f"it is larger than {most:,} bytes")
-            return Answer(answer.status, answer.headers, bytes(data))
+                size += file.write(block)
+                if size > asking.most:
+                    raise ValueError(f"it is larger than {asking.most:,} bytes")
+            data = file.getvalue() if isinstance(file, io.BytesIO) else b""
+            return Answer(answer.status, answer.headers, data, answer.geturl())
     except urllib.error.HTTPError as error:
         if error.code != NOT_MODIFIED:
             raise
         error.close()
-        return Answer(error.code, error.headers, b"")
+        return Answer(error.code, error.headers, b"", asking.url)
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -191,7 +213,7 @@ class CuttableConnection(HTTPConnection):
         failed: OSError = OSError(f"{host} has no address")
         for family, kind, protocol, _, place in found:
             if not self._is_private and not is_public(str(place[0])):
-                raise OSError(f"{place[0]} is not a public address")
+                raise NotPublic(f"{place[0]} is not a public address")
             connected = socket.socket(family, kind, protocol)
             try:
                 connected.settimeout(timeout)
@@ -211,6 +233,15 @@ class TLSConnection(CuttableConnection, HTTPSConnection):
 
 class Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = MAX_REDIRECTS
+
+    def redirect_request(
+        self, asked: urllib.request.Request, *answer: Any
+    ) -> urllib.request.Request | None:
+        """Ask the other address in the same way: older versions of urllib make a GET of a HEAD."""
+        request = super().redirect_request(asked, *answer)
+        if request is not None and asked.get_method() == "HEAD":
+            request.method = "HEAD"
+        return request
 
 
 class Handler(urllib.request.HTTPSHandler):

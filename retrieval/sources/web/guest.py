@@ -9,20 +9,22 @@ import threading
 import time
 import urllib.parse
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import cache
+from typing import Any
 from urllib.robotparser import RobotFileParser
 
-from retrieval.errors import FailureCode, UnreadablePicture
-from retrieval.sources.fetch import MAX_BYTES, SECONDS, Answer, FetchFailed, ask
+from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.sources.web.fetch import MAX_BYTES, SECONDS, Answer, FetchFailed, ask
 
 NAME = "retrieve"  # by which robots.txt names us
 REFUSING = frozenset(("noindex", "noimageindex", "noai", "noimageai", "none"))
 MAX_ROBOTS = 500 << 10  # bytes, as RFC 9309 asks for
 MAX_HOSTS = 10_000  # whose robots.txt is remembered
+PER_HOST = 4  # requests at a time to a host that the user named; lists have a limit of their own
 TRIES = 3
 MAX_WAIT = 60.0  # seconds that a busy host may ask for
 BUSY = (429, 503)
@@ -66,28 +68,46 @@ class Guest:
 
         Raises UnreadablePicture.
         """
-        url = as_ascii(url)
-        host = self._host(url)
-        with host.turns:
-            if not self._robots(host, url).can_fetch(NAME, url):
-                raise refused("its host's robots.txt forbids it")
-            answer = self._asked(url, conditions(version))
+        answer = self.ask(url, headers=conditions(version))
         if answer.status == 304:
             return Fetched(None, version, None)
         if REFUSING & directives(answer.headers):
             raise refused("its X-Robots-Tag forbids it")
         return Fetched(answer.data, version_of(answer.headers), modified_ns(answer.headers))
 
-    def _asked(self, url: str, headers: Mapping[str, str]) -> Answer:
+    def part(self, url: str, offset: int, size: int) -> bytes:
+        """Return some bytes of what is at an address; fewer at its end. Raises UnreadablePicture.
+
+        A server that sends everything instead must send no more than a picture may have.
+        """
+        wanted = {"Range": f"bytes={offset}-{offset + size - 1}"}
+        answer = self.ask(url, headers=wanted)
+        return answer.data[:size] if answer.status == 206 else answer.data[offset:][:size]
+
+    def ask(self, url: str, **how: Any) -> Answer:
+        """Return what the host of an address answers. Raises UnreadablePicture.
+
+        how: arguments of `fetch.ask`.
+        """
+        url = as_ascii(url)
+        host = self._host(url)
+        with host.turns:
+            if not self._robots(host, url).can_fetch(NAME, url):
+                raise refused("its host's robots.txt forbids it")
+            return self._asked(url, {"seconds": self._seconds, "most": self._most, **how})
+
+    def _asked(self, url: str, how: Mapping[str, Any]) -> Answer:
         for again in range(TRIES):
             try:
-                return ask(url, self._seconds, self._most, private=self._private, headers=headers)
+                return ask(url, private=self._private, **how)
             except FetchFailed as error:
                 if error.status in GONE:
                     said = f"nothing is there ({error.status})"
                     raise UnreadablePicture(said, FailureCode.NOT_FOUND) from error
                 if error.status in FORBIDDEN:
                     raise refused(f"its host refuses it ({error.status})") from error
+                if error.not_public:
+                    raise not_allowed(error.not_public) from error
                 wait = 2.0**again if error.retry_after is None else error.retry_after
                 if error.status not in BUSY or again == TRIES - 1 or wait > MAX_WAIT:
                     raise
@@ -116,11 +136,26 @@ class Guest:
                     found = ask(at, self._seconds, MAX_ROBOTS, private=self._private)
                     rules.parse(found.data.decode("utf-8", "replace").splitlines())
                 except FetchFailed as error:
+                    if error.not_public:
+                        raise not_allowed(error.not_public) from error
                     if error.status is None:
                         raise  # the host is out of reach, which is no rule
                     rules.parse([] if 400 <= error.status < 500 else FORBID_ALL)
                 host.robots = rules
             return host.robots
+
+
+def guest_of(manners: Iterable[tuple[str, str]]) -> Guest:
+    """Return the guest with these options of a root or a list. Raises SourceUnavailable."""
+    held = dict(manners)
+    per_host, private = held.pop("per_host", str(PER_HOST)), held.pop("allow_private", "false")
+    if held:
+        raise SourceUnavailable(
+            f"{next(iter(held))!r} is not an option of https://, only per_host and allow_private"
+        )
+    if not per_host.isdecimal() or int(per_host) < 1:
+        raise SourceUnavailable(f"per_host is a number from 1, not {per_host!r}")
+    return visitor(int(per_host), private.lower() == "true")
 
 
 @cache
@@ -170,6 +205,12 @@ def directives(headers: Message) -> set[str]:
         if not sign or agent.strip() in (NAME, "*"):
             found.add(rule.strip())
     return found
+
+
+def not_allowed(said: str) -> UnreadablePicture:
+    """Return the error of an address that is not public, with the remedy."""
+    said += "; use --allow-private to read it"
+    return UnreadablePicture(said, FailureCode.UNREADABLE)  # asked again by the next run
 
 
 def refused(said: str) -> UnreadablePicture:
