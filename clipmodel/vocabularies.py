@@ -76,6 +76,27 @@ VOCABULARIES = (
         collect=Later("clipmodel.checkpoints.sentencepieces:of_mt5"),
     ),
     Vocabulary(
+        name="mt5-cased",
+        padding=0,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_mt5_cased"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_mt5"),
+    ),
+    Vocabulary(
+        name="nllb",
+        padding=1,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_nllb"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_nllb"),
+    ),
+    Vocabulary(
+        name="roberta",
+        padding=1,
+        files=("tokenizer.json",),
+        tokenizer=Later("clipmodel.towers.byte_pairs:of_roberta"),
+        collect=Later("clipmodel.towers.byte_pairs:collect"),
+    ),
+    Vocabulary(
         name="xlm-roberta",
         padding=1,
         files=("pieces.model",),

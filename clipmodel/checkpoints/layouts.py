@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from clipmodel.checkpoints import bert, timm
+from clipmodel.checkpoints import timm
 from clipmodel.checkpoints.configs import Settings
+from clipmodel.checkpoints.texts import encoders
 from clipmodel.errors import CheckpointError
 from clipmodel.towers.shapes import OPENAI_NUMBERS, filed
 
@@ -96,8 +97,8 @@ def with_our_towers(weights: dict[str, Tensor], settings: Settings) -> dict[str,
 
     Raises CheckpointError for towers that are neither.
     """
-    if f"{bert.OPENCLIP}embeddings.word_embeddings.weight" in weights:
-        weights = bert.of_openclip(weights, settings.text, settings.context_length)
+    if encoders.is_huggingfaces(weights):
+        weights = encoders.of_openclip(weights, settings.text, settings.context_length)
     if settings.vision is not None:
         return weights
     if any(name.startswith(timm.TRUNK) for name in weights):
