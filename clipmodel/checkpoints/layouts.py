@@ -14,7 +14,6 @@ from clipmodel.towers.shapes import OPENAI_NUMBERS, filed
 
 Layout = Literal["openai", "openclip", "huggingface"]
 
-_M_CLIP = "LinearTransformation.weight"
 _DECODER = "text_decoder."  # of CoCa, which writes captions
 # Signs of towers that resemble CLIP's but compute something else.
 _OTHER_TOWERS = {
@@ -72,11 +71,6 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
     Raises CheckpointError for weights of another model, or of a CLIP that is not supported.
     """
     tensors = _unwrapped(tensors)
-    if _M_CLIP in tensors:
-        raise CheckpointError(
-            "layout not supported: M-CLIP's text tower, without the image tower of a CLIP; use a "
-            "model that has both, such as OpenCLIP's xlm-roberta-base-ViT-B-32"
-        )
     if is_huggingfaces(tensors):
         return _from_huggingface(tensors), "huggingface"
     if not any(name.startswith("visual.") for name in tensors):

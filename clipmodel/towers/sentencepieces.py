@@ -54,6 +54,7 @@ MT5 = Frame((), ("</s>",), padding=0, clean=canonical)
 MT5_CASED = Frame((), ("</s>",), padding=0, clean=spaced)
 NLLB = Frame(("eng_Latn",), ("</s>",), padding=1, clean=spaced)  # whatever the language
 XLM_ROBERTA = Frame(("<s>",), ("</s>",), padding=1, clean=spaced)  # XLM-V's, too
+M_CLIP = XLM_ROBERTA._replace(clean=str)  # its pieces; a text is left as it is
 
 
 class SentencePieces:
@@ -109,6 +110,11 @@ def of_siglip2(folder: Path) -> "Tokenize":
 def of_mt5(folder: Path) -> "Tokenize":
     """Return `token_ids` of mT5. Raises CheckpointError, ClipModelError."""
     return SentencePieces(folder / MODEL, MT5).token_ids
+
+
+def of_m_clip(folder: Path) -> "Tokenize":
+    """Return `token_ids` of M-CLIP. Raises CheckpointError, ClipModelError."""
+    return SentencePieces(folder / MODEL, M_CLIP).token_ids
 
 
 def of_mt5_cased(folder: Path) -> "Tokenize":

@@ -86,3 +86,29 @@ def weights_of_bert(
 
 
 _QKV = ("query", "key", "value")
+
+
+def weights_of_distilbert(tensors: Mapping[str, Tensor], context_length: int) -> dict[str, Tensor]:
+    """Translate the names of a DistilBERT checkpoint's weights; it has no segments."""
+    embeddings = "embeddings.position_embeddings.weight"
+    known = {n: t for n, t in tensors.items() if n.startswith("embeddings.")}
+    width = tensors[embeddings].shape[1]
+    known["embeddings.token_type_embeddings.weight"] = torch.zeros(1, width)
+    for name, tensor in tensors.items():
+        start, _, rest = name.removeprefix("transformer.").rpartition(".")
+        number, _, module = start.removeprefix("layer.").partition(".")
+        if name.startswith("transformer.layer.") and module in _DISTILBERT:
+            known[f"encoder.layer.{number}.{_DISTILBERT[module]}.{rest}"] = tensor
+    return weights_of_bert(known, context_length)
+
+
+_DISTILBERT = {
+    "attention.q_lin": "attention.self.query",
+    "attention.k_lin": "attention.self.key",
+    "attention.v_lin": "attention.self.value",
+    "attention.out_lin": "attention.output.dense",
+    "sa_layer_norm": "attention.output.LayerNorm",
+    "ffn.lin1": "intermediate.dense",
+    "ffn.lin2": "output.dense",
+    "output_layer_norm": "output.LayerNorm",
+}

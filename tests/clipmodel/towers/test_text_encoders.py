@@ -1,4 +1,4 @@
-"""OpenCLIP's text towers that are Hugging Face's encoders: RoBERTa, NLLB, mT5; with their tokens."""
+"""OpenCLIP's text towers that are Hugging Face's encoders, with their tokens."""
 
 import json
 import subprocess
