@@ -18,6 +18,7 @@ IN_FOLDERS = (
     "pytorch_model.bin.index.json",
 )
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(\.\w+)")
+IMAGE_TOWER = "image_tower"  # in FILE.json beside a text tower: a model's name or path
 MODULES = "modules.json"  # of sentence-transformers: the folder of each module
 
 

@@ -93,6 +93,11 @@ def with_our_towers(weights: dict[str, Tensor], settings: Settings) -> dict[str,
     """
     if encoders.is_huggingfaces(weights):
         weights = encoders.of_openclip(weights, settings.text, settings.context_length)
+    elif encoders.is_described(settings.text):
+        raise CheckpointError(
+            "its open_clip_config.json sets text_cfg.hf_model_name, but the weights hold another "
+            "text tower; put the config of these weights beside them"
+        )
     if settings.vision is not None:
         return weights
     if any(name.startswith(timm.TRUNK) for name in weights):

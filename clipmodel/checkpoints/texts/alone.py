@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clipmodel.checkpoints import towers
 from clipmodel.checkpoints.configs import UNKNOWN
-from clipmodel.checkpoints.files import MODULES, dense_of, modules_of
+from clipmodel.checkpoints.files import IMAGE_TOWER, MODULES, dense_of, modules_of
 from clipmodel.checkpoints.json_values import read_json, whole
 from clipmodel.checkpoints.storage.shards import load_all
 from clipmodel.checkpoints.texts.bert import weights_of_bert, weights_of_distilbert
@@ -22,7 +22,6 @@ from clipmodel.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
 
-IMAGE_TOWER = "image_tower"  # in FILE.json beside the weights: a model's name or path
 _M_CLIP, _M_CLIP_BASES = "LinearTransformation.weight", ("xlm-roberta-base", "xlm-roberta-large")
 _DISTILBERT = "transformer.layer.0.attention.q_lin.weight"
 _HEAD_WIDTH = 64  # channels, of all these encoders

@@ -46,6 +46,11 @@ def is_huggingfaces(weights: Tensors) -> bool:
     return any(f"{_OPENCLIP}{name}" in weights for name in _EMBEDDINGS)
 
 
+def is_described(options: Options) -> bool:
+    """Return whether a config describes such an encoder."""
+    return "padding" in options or options.get("tokens") in _TRANSLATIONS
+
+
 def of_openclip(weights: Tensors, options: Options, context_length: int) -> dict[str, Tensor]:
     """Translate the names of the text tower's weights. Raises CheckpointError."""
     if "tokens" not in options:
