@@ -95,8 +95,8 @@ def with_our_towers(weights: dict[str, Tensor], settings: Settings) -> dict[str,
         weights = encoders.of_openclip(weights, settings.text, settings.context_length)
     elif encoders.is_described(settings.text):
         raise CheckpointError(
-            "its open_clip_config.json sets text_cfg.hf_model_name, but the weights hold another "
-            "text tower; put the config of these weights beside them"
+            "layout not supported: its open_clip_config.json sets text_cfg.hf_model_name, but the "
+            "weights hold another text tower; put their own config beside them"
         )
     if settings.vision is not None:
         return weights
