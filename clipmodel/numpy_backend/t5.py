@@ -32,7 +32,8 @@ def buckets_of_distances(length: int, buckets: int) -> NDArray[np.int64]:
     logarithm = np.log(far) / np.float32(math.log(_FAR / exact)) * np.float32(half - exact)
     large = np.minimum(exact + logarithm.astype(np.int64), half - 1)
     bucket = np.where(np.abs(distance) < exact, np.abs(distance), large)
-    return (distance > 0) * half + bucket
+    found: NDArray[np.int64] = (distance > 0) * half + bucket
+    return found
 
 
 class T5:

@@ -84,7 +84,9 @@ def sentence_transformer(folder: Path) -> Callable[[list[str]], Tensor]:
         max_position_embeddings=40,
     )
     torch.manual_seed(0)
-    shake(DistilBertModel(config)).save_pretrained(inner)
+    transformer = DistilBertModel(config)
+    shake(transformer)
+    transformer.save_pretrained(inner)
     dense = modules.Dense(WIDTH, DIM, bias=False, activation_function=nn.Identity())
     parts = [modules.Transformer(str(inner), max_seq_length=16), modules.Pooling(WIDTH), dense]
     model = SentenceTransformer(modules=parts, device="cpu").eval()
