@@ -37,8 +37,9 @@ class BytePairs:
             raise CheckpointError(f"{file} is damaged: {error}") from error
         self._model.no_truncation()
         self._model.no_padding()
-        self._start = int(self._model.token_to_id(START) or 0)  # `collect` found both
-        self._end = int(self._model.token_to_id(END) or 0)
+        start, end = self._model.token_to_id(START), self._model.token_to_id(END)
+        assert start is not None and end is not None  # `collect` found both
+        self._start, self._end = start, end
 
     def token_ids(
         self, texts: str | Sequence[str], context_length: int, truncate: bool = False
