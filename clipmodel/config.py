@@ -241,7 +241,7 @@ class CocaTextConfig(TextTowerConfig):
 class BertConfig(TextTowerConfig):
     """A bidirectional transformer over word pieces (Devlin et al. 2018), mean-pooled; GELU.
 
-    XLM-RoBERTa's is of this kind.
+    RoBERTa and XLM-RoBERTa are of this kind. So is the encoder of NLLB, with other options.
     """
 
     width: int
@@ -253,6 +253,39 @@ class BertConfig(TextTowerConfig):
     epsilon: float = 1e-12  # of all norms
     padding: int = 0  # token id
     tokens: str = "bert"  # the name of its vocabulary
+    pool: Literal["mean", "first"] = "mean"  # of all tokens, or the first one's output
+    norm_first: bool = False  # before attention and perceptron, not after
+    activation: Literal["gelu", "relu"] = "gelu"
+    biased: bool = False  # the projection to D
+
+    @property
+    def vocabulary(self) -> str:
+        return self.tokens
+
+    def check(self, embed_dim: int) -> None:
+        """Raise CheckpointError for a D that the tower cannot have."""
+        if not self.projects and embed_dim != self.width:
+            raise CheckpointError(
+                f"its text tower ends with {self.width} numbers, not with {embed_dim}"
+            )
+
+
+@dataclass(frozen=True)
+class T5Config(TextTowerConfig):
+    """The encoder of T5 1.1 (Raffel et al. 2020), mean-pooled; mT5's is of this kind.
+
+    Instead of positions, the distance of two tokens adds a number to the logit of their attention.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    head_width: int
+    mlp_width: int
+    buckets: int  # of distances
+    hidden: int = 0  # width of a layer, with GELU, before the projection; 0: none
+    projects: bool = True  # by a matrix to D; otherwise D is the width
+    tokens: str = "mt5"  # the name of its vocabulary
 
     @property
     def vocabulary(self) -> str:

@@ -51,7 +51,7 @@ def convert(checkpoint: Path, folder: Path, name: str, config: ModelConfig | Non
     """Convert a checkpoint, its text tower to float32, which NumPy maps."""
     from clipmodel.checkpoints.read import read_checkpoint
 
-    state_dict, config = read_checkpoint(checkpoint, config)
+    state_dict, config = read_checkpoint(checkpoint, config, models=folder.parent)
     weights_file, _ = files_of(checkpoint)
     try:
         files = vocabulary_of(config.text).collect(config.text, beside_of(weights_file))

@@ -48,6 +48,13 @@ VOCABULARIES = (
         collect=Later("clipmodel.towers.wordpiece:collect"),
     ),
     Vocabulary(
+        name="bert-cased",
+        padding=0,
+        files=("vocab.txt",),
+        tokenizer=Later("clipmodel.towers.wordpiece:of_cased"),
+        collect=Later("clipmodel.towers.wordpiece:collect"),
+    ),
+    Vocabulary(
         name="clipa",
         padding=0,
         files=("vocab.txt",),
@@ -74,6 +81,34 @@ VOCABULARIES = (
         files=("pieces.model",),
         tokenizer=Later("clipmodel.towers.sentencepieces:of_mt5"),
         collect=Later("clipmodel.checkpoints.sentencepieces:of_mt5"),
+    ),
+    Vocabulary(
+        name="mt5-cased",
+        padding=0,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_mt5_cased"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_mt5"),
+    ),
+    Vocabulary(
+        name="nllb",
+        padding=1,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_nllb"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_nllb"),
+    ),
+    Vocabulary(
+        name="roberta",
+        padding=1,
+        files=("tokenizer.json",),
+        tokenizer=Later("clipmodel.towers.byte_pairs:of_roberta"),
+        collect=Later("clipmodel.towers.byte_pairs:collect"),
+    ),
+    Vocabulary(
+        name="m-clip",
+        padding=1,
+        files=("pieces.model",),
+        tokenizer=Later("clipmodel.towers.sentencepieces:of_m_clip"),
+        collect=Later("clipmodel.checkpoints.sentencepieces:of_xlm_roberta"),
     ),
     Vocabulary(
         name="xlm-roberta",

@@ -28,6 +28,7 @@ from clipmodel.config import (
     ResNetConfig,
     SiglipVisionConfig,
     Stage,
+    T5Config,
     TextConfig,
 )
 from clipmodel.model_folder import ModelFolder, save_folder
@@ -46,6 +47,7 @@ SPECIAL_PIECES: dict[
 ] = {  # of sentencepiece's trainer, by the name of the vocabulary
     "siglip2": {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3, "eos_piece": "<eos>"},
     "xlm-roberta": {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3},
+    "mt5": {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1},
 }
 TEXT = (64, 2, 2, 128)  # width, layers, heads, width of the MLP
 LITE = EfficientNetConfig(64, 8, (Stage(3, 2, 3, 16, 1),), head_width=32, projection=())
@@ -103,6 +105,7 @@ def configs() -> dict[str, ModelConfig]:
     if peers.importable("sentencepiece"):
         named |= {"SigLIP": SIGLIP}
         named |= {"XLM-RoBERTa": replace(SMALL, text=_bert("xlm-roberta", PIECES))}
+        named |= {"mT5": replace(SMALL, text=T5Config(32, PIECES, 64, 2, 2, 32, 128, buckets=32))}
     if peers.importable("open_clip"):
         tower = OpenClipVisionConfig(64, SMALL.embed_dim, json.dumps(OPENCLIP), False)
         named |= {"OpenCLIP’s tower": replace(SMALL, vision=tower)}

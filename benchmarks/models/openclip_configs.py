@@ -22,7 +22,24 @@ from clipmodel.checkpoints.read import complete
 from clipmodel.errors import ClipModelError
 from clipmodel.families import image_family, text_family
 
-XLM_ROBERTA = {"xlm-roberta-base": (768, 12, 12), "xlm-roberta-large": (1024, 24, 16)}
+# What is published beside the weights of the text towers that are Hugging Face's.
+_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
+_ROBERTA = {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+_XLM_ROBERTA = _ROBERTA | {"model_type": "xlm-roberta", "vocab_size": 250_002}
+_NLLB = {"model_type": "m2m_100", "vocab_size": 256_206, "d_model": 1024, "decoder_layers": 1}
+_MT5 = {"model_type": "mt5", "vocab_size": 250_112, "d_kv": 64}
+HUGGING_FACE: dict[str, dict[str, Any]] = {
+    "roberta-base": _BASE
+    | _ROBERTA
+    | {"model_type": "roberta", "vocab_size": 50_265, "intermediate_size": 3072},
+    "xlm-roberta-base": _BASE | _XLM_ROBERTA | {"intermediate_size": 3072},
+    "xlm-roberta-large": _LARGE | _XLM_ROBERTA | {"intermediate_size": 4096},
+    "facebook/nllb-200-distilled-600M": _NLLB | {"encoder_layers": 12, "encoder_ffn_dim": 4096},
+    "facebook/nllb-200-distilled-1.3B": _NLLB | {"encoder_layers": 24, "encoder_ffn_dim": 8192},
+    "google/mt5-base": _MT5 | {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
+    "google/mt5-xl": _MT5 | {"d_model": 2048, "d_ff": 5120, "num_layers": 24, "num_heads": 32},
+}
 
 
 def main() -> None:
@@ -78,28 +95,21 @@ def weights_of(config: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def with_text_of(hf_name: str, config: dict[str, Any]) -> nn.Module:
-    """Return a model with XLM-RoBERTa's text tower, whose config is not downloaded."""
+    """Return a model with a text tower of Hugging Face's, whose config is not downloaded."""
     from open_clip.hf_model import HFTextEncoder
     from open_clip.model import CLIPVisionCfg, _build_vision_tower
-    from transformers import XLMRobertaConfig
 
-    width, layers, heads = XLM_ROBERTA[hf_name]
+    text = config["text_cfg"]
+    kinds = {
+        "pooler_type": text.get("hf_pooler_type", "mean_pooler"),
+        "proj_type": text.get("hf_proj_type", "mlp"),
+        "pretrained": False,
+    }
     made = nn.Module()
     made.visual = _build_vision_tower(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]))
-    shape = XLMRobertaConfig(
-        vocab_size=250_002,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * width,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-    )
-    kinds = {
-        "pooler_type": "mean_pooler",
-        "proj_type": config["text_cfg"].get("hf_proj_type", "mlp"),
-    }
-    made.text = HFTextEncoder("", config["embed_dim"], shape, **kinds)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(HUGGING_FACE[hf_name]))
+        made.text = HFTextEncoder(folder, config["embed_dim"], **kinds)
     made.logit_scale = nn.Parameter(torch.tensor(1.0))
     return made
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from clipmodel.checkpoints import siglip, words
+from clipmodel.checkpoints import siglip
 from clipmodel.checkpoints.json_values import Triple, part, read_json, square, triple, whole
 from clipmodel.checkpoints.preprocessors import Prepared, prepared_by
+from clipmodel.checkpoints.texts import words
 from clipmodel.config import Activation, OpenClipVisionConfig, Resize
 from clipmodel.errors import CheckpointError
 from clipmodel.hub.registry import OPENAI_ACTIVATION, OPENAI_HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from clipmodel.checkpoints.json_values import part, read_json, read_list
 from clipmodel.errors import CheckpointError, ModelNotFound
@@ -17,7 +18,8 @@ IN_FOLDERS = (
     "pytorch_model.bin.index.json",
 )
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(\.\w+)")
-_MODULES = "modules.json"  # of sentence-transformers: the folder of each module
+IMAGE_TOWER = "image_tower"  # in FILE.json beside a text tower: a model's name or path
+MODULES = "modules.json"  # of sentence-transformers: the folder of each module
 
 
 def files_of(path: Path) -> tuple[Path, list[Path]]:
@@ -33,6 +35,8 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
         index = path.with_name(f"{shard[1]}{shard[2]}.index.json")
         path = index if index.is_file() else path
     described = [file for file in beside_of(path).values() if file.is_file()]
+    if (dense := dense_of(path)) is not None:
+        described.append(dense)
     return path, [*(shards_of(path) if path.suffix == ".json" else []), *described]
 
 
@@ -56,7 +60,7 @@ def _in_folder(folder: Path) -> Path:
 
 def _of_sentence_transformers(folder: Path) -> Path | None:
     """Return the folder of the CLIP in a folder of sentence-transformers."""
-    file = folder / _MODULES
+    file = folder / MODULES
     if not file.is_file():
         return None
     for module in read_list(file):
@@ -64,6 +68,41 @@ def _of_sentence_transformers(folder: Path) -> Path | None:
             name = str(module.get("path", ""))
             return folder / name if name and Path(name).name == name else None
     raise CheckpointError(f"layout not supported: {file} names no CLIPModel")
+
+
+def modules_of(file: Path) -> list[tuple[str, Path]]:
+    """Return the kinds and folders of sentence-transformers' modules, if they are listed beside.
+
+    Raises CheckpointError.
+    """
+    path = file.with_name(MODULES)
+    modules = [(_kind(held), held.get("path", "")) for held in _objects(path)]
+    if any(name != "" and Path(str(name)).name != name for _, name in modules):
+        raise CheckpointError(f"{path} names no folders beside it")
+    return [(kind, file.parent / str(name)) for kind, name in modules]
+
+
+def _objects(path: Path) -> list[dict[str, Any]]:
+    return [each for each in read_list(path) if isinstance(each, dict)] if path.is_file() else []
+
+
+def _kind(module: dict[str, Any]) -> str:
+    return str(module.get("type", "")).rpartition(".")[2]
+
+
+def dense_of(file: Path) -> Path | None:
+    """Return the weights of the layer after a text tower of sentence-transformers.
+
+    None if there is no such layer. Raises CheckpointError if its file is missing.
+    """
+    folder = dict(modules_of(file)).get("Dense")
+    if folder is None:
+        return None
+    names = ("model.safetensors", "pytorch_model.bin")
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise CheckpointError(f"{folder} holds none of {', '.join(names)}")
+    return found
 
 
 def beside_of(file: Path) -> dict[str, Path]:
@@ -80,4 +119,6 @@ def beside_of(file: Path) -> dict[str, Path]:
         "tokenizer_config": file.with_name("tokenizer_config.json"),
         "spiece": file.with_name("spiece.model"),
         "sentencepiece": file.with_name("tokenizer.model"),
+        "modules": file.with_name(MODULES),
+        "lengths": file.with_name("sentence_bert_config.json"),
     }

@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from clipmodel.checkpoints import bert, timm
+from clipmodel.checkpoints import timm
 from clipmodel.checkpoints.configs import Settings
+from clipmodel.checkpoints.texts import encoders
 from clipmodel.errors import CheckpointError
 from clipmodel.towers.shapes import OPENAI_NUMBERS, filed
 
 Layout = Literal["openai", "openclip", "huggingface"]
 
-_M_CLIP = "LinearTransformation.weight"
 _DECODER = "text_decoder."  # of CoCa, which writes captions
 # Signs of towers that resemble CLIP's but compute something else.
 _OTHER_TOWERS = {
@@ -71,11 +71,6 @@ def translate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout]
     Raises CheckpointError for weights of another model, or of a CLIP that is not supported.
     """
     tensors = _unwrapped(tensors)
-    if _M_CLIP in tensors:
-        raise CheckpointError(
-            "layout not supported: M-CLIP's text tower, without the image tower of a CLIP; use a "
-            "model that has both, such as OpenCLIP's xlm-roberta-base-ViT-B-32"
-        )
     if is_huggingfaces(tensors):
         return _from_huggingface(tensors), "huggingface"
     if not any(name.startswith("visual.") for name in tensors):
@@ -96,8 +91,13 @@ def with_our_towers(weights: dict[str, Tensor], settings: Settings) -> dict[str,
 
     Raises CheckpointError for towers that are neither.
     """
-    if f"{bert.OPENCLIP}embeddings.word_embeddings.weight" in weights:
-        weights = bert.of_openclip(weights, settings.text, settings.context_length)
+    if encoders.is_huggingfaces(weights):
+        weights = encoders.of_openclip(weights, settings.text, settings.context_length)
+    elif encoders.is_described(settings.text):
+        raise CheckpointError(
+            "layout not supported: its open_clip_config.json sets text_cfg.hf_model_name, but the "
+            "weights hold another text tower; put their own config beside them"
+        )
     if settings.vision is not None:
         return weights
     if any(name.startswith(timm.TRUNK) for name in weights):

@@ -20,6 +20,7 @@ from clipmodel.checkpoints.files import beside_of, files_of
 from clipmodel.checkpoints.json_values import Triple, read_json
 from clipmodel.checkpoints.layouts import Layout, translate, with_our_towers
 from clipmodel.checkpoints.storage.shards import load_all
+from clipmodel.checkpoints.texts import alone
 from clipmodel.config import ModelConfig
 from clipmodel.errors import CheckpointError, UnknownConfig
 from clipmodel.families import (
@@ -48,18 +49,23 @@ _NAMES = {  # of settings that are missing, as an error tells them
 
 
 def read_checkpoint(
-    path: Path, config: ModelConfig | None = None
+    path: Path, config: ModelConfig | None = None, *, models: Path | None = None
 ) -> tuple[dict[str, Tensor], ModelConfig]:
     """Read a checkpoint: a file of OpenAI's, OpenCLIP's or Hugging Face's, or a folder with one.
 
     Its config is beside it. config: of the model that it must be, if known; it takes precedence.
+    models: the folder of models, for the image tower of a text tower that was published alone.
 
     Returns weights for `CLIP.of(config).load_state_dict`, and the config. Raises
     CheckpointError, UnknownConfig or ModelNotFound.
     """
     file, _ = files_of(path)
     try:
-        weights, layout = translate(load_all(file))
+        tensors = load_all(file)
+        if alone.is_text_tower(tensors):
+            weights, config = alone.read(file, tensors, models)
+            return _checked(weights, config), config
+        weights, layout = translate(tensors)
         config = config or _written_here(file)
         if config is None:
             settings = _settings(file, layout)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from clipmodel.checkpoints.json_values import part, read_json
 from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError, cannot_read
-from clipmodel.towers.sentencepieces import MODEL, MT5, SIGLIP, SIGLIP2, XLM_ROBERTA, Frame
+from clipmodel.towers.sentencepieces import MODEL, MT5, NLLB, SIGLIP, SIGLIP2, XLM_ROBERTA, Frame
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # types of pieces
 UNIGRAM, BPE = 1, 2  # types of models
@@ -54,6 +54,11 @@ def of_xlm_roberta(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[
     Its own model numbers the pieces in another way.
     """
     return _collected(config, {"tokenizer": beside["tokenizer"]}, XLM_ROBERTA)
+
+
+def of_nllb(config: TextTowerConfig, beside: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return NLLB's model, with the tokens of its languages, from its tokenizer.json."""
+    return _collected(config, {"tokenizer": beside["tokenizer"]}, NLLB)
 
 
 def _collected(

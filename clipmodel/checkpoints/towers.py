@@ -20,6 +20,7 @@ from clipmodel.config import (
     OpenClipVisionConfig,
     ResNetConfig,
     SiglipVisionConfig,
+    T5Config,
     TextConfig,
     VisionConfig,
 )
@@ -158,9 +159,35 @@ def bert(weights: Weights, settings: Settings) -> BertConfig:
         heads=_heads("text", width, settings.text_head_width),
         mlp_width=shape(weights, "text.blocks.0.mlp.c_fc.weight", 2)[0],
         projects="text.text_projection" in weights,
-        hidden=weights["text.text_hidden"].shape[1] if "text.text_hidden" in weights else 0,
+        hidden=_hidden(weights),
+        biased="text.text_bias" in weights,
         **settings.text,
     )
+
+
+def t5(weights: Weights, settings: Settings) -> T5Config:
+    """Return the config of T5's encoder."""
+    vocab_size, width = shape(weights, "text.word_embedding.weight", 2)
+    buckets, heads = shape(weights, "text.relative_bias.weight", 2)
+    return T5Config(
+        context_length=settings.context_length,
+        vocab_size=vocab_size,
+        width=width,
+        layers=layers(weights, "text.blocks."),
+        heads=heads,
+        head_width=shape(weights, "text.blocks.0.attn.out_proj.weight", 2)[1] // heads,
+        mlp_width=shape(weights, "text.blocks.0.mlp.c_fc.weight", 2)[0],
+        buckets=buckets,
+        hidden=_hidden(weights),
+        projects="text.text_projection" in weights,
+        **settings.text,
+    )
+
+
+def _hidden(weights: Weights) -> int:
+    """Return the width of the layer before the projection; 0 without one."""
+    name = "text.text_hidden"
+    return shape(weights, name, 2)[1] if name in weights else 0
 
 
 def dim_of_bert(weights: Weights) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from clipmodel.checkpoints.files import IN_FOLDERS, beside_of, shards_of
 from clipmodel.errors import ClipModelError, DownloadError
 from clipmodel.hub.hugging_face import Repository, repository
+from clipmodel.hub.image_towers import files_of_modules, name_image_tower
 from clipmodel.hub.licences import of_card
 from clipmodel.hub.published import Published
 
@@ -56,7 +57,9 @@ def fetch_checkpoint(
         fetch_vocabulary(_model_of(config), held, how)
         if published is not None and published.quick_gelu:
             _pin_quick_gelu(config)
-    fetch_weights(held, weights, how)
+    for file in files_of_modules(source, held.files):
+        fetch(held, file, how, progress=False)
+    name_image_tower(source, fetch_weights(held, weights, how))
 
 
 def report_licence(held: Repository, name: str, published: Published | None) -> None:

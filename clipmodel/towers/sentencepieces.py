@@ -51,7 +51,10 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 SIGLIP = Frame((), ("</s>",), padding=1, clean=canonical)  # T5's pieces
 SIGLIP2 = Frame((), ("<eos>",), padding=0, clean=canonical)  # Gemma's
 MT5 = Frame((), ("</s>",), padding=0, clean=canonical)
+MT5_CASED = Frame((), ("</s>",), padding=0, clean=spaced)
+NLLB = Frame(("eng_Latn",), ("</s>",), padding=1, clean=spaced)  # whatever the language
 XLM_ROBERTA = Frame(("<s>",), ("</s>",), padding=1, clean=spaced)  # XLM-V's, too
+M_CLIP = XLM_ROBERTA._replace(clean=str)  # its pieces; a text is left as it is
 
 
 class SentencePieces:
@@ -107,6 +110,21 @@ def of_siglip2(folder: Path) -> "Tokenize":
 def of_mt5(folder: Path) -> "Tokenize":
     """Return `token_ids` of mT5. Raises CheckpointError, ClipModelError."""
     return SentencePieces(folder / MODEL, MT5).token_ids
+
+
+def of_m_clip(folder: Path) -> "Tokenize":
+    """Return `token_ids` of M-CLIP. Raises CheckpointError, ClipModelError."""
+    return SentencePieces(folder / MODEL, M_CLIP).token_ids
+
+
+def of_mt5_cased(folder: Path) -> "Tokenize":
+    """Return `token_ids` of mT5, with capitals and punctuation. Raises as `of_mt5`."""
+    return SentencePieces(folder / MODEL, MT5_CASED).token_ids
+
+
+def of_nllb(folder: Path) -> "Tokenize":
+    """Return `token_ids` of NLLB. Raises CheckpointError, ClipModelError."""
+    return SentencePieces(folder / MODEL, NLLB).token_ids
 
 
 def of_xlm_roberta(folder: Path) -> "Tokenize":

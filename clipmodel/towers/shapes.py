@@ -12,6 +12,7 @@ from clipmodel.config import (
     EfficientNetConfig,
     ResNetConfig,
     SiglipVisionConfig,
+    T5Config,
     TextConfig,
     VisionConfig,
 )
@@ -169,7 +170,7 @@ def of_bert(text: BertConfig, dim: int) -> Shapes:
     shapes: Shapes = {
         "word_embedding.weight": (text.vocab_size, width),
         "positional_embedding": (text.context_length, width),
-        **_norm("ln_embedding", width),
+        **_norm("ln_final" if text.norm_first else "ln_embedding", width),
     }
     for layer in range(text.layers):
         block = f"blocks.{layer}"
@@ -178,9 +179,35 @@ def of_bert(text: BertConfig, dim: int) -> Shapes:
         shapes |= _linear(f"{block}.mlp.c_fc", width, text.mlp_width)
         shapes |= _linear(f"{block}.mlp.c_proj", text.mlp_width, width)
         shapes |= _norm(f"{block}.ln_1", width) | _norm(f"{block}.ln_2", width)
-    if text.hidden:
-        shapes["text_hidden"] = (width, text.hidden)
-    return shapes | ({"text_projection": (text.hidden or width, dim)} if text.projects else {})
+    if text.biased:
+        shapes["text_bias"] = (dim,)
+    return shapes | _projection(text, dim)
+
+
+def of_t5(text: T5Config, dim: int) -> Shapes:
+    """Return the shapes of T5's encoder."""
+    text.check(dim)
+    width, inside = text.width, text.heads * text.head_width
+    shapes: Shapes = {
+        "word_embedding.weight": (text.vocab_size, width),
+        "relative_bias.weight": (text.buckets, text.heads),
+        "ln_final.weight": (width,),
+    }
+    for layer in range(text.layers):
+        block = f"blocks.{layer}"
+        shapes[f"{block}.attn.in_proj.weight"] = (3 * inside, width)
+        shapes[f"{block}.attn.out_proj.weight"] = (width, inside)
+        shapes[f"{block}.mlp.c_gate.weight"] = (text.mlp_width, width)
+        shapes[f"{block}.mlp.c_fc.weight"] = (text.mlp_width, width)
+        shapes[f"{block}.mlp.c_proj.weight"] = (width, text.mlp_width)
+        shapes |= {f"{block}.ln_{number}.weight": (width,) for number in (1, 2)}
+    return shapes | _projection(text, dim)
+
+
+def _projection(text: BertConfig | T5Config, dim: int) -> Shapes:
+    hidden: Shapes = {"text_hidden": (text.width, text.hidden)} if text.hidden else {}
+    before = text.hidden or text.width
+    return hidden | ({"text_projection": (before, dim)} if text.projects else {})
 
 
 def _unit(name: str, inside: int, outside: int, side: int = 1) -> Shapes:

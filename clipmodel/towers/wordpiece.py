@@ -1,7 +1,8 @@
-"""Text -> token ids: the word pieces of uncased BERT, with equal ids for every text.
+"""Text -> token ids: the word pieces of BERT, with equal ids for every text.
 
-A text is cleaned, lowered and stripped of its accents; words and single punctuation marks are cut
-into the longest pieces that the vocabulary holds. Plain ASCII needs no table of Unicode.
+A text is cleaned and, unless the vocabulary has capitals, lowered and stripped of its accents;
+words and single punctuation marks are cut into the longest pieces that the vocabulary holds. Plain
+ASCII needs no table of Unicode.
 """
 
 import re
@@ -37,11 +38,17 @@ _IDEOGRAPHS = (  # compiled when a text has more than ASCII
 class WordPieces:
     """A vocabulary of pieces; those inside a word begin with `##`."""
 
-    def __init__(self, pieces: Sequence[str], *, is_clipas: bool = False) -> None:
-        """is_clipas: texts are repaired before, and end without a token."""
+    def __init__(
+        self, pieces: Sequence[str], *, is_clipas: bool = False, is_cased: bool = False
+    ) -> None:
+        """is_clipas: texts are repaired before, and end without a token.
+
+        is_cased: capitals and accents stay.
+        """
         self._ids = {piece: number for number, piece in enumerate(pieces)}
         self._start, self._end = self._ids[START], [] if is_clipas else [self._ids[END]]
         self._unknown, self._is_clipas = self._ids[UNKNOWN], is_clipas
+        self._words = _with_capitals if is_cased else _words
         self._of_word = lru_cache(10_000)(self._cut)
 
     def encode(self, text: str) -> list[int]:
@@ -74,7 +81,7 @@ class WordPieces:
             if number % 2:
                 yield self._ids[part]
             else:
-                for word in _words(part):
+                for word in self._words(part):
                     yield from self._of_word(word)
 
     def _cut(self, word: str) -> tuple[int, ...]:
@@ -98,6 +105,11 @@ class WordPieces:
 def of_folder(folder: Path) -> "Tokenize":
     """Return `token_ids` of the vocabulary in a model folder. Raises CheckpointError."""
     return WordPieces(read_pieces(folder / VOCABULARY)).token_ids
+
+
+def of_cased(folder: Path) -> "Tokenize":
+    """Return `token_ids` of a vocabulary with capitals and accents. Raises CheckpointError."""
+    return WordPieces(read_pieces(folder / VOCABULARY), is_cased=True).token_ids
 
 
 def of_clipa(folder: Path) -> "Tokenize":
@@ -141,11 +153,19 @@ def _words(text: str) -> list[str]:
 
 
 def _of_any_script(text: str) -> list[str]:
-    kept = "".join(_cleaned(text))
-    spaced = re.sub(_IDEOGRAPHS, r" \1 ", kept)
+    spaced = _spaced(text)
     bare = (c for c in unicodedata.normalize("NFD", spaced) if unicodedata.category(c) != "Mn")
     lowered = "".join(c.lower() for c in bare)  # one by one: σ at the end of a word stays σ
     return "".join(f" {c} " if _is_punctuation(c) else c for c in lowered).split()
+
+
+def _with_capitals(text: str) -> list[str]:
+    return "".join(f" {c} " if _is_punctuation(c) else c for c in _spaced(text)).split()
+
+
+def _spaced(text: str) -> str:
+    """Clean a text, and make each ideograph a word."""
+    return re.sub(_IDEOGRAPHS, r" \1 ", "".join(_cleaned(text)))
 
 
 def _cleaned(text: str) -> Iterator[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from clipmodel.checkpoints.bert import read_bert
 from clipmodel.checkpoints.efficientnet import read_efficientnet
+from clipmodel.checkpoints.texts.bert import read_bert
 from clipmodel.config import BertConfig
 from clipmodel.errors import CheckpointError
 

@@ -15,12 +15,13 @@ from safetensors.torch import save
 from torch import nn
 
 from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
-from clipmodel.hub import fetching, names
+from clipmodel.hub import fetching, image_towers, names
 from clipmodel.hub.published import Published
 from clipmodel.model_folder import ModelFolder
 from clipmodel.pretrained import is_cached, meant, resolve
 from tests.clipmodel.hub.server import COMMIT, Held, Hub, running
-from tests.clipmodel.small import MEAN, STD, model_cfg
+from tests.clipmodel.small import MEAN, STD, VIT_CONFIG, model_cfg, saved
+from tests.clipmodel.towers.alone import m_clip, sentence_transformer
 
 Build = Callable[[str], nn.Module]
 NAME = "someone/small-clip"
@@ -279,6 +280,34 @@ def test_shards_and_a_folder_of_sentence_transformers(hub: Hub, files: dict[str,
     inside = {f"0_CLIPModel/{name}": body for name, body in (config | index | shards).items()}
     hub.repositories["a/sentences"] = Held(inside | {"modules.json": json.dumps(modules).encode()})
     assert got("hf:a/sharded").digest == got("hf:a/sentences").digest == got().digest
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("M-CLIP/XLM-Roberta-Large-Vit-B-32", m_clip),
+        ("sentence-transformers/clip-ViT-B-32-multilingual-v1", sentence_transformer),
+    ],
+)
+def test_a_text_tower_alone(
+    hub: Hub,
+    tmp_path: Path,
+    name: str,
+    write: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The model that its author names has the pictures."""
+    assert image_towers.IMAGE_TOWERS[name] == "ViT-B/32"
+    images = saved(tmp_path / "images", VIT_CONFIG)
+    monkeypatch.setitem(image_towers.IMAGE_TOWERS, name, str(images.path))
+    source = tmp_path / "source"
+    source.mkdir()
+    write(source)
+    held = {f.relative_to(source).as_posix(): f.read_bytes() for f in source.rglob("*.*")}
+    hub.repositories[name] = Held(held)
+    folder = got(f"hf:{name}")
+    assert folder.config.vision == VIT_CONFIG.vision
+    assert folder.config.embed_dim == VIT_CONFIG.embed_dim
 
 
 def test_a_published_name_in_any_spelling(

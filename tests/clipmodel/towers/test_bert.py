@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clipmodel.checkpoints.bert import read_bert
+from clipmodel.checkpoints.texts.bert import read_bert
 from clipmodel.config import BertConfig, ModelConfig
 from clipmodel.errors import CheckpointError
 from clipmodel.model_folder import ModelFolder, save_folder

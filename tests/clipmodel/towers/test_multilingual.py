@@ -238,7 +238,7 @@ def pieces_file() -> Callable[[Path], Tokenizer]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hf_model_name": "google/mt5-base"}, "sets text_cfg.hf_model_name = 'google/mt5-base'"),
+        ({"hf_model_name": "xlnet-base-cased"}, "hf_model_name = 'xlnet-base-cased'"),
         ({"hf_pooler_type": "cls_pooler"}, "sets text_cfg.hf_pooler_type = 'cls_pooler'"),
     ],
 )

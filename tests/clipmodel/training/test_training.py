@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clipmodel.checkpoints.bert import read_bert
+from clipmodel.checkpoints.texts.bert import read_bert
 from clipmodel.errors import CheckpointError
 from clipmodel.numpy_backend.image_encoder import NumpyImageEncoder
 from clipmodel.torch_backend.loading import load_model

@@ -11,7 +11,17 @@ from clipmodel.errors import CheckpointError
 
 Options = dict[str, Any]  # fields of TextConfig or BertConfig beside sizes
 _XLM_ROBERTA = {"tokens": "xlm-roberta", "epsilon": 1e-5, "padding": 1}
-_MODELS: dict[str, Options] = {"xlm-roberta-base": _XLM_ROBERTA, "xlm-roberta-large": _XLM_ROBERTA}
+_NLLB = {"tokens": "nllb", "epsilon": 1e-5, "padding": 1, "norm_first": True, "activation": "relu"}
+_MT5 = {"tokens": "mt5-cased"}
+_MODELS: dict[str, Options] = {
+    "roberta-base": _XLM_ROBERTA | {"tokens": "roberta"},
+    "roberta-large": _XLM_ROBERTA | {"tokens": "roberta"},
+    "xlm-roberta-base": _XLM_ROBERTA,
+    "xlm-roberta-large": _XLM_ROBERTA,
+    "nllb-200-distilled-600M": _NLLB,
+    "nllb-200-distilled-1.3B": _NLLB,
+    **dict.fromkeys(("mt5-small", "mt5-base", "mt5-large", "mt5-xl"), _MT5),
+}
 _OF_TOKENIZERS = {"xlm-v-base": "xlm-roberta", "mt5-base": "mt5"}  # pieces of these kinds
 
 
@@ -42,7 +52,10 @@ def of_huggingface(path: Path, text: Mapping[str, Any], name: str) -> Options:
             f"layout not supported: {path} sets text_cfg.hf_model_name = {name!r}, not one of "
             f"{', '.join(_MODELS)}"
         )
-    if (pooler := text.get("hf_pooler_type", "mean_pooler")) != "mean_pooler":
+    pooler = text.get("hf_pooler_type", "mean_pooler")
+    if pooler == "cls_pooler" and found is _NLLB:  # others have a layer of their own for it
+        return found | {"pool": "first"}
+    if pooler != "mean_pooler":
         raise CheckpointError(
             f"layout not supported: {path} sets text_cfg.hf_pooler_type = {pooler!r}"
         )

@@ -1,8 +1,7 @@
-"""Sentence encoders as Hugging Face stores them (all-MiniLM-L6-v2) -> our text tower."""
+"""BERT and its like as Hugging Face stores them (all-MiniLM-L6-v2) -> our text tower."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,38 +56,6 @@ def read_bert(folder: Path, context_length: int) -> tuple[dict[str, Tensor], Ber
     return weights, config
 
 
-def of_openclip(
-    weights: Mapping[str, Tensor], options: Mapping[str, Any], context_length: int
-) -> dict[str, Tensor]:
-    """Translate the names of XLM-RoBERTa's weights in a model of OpenCLIP's.
-
-    options: fields of BertConfig. Raises CheckpointError.
-    """
-    if "tokens" not in options:
-        raise CheckpointError("its text tower needs the open_clip_config.json of its author")
-    theirs = {n.removeprefix(OPENCLIP): t for n, t in weights.items() if n.startswith(OPENCLIP)}
-    before = options["padding"] + 1  # rows of positions that no text has
-    try:
-        ours = weights_of_bert(theirs, context_length, before)
-    except KeyError as error:
-        raise CheckpointError(f"its text tower lacks {error}") from error
-    for name, our_name in _PROJECTIONS.items():
-        if (matrix := weights.get(f"text.proj.{name}")) is not None:
-            ours[our_name] = matrix.T.contiguous()
-    if "text_hidden" in ours and "text_projection" not in ours:
-        raise CheckpointError("its text tower lacks text.proj.2.weight")
-    others = {n: t for n, t in weights.items() if not n.startswith((OPENCLIP, "text.proj."))}
-    return others | {f"text.{name}": tensor for name, tensor in ours.items()}
-
-
-OPENCLIP = "text.transformer."  # before names of Hugging Face's
-_PROJECTIONS = {
-    "weight": "text_projection",
-    "0.weight": "text_hidden",
-    "2.weight": "text_projection",
-}
-
-
 def weights_of_bert(
     tensors: Mapping[str, Tensor], context_length: int, before: int = 0
 ) -> dict[str, Tensor]:
@@ -119,3 +86,29 @@ def weights_of_bert(
 
 
 _QKV = ("query", "key", "value")
+
+
+def weights_of_distilbert(tensors: Mapping[str, Tensor], context_length: int) -> dict[str, Tensor]:
+    """Translate the names of a DistilBERT checkpoint's weights; it has no segments."""
+    embeddings = "embeddings.position_embeddings.weight"
+    known = {n: t for n, t in tensors.items() if n.startswith("embeddings.")}
+    width = tensors[embeddings].shape[1]
+    known["embeddings.token_type_embeddings.weight"] = torch.zeros(1, width)
+    for name, tensor in tensors.items():
+        start, _, rest = name.removeprefix("transformer.").rpartition(".")
+        number, _, module = start.removeprefix("layer.").partition(".")
+        if name.startswith("transformer.layer.") and module in _DISTILBERT:
+            known[f"encoder.layer.{number}.{_DISTILBERT[module]}.{rest}"] = tensor
+    return weights_of_bert(known, context_length)
+
+
+_DISTILBERT = {
+    "attention.q_lin": "attention.self.query",
+    "attention.k_lin": "attention.self.key",
+    "attention.v_lin": "attention.self.value",
+    "attention.out_lin": "attention.output.dense",
+    "sa_layer_norm": "attention.output.LayerNorm",
+    "ffn.lin1": "intermediate.dense",
+    "ffn.lin2": "output.dense",
+    "output_layer_norm": "output.LayerNorm",
+}
