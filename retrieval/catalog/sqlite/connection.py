@@ -13,6 +13,7 @@ from retrieval.errors import (
     SPENT,
     CatalogDamaged,
     LibraryBusy,
+    LibraryNotFound,
     LibraryReadOnly,
     RetrieveError,
     TooManyOpenFiles,
@@ -166,6 +167,8 @@ def _explain(error: sqlite3.DatabaseError, folder: Path) -> RetrieveError | None
                 f"{folder / FILE_NAME} is damaged ({said}); "
                 "`retrieve check --repair` saves what can still be read"
             )
+        case sqlite3.SQLITE_ERROR if "no such table" in said:  # it replaced another one just now
+            return LibraryNotFound(f"the library {folder} is being made; try again")
     return None
 
 

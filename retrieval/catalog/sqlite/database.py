@@ -118,13 +118,10 @@ class SQLiteDatabase:
             from sqlalchemy.pool import NullPool
 
             path = self.path
-            self._engine = create_engine(
-                "sqlite://", creator=lambda: connect(path), poolclass=NullPool
-            )
+            engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
             # The connection autocommits: SQLAlchemy's transactions begin here, as writers.
-            event.listen(
-                self._engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE")
-            )
+            event.listen(engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE"))
+            self._engine = engine  # complete, as another thread may use it at once
         return self._engine
 
     def running(self) -> AbstractContextManager["Tell"]:

@@ -165,8 +165,16 @@ def visitor(per_host: int, private: bool) -> Guest:
 
 
 def as_ascii(url: str) -> str:
-    """Return an address with the host in IDNA and everything else escaped."""
-    parts = urllib.parse.urlsplit(url)
+    """Return an address with the host in IDNA and everything else escaped.
+
+    Raises UnreadablePicture for what is not an address.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("it names no host")
+    except ValueError as error:
+        raise UnreadablePicture(f"not a valid address: {error}") from error
     netloc = parts.netloc
     if not netloc.isascii():
         try:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from email.message import Message
 from fnmatch import fnmatchcase
 from io import BufferedIOBase
+from urllib.parse import urlsplit
 
 from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import extension_of
@@ -45,7 +46,12 @@ class WebFolder:
     """What lies at and below one address of http or https."""
 
     def __init__(self, address: str, options: Options = ()) -> None:
-        """Raises SourceUnavailable for an unknown option."""
+        """Raises SourceUnavailable for an unknown option, or what is not an address."""
+        try:
+            _ = urlsplit(address).port  # raises ValueError as well
+        except ValueError as error:
+            said = f"{address} is not a valid address: {error}"
+            raise SourceUnavailable(said) from error
         self._address = address.rstrip("/")
         self._options = options
         self._guest = guest_of(options)

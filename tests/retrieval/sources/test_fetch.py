@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import UnreadablePicture
+from retrieval.errors import SourceUnavailable, UnreadablePicture
 from retrieval.sources.web.fetch import fetch
+from retrieval.sources.web.guest import as_ascii
 from retrieval.sources.web.public import is_public
+from retrieval.sources.web.site import WebFolder
 
 
 class Site(BaseHTTPRequestHandler):
@@ -209,3 +211,12 @@ def test_nor_where_a_redirection_leads(site: str, monkeypatch: pytest.MonkeyPatc
         fetch(f"{site}/to={site}/picture", private=False)
     asked.clear()
     assert len(fetch(f"{site}/picture", private=False)) == 2000
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://x:abc/", "https://", "http:///a.jpg"])
+def test_what_is_not_an_address_is_a_failure(url: str) -> None:
+    with pytest.raises(UnreadablePicture, match="not a valid address"):
+        as_ascii(url)
+    if url in ("http://[", "http://x:abc/"):  # the others name no folder of the web
+        with pytest.raises(SourceUnavailable, match="is not a valid address"):
+            WebFolder(url)
