@@ -33,7 +33,6 @@ from tests.retrieval.indexing.cluster.conftest import (
     small_loader,
 )
 from tests.retrieval.small import (
-    DATA,
     SmallEncoder,
     as_counts,
     contents,
@@ -47,6 +46,7 @@ from tests.retrieval.sources.test_tar_shard import pack
 
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster is enough for this machine
 
+BROKEN = b"\x89PNG\r\n\x1a\n" + bytes(50)
 NOWHERE = Cluster("127.0.0.1:9")  # the port of a service that discards
 COUNT = 80  # pictures
 
@@ -106,12 +106,25 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
         yield catalog
 
 
+def spoil(folder: Path) -> None:
+    """Fill a folder with pictures that cannot be read, for several reasons, and one that can."""
+    whole = paint(folder / "whole.jpg", 500).read_bytes()
+    for name, data in {
+        "broken.png": BROKEN,
+        "empty.jpg": b"",
+        "head.jpg": whole[:100],
+        "half.jpg": whole[: len(whole) // 2],
+        "words.gif": b"not a picture",
+    }.items():
+        (folder / name).write_bytes(data)
+
+
 @pytest.mark.slow
 def test_libraries_are_the_same_with_and_without_a_cluster(
     tmp_path: Path, photos: Path, catalog: Catalog, nodes: Nodes
 ) -> None:
     """The first run, and one that meets news and another model."""
-    shutil.copytree(DATA / "bad_pictures", photos / "bad")
+    spoil(photos / "bad")
     shutil.copy(photos / "001.png", photos / "copy.png")
     with closing(Catalog.open(tmp_path / "here", create=True)) as other:
         alone = run_index(other, [photos], query_bank=small_query_bank, workers=2)
@@ -204,10 +217,9 @@ def test_a_member_of_a_shard_that_ends_workers_is_a_failure(
     monkeypatch.setattr(pool, "MAX_ATTEMPTS", 1)  # with the chunk, and one with the member
     members = {f"{n}.png": paint(tmp_path / f"{n}.png", n).read_bytes() for n in range(6)}
     Image.new("RGB", (40, 30)).save(tmp_path / "black.png")
-    broken = (DATA / "bad_pictures" / "broken.png").read_bytes()
     first = {"0.png": members.pop("0.png"), "black.png": (tmp_path / "black.png").read_bytes()}
     shards = [
-        pack(tmp_path / "shards" / "0.tar", first | {"cut.png": broken}),
+        pack(tmp_path / "shards" / "0.tar", first | {"cut.png": BROKEN}),
         pack(tmp_path / "shards" / "1.tar", members),
     ]
     with tarfile.open(shards[1]) as tar:
