@@ -104,6 +104,16 @@ def test_few_that_are_allowed_are_compared_exactly(folder: Path, path: Path) -> 
         assert np.all(exact[:, found.shape[1] :] == -1)
 
 
+@pytest.mark.parametrize("count", [3, 40, 400])
+def test_a_filter_whose_vectors_lie_in_far_lists_finds_some(
+    folder: Path, path: Path, count: int, lists_only: None
+) -> None:
+    asked = queries(1, 5)
+    far = np.sort(VectorIndex.open(folder / "flat").search(asked, COUNT)[1][0, -count:])
+    found = VectorIndex.open(path).search(asked, 10, far)[1]
+    assert found.shape == (1, min(10, count)) and np.isin(found, far).all()
+
+
 def test_a_vast_limit_is_all_there_is(folder: Path, path: Path) -> None:
     asked = queries(2, 8)
     index, flat = VectorIndex.open(path), VectorIndex.open(folder / "flat")
