@@ -81,6 +81,8 @@ class RandomRows:
         self, query: NDArray[np.float32], rows: NDArray[np.int64], limit: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the best of these rows, rising, for a query (1, D): scores and ids (1, k)."""
+        if not len(rows):
+            return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
         self._will_need(rows)
         threads = min(1 + len(rows) // ROWS_PER_THREAD, MAX_SCANNERS)
         parts = np.array_split(rows, max(threads, -(-len(rows) // SCORED_ROWS)))

@@ -69,9 +69,11 @@ class ListSearch:
         scores, ids = self.candidates(queries, lists, codes, allowed)
         found = []
         for number, (row, of) in enumerate(zip(scores, ids, strict=True)):
+            query = queries[number : number + 1]
+            if allowed is not None and np.count_nonzero(of >= 0) < codes:  # they lie elsewhere
+                [row], [of] = self.candidates(query, self._footer.lists, codes, allowed)
             chosen = of if len(of) <= codes else of[np.argpartition(-row, codes)[:codes]]
-            rows = self._rows.flat.rows_of(chosen)
-            found.append(self._rows.nearest(queries[number : number + 1], rows, limit))
+            found.append(self._rows.nearest(query, self._rows.flat.rows_of(chosen), limit))
         return stacked(found, limit)
 
     def lists_by_nearness(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
