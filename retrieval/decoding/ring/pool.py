@@ -16,7 +16,7 @@ from collections.abc import Callable
 from clipmodel.pools import Renewed
 from retrieval.decoding.limits import MAX_SECONDS
 from retrieval.decoding.pool import TASKS_AHEAD
-from retrieval.decoding.ring.memory import Ring
+from retrieval.decoding.ring.memory import CELLS, Ring
 from retrieval.decoding.ring.ring_worker import Given, RingWorker
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.decoding.worker import Processes
@@ -43,8 +43,8 @@ class RingPool(Renewed):
         """ring: returns the slots, called before the first task. ahead: tasks whose results may
         wait here, beside those that keep the workers busy. seconds, work: of a task.
         """
-        self.window = ahead + 2 * count
-        self._count = count
+        self._count = min(count, CELLS)
+        self.window = ahead + 2 * self._count
         self._make_ring = ring
         self._work = work
         self._processes = Processes(seconds)

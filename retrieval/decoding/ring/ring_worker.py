@@ -146,7 +146,16 @@ class RingWorker:
 
     @property
     def _allowed(self) -> float:
-        return self._processes.seconds * self.given[0].task.patience
+        """Seconds of processor time for the task that it is at."""
+        at = min(self._place, len(self.given) - 1)
+        return self._processes.seconds * self.given[at].task.patience
+
+    @property
+    def _place(self) -> int:
+        """Which of the given tasks it is at. Those before it are done, but it has not said so yet;
+        without a cell it always has.
+        """
+        return max(0, int(self._begun[0]) - self._done - 1)
 
     def lost(self) -> TaskResult | None:
         """Return the failure of the file that the ended process was at; the others are in `given`.
@@ -156,8 +165,7 @@ class RingWorker:
         how = self.end()
         if not self._is_ready:
             raise ended_at_start(how)
-        # Those before it were done, but it had not said so yet; without a cell it always has.
-        place = max(0, int(self._begun[0]) - self._done - 1)
+        place = self._place
         if place >= len(self.given):
             return None
         task = self.given[place].task
