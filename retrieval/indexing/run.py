@@ -5,6 +5,7 @@ worker processes while pictures are encoded, and encoded pictures are committed 
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,9 @@ def index(
             run.rescue()
             raise
         finally:
-            for part in parts:
-                part.close()
+            with ExitStack() as closing:  # all of them, also if Ctrl-C interrupts one
+                for part in reversed(parts):
+                    closing.callback(part.close)
         catalog.database.checkpoint()
     yield run.tally.summary()
 
