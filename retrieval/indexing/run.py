@@ -80,11 +80,16 @@ def index(
             run.rescue()
             raise
         finally:
-            with ExitStack() as closing:  # all of them, also if Ctrl-C interrupts one
-                for part in reversed(parts):
-                    closing.callback(part.close)
+            _close(parts)
         catalog.database.checkpoint()
     yield run.tally.summary()
+
+
+def _close(parts: Parts) -> None:
+    """Close all of them, also if Ctrl-C interrupts one."""
+    with ExitStack() as closing:
+        for part in reversed(parts):
+            closing.callback(part.close)
 
 
 class IndexRun:
