@@ -5,6 +5,7 @@ worker processes while pictures are encoded, and encoded pictures are committed 
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,16 @@ def index(
             run.rescue()
             raise
         finally:
-            for part in parts:
-                part.close()
+            _close(parts)
         catalog.database.checkpoint()
     yield run.tally.summary()
+
+
+def _close(parts: Parts) -> None:
+    """Close all of them, also if Ctrl-C interrupts one."""
+    with ExitStack() as closing:
+        for part in reversed(parts):
+            closing.callback(part.close)
 
 
 class IndexRun:

@@ -237,3 +237,18 @@ def test_too_few_vectors_for_the_lists(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="5 vectors do not fill 10 lists"):
         VectorIndex.build(tmp_path / "v", [(np.arange(5), vectors)], IndexSpec("ivf", 10), DIM)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_allowed_may_lie_far_from_the_query(tmp_path: Path, count: int) -> None:
+    """Such as photos of a trip, asked for something else: no list near the query has any."""
+    vectors = pictures(COUNT, 1)
+    vectors[COUNT // 2 :] *= -1
+    batch = IDS, vectors.astype(np.float16)
+    for kind, spec in (("flat", IndexSpec("flat")), ("ivf", IndexSpec("ivf", LISTS))):
+        VectorIndex.build(tmp_path / kind, [batch], spec, DIM)
+    flat, index = (VectorIndex.open(tmp_path / kind) for kind in ("flat", "ivf"))
+    asked = pictures(count, 5)
+    for allowed in (IDS[COUNT // 2 :], np.append(IDS[:3], IDS[COUNT // 2 :])):
+        found, exact = (each.search(asked, 10, allowed)[1] for each in (index, flat))
+        assert np.all(found >= 0) and recall(found, exact) > 0.85

@@ -49,6 +49,15 @@ def unpacked(values: list[Any], find: Callable[[Placed], Pixels]) -> TaskResult:
     return TaskResult(*values)
 
 
+def sendable(error: Exception) -> Exception:
+    """Return an error that pickle takes apart and puts together again, this one if it can be."""
+    try:
+        copy: Any = pickle.loads(pickle.dumps(error))
+        return error if type(copy) is type(error) else RuntimeError(str(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def write(pipe: IO[bytes], message: object) -> None:
     """Write a message with its length before it."""
     write_later(pipe, message)

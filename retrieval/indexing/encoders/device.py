@@ -62,25 +62,32 @@ class Start:
         sent.result.set_running_or_notify_cancel()  # it cannot be called back
         with self._lock:
             self._batches += 1
-            self.send(pickle.dumps((self._batches, placed), pickle.HIGHEST_PROTOCOL))
-            if not self._has_ended:
+            if not (has_ended := self._has_ended):
                 self._sent[self._batches] = sent
-                return sent
-        sent.result.set_exception(EngineLost(self.number, "its process has ended"))
+        if has_ended:
+            sent.result.set_exception(EngineLost(self.number, "its process has ended"))
+        else:  # without the lock: answers must be taken while the pipe is full
+            self.send(pickle.dumps((self._batches, placed), pickle.HIGHEST_PROTOCOL))
         return sent
 
     def listen(self) -> None:
         """Take the answers until the process ends."""
         assert self.process.stdout is not None
-        with suppress(*PIPE_ERRORS, ValueError):  # ValueError: the pipe was closed here
-            while True:
-                self._take(EncoderReply(*messages.read(self.process.stdout)))
+        try:
+            with suppress(*PIPE_ERRORS, ValueError):  # ValueError: the pipe was closed here
+                while True:
+                    self._take(EncoderReply(*messages.read(self.process.stdout)))
+        finally:  # also after a mistake of ours: the run waits for all of them
+            self._give_back()
+
+    def _give_back(self) -> None:
         lost = EngineLost(self.number, f"its process ended: {end(self.process)}")
         with self._lock:
             self._has_ended = True
+            given_back, self._sent = self._sent, {}  # and their slots, once they are encoded
         if not self.traits.done():
             self.traits.set_exception(lost)
-        for sent in self._sent.values():
+        for sent in given_back.values():
             sent.result.set_exception(lost)
 
     def _take(self, answer: EncoderReply) -> None:

@@ -10,14 +10,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from clipmodel.errors import DeviceError
 from retrieval.decoding import malloc
 from retrieval.decoding.ring.memory import Pixels, SharedSlots
-from retrieval.decoding.ring.messages import Placed, write
+from retrieval.decoding.ring.messages import Placed, sendable, write
 from retrieval.decoding.worker_process import claim_output
 from retrieval.indexing.encoders.engine import EncodedRows, LoadEncoder, LoadQueryBank, Traits
 from retrieval.indexing.encoding import Encoder
@@ -111,7 +111,7 @@ class EncoderProcess:
     def _fail(self, number: int, error: Exception) -> None:
         """Answer with an error; end this process if it is of a device that a new one may use."""
         is_lost = isinstance(error, DeviceError) and error.fault.may_pass
-        self._answer(EncoderReply(number, None, _sendable(error), is_lost))
+        self._answer(EncoderReply(number, None, sendable(error), is_lost))
         if is_lost:
             os._exit(1)
 
@@ -131,12 +131,3 @@ def _found(placed: Placed, slots: Pixels | None) -> Pixels:
         found: Pixels = slots[placed]
         return found
     return placed
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return an error that pickle takes apart and puts together again, this one if it can be."""
-    try:
-        copy: Any = pickle.loads(pickle.dumps(error))
-        return error if type(copy) is type(error) else RuntimeError(str(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")

@@ -48,10 +48,12 @@ class BackgroundWriter:
             self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
             self._thread.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._error or len(self._queued) < MAX_QUEUED)
+            try:
+                self._changed.wait_for(lambda: self._error or len(self._queued) < MAX_QUEUED)
+            finally:  # Ctrl-C loses nothing that is encoded
+                self._queued.append(commit)
+                self._changed.notify_all()
             self._raise()
-            self._queued.append(commit)
-            self._changed.notify_all()
 
     def written(self, *, wait: bool) -> list[Commit]:
         with self._changed:
@@ -70,9 +72,11 @@ class BackgroundWriter:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        if self._thread:
-            self._thread.join()
-        self._writer.close()
+        try:
+            if self._thread:
+                self._thread.join()
+        finally:  # Ctrl-C leaves no process behind
+            self._writer.close()
 
     def _raise(self) -> None:
         if self._error:
@@ -108,7 +112,7 @@ class BackgroundWriter:
         return commits
 
     def _has_enough(self) -> bool:
-        is_full = _images(self._queued) >= LEAST or len(self._queued) == MAX_QUEUED
+        is_full = _images(self._queued) >= LEAST or len(self._queued) >= MAX_QUEUED
         return is_full or self._in_hurry or self._is_closed
 
 

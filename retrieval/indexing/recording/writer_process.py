@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reading import Catalog
-from retrieval.decoding.ring.messages import write
+from retrieval.decoding.ring.messages import sendable, write
 from retrieval.decoding.worker_process import claim_output
 from retrieval.indexing.recorder import Commit, DirectWriter
 from retrieval.locate import Place
@@ -94,4 +94,4 @@ def serve(place: Place) -> None:
             writer.write(unpacked(values))
             write(answers, None)
         except Exception as error:
-            write(answers, error)
+            write(answers, sendable(error))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.decoding.limits import MAX_PIXELS
+from retrieval.decoding.limits import FILM_PATIENCE, MAX_PIXELS
 from retrieval.decoding.ring import messages
-from retrieval.decoding.ring.memory import Ring, slot_of, together
+from retrieval.decoding.ring.memory import CELLS, Ring, slot_of, together
 from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.errors import FailureCode
@@ -142,3 +143,37 @@ def test_only_the_file_that_a_worker_was_at_is_lost_with_it(tmp_path: Path) -> N
         ring = pool._ring
         assert ring and len(ring.free) == 40
     assert children("worker_process") == []
+
+
+def waits(task: Task) -> TaskResult:
+    if task.key:
+        signal.pause()
+    return TaskResult(task.key)
+
+
+def test_a_video_behind_a_picture_may_take_as_long_as_a_video() -> None:
+    """The picture is done, but its result waits to be sent with that of the video."""
+    with closing(RingPool(1, lambda: ring_of(4, SIDE), work=waits)) as pool:
+        pool.submit(Task(0, b"a.png", None, MAX_PIXELS))
+        pool.submit(Task(1, b"b.mp4", None, MAX_PIXELS))
+        pool._give()
+        [worker] = pool._workers
+        ring, of_a_picture = pool._ring, worker._allowed
+        assert ring and len(worker.given) == 2
+        while ring.cells[0] < 2:
+            time.sleep(0.001)
+        assert worker._allowed == FILM_PATIENCE * of_a_picture
+
+
+def test_there_are_no_more_workers_than_cells() -> None:
+    with closing(RingPool(9 * CELLS, lambda: None, ahead=1)) as pool:
+        assert pool.window == 1 + 2 * CELLS
+
+
+def test_an_error_that_pickle_cannot_rebuild_is_sent_in_words() -> None:
+    class Local(Exception):
+        pass
+
+    assert repr(messages.sendable(Local("no room"))) == "RuntimeError('Local: no room')"
+    error = ValueError("no room")
+    assert messages.sendable(error) is error

@@ -1,8 +1,12 @@
 """What makes recording quick: a filter of digests, and transactions beside the run."""
 
 import hashlib
+import os
 import shutil
+import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryNotFound, RetrieveError
 from retrieval.indexing.recorder import Commit
 from retrieval.indexing.recording import known_contents
-from retrieval.indexing.recording.background_writer import BackgroundWriter, merged
+from retrieval.indexing.recording.background_writer import MAX_QUEUED, BackgroundWriter, merged
 from retrieval.indexing.recording.known_contents import KnownContents
 from retrieval.indexing.recording.remote_writer import RemoteWriter
 from retrieval.indexing.recording.writer_process import packed, unpacked
@@ -109,3 +113,39 @@ def test_an_error_of_the_process_that_writes_is_the_run_s(catalog: Catalog) -> N
             writer.written(wait=True)
     writer.close()
     assert isinstance(caught.value, LibraryNotFound)
+
+
+class Interrupting:
+    """Has Ctrl-C pressed while the run waits for it."""
+
+    def __init__(self, is_waiting: Callable[[], bool]) -> None:
+        self.images = 0
+        self.is_closed = False
+        self._is_waiting = is_waiting
+
+    def write(self, commit: Commit) -> None:
+        if not self.images:
+            while not self._is_waiting():
+                time.sleep(0.001)
+            time.sleep(0.05)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.05)
+        self.images += len(commit.images)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals to a thread")
+def test_ctrl_c_loses_no_commit_that_waits_for_others() -> None:
+    slow = Interrupting(lambda: len(writer._queued) == MAX_QUEUED)
+    writer = BackgroundWriter(slow)
+    given = 0
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            given += 1
+            writer.write(commit_of(given))
+    assert len(writer.written(wait=True)) == given
+    assert slow.images == given * len(commit_of(1).images)
+    writer.close()
+    assert slow.is_closed
