@@ -4,8 +4,8 @@ import io
 import os
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,17 +136,25 @@ def url(painted: Path) -> Iterator[str]:
         yield served.url
 
 
-@pytest.fixture
-def served(own: Path) -> Iterator[Served]:
-    with serving(beside(own)) as served:
-        yield served
+Serve = Callable[[Path], Served]
 
 
 @pytest.fixture
-def empty(tmp_path: Path, chromium: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def serve(chromium: Any) -> Iterator[Serve]:
+    """Starts servers, which end after the page: it asks them for news, and complains."""
+    with ExitStack() as servers:
+        yield lambda home: servers.enter_context(serving(home))
+
+
+@pytest.fixture
+def served(own: Path, serve: Serve) -> Served:
+    return serve(beside(own))
+
+
+@pytest.fixture
+def empty(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Served:
     monkeypatch.setenv("RETRIEVE_MODEL", "tiny")
-    with serving(tmp_path / "library") as served:
-        yield served
+    return serve(tmp_path / "library")
 
 
 # -- pages ---------------------------------------------------------------------------------------
@@ -188,7 +196,7 @@ def look(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def page(chromium: Any, watch: Watch, look: dict[str, Any]) -> Iterator[Any]:
+def page(chromium: Any, watch: Watch, look: dict[str, Any], serve: Serve) -> Iterator[Any]:
     context = chromium.new_context(**look, extra_http_headers={"Authorization": f"Bearer {SECRET}"})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)

@@ -1,6 +1,5 @@
 """Every format on the page: Chromium shows what the server sends, large and zoomed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from retrieval import Library
 from retrieval.decoding.formats import FORMATS
 from retrieval.locate import beside
-from tests.retrieval.browser.conftest import serving
+from tests.retrieval.browser.conftest import Serve
 from tests.retrieval.decoding.formats.samples import base, sample, written
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -29,7 +28,7 @@ addresses => Promise.all(addresses.map(address => new Promise(resolve => {
 
 
 @pytest.fixture
-def served(tmp_path: Path, chromium: Any) -> Iterator[tuple[str, dict[str, int]]]:
+def served(tmp_path: Path, serve: Serve) -> tuple[str, dict[str, int]]:
     """The address of the page, and the numbers of its pictures by format."""
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -39,8 +38,8 @@ def served(tmp_path: Path, chromium: Any) -> Iterator[tuple[str, dict[str, int]]
     with Library.open(beside(photos)) as library:
         library.index(photos, model="tiny", workers=0)
         rows = library.catalog.rows("SELECT path, image_id FROM files")
-    with serving(beside(photos)) as server:
-        yield server.url, {path.decode().partition(".")[0]: number for path, number in rows}
+    numbers = {path.decode().partition(".")[0]: number for path, number in rows}
+    return serve(beside(photos)).url, numbers
 
 
 def test_every_format_is_shown(page: Any, served: tuple[str, dict[str, int]]) -> None:

@@ -1,7 +1,6 @@
 """Several models on the page: the choice of one, and the judgement of all."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 
 from retrieval import Library
 from retrieval.locate import beside
-from tests.retrieval.browser.conftest import serving
+from tests.retrieval.browser.conftest import Serve
 from tests.retrieval.browser.test_access import PHONE, check
 from tests.retrieval.conftest import save_model
 
@@ -18,13 +17,12 @@ expect = api.expect
 
 
 @pytest.fixture
-def several(own: Path, tmp_path: Path) -> Iterator[str]:
+def several(own: Path, tmp_path: Path, serve: Serve) -> str:
     """A server of the scenes, encoded by `tiny` and by a model that knows nothing."""
     save_model(tmp_path / "random", "random", 0)
     with Library.open(beside(own)) as library:
         library.index(own / "scenes", model=tmp_path / "random", also=True, workers=0)
-    with serving(beside(own)) as served:
-        yield served.url
+    return serve(beside(own)).url
 
 
 def names(page: Any) -> list[str]:

@@ -1,7 +1,6 @@
 """Videos on the page: played at the moment that was found, or shown where they can't be played."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 
 from retrieval import Library
 from retrieval.locate import beside
-from tests.retrieval.browser.conftest import Watch, serving
+from tests.retrieval.browser.conftest import Serve, Watch
 from tests.retrieval.decoding.films import film
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -17,7 +16,7 @@ expect = api.expect
 
 
 @pytest.fixture
-def url(tmp_path: Path, chromium: Any) -> Iterator[str]:
+def url(tmp_path: Path, serve: Serve) -> str:
     """Of a library of two videos: one that Chromium plays, and one that no browser does."""
     film(tmp_path / "films" / "walk.webm", [1, 2, 3], size=(320, 180))
     old = film(tmp_path / "films" / "old.avi", [4, 5], size=(320, 180))
@@ -25,8 +24,7 @@ def url(tmp_path: Path, chromium: Any) -> Iterator[str]:
     with Library.open(beside(tmp_path / "films")) as library:
         library.index(tmp_path / "films", model="tiny", workers=0)
         number = library.similar(tmp_path / "films" / "old.avi")[0].image.id
-    with serving(beside(tmp_path / "films")) as served:
-        yield f"{served.url}?picture={number}"
+    return f"{serve(beside(tmp_path / 'films')).url}?picture={number}"
 
 
 def test_a_video_is_played_at_its_moment(page: Any, url: str) -> None:
