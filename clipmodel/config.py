@@ -63,6 +63,12 @@ class TextTowerConfig:
         return False
 
 
+def _check_end(tower: str, width: int, embed_dim: int) -> None:
+    """Raise CheckpointError unless a tower without a projection is as wide as D."""
+    if embed_dim != width:
+        raise CheckpointError(f"its {tower} tower ends with {width} numbers, not with {embed_dim}")
+
+
 @dataclass(frozen=True)
 class VisionConfig(ImageTowerConfig):
     """A vision transformer."""
@@ -109,10 +115,7 @@ class SiglipVisionConfig(ImageTowerConfig):
 
     def check(self, embed_dim: int) -> None:
         """Raise CheckpointError for a D that the tower cannot have."""
-        if embed_dim != self.width:
-            raise CheckpointError(
-                f"its image tower ends with {self.width} numbers, not with {embed_dim}"
-            )
+        _check_end("image", self.width, embed_dim)
 
 
 @dataclass(frozen=True)
@@ -264,10 +267,8 @@ class BertConfig(TextTowerConfig):
 
     def check(self, embed_dim: int) -> None:
         """Raise CheckpointError for a D that the tower cannot have."""
-        if not self.projects and embed_dim != self.width:
-            raise CheckpointError(
-                f"its text tower ends with {self.width} numbers, not with {embed_dim}"
-            )
+        if not self.projects:
+            _check_end("text", self.width, embed_dim)
 
 
 @dataclass(frozen=True)
@@ -293,10 +294,8 @@ class T5Config(TextTowerConfig):
 
     def check(self, embed_dim: int) -> None:
         """Raise CheckpointError for a D that the tower cannot have."""
-        if not self.projects and embed_dim != self.width:
-            raise CheckpointError(
-                f"its text tower ends with {self.width} numbers, not with {embed_dim}"
-            )
+        if not self.projects:
+            _check_end("text", self.width, embed_dim)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def meant(name: str | Path) -> str | None:
     Any spelling of a published name will do, unless there is a file or folder of that name.
     """
     given = str(name)
-    if name in bundled_models() or given in names.by_name():
+    if name in bundled_models() or given in REGISTRY or given in names.by_name():
         return given
     if given.startswith((HUB, OPENCLIP)):
         return given
@@ -133,13 +133,13 @@ def resolve(
     Raises ModelNotFound, also if a model is not cached and `download` is False; DownloadError;
     CheckpointError.
     """
+    if bundled := _bundled(name_or_path):
+        return ModelFolder.open(bundled)
     models = models_folder(download_root)
     known = meant(name_or_path)
     if known is None:
         path = _with_home(name_or_path)
         return ModelFolder.open(path) if is_model_folder(path) else of_checkpoint(path, models)
-    if bundled := _bundled(known):
-        return ModelFolder.open(bundled)
     if (entry := REGISTRY.get(known)) is not None:
         return obtain(entry, models, download=download, progress=progress)
     folder = _folder_of(known, models)

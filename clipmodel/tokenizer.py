@@ -7,8 +7,8 @@ the standard library's `re` splits it as `regex` does (both are tested).
 import gzip
 import heapq
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,35 @@ class TextTooLong(ValueError, RuntimeError):
             f"{shown!r} has {tokens} tokens; the context has {context_length}, two of "
             f"them for start and end; shorten it or pass truncate=True"
         )
+
+
+def token_rows(
+    texts: str | Sequence[str],
+    context_length: int,
+    truncate: bool,
+    encode: Callable[[str], Sequence[int]],
+    *,
+    start: Sequence[int],
+    end: Sequence[int],
+    padding: int = 0,
+    room: int | None = None,
+) -> NDArray[np.int64]:
+    """Return (B, context_length): start, the text, end, padding; one row for each text.
+
+    encode: returns the tokens of a text. room: for these; by default what start and end leave.
+    Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off its
+    end.
+    """
+    batch = [texts] if isinstance(texts, str) else texts
+    room = context_length - len(start) - len(end) if room is None else room
+    rows = np.full((len(batch), context_length), padding, np.int64)
+    for row, text in zip(rows, batch, strict=True):
+        tokens = encode(text[:MAX_CHARACTERS] if truncate else text)
+        if len(tokens) > room and not truncate:
+            raise TextTooLong.of(text, len(tokens), context_length)
+        ids = [*start, *tokens[:room], *end]
+        row[: len(ids)] = ids
+    return rows
 
 
 class Tokenizer:
@@ -140,15 +169,9 @@ def token_ids(
     Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off its
     end.
     """
-    batch = [texts] if isinstance(texts, str) else texts
     tokenizer, room = _shared(), context_length - 2
-    rows = np.zeros((len(batch), context_length), np.int64)
-    for row, text in zip(rows, batch, strict=True):
-        tokens = tokenizer.encode_start(text, room) if truncate else tokenizer.encode(text)
-        if len(tokens) > room:
-            raise TextTooLong.of(text, len(tokens), context_length)
-        row[: len(tokens) + 2] = [START, *tokens, END]
-    return rows
+    encode = partial(tokenizer.encode_start, most=room) if truncate else tokenizer.encode
+    return token_rows(texts, context_length, truncate, encode, start=[START], end=[END])
 
 
 def of_folder(folder: Path) -> "Tokenize":

@@ -5,8 +5,10 @@
 
 import functools
 import re
+from typing import TYPE_CHECKING
 
-from clipmodel.hub.published import PUBLISHED, Published
+if TYPE_CHECKING:
+    from clipmodel.hub.published import Published
 
 HUB = "hf:"  # before ORG/NAME, a repository on the Hugging Face hub
 OPENCLIP = "open_clip:"  # before ARCH/TAG or ARCH/PATH, as OpenCLIP names them
@@ -17,8 +19,10 @@ _EXAMPLES = ("tiny", "ViT-B/32", "datacomp-b32-256", "siglip2-b32-256")
 
 
 @functools.cache
-def by_name() -> dict[str, Published]:
+def by_name() -> "dict[str, Published]":
     """Return the published models by their names."""
+    from clipmodel.hub.published import PUBLISHED  # sixty records, which most searches do not need
+
     return {model.name: model for model in PUBLISHED}
 
 
@@ -27,9 +31,9 @@ def canonical(name: str) -> str | None:
     return name if name in by_name() else _aliases().get(_key(name))
 
 
-def of_repository(repository: str) -> Published | None:
+def of_repository(repository: str) -> "Published | None":
     """Return the published model that is fetched from this repository."""
-    return next((model for model in PUBLISHED if model.repository == repository), None)
+    return next((model for model in by_name().values() if model.repository == repository), None)
 
 
 def unknown(name: str, others: tuple[str, ...] = ()) -> str:
@@ -62,7 +66,7 @@ def _aliases() -> dict[str, str]:
     found: dict[str, str] = {}
     for read in (_own, _given, _theirs):
         seen: dict[str, set[str]] = {}
-        for model in PUBLISHED:
+        for model in by_name().values():
             for alias in read(model):
                 seen.setdefault(_key(alias), set()).add(model.name)
         for key, names in seen.items():
@@ -71,15 +75,15 @@ def _aliases() -> dict[str, str]:
     return found
 
 
-def _own(model: Published) -> tuple[str, ...]:
+def _own(model: "Published") -> tuple[str, ...]:
     return (model.name,)
 
 
-def _given(model: Published) -> tuple[str, ...]:
+def _given(model: "Published") -> tuple[str, ...]:
     return model.aliases
 
 
-def _theirs(model: Published) -> tuple[str, ...]:
+def _theirs(model: "Published") -> tuple[str, ...]:
     """Return what others call it: OpenCLIP's ARCH/TAG and ARCH, and the hub's repository."""
     arch, last = model.openclip.partition("/")[0], model.repository.rpartition("/")[2]
     return tuple(filter(None, (model.openclip, arch, model.repository, last)))

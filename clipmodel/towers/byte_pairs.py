@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clipmodel.checkpoints.json_values import part, read_json
 from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError, ClipModelError, cannot_read
-from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong
+from clipmodel.tokenizer import token_rows
 from clipmodel.towers.sentencepieces import spaced
 
 if TYPE_CHECKING:
@@ -39,27 +39,22 @@ class BytePairs:
         self._model.no_padding()
         start, end = self._model.token_to_id(START), self._model.token_to_id(END)
         assert start is not None and end is not None  # `collect` found both
-        self._start, self._end = start, end
+        self._start, self._end = [start], [end]
 
     def token_ids(
         self, texts: str | Sequence[str], context_length: int, truncate: bool = False
     ) -> NDArray[np.int64]:
-        """Return (B, context_length): start, the text, end, padding; one row for each text.
+        """Return (B, context_length), as `token_rows`."""
+        return token_rows(
+            *(texts, context_length, truncate, self._encode),
+            start=self._start,
+            end=self._end,
+            padding=PADDING,
+        )
 
-        Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off
-        its end.
-        """
-        batch = [texts] if isinstance(texts, str) else texts
-        room = context_length - 2
-        rows = np.full((len(batch), context_length), PADDING, np.int64)
-        for row, text in zip(rows, batch, strict=True):
-            cleaned = spaced(text[:MAX_CHARACTERS] if truncate else text)
-            tokens = self._model.encode(cleaned, add_special_tokens=False).ids
-            if len(tokens) > room and not truncate:
-                raise TextTooLong.of(text, len(tokens), context_length)
-            ids = [self._start, *tokens[:room], self._end]
-            row[: len(ids)] = ids
-        return rows
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._model.encode(spaced(text), add_special_tokens=False).ids
+        return ids
 
 
 def of_roberta(folder: Path) -> "Tokenize":

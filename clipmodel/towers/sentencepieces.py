@@ -6,6 +6,7 @@ second for the same (docs/models.md).
 
 import string
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipmodel.errors import CheckpointError, ClipModelError
-from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong, repaired
+from clipmodel.tokenizer import repaired, token_rows
 
 if TYPE_CHECKING:
     from clipmodel.vocabularies import Tokenize
@@ -79,54 +80,28 @@ class SentencePieces:
     def token_ids(
         self, texts: str | Sequence[str], context_length: int, truncate: bool = False
     ) -> NDArray[np.int64]:
-        """Return (B, context_length): start, the text, end, padding; one row for each text.
+        """Return (B, context_length), as `token_rows`."""
+        return token_rows(
+            *(texts, context_length, truncate, self._encode),
+            start=self._start,
+            end=self._end,
+            padding=self._frame.padding,
+        )
 
-        Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off
-        its end.
-        """
-        batch = [texts] if isinstance(texts, str) else texts
-        room = context_length - len(self._start) - len(self._end)
-        rows = np.full((len(batch), context_length), self._frame.padding, np.int64)
-        for row, text in zip(rows, batch, strict=True):
-            cleaned = self._frame.clean(text[:MAX_CHARACTERS] if truncate else text)
-            pieces = self._model.encode(cleaned)
-            if len(pieces) > room and not truncate:
-                raise TextTooLong.of(text, len(pieces), context_length)
-            ids = [*self._start, *pieces[:room], *self._end]
-            row[: len(ids)] = ids
-        return rows
+    def _encode(self, text: str) -> list[int]:
+        pieces: list[int] = self._model.encode(self._frame.clean(text))
+        return pieces
 
 
-def of_siglip(folder: Path) -> "Tokenize":
-    """Return `token_ids` of SigLIP. Raises CheckpointError, ClipModelError."""
-    return SentencePieces(folder / MODEL, SIGLIP).token_ids
+def of_folder(frame: Frame, folder: Path) -> "Tokenize":
+    """Return `token_ids` of the pieces in a folder. Raises CheckpointError, ClipModelError."""
+    return SentencePieces(folder / MODEL, frame).token_ids
 
 
-def of_siglip2(folder: Path) -> "Tokenize":
-    """Return `token_ids` of SigLIP 2. Raises CheckpointError, ClipModelError."""
-    return SentencePieces(folder / MODEL, SIGLIP2).token_ids
-
-
-def of_mt5(folder: Path) -> "Tokenize":
-    """Return `token_ids` of mT5. Raises CheckpointError, ClipModelError."""
-    return SentencePieces(folder / MODEL, MT5).token_ids
-
-
-def of_m_clip(folder: Path) -> "Tokenize":
-    """Return `token_ids` of M-CLIP. Raises CheckpointError, ClipModelError."""
-    return SentencePieces(folder / MODEL, M_CLIP).token_ids
-
-
-def of_mt5_cased(folder: Path) -> "Tokenize":
-    """Return `token_ids` of mT5, with capitals and punctuation. Raises as `of_mt5`."""
-    return SentencePieces(folder / MODEL, MT5_CASED).token_ids
-
-
-def of_nllb(folder: Path) -> "Tokenize":
-    """Return `token_ids` of NLLB. Raises CheckpointError, ClipModelError."""
-    return SentencePieces(folder / MODEL, NLLB).token_ids
-
-
-def of_xlm_roberta(folder: Path) -> "Tokenize":
-    """Return `token_ids` of XLM-RoBERTa or XLM-V. Raises CheckpointError, ClipModelError."""
-    return SentencePieces(folder / MODEL, XLM_ROBERTA).token_ids
+of_siglip = partial(of_folder, SIGLIP)
+of_siglip2 = partial(of_folder, SIGLIP2)
+of_mt5 = partial(of_folder, MT5)
+of_m_clip = partial(of_folder, M_CLIP)
+of_mt5_cased = partial(of_folder, MT5_CASED)
+of_nllb = partial(of_folder, NLLB)
+of_xlm_roberta = partial(of_folder, XLM_ROBERTA)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clipmodel.config import TextTowerConfig
 from clipmodel.errors import CheckpointError, cannot_read
-from clipmodel.tokenizer import MAX_CHARACTERS, TextTooLong, repaired
+from clipmodel.tokenizer import repaired, token_rows
 
 if TYPE_CHECKING:
     from clipmodel.vocabularies import Tokenize
@@ -46,7 +46,7 @@ class WordPieces:
         is_cased: capitals and accents stay.
         """
         self._ids = {piece: number for number, piece in enumerate(pieces)}
-        self._start, self._end = self._ids[START], [] if is_clipas else [self._ids[END]]
+        self._start, self._end = [self._ids[START]], [] if is_clipas else [self._ids[END]]
         self._unknown, self._is_clipas = self._ids[UNKNOWN], is_clipas
         self._words = _with_capitals if is_cased else _words
         self._of_word = lru_cache(10_000)(self._cut)
@@ -58,23 +58,16 @@ class WordPieces:
     def token_ids(
         self, texts: str | Sequence[str], context_length: int, truncate: bool = False
     ) -> NDArray[np.int64]:
-        """Return (B, context_length): start, the text, end, zeros; one row for each text.
+        """Return (B, context_length), as `token_rows`."""
+        return token_rows(
+            *(texts, context_length, truncate, self._encode),
+            start=self._start,
+            end=self._end,
+            room=context_length - 2,  # CLIPA's as well, though it has no token at the end
+        )
 
-        Raises TextTooLong (a ValueError) for a text that does not fit, unless `truncate` cuts off
-        its end.
-        """
-        batch = [texts] if isinstance(texts, str) else texts
-        room = context_length - 2
-        rows = np.zeros((len(batch), context_length), np.int64)
-        for row, text in zip(rows, batch, strict=True):
-            given = text[:MAX_CHARACTERS] if truncate else text
-            tokens = self.encode(repaired(given) if self._is_clipas else given)
-            if len(tokens) > room and not truncate:
-                raise TextTooLong.of(text, len(tokens), context_length)
-            tokens = tokens[:room]
-            ids = [self._start, *tokens, *self._end]
-            row[: len(ids)] = ids
-        return rows
+    def _encode(self, text: str) -> list[int]:
+        return self.encode(repaired(text) if self._is_clipas else text)
 
     def _tokens(self, text: str) -> Iterator[int]:
         for number, part in enumerate(_SPECIAL.split(text)):

@@ -9,7 +9,6 @@ from retrieval.catalog.database import chunks, marks
 from retrieval.catalog.queries.places import Places
 from retrieval.catalog.queries.reader import Reader
 from retrieval.records import Root
-from retrieval.sources.address_list import entry_in
 from retrieval.sources.container import Container, at_and_above
 from retrieval.sources.entry import Entry, Part
 
@@ -78,6 +77,8 @@ def _entry(
     for above in at_and_above(path) if containers else ():
         held = containers.get((root.id, above)) if above != path else None
         if held and (held.kind == "list" or b"://" in path):
+            from retrieval.sources.address_list import entry_in  # csv, dates: few searches need it
+
             return entry_in(held, path)
         if held and held.kind == "vectors":
             return Entry.of(root.path, path)  # a name that leads nowhere

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from clipmodel.errors import ClipModelError, DownloadError, ModelNotFound
-from clipmodel.hub import fetching, image_towers, names
+from clipmodel.hub import fetching, image_towers, names, published
 from clipmodel.hub.published import Published
 from clipmodel.model_folder import ModelFolder
 from clipmodel.pretrained import is_cached, meant, resolve
@@ -318,22 +318,26 @@ def test_a_published_name_in_any_spelling(
     del config["model_cfg"]["quick_gelu"]
     hub.repositories[NAME].files["open_clip_config.json"] = json.dumps(config).encode()
     small = Published("small-b32", "CLIP", 1.0, 32, 24, repository=NAME, quick_gelu=True)
-    monkeypatch.setattr(names, "PUBLISHED", (*names.PUBLISHED, small))
-    for cached in (names.by_name, names._aliases):
-        cached.cache_clear()
+    monkeypatch.setattr(published, "PUBLISHED", (*published.PUBLISHED, small))
+    forget_names()
     try:
         folder = got("Small_B32")
         assert (folder.name, meant("small_b/32")) == ("small-b32", "small-b32")
         assert folder.config.text.activation == "quick_gelu"  # type: ignore[attr-defined]
         assert got("small-b32") == folder == got(NAME)
-        monkeypatch.setattr(names, "PUBLISHED", (replace(small, needs="no_such_package"),))
+        monkeypatch.setattr(published, "PUBLISHED", (replace(small, needs="no_such_package"),))
+        forget_names()
         monkeypatch.setenv("RETRIEVE_MODELS", f"{os.environ['RETRIEVE_MODELS']}-2")
         with pytest.raises(ClipModelError, match="small-b32 needs no_such_package: pip install"):
             got("small-b32")
     finally:
         monkeypatch.undo()
-        for cached in (names.by_name, names._aliases):
-            cached.cache_clear()
+        forget_names()
+
+
+def forget_names() -> None:
+    for cached in (names.by_name, names._aliases):
+        cached.cache_clear()
 
 
 def test_a_vocabulary_of_another_repository(

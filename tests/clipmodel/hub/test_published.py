@@ -7,7 +7,7 @@ import pytest
 from clipmodel.hub import download, names
 from clipmodel.hub.licences import of_card
 from clipmodel.hub.names import canonical
-from clipmodel.hub.published import PUBLISHED
+from clipmodel.hub.published import PUBLISHED, Published
 from clipmodel.hub.registry import REGISTRY
 from clipmodel.pretrained import meant
 
@@ -16,7 +16,7 @@ IMAGE_SIZES = {"siglip2-so400m14-384": 378}  # as OpenCLIP calls 27 patches of 1
 
 
 @pytest.mark.parametrize("model", LISTED, ids=lambda model: model.name)
-def test_it_is_as_openclip_lists_it(model: names.Published) -> None:
+def test_it_is_as_openclip_lists_it(model: Published) -> None:
     import open_clip
 
     arch, _, tag = model.openclip.partition("/")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from tests.clipmodel.small import VIT_CONFIG, shake
 from tests.clipmodel.vocabularies import SENTENCES
+
+if TYPE_CHECKING:
+    from transformers import XLMRobertaConfig
 
 WIDTH, DIM = 64, VIT_CONFIG.embed_dim
 WORDS = ("a", "Two", "red", "_", "cars", ",", "in", "the", "S", "##NO", "##W", "!", "Le", "to")
@@ -30,9 +34,25 @@ class MClip(nn.Module):
         return self.LinearTransformation(pooled)  # type: ignore[no-any-return]
 
 
+def xlm_roberta(vocab_size: int) -> "XLMRobertaConfig":
+    """Return the config of a small XLM-RoBERTa."""
+    from transformers import XLMRobertaConfig
+
+    return XLMRobertaConfig(
+        vocab_size=vocab_size,
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        intermediate_size=96,
+        max_position_embeddings=40,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+
+
 def m_clip(folder: Path) -> Callable[[list[str]], Tensor]:
     """Write M-CLIP's files; returns what encodes texts."""
-    from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
+    from transformers import XLMRobertaModel, XLMRobertaTokenizer
 
     unigram = Tokenizer(models.Unigram())
     unigram.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
@@ -42,16 +62,7 @@ def m_clip(folder: Path) -> Callable[[list[str]], Tensor]:
     vocab = json.loads(unigram.to_str())["model"]["vocab"]
     tokenizer = XLMRobertaTokenizer(vocab=[(piece, score) for piece, score in vocab])
     tokenizer.save_pretrained(folder)
-    config = XLMRobertaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        intermediate_size=96,
-        max_position_embeddings=40,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-    )
+    config = xlm_roberta(len(tokenizer))
     torch.manual_seed(0)
     reference = shake(MClip(XLMRobertaModel(config)))
     held = {"model_type": "M-CLIP", "modelBase": "xlm-roberta-large", "numDims": DIM}

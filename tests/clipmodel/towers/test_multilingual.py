@@ -19,6 +19,7 @@ from clipmodel.numpy_backend.text_encoder import TextEncoder
 from clipmodel.pretrained import resolve
 from clipmodel.torch_backend.loading import load_model
 from tests.clipmodel.small import MEAN, STD, pictures, shake
+from tests.clipmodel.towers.alone import xlm_roberta
 from tests.clipmodel.vocabularies import SENTENCES
 
 CONTEXT, WIDTH, DIM = 16, 64, 24
@@ -93,18 +94,8 @@ def assert_same(folder: ModelFolder, reference: nn.Module, ids: Tensor) -> None:
 @pytest.mark.parametrize("projection", ["mlp", "linear"])
 def test_xlm_roberta(tmp_path: Path, tokenizer: Tokenizer, projection: str) -> None:
     from open_clip.hf_model import HFTextEncoder
-    from transformers import XLMRobertaConfig
 
-    config = XLMRobertaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        intermediate_size=96,
-        max_position_embeddings=40,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-    )
+    config = xlm_roberta(tokenizer.get_vocab_size())
     torch.manual_seed(0)
     text = HFTextEncoder("", DIM, config, pooler_type="mean_pooler", proj_type=projection)
     reference = shake(OpenClip(text))
