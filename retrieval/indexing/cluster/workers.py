@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipmodel.pools import Threads
+from retrieval.decoding import malloc
 from retrieval.decoding.pool import WorkerPool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.elsewhere.reading_pool import READS, attempted, with_bytes
@@ -95,6 +96,7 @@ class RemoteEncoder:
 
     def start(self) -> None:
         """Load the model. Raises what the loaders raise."""
+        malloc.keep(malloc.RUN_KEEPS_BYTES)
         encoder = self._load()
         query_bank = self._load_query_bank() if self._load_query_bank else None
         self._precision = encoder.precision
