@@ -22,6 +22,7 @@ from retrieval.records import FileState
 from retrieval.vectors.milvus import filling, store, tuning
 from retrieval.vectors.milvus.address import of_stored, parse
 from retrieval.vectors.milvus.collection import MilvusCollection
+from retrieval.vectors.milvus.entities import with_weights
 from retrieval.vectors.milvus.store import MilvusStore
 from retrieval.vectors.nearest import Searcher
 from retrieval.vectors.opening import LOCAL, address_of, choose, open_store
@@ -236,6 +237,17 @@ def test_a_graph_is_searched_with_the_effort_that_recall_needs(
     found = [{hit.image.id for hit in hits} for hits in answers]
     exact = [set(filled.expected(query, 10)) for query in queries]
     assert sum(len(a & b) for a, b in zip(found, exact, strict=True)) >= 196
+
+    name, expression = (
+        filling.name_of(filled.catalog, filled.model, address(filled)),
+        "image <= 200",
+    )
+    first_ones = np.arange(1, 201)
+    exact = [set(filled.expected(query, 10, first_ones)) for query in queries]
+    longer = with_weights(queries, np.zeros(20, np.float32))
+    with closing(MilvusCollection(address(filled), name, DIM)) as collection:
+        rows = collection.search(longer, 10, expression, kept.params(10))[1]
+    assert sum(len(a & {*b}) for a, b in zip(exact, rows.tolist(), strict=True)) >= 196
 
 
 class Asked:
