@@ -70,8 +70,7 @@ class KnownFile(NamedTuple):
     container: Path | None = None  # the file that it is a member of
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
+class Shot(NamedTuple):
     """How and where a picture was taken according to its EXIF; None for missing facts."""
 
     camera: str | None = None  # maker and model
@@ -101,8 +100,7 @@ class Wording(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a picture's metadata, or a sidecar, say about it; None for missing facts."""
 
     taken_at: datetime | None = None  # with a UTC offset if known, else in local time
@@ -139,16 +137,15 @@ class Frame(NamedTuple):
     pixels: NDArray[np.uint8]  # (S, S, 3) RGB
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A picture prepared for the encoder, with the facts in its file."""
 
     pixels: NDArray[np.uint8]  # (S, S, 3) RGB, resized and cropped for the model
     width: int  # pixels, as displayed (orientation applied)
     height: int
     format: str  # Pillow's name: "JPEG", "PNG", ...
-    facts: Facts = field(default_factory=Facts)
-    shot: Shot = field(default_factory=Shot)
+    facts: Facts = Facts()
+    shot: Shot = Shot()
     difference_hash: bytes | None = None  # of the whole picture (difference_hash.py)
     is_truncated: bool = False  # the file ends too early; what is there was read
     # Every moment of a video, or of a picture that has several; the first one's pixels are above.
@@ -184,8 +181,7 @@ class Image:
         return date.replace(tzinfo=None)
 
 
-@dataclass(frozen=True, slots=True)
-class NewImage:
+class NewImage(NamedTuple):
     """A content that is new to the catalog."""
 
     digest: bytes
@@ -217,8 +213,7 @@ class Failure:
         return cls(error.code, str(error), error.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(NamedTuple):
     """The current content of a file: the image with this digest, or none because of a failure."""
 
     root_id: int
@@ -300,8 +295,7 @@ class Counts:
     per_root: Mapping[int, int]  # root id -> files
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """The progress of an index run. `total` grows until the scan is complete."""
 
     done: int  # files

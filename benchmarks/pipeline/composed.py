@@ -1,42 +1,57 @@
 """The stages of a run, composed as on a machine with GPUs, with nothing to decode or encode."""
 
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.harness.report import Row
-from benchmarks.pipeline.canned import DIM, SIDE, NullEncoder, decode
+from benchmarks.pipeline.canned import DIM, SIDE, NoDecoders, NullEncoder, decode
 from clipmodel.pretrained import ModelFolder, resolve
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding import malloc
+from retrieval.decoding.pool import Pool
+from retrieval.decoding.ring.memory import Ring
 from retrieval.indexing.machine import Machine
 from retrieval.indexing.options import MOVING
 from retrieval.indexing.run import IndexRun
 
-PICTURES = 30_000
+FEW, MANY = 2_000, 32_000  # pictures
 PER_FOLDER = 1_000
-WORKERS = 2
+DECODERS = 2
 ROUNDS = 3
 LOOP = 100_000  # times
 
 
+class WithoutDecoders(Machine):
+    """A machine whose decoding takes no time and no process."""
+
+    def pool(self, ahead: int, ring: Callable[[], Ring | None]) -> Pool:
+        return NoDecoders(ahead, ring)
+
+
 def run(folder: Path, quick: bool) -> Iterator[Row]:
-    count = PICTURES // 10 if quick else PICTURES
-    sparse_files(folder / "photos", count)
-    for devices in (1, 2):
+    malloc.keep_for_a_run()  # as `retrieve index`
+    few, many = (1_000, 4_000) if quick else (FEW, MANY)
+    for count in (few, many):
+        sparse_files(folder / f"{count}", count)
+    for devices, decoders in ((1, DECODERS), (2, DECODERS), (1, 0), (2, 0)):
         rounds = [
-            once(folder / f"library-{devices}-{number}", folder / "photos", devices)
-            for number in range(1 if quick else ROUNDS)
+            [once(folder, count, devices, decoders) for count in (few, many)]
+            for _ in range(1 if quick else ROUNDS)
         ]
-        wall, own = map(min, zip(*rounds, strict=True))
-        loop = loop_seconds()
+        (wall, own), (all_wall, all_own) = (
+            map(min, zip(*runs, strict=True)) for runs in zip(*rounds, strict=True)
+        )
+        more = many - few
         yield {
+            "decoders": decoders,
             "encoder processes": devices,
-            "pictures": count,
-            "pictures/s": count / wall,
-            "main process µs": own / count * 1e6,
-            "loops": own / count / loop,
+            "pictures/s": more / (all_wall - wall),
+            "main process µs": (all_own - own) / more * 1e6,
+            "loops": (all_own - own) / more / loop_seconds(),
         }
 
 
@@ -50,20 +65,23 @@ def sparse_files(folder: Path, count: int) -> None:
             file.truncate(1_000 + number)
 
 
-def once(library: Path, photos: Path, devices: int) -> tuple[float, float]:
-    """Index the files into a new library; return seconds, and seconds of this process's CPU."""
-    model = pretended()
+def once(folder: Path, count: int, devices: int, decoders: int) -> tuple[float, float]:
+    """Index so many files into a new library; return seconds, and seconds of this process's CPU."""
+    model, library = pretended(), folder / "library"
+    machine = Machine if decoders else WithoutDecoders
     with closing(Catalog.open(library, create=True)) as catalog:
         began, cpu = time.perf_counter(), time.process_time()
         loaders = {f"null:{number}": NullEncoder for number in range(devices)}
-        parts = Machine(model, WORKERS, None, decode).parts(catalog, loaders, None, None)
+        parts = machine(model, DECODERS, None, decode).parts(catalog, loaders, None, None)
         with catalog.database.running() as tell:
             run = IndexRun(catalog, model, parts, 10**9, MOVING, tell)
-            for _ in run.stages([photos], (), False, None):
+            for _ in run.stages([folder / f"{count}"], (), False, None):
                 pass
             for part in parts:
                 part.close()
-        return time.perf_counter() - began, time.process_time() - cpu
+        taken = time.perf_counter() - began, time.process_time() - cpu
+    shutil.rmtree(library)
+    return taken
 
 
 def pretended() -> ModelFolder:

@@ -6,7 +6,6 @@ themselves, exclusively.
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -203,7 +202,7 @@ def _ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int
 
 
 def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
-    names = [field.name for field in fields(NewImage) if field.name not in NOT_COLUMNS]
+    names = [name for name in NewImage._fields if name not in NOT_COLUMNS]
     return [
         {name: getattr(image, name) for name in names}
         | {"moment_count": max(1, len(image.moments))}

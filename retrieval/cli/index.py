@@ -159,7 +159,7 @@ def index(
     settings = context.ensure_object(CommonOptions)
     given = given_in(context, "index")
     options = IndexOptions(device=settings.device, precision=settings.precision, **given)
-    malloc.keep(malloc.RUN_KEEPS_BYTES)
+    malloc.keep_for_a_run()
     library = _beside(context, paths) if here else settings.open()
     with library:
         if not here:

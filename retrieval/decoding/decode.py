@@ -7,7 +7,6 @@ Runs in worker processes and never imports torch. Any problem with a file become
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -77,7 +76,7 @@ def decode(
     moments = at if at or most < 2 else moments_in(data, most, max_pixels)
     if len(moments) < 2:
         return first
-    return replace(first, frames=tuple(_frames(data, size, moments, first.pixels)))
+    return first._replace(frames=tuple(_frames(data, size, moments, first.pixels)))
 
 
 def thumbnail(

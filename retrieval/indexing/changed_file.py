@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from retrieval.records import Facts, Failure, Found, Root
 from retrieval.sources.address_list import entry_in
@@ -9,8 +10,7 @@ from retrieval.sources.container import Container
 from retrieval.sources.entry import Entry, Part
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
+class ChangedFile(NamedTuple):
     """A new or changed file, or member of a container."""
 
     root: Root

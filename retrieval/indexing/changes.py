@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from retrieval.address import RemotePath
 from retrieval.catalog.queries.files import Known
@@ -183,7 +182,7 @@ class Changes:
         found = file.found
         if before[1:3] != found[1:3]:
             return file
-        file = replace(file, is_alike=True)
+        file = file._replace(is_alike=True)
         if self._again:
             return file
         if before[3] is None or before[4] is None:
@@ -251,7 +250,7 @@ def retry(catalog: Catalog, max_pixels: int) -> None:
     before = frozenset((catalog.holdings.setting(ABILITIES) or "").split())
     if now - before:
         failed += catalog.files.refused()
-    again = [replace(file, mtime_ns=NO_MTIME) for file in failed]
+    again = [file._replace(mtime_ns=NO_MTIME) for file in failed]
     if again or now - before:
         from retrieval.catalog import writing
         from retrieval.catalog.recording import settings

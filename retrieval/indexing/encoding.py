@@ -4,7 +4,6 @@ The encoders themselves are in `encoders/`, and on the nodes of a cluster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -94,7 +93,7 @@ class Encoded:
         moments = [self.image.moments[place] for place in kept]
         renumbered = [moment._replace(number=number) for number, moment in enumerate(moments)]
         is_still = len(kept) == 1 and moments[0].unit != "second"
-        thin = Encoded(replace(self.image, moments=() if is_still else tuple(renumbered)))
+        thin = Encoded(self.image._replace(moments=() if is_still else tuple(renumbered)))
         thin._vectors = {number: self._vectors[place] for number, place in enumerate(kept)}
         if self._hubness:
             thin._hubness = {number: self._hubness[place] for number, place in enumerate(kept)}

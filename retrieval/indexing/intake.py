@@ -6,7 +6,6 @@ in progress.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from clipmodel.config import Resize
@@ -89,7 +88,7 @@ class Intake:
         """
         more = True
         while True:
-            while more and self._pool.pending + self._films * FILM_WEIGHT < self._pool.window:
+            while more and len(self._flights) + self._films * FILM_WEIGHT < self._pool.window:
                 file = next(files, self)
                 if file is self:
                     more = False
@@ -99,7 +98,7 @@ class Intake:
                     self._begin(file)
                 else:
                     yield None
-            if not self._pool.pending:
+            if not self._flights:
                 return
             result = self._pool.collect()
             if result is None:
@@ -132,7 +131,7 @@ class Intake:
             self._expect()
         task = Task.of(key, entry, resize, self._max_pixels, most=self._max_moments)
         if file.data is not None or file.version is not None:
-            task = replace(task, data=file.data, version=file.version)
+            task = task._replace(data=file.data, version=file.version)
         self._pool.submit(task)
 
     def _take(self, result: TaskResult) -> Iterator[IntakeResult]:

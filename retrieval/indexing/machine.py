@@ -67,7 +67,7 @@ class Machine:
         batch = max(self._batch_size or 0, DEVICE_BATCH if devices else 0)
         ahead = max(TASKS_AHEAD, batch // 2 * devices)
         ring = cache(partial(self._ring, ahead + batch * max(devices, 1)))
-        pool = self._pool(ahead, ring)
+        pool = self.pool(ahead, ring)
         how = query_bank, self._batch_size, pool.wake, quick
         if callable(encoder):
             here = queue_here(encoder, *how, idle=import_writing)
@@ -83,7 +83,8 @@ class Machine:
             return None
         return ring_of(MAX_WAITING + ahead + 2 * self._count, self._side)
 
-    def _pool(self, ahead: int, ring: Callable[[], Ring | None]) -> Pool:
+    def pool(self, ahead: int, ring: Callable[[], Ring | None]) -> Pool:
+        """Return what decodes. ahead: pictures that may wait decoded. ring: returns their slots."""
         if not self._count:
             return ReadingPool(InProcess())
         if os.name != "posix":  # pipes cannot be polled

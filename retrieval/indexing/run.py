@@ -4,6 +4,7 @@
 worker processes while pictures are encoded, and encoded pictures are committed at once.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from clipmodel.pretrained import ModelFolder
     from retrieval.catalog.lock import Tell
     from retrieval.indexing.cluster.placement import Cluster
+
+REPORT_SECONDS = 0.05  # between two reports of progress, while nothing is committed
 
 
 def index(
@@ -113,6 +116,7 @@ class IndexRun:
         self._max_pixels = max_pixels
         self._moving = moving
         self._tell = tell
+        self._reported_files, self._reported_at = 0, 0.0
 
     def stages(
         self,
@@ -194,11 +198,13 @@ class IndexRun:
         for picture in pictures:
             if picture:
                 self._recorder.await_picture(picture.image.digest, picture.file)
-                self._encoding.expect(len(picture.moments) - 1)
+                if further := len(picture.moments) - 1:
+                    self._encoding.expect(further)
                 for moment, pixels in enumerate(picture.moments):
                     self._encoding.add(picture.image, pixels, moment)
             self._commit(self._encoding.ready())
-            yield self._progress()
+            if self._has_news():
+                yield self._progress()
         self._commit(self._encoding.drain())
         self._recorder.flush()
         yield self._progress()
@@ -211,8 +217,14 @@ class IndexRun:
         for _ in steps:
             yield self._progress()
 
+    def _has_news(self) -> bool:
+        """Return whether more is recorded than was last reported, or that was a while ago."""
+        is_more = self._recorder.recorded != self._reported_files
+        return is_more or time.monotonic() > self._reported_at + REPORT_SECONDS
+
     def _progress(self) -> Progress:
         progress = self.tally.progress()
+        self._reported_files, self._reported_at = self._recorder.recorded, time.monotonic()
         self._tell(progress)
         return progress
 

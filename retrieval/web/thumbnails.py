@@ -6,7 +6,6 @@ browsers cannot decode; both are kept only if the file takes long to decode.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,4 +129,4 @@ class Thumbnails:
                 return TaskResult(0, failure=Failure(FailureCode.UNREADABLE, str(error)))
         at = (drawing.at,) if drawing.at else ()
         task = Task.of(0, entry, None, MAX_PIXELS, box=drawing.box, at=at)
-        return await asyncio.wrap_future(self._decoders.do(replace(task, data=data)))
+        return await asyncio.wrap_future(self._decoders.do(task._replace(data=data)))

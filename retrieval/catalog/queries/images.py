@@ -1,7 +1,6 @@
 """Queries about images: their properties, and all of their copies."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from retrieval.paths import place
 from retrieval.records import Image, Moment, Shot, Wording
 
 IMAGE = "width, height, format, taken_at, taken_from, rating, is_truncated, duration"
-SHOT = tuple(field.name for field in fields(Shot))  # columns of the table `shots`
+SHOT = Shot._fields  # columns of the table `shots`
 
 
 class Images:

@@ -1,7 +1,6 @@
 """Facts about images from their metadata and sidecars, in `images`, `shots` and `texts`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import get_args
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -113,7 +112,7 @@ def add_wordings(connection: Connection, of: Mapping[int, Sequence[Wording]]) ->
 
 def insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
     """Add the shots of images, by id, that have none."""
-    rows = [{"image_id": id, **asdict(shot)} for id, shot in shots.items()]
+    rows = [{"image_id": id, **shot._asdict()} for id, shot in shots.items()]
     if rows:
         put_all(connection, insert(connection, ShotRow).on_conflict_do_nothing(), rows)
 

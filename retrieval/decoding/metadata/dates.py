@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
@@ -103,7 +102,7 @@ def with_name(facts: Facts, names: Iterable[bytes]) -> Facts:
         return facts
     for path in names:
         if moment := in_name(os.fsdecode(os.path.basename(path))):
-            return replace(facts, taken_at=moment, taken_from="name")
+            return facts._replace(taken_at=moment, taken_from="name")
     return facts
 
 

@@ -4,7 +4,6 @@ As in exif.py, each fact is read by itself, and no picture fails because of its 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,9 +64,9 @@ def read_metadata(image: Image.Image) -> tuple[Facts, Shot]:
     rating = _rating(base) if said.rating is None else said.rating
     shot = shot_of(image)
     if shot.latitude is None:
-        shot = replace(shot, latitude=said.latitude, longitude=said.longitude)
+        shot = shot._replace(latitude=said.latitude, longitude=said.longitude)
     if shot.camera is None and xmp:
-        shot = replace(shot, camera=named(*xmp.camera()))
+        shot = shot._replace(camera=named(*xmp.camera()))
     facts = Facts(taken_at, taken_from, shot.latitude, shot.longitude, rating, wordings)
     return facts, shot
 

@@ -5,8 +5,6 @@ the records, and without the pixels that lie in a slot.
 import pickle
 import struct
 from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
 from typing import IO, Any
 
 from retrieval.decoding.ring.memory import Pixels
@@ -14,24 +12,21 @@ from retrieval.decoding.task import TaskResult
 from retrieval.records import Decoded, Facts, Frame, Shot
 
 LENGTH = struct.Struct("<I")  # of a message, before it
-RESULT, DECODED, FACTS, SHOT = (
-    tuple(field.name for field in fields(kind)) for kind in (TaskResult, Decoded, Facts, Shot)
+AT = TaskResult._fields.index("decoded")
+PIXELS_AT, FACTS_AT, SHOT_AT, FRAMES_AT = map(
+    Decoded._fields.index, ("pixels", "facts", "shot", "frames")
 )
-AT = RESULT.index("decoded")
-PIXELS_AT, FACTS_AT, SHOT_AT, FRAMES_AT = map(DECODED.index, ("pixels", "facts", "shot", "frames"))
-
-_of_result, _of_decoded = attrgetter(*RESULT), attrgetter(*DECODED)
-_of_facts, _of_shot = attrgetter(*FACTS), attrgetter(*SHOT)
 
 Placed = int | Pixels  # which of the task's slots has the pixels, or the pixels
 
 
 def packed(result: TaskResult, store: Callable[[Pixels], Placed]) -> list[Any]:
     """Return a result as plain values. store: puts pixels into a slot if there is one for them."""
-    values = list(_of_result(result))
+    values: list[Any] = list(result)
     if decoded := result.decoded:
-        values[AT] = inner = list(_of_decoded(decoded))
-        inner[FACTS_AT], inner[SHOT_AT] = _of_facts(decoded.facts), _of_shot(decoded.shot)
+        inner: list[Any] = list(decoded)
+        values[AT] = inner
+        inner[FACTS_AT], inner[SHOT_AT] = (*decoded.facts,), (*decoded.shot,)
         inner[FRAMES_AT] = [(frame.moment, store(frame.pixels)) for frame in decoded.frames]
         # With frames, the first one stands for the picture.
         inner[PIXELS_AT] = None if decoded.frames else store(decoded.pixels)
@@ -44,9 +39,9 @@ def unpacked(values: list[Any], find: Callable[[Placed], Pixels]) -> TaskResult:
         frames = tuple(Frame(moment, find(placed)) for moment, placed in inner[FRAMES_AT])
         inner[PIXELS_AT] = frames[0].pixels if frames else find(inner[PIXELS_AT])
         inner[FRAMES_AT] = frames
-        inner[FACTS_AT], inner[SHOT_AT] = Facts(*inner[FACTS_AT]), Shot(*inner[SHOT_AT])
-        values[AT] = Decoded(*inner)
-    return TaskResult(*values)
+        inner[FACTS_AT], inner[SHOT_AT] = Facts._make(inner[FACTS_AT]), Shot._make(inner[SHOT_AT])
+        values[AT] = Decoded._make(inner)
+    return TaskResult._make(values)
 
 
 def sendable(error: Exception) -> Exception:

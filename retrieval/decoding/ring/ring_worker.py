@@ -30,7 +30,7 @@ from retrieval.decoding.worker import (
 )
 
 AHEAD_SECONDS = 0.02  # of work that a worker has before it, so that it never waits
-LEAST_AHEAD, MOST_AHEAD = 2, 16  # tasks, the one in work included
+LEAST_AHEAD, MOST_AHEAD = 2, 64  # tasks, the one in work included
 INERTIA = 0.9  # of the mean time of a task
 AT_A_TIME = 4 * PIPE_BYTES  # bytes that are read before others have their turn
 

@@ -7,7 +7,6 @@ failure here too, and never ends an actor.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +72,7 @@ def _without_pixels(result: TaskResult) -> TaskResult:
     if result.decoded is None:
         return result
     frames = tuple(frame._replace(pixels=ELSEWHERE) for frame in result.decoded.frames)
-    return replace(result, decoded=replace(result.decoded, pixels=ELSEWHERE, frames=frames))
+    return result._replace(decoded=result.decoded._replace(pixels=ELSEWHERE, frames=frames))
 
 
 class RemoteEncoder:
@@ -96,7 +95,7 @@ class RemoteEncoder:
 
     def start(self) -> None:
         """Load the model. Raises what the loaders raise."""
-        malloc.keep(malloc.RUN_KEEPS_BYTES)
+        malloc.keep_for_a_run()
         encoder = self._load()
         query_bank = self._load_query_bank() if self._load_query_bank else None
         self._precision = encoder.precision

@@ -8,7 +8,6 @@ changed.
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 from retrieval.catalog.queries.files import Known
 from retrieval.errors import SourceUnavailable, UnreadablePicture
@@ -65,8 +64,8 @@ class Addresses(Members):
             self._unchanged += 1
         else:
             version = None if self._again else versions.get(path)
-            file = replace(file, known=True, image_id=before[5], is_alike=True, version=version)
-            yield replace(file, renews_facts=self.container != self._before)
+            file = file._replace(known=True, image_id=before[5], is_alike=True, version=version)
+            yield file._replace(renews_facts=self.container != self._before)
 
     def _is_settled(self, before: Known) -> bool:
         """Return whether a member failed for good, and nothing suggests to try again."""

@@ -6,7 +6,6 @@ and its members are read, since writers of archives set whatever times they like
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from retrieval.address import RemotePath
 from retrieval.catalog.queries.files import Known
@@ -123,8 +122,8 @@ class Members:
             self._unchanged += 1
         else:
             is_alike = before[1:3] == file.found[1:3]
-            known = replace(file, known=True, image_id=before[5], is_alike=is_alike)
-            yield replace(known, renews_facts=file.container is not None)
+            known = file._replace(known=True, image_id=before[5], is_alike=is_alike)
+            yield known._replace(renews_facts=file.container is not None)
 
     def _vanish(self, known: dict[bytes, Known]) -> None:
         for path, *_, image_id in known.values():

@@ -7,22 +7,16 @@ held, is bounded. The bytes then go to a worker process as those of a local file
 import queue
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from clipmodel.pools import Threads
 from retrieval.decoding.pool import Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
 from retrieval.records import Failure
-from retrieval.sources.entry import Entry
 from retrieval.sources.opening import fetch, is_on_web, read
 
 READS = 32  # at a time
 MAX_HELD = 512 << 20  # bytes that are read and not decoded yet, beyond which no read begins
-
-
-def is_remote(entry: Entry) -> bool:
-    return entry.is_remote
 
 
 class ReadingPool:
@@ -49,11 +43,16 @@ class ReadingPool:
         return self._decoding.pending + self._reading + len(self._waiting)
 
     def submit(self, task: Task) -> None:
-        if task.data is None and (is_on_web if self._only_web else is_remote)(task.entry):
+        if self._reads(task):
             self._waiting.append(task)
             self._start_reads()
         else:
             self._decoding.submit(task)
+
+    def _reads(self, task: Task) -> bool:
+        if task.data is not None or b"://" not in task.path:  # quickly, for each local file
+            return False
+        return is_on_web(task.entry) if self._only_web else task.entry.is_remote
 
     def collect(self) -> TaskResult | None:
         while True:
@@ -70,7 +69,7 @@ class ReadingPool:
                 self._held.pop(result.key, None)
                 self._start_reads()
                 fetched = self._fetched.pop(result.key, None)
-                return replace(result, fetched=fetched) if fetched else result
+                return result._replace(fetched=fetched) if fetched else result
             if self._read.empty():
                 return None
 
@@ -107,7 +106,7 @@ class ReadingPool:
         if answer.data is None:
             return TaskResult(task.key, unchanged=True)
         self._fetched[task.key] = len(answer.data), answer.modified_ns, answer.version
-        return replace(task, data=answer.data)
+        return task._replace(data=answer.data)
 
     def _taken(self) -> TaskResult | None:
         """Hand on what was read; return the first task that has a result without being decoded."""
@@ -140,4 +139,4 @@ def attempted(task: Task, read: Callable[[Task], Task | TaskResult]) -> Task | T
 
 def with_bytes(task: Task) -> Task:
     """Return the task with the bytes of its entry. Raises what `read` raises."""
-    return replace(task, data=read(task.entry))
+    return task._replace(data=read(task.entry))

@@ -12,7 +12,7 @@ at the address now is shown as it.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,8 +199,7 @@ class _Import:
         if known is None or id is None:
             return new
         hash = self._catalog.images.difference_hashes([id]).get(id)
-        return replace(
-            new,
+        return new._replace(
             width=known.width,
             height=known.height,
             format=known.format,

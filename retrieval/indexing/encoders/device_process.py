@@ -40,7 +40,7 @@ def serve(
 
     device: that the encoder is for. shared: the slots of the pictures.
     """
-    malloc.keep(malloc.RUN_KEEPS_BYTES)
+    malloc.keep_for_a_run()
     batches, answers = sys.stdin.buffer, claim_output()
     process = EncoderProcess(device, answers, shared.mapped()[0] if shared else None)
     if process.load(encoder, query_bank):

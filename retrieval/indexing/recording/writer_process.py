@@ -2,8 +2,6 @@
 
 import pickle
 import sys
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +14,7 @@ from retrieval.indexing.recorder import Commit, DirectWriter
 from retrieval.locate import Place
 from retrieval.records import FileState, NewImage, Shot, Vectors
 
-FILE, IMAGE, SHOT = (
-    tuple(field.name for field in fields(kind)) for kind in (FileState, NewImage, Shot)
-)
-SHOT_AT = IMAGE.index("shot")
-
-_of_file, _of_image, _of_shot = attrgetter(*FILE), attrgetter(*IMAGE), attrgetter(*SHOT)
+SHOT_AT = NewImage._fields.index("shot")
 
 
 class PackedVectors(NamedTuple):
@@ -39,11 +32,11 @@ Packed = tuple[list[Any], list[Any], PackedVectors | None]
 
 def packed(commit: Commit) -> Packed:
     """Return a commit as plain values, which pickle takes and reads many times as quickly."""
-    images = [list(_of_image(image)) for image in commit.images]
+    images: list[list[Any]] = [list(image) for image in commit.images]
     for values in images:
         if shot := values[SHOT_AT]:
-            values[SHOT_AT] = _of_shot(shot)
-    return [_of_file(file) for file in commit.files], images, _packed_vectors(commit.vectors)
+            values[SHOT_AT] = (*shot,)
+    return [tuple(file) for file in commit.files], images, _packed_vectors(commit.vectors)
 
 
 def _packed_vectors(vectors: Vectors | None) -> PackedVectors | None:
@@ -59,10 +52,10 @@ def unpacked(values: Packed) -> Commit:
     files, images, vectors = values
     for each in images:
         if shot := each[SHOT_AT]:
-            each[SHOT_AT] = Shot(*shot)
+            each[SHOT_AT] = Shot._make(shot)
     return Commit(
-        [FileState(*each) for each in files],
-        [NewImage(*each) for each in images],
+        [*map(FileState._make, files)],
+        [*map(NewImage._make, images)],
         _unpacked_vectors(vectors) if vectors else None,
     )
 

@@ -12,6 +12,7 @@ from retrieval import Library
 from retrieval.catalog.lock import write_lock
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import LibraryEmpty
+from retrieval.indexing import run as index_run
 from retrieval.indexing.run import index
 from retrieval.output.report import of_run
 from retrieval.records import Progress, Summary
@@ -28,13 +29,15 @@ def interrupted_while_loading(catalog: Catalog, photos: Path, read: int) -> Summ
         loaded.wait(60)
         raise RuntimeError("nobody needs it any more")
 
-    run = index(catalog, [photos], small_model(), load, workers=0)
-    try:
-        for _ in range(read):
-            next(run)
-        summary = run.throw(KeyboardInterrupt())
-    finally:
-        loaded.set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_run, "REPORT_SECONDS", -1.0)  # after each file
+        run = index(catalog, [photos], small_model(), load, workers=0)
+        try:
+            for _ in range(read):
+                next(run)
+            summary = run.throw(KeyboardInterrupt())
+        finally:
+            loaded.set()
     assert isinstance(summary, Summary) and summary.interrupted
     return summary
 
