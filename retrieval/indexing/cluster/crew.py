@@ -15,7 +15,7 @@ from retrieval.indexing.cluster.placement import Seat
 MAX_STARTS = 5  # of workers for one seat in a row, before any of them answers
 MAX_SECONDS_ALONE = 300.0  # without a worker, until the run gives up
 FULL_LOAD = 2  # chunks that a worker has at most: one in work, and one to go on with
-CALLS_AT_ONCE = {"decoder": 2, "encoder": 1}  # a decoder's last file and the first of the next
+CALLS_AT_ONCE = {"decoder": 2, "encoder": 2}  # the end of one chunk and the begin of the next
 
 
 @dataclass(eq=False, slots=True)

@@ -19,7 +19,7 @@ from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import ClusterUnavailable, FailureCode
 from retrieval.indexing.cluster.crew import FULL_LOAD, Crew, Hand, raise_cause
 from retrieval.indexing.cluster.session import RaySession
-from retrieval.indexing.cluster.workers import EncodedChunk
+from retrieval.indexing.cluster.workers import EncodedChunk, without_pixels
 from retrieval.records import Failure
 
 CHUNK = 64  # tasks that travel together, at most
@@ -199,7 +199,7 @@ class ClusterPool:
             self._repeat(chunk)
             return
         if chunk.results is None:
-            self._take_decoded(chunk, answer)
+            self._take_decoded(chunk, [*map(without_pixels, answer)])
         else:
             self._take_encoded(chunk.results, answer)
 

@@ -7,7 +7,7 @@ failure here too, and never ends an actor.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from clipmodel.pools import Threads
 from retrieval.decoding import malloc
 from retrieval.decoding.pool import WorkerPool
+from retrieval.decoding.ring import messages
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.elsewhere.reading_pool import READS, attempted, with_bytes
-from retrieval.indexing.encoders.queue import EncodingQueue, queue_here
+from retrieval.indexing.encoders.engine import EncodedRows
 from retrieval.indexing.encoding import Encoder
-from retrieval.records import Decoded, NewImage
 from retrieval.vectors.hubness import QueryBank
 
 ELSEWHERE = np.empty((0, 0, 3), np.uint8)  # in place of pixels that stayed on their node
@@ -45,13 +45,19 @@ class Decoder:
     def start(self) -> None:
         """Return once this actor runs."""
 
-    def read(self, tasks: Sequence[Task]) -> tuple[list[TaskResult], Pixels]:
-        """Do these tasks. Return their results, and apart from them the pixels of all their
-        moments, (N, S, S, 3).
+    def read(self, tasks: Sequence[Task]) -> tuple[list[list[Any]], Pixels]:
+        """Do these tasks. Return their results, `packed`, and apart from them the pixels of all
+        their moments, (N, S, S, 3).
         """
-        results = [future.result() for future in [self._begun(task) for task in tasks]]
-        pixels = [each for result in results if result.decoded for each in _pixels(result.decoded)]
-        return [_without_pixels(each) for each in results], np.stack(pixels or [ELSEWHERE])
+        pixels: list[Pixels] = []
+
+        def store(each: Pixels) -> int:
+            pixels.append(each)
+            return len(pixels) - 1
+
+        begun = [self._begun(task) for task in tasks]
+        results = [messages.packed(future.result(), store) for future in begun]
+        return results, np.stack(pixels or [ELSEWHERE])
 
     def _begun(self, task: Task) -> "Future[TaskResult]":
         if task.data is None and task.entry.is_remote:
@@ -63,16 +69,9 @@ class Decoder:
         return found if isinstance(found, TaskResult) else self._pool.do(found).result()
 
 
-def _pixels(decoded: Decoded) -> list[Pixels]:
-    """Return the pixels of each moment."""
-    return [frame.pixels for frame in decoded.frames] or [decoded.pixels]
-
-
-def _without_pixels(result: TaskResult) -> TaskResult:
-    if result.decoded is None:
-        return result
-    frames = tuple(frame._replace(pixels=ELSEWHERE) for frame in result.decoded.frames)
-    return result._replace(decoded=result.decoded._replace(pixels=ELSEWHERE, frames=frames))
+def without_pixels(values: list[Any]) -> TaskResult:
+    """Return the result that was packed, whose pixels stayed on their node."""
+    return messages.unpacked(values, lambda _: ELSEWHERE)
 
 
 class RemoteEncoder:
@@ -90,33 +89,34 @@ class RemoteEncoder:
             os.environ["OMP_NUM_THREADS"] = str(threads)
         self._load, self._load_query_bank = encoder, query_bank
         self._batch_size = batch_size
-        self._queue: EncodingQueue | None = None
-        self._precision = ""
+        self._encoder: Encoder | None = None
+        self._query_bank: QueryBank | None = None
 
     def start(self) -> None:
         """Load the model. Raises what the loaders raise."""
         malloc.keep_for_a_run()
-        encoder = self._load()
-        query_bank = self._load_query_bank() if self._load_query_bank else None
-        self._precision = encoder.precision
-        bank = (lambda: query_bank) if query_bank else None
-        self._queue = queue_here(lambda: encoder, bank, self._batch_size)
+        self._encoder = self._load()
+        self._query_bank = self._load_query_bank() if self._load_query_bank else None
+        self._lanes = Threads(self._encoder.slots, "encoder")
 
     def encode(self, pixels: Pixels) -> EncodedChunk | None:
-        """Encode pictures, (N, S, S, 3). Return None if there are none."""
-        assert self._queue is not None
+        """Encode pictures, (N, S, S, 3). Return None if there are none. Two calls at once share the
+        lanes, so that none is idle at a chunk's end.
+        """
+        assert self._encoder is not None
         if not pixels.size:
             return None
-        for number, each in enumerate(pixels):
-            self._queue.add(_numbered(number), each)
-        batches = list(self._queue.drain())
-        order = np.argsort([int.from_bytes(i.digest) for batch in batches for i in batch.images])
-        vectors = np.concatenate([batch.vectors for batch in batches])[order]
-        measured = [batch.hubness for batch in batches if batch.hubness is not None]
-        hubness = np.concatenate(measured)[order] if measured else None
-        return EncodedChunk(vectors, hubness, self._precision)
+        size = -(-(self._batch_size or self._encoder.batch_size) // self._encoder.slots)
+        size = min(size, -(-len(pixels) // self._encoder.slots))
+        parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+        rows = [future.result() for future in [self._lanes.submit(self._rows, p) for p in parts]]
+        measured = [each.hubness for each in rows if each.hubness is not None]
+        hubness = np.concatenate(measured) if measured else None
+        vectors = np.concatenate([each.vectors for each in rows])
+        return EncodedChunk(vectors, hubness, self._encoder.precision)
 
-
-def _numbered(number: int) -> NewImage:
-    """Return an image that stands for a row of a chunk."""
-    return NewImage(number.to_bytes(4), 0, 0, "", None)
+    def _rows(self, pixels: Pixels) -> EncodedRows:
+        assert self._encoder is not None
+        vectors = self._encoder.encode(pixels)
+        hubness = self._query_bank.measure(vectors) if self._query_bank else None
+        return EncodedRows(vectors, hubness)
