@@ -29,14 +29,16 @@ PROGRAM = "import sys; sys.argv[0] = 'retrieve'; from retrieval.cli.main import 
 
 
 def run(command: str) -> str:
-    """Return what a `retrieve` command prints in 80 columns, without an installed script."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *command.split()[1:]],
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
+    """Return what a `retrieve` command prints in 80 columns, of which click leaves two free."""
+    from click.testing import CliRunner
+
+    from retrieval.cli.main import cli
+
+    name, *arguments = command.split()
+    done = CliRunner().invoke(
+        cli, arguments, env={"NO_COLOR": "1"}, prog_name=name, terminal_width=78
     )
+    assert done.exit_code == 0, done.output
     return done.stdout
 
 

@@ -30,6 +30,8 @@ def _session(tests: str, *options: str, ignoring: str) -> "subprocess.CompletedP
     command += [str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *options, tests]
     shell = ["sh", "-c", f'trap "" {ignoring}; exec "$0" "$@"'] if ignoring else []
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    # Of all installed plugins only these: importing the others takes seconds.
+    own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_timeout,xdist.plugin"}
     return subprocess.run(
         [*shell, *command], env={**own, INNER: "1"}, cwd=ROOT, capture_output=True, text=True
     )
