@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from clipmodel.pools import Renewed
 from retrieval.indexing.recorder import Commit
 from retrieval.records import Vectors
 
@@ -26,13 +27,19 @@ class Writes(Protocol):
         """Stop."""
 
 
-class BackgroundWriter:
-    """Has commits written in order, in a thread. One thread may use it."""
+class BackgroundWriter(Renewed):
+    """Has commits written in order, in a thread. One thread may use it.
+
+    After a fork, the child's has nothing to write: its parent does.
+    """
 
     def __init__(self, writer: Writes, patience: float = 0.0) -> None:
         """patience: seconds that a commit waits for others, up to LEAST images."""
         self._writer = writer
         self._patience = patience
+        super().__init__()
+
+    def renew(self) -> None:
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # of all that follows
         self._queued: deque[Commit] = deque()
@@ -45,8 +52,9 @@ class BackgroundWriter:
     def write(self, commit: Commit) -> None:
         """Have a commit written soon. Raises what an earlier one raised."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+            thread.start()
+            self._thread = thread  # now, as it could not be waited for before
         with self._changed:
             try:
                 self._changed.wait_for(lambda: self._error or len(self._queued) < MAX_QUEUED)
@@ -55,15 +63,20 @@ class BackgroundWriter:
                 self._changed.notify_all()
             self._raise()
 
-    def written(self, *, wait: bool) -> list[Commit]:
+    def wait(self) -> None:
         with self._changed:
-            if wait:
-                self._in_hurry = True
-                self._changed.notify_all()
+            self._in_hurry = True
+            self._changed.notify_all()
+            try:
                 self._changed.wait_for(
                     lambda: self._error or not (self._queued or self._is_writing)
                 )
+            finally:
                 self._in_hurry = False
+            self._raise()
+
+    def written(self) -> list[Commit]:
+        with self._changed:
             self._raise()
             written, self._written = self._written, []
         return written

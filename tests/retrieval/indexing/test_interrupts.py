@@ -1,0 +1,109 @@
+"""Ctrl-C at each line of the code that takes encoded pictures to the catalog."""
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing import recorder, run
+from retrieval.indexing.encoders import queue
+from retrieval.indexing.recording import background_writer
+from retrieval.interrupted import uninterrupted
+from retrieval.records import Summary
+from tests.retrieval.small import SmallEncoder, contents, paint_many, run_index, small_model
+
+PICTURES, BATCH = 14, 4
+FILES = {each.__file__ for each in (run, recorder, queue, background_writer)}
+# Where nothing is encoded yet, or all is committed.
+OTHERS = {"index", "_close", "close", "__init__", "renew", "queue_here", "_queue"}
+
+
+class Line(NamedTuple):
+    file: str
+    number: int
+
+
+class Pressing:
+    """Presses Ctrl-C the second time that this thread comes to a line, or the only time."""
+
+    def __init__(self, at: Line | None = None, times: int = 2) -> None:
+        self.seen: Counter[Line] = Counter()
+        self._at = at
+        self._times = times
+
+    def __enter__(self) -> "Pressing":
+        sys.settrace(self._called)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _called(self, frame: FrameType, _: str, __: Any) -> Callable[..., Any] | None:
+        code = frame.f_code
+        is_one = code.co_filename in FILES and code.co_name not in OTHERS
+        return self._passed if is_one else None
+
+    def _passed(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
+        if event == "line":
+            line = Line(frame.f_code.co_filename, frame.f_lineno)
+            self.seen[line] += 1
+            if line == self._at and self.seen[line] == self._times:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+        return self._passed
+
+
+def summary_of(catalog: Catalog, photos: Path, pressing: Pressing) -> Summary:
+    steps = run.index(catalog, [photos], small_model(), SmallEncoder, workers=0, batch_size=BATCH)
+    with closing(steps), pressing:
+        try:
+            *_, last = steps
+        except KeyboardInterrupt as interrupt:  # between two steps
+            last = steps.throw(interrupt)
+    assert isinstance(last, Summary)
+    return last
+
+
+def test_ctrl_c_anywhere_loses_nothing_that_is_encoded(base: Path) -> None:
+    photos = base / "photos"
+    paint_many(photos, PICTURES)
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    (photos / "copy.png").write_bytes((photos / "003.png").read_bytes())
+    with closing(Catalog.open(base / "whole", create=True)) as catalog:
+        run_index(catalog, [photos])
+        whole = contents(catalog)
+    seen = Pressing()
+    with closing(Catalog.open(base / "seen", create=True)) as catalog:
+        summary_of(catalog, photos, seen)
+    assert len(seen.seen) > 100
+    for line, times in seen.seen.items():
+        where = f"{line.file}:{line.number}"
+        with closing(Catalog.open(base / where.replace("/", "-"), create=True)) as catalog:
+            summary = summary_of(catalog, photos, Pressing(line, min(times, 2)))
+            held = catalog.counts()
+            assert summary.encoded == held.embedded, where
+            assert run_index(catalog, [photos]).encoded == PICTURES - held.embedded, where
+            assert contents(catalog) == whole, where
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step_and_a_second_one_does_not() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+        done.append(2)
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append(3)
+        signal.raise_signal(signal.SIGINT)
+        done.append(4)
+    assert done == [1, 2, 3]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
