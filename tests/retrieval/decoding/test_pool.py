@@ -6,6 +6,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,11 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
+def ticks(pid: int) -> int:
+    """The processor time of a process, in hundredths of a second."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 @pytest.mark.parametrize(("count", "kind"), [(0, "none"), (2, "threads"), (2, "ring")])
 def test_a_file_is_hashed_and_decoded(tmp_path: Path, count: int, kind: str) -> None:
     good = [paint(tmp_path / f"\udcff{seed}\n.png", seed) for seed in range(6)]
@@ -123,6 +129,9 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path, k
         submit(pool, good[0], slow, *good[1:])
         first = collect_one(pool)
         [worker] = children() - before
+        until = ticks(worker) + 10
+        while ticks(worker) < until:  # it is at the slow one
+            time.sleep(0.01)
         os.kill(worker, signal.SIGKILL)
         second, *rest = collect(pool)
         assert children() - before != {worker}
