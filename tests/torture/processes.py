@@ -84,7 +84,7 @@ def kill_run(folder: Path, chance: random.Random, tally: Tally) -> None:
     where = f"run, kill {tally.tried}"
     library, mark, at = folder / f"run-{tally.tried}", uuid.uuid4().hex, chance.randrange(PICTURES)
     names = os.listdir("/dev/shm")
-    command = [sys.executable, "-m", "tests.torture.processes", library, photos]
+    command = [sys.executable, "-m", "tests.torture.processes", str(library), str(photos)]
     environment = {**os.environ, kills.MARK: mark}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=kills.PROJECT, env=environment

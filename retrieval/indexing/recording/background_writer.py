@@ -11,9 +11,11 @@ from typing import Protocol
 
 from clipmodel.pools import Renewed
 from retrieval.indexing.recorder import Commit
+from retrieval.interrupted import uninterrupted
 from retrieval.records import Vectors
 
 LEAST, MOST = 512, 1_024  # images in a transaction, if they come quickly
+PULSE_SECONDS = 0.5  # after which Ctrl-C is heard
 MAX_QUEUED = 4  # commits of which none is under way; then the run waits
 
 
@@ -64,16 +66,23 @@ class BackgroundWriter(Renewed):
             self._raise()
 
     def wait(self) -> None:
-        with self._changed:
+        while not self._is_done():
+            pass
+
+    def _is_done(self) -> bool:
+        """Wait until all is written, but not for long: Ctrl-C is heard when the lock is free again,
+        as it could leave it locked for ever (bpo-29988).
+        """
+        with uninterrupted(), self._changed:
             self._in_hurry = True
             self._changed.notify_all()
-            try:
-                self._changed.wait_for(
-                    lambda: self._error or not (self._queued or self._is_writing)
-                )
-            finally:
-                self._in_hurry = False
+            is_done = self._changed.wait_for(self._has_nothing, PULSE_SECONDS)
+            self._in_hurry = not is_done
             self._raise()
+        return is_done
+
+    def _has_nothing(self) -> bool:
+        return bool(self._error) or not (self._queued or self._is_writing)
 
     def written(self) -> list[Commit]:
         with self._changed:
@@ -82,10 +91,10 @@ class BackgroundWriter(Renewed):
         return written
 
     def close(self) -> None:
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
         try:
+            with uninterrupted(), self._changed:
+                self._is_closed = True
+                self._changed.notify_all()
             if self._thread:
                 self._thread.join()
         finally:  # Ctrl-C leaves no process behind

@@ -1,5 +1,6 @@
 """Ctrl-C at each line of the code that takes encoded pictures to the catalog."""
 
+import linecache
 import signal
 import sys
 from collections import Counter
@@ -24,7 +25,7 @@ WAY = {  # of a batch, by module
     run: {"_commit"},
     queue: {"_finished"},
     recorder: {"record", "_record", "_commit", "_send", "_settle", "_count", "flush"},
-    background_writer: {"write", "wait", "written"},
+    background_writer: {"write", "wait", "_is_done", "written"},
 }
 
 
@@ -52,16 +53,28 @@ class Pressing:
     def _called(self, frame: FrameType, _: str, __: Any) -> Callable[..., Any] | None:
         code = frame.f_code
         is_one = code.co_filename == self._file and code.co_name in self._names
-        return self._passed if is_one else None
+        entered = set[int]()
 
-    def _passed(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
-        if event == "line":
-            line = Line(frame.f_code.co_filename, frame.f_lineno)
-            self.seen[line] += 1
-            if line == self._at and self.seen[line] == self._times:
-                sys.settrace(None)
-                signal.raise_signal(signal.SIGINT)
-        return self._passed
+        def passed(frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
+            if event == "line" and not (frame.f_lineno in entered and is_with(frame)):
+                entered.add(frame.f_lineno)
+                self._come(Line(code.co_filename, frame.f_lineno))
+            return passed
+
+        return passed if is_one else None
+
+    def _come(self, line: Line) -> None:
+        self.seen[line] += 1
+        if line == self._at and self.seen[line] == self._times:
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)
+
+
+def is_with(frame: FrameType) -> bool:
+    """Return whether a line begins a `with`: a frame comes to it again as it leaves the block, and
+    hears no signal there before `__exit__` has been called.
+    """
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with ")
 
 
 def summary_of(catalog: Catalog, photos: Path, pressing: Pressing) -> Summary:
