@@ -16,23 +16,14 @@ import pytest
 from retrieval import Library
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import FailureCode, PathNotFound, SourceUnavailable, UnreadablePicture
-from retrieval.indexing.run import index
 from retrieval.indexing.targets import add_lists, named
-from retrieval.records import Progress, Summary
 from retrieval.sources.opening import read
 from retrieval.sources.web import guest, site
 from retrieval.sources.web.index_page import entries, is_page_of, readable
 from tests import interrupts
 from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import paint as paint_large
-from tests.retrieval.small import (
-    SmallEncoder,
-    as_counts,
-    contents,
-    paint,
-    run_index,
-    small_model,
-)
+from tests.retrieval.small import as_counts, contents, paint, run_index
 from tests.retrieval.sources.test_tar_shard import pack
 
 LONG = 300.0  # seconds that a server does not answer
@@ -334,43 +325,6 @@ def test_a_list_of_a_server(catalog: Catalog, photos: Photos) -> None:
     options = {"allow_private": True}
     add_lists(catalog, named(catalog, f"{photos.address}/urls.csv"), options)
     assert photos.index(catalog, "/urls.csv", again=True) == {"changed": 1, "encoded": 1}
-
-
-PATIENT = """
-from retrieval.sources.web import guest
-guest.SECONDS = 600.0
-from retrieval.cli.main import cli
-cli()
-"""
-
-
-def test_ctrl_c_waits_for_no_picture(photos: Photos, home: Path) -> None:
-    command = ["index", f"{photos.host}/stalls", "--allow-private", "--workers", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PATIENT, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        preexec_fn=interrupts.hear,
-    )
-    while "GET /stalls/1.png" not in Server.asked:
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=LONG / 2)
-    assert process.returncode == 130 and b"Traceback" not in out
-
-
-def test_a_run_that_waits_for_a_picture_can_be_stopped(catalog: Catalog, photos: Photos) -> None:
-    """A server stops its run so: between two steps."""
-    at = [f"{photos.host}/stalls"]
-    paths = named(catalog, at, (), ["allow_private=true"])
-    steps = index(catalog, paths, small_model(), SmallEncoder, workers=1)
-    guest.visitor(guest.PER_HOST, True)._seconds = 2 * LONG
-    for _ in steps:
-        if "GET /stalls/1.png" in Server.asked:
-            break
-    assert isinstance(next(steps), Progress)  # though nothing has come
-    summary = steps.throw(KeyboardInterrupt())
-    assert isinstance(summary, Summary) and summary.interrupted
 
 
 def test_ctrl_c_waits_for_no_server(photos: Photos, home: Path) -> None:
