@@ -103,6 +103,8 @@ class Holder:
             self._new.replace(self._path)
 
     def remove(self) -> None:
+        if os.getpid() != self._said["pid"]:
+            return  # a forked child does not hold the lock
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             self._new.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from retrieval.decoding.worker import Processes, Worker, WorkerDied
 
 MAX_WORKERS = 64  # by default; a process with 70 MB each
 CPU_QUOTA = "/sys/fs/cgroup/cpu.max"
+PULSE_SECONDS = 1.0  # after which a run that waits for a file hears that it shall stop
 TASKS_AHEAD = 64  # decoded while a batch is encoded, plus two for each worker
 
 
@@ -52,7 +53,7 @@ class Pool(Protocol):
         """Accept a task and return at once."""
 
     def collect(self) -> TaskResult | None:
-        """Wait for the next result, or return None after a call to `wake`."""
+        """Wait for the next result. Returns None after a call to `wake`, or PULSE_SECONDS."""
 
     def wake(self) -> None:
         """Make `collect` return so that its caller can do other work. Callable from any thread."""
@@ -122,7 +123,10 @@ class WorkerPool(Renewed):
         self.do(task).add_done_callback(self._results.put)
 
     def collect(self) -> TaskResult | None:
-        future = self._results.get()
+        try:
+            future = self._results.get(timeout=PULSE_SECONDS)
+        except queue.Empty:
+            return None
         if future is None:
             return None
         self._pending -= 1
@@ -140,6 +144,10 @@ class WorkerPool(Renewed):
     def _do(self, task: Task) -> TaskResult:
         """Give a task to this thread's worker, which is started if necessary."""
         worker: Worker | None = getattr(self._local, "worker", None)
+        if worker and worker.has_ended:  # between two tasks: no file did that
+            worker.end()
+            self._workers.discard(worker)
+            worker = None
         if worker is None:
             worker = self._local.worker = Worker(self._processes)
             self._workers.add(worker)

@@ -97,6 +97,10 @@ class Worker:
         except PIPE_ERRORS as error:
             raise ended_at_start(self.end()) from error
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def do(self, task: Task) -> TaskResult:
         began = time.monotonic()
         try:

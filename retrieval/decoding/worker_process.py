@@ -10,8 +10,10 @@ import importlib
 import os
 import pickle
 import re
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,8 +47,9 @@ def serve(
     """
     malloc.keep(malloc.WORKER_KEEPS_BYTES)
     tasks, results = sys.stdin.buffer, claim_output()
+    end_with(tasks)
     importlib.import_module("retrieval.decoding.decode")  # not timed with the first task
-    slots, begun = _mapped(shared, cell)
+    slots, steps = _mapped(shared, cell)
     memory = Memory()
     write(results, None)
     while True:
@@ -56,11 +59,12 @@ def serve(
             return
         flushed = time.monotonic()
         for task, numbers in given:
-            begun[0] += 1
+            steps[0] += 1  # odd now: at work
             memory.allow(memory_for(task.max_pixels))
             with _within(seconds * task.patience):
                 result = work(task)
             write_later(results, packed(result, Store(slots, numbers)))
+            steps[0] += 1
             if slots is None or time.monotonic() > flushed + FLUSH_SECONDS:
                 results.flush()
                 flushed = time.monotonic()
@@ -139,6 +143,21 @@ def _private_bytes() -> int | None:
         return None
     found = re.search(r"^VmData:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) << 10 if found else None
+
+
+def end_with(pipe: IO[bytes]) -> None:
+    """End this process, whatever it is at, once nobody can write to a pipe any more: who started it
+    has ended, perhaps by a kill -9, and a picture may take minutes.
+    """
+    if os.name == "posix":  # other systems cannot poll a pipe
+        threading.Thread(target=_wait_for_end, args=(pipe.fileno(),), daemon=True).start()
+
+
+def _wait_for_end(pipe: int) -> None:
+    waiting = select.poll()
+    waiting.register(pipe, 0)  # for nothing but its end
+    waiting.poll()
+    os._exit(0)
 
 
 def claim_output() -> IO[bytes]:

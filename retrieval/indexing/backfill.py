@@ -14,7 +14,7 @@ from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_MOMENTS
 from retrieval.decoding.metadata.dates import with_name
 from retrieval.decoding.pool import Pool
-from retrieval.decoding.task import Task
+from retrieval.decoding.task import Task, TaskResult
 from retrieval.indexing.recorder import ROWS_PER_COMMIT
 from retrieval.indexing.tally import NewPicture, Tally
 from retrieval.records import Decoded, Facts, Moment, Shot
@@ -40,6 +40,13 @@ class Reread:
     difference_hash: bytes | None = None
     differs: bool | None = None  # from what an older version decoded
     is_still: bool = False  # it has one moment, and was not decoded
+
+    @classmethod
+    def of(cls, result: TaskResult, digest: bytes, names: Sequence[bytes]) -> "Reread":
+        """names: of the image's files."""
+        facts = result.facts and with_name(result.facts, names)
+        own = result.shot, result.difference_hash, result.differs, result.is_still
+        return cls(result.key, digest, result.decoded, facts, *own)
 
 
 class Backfill:
@@ -73,7 +80,8 @@ class Backfill:
         return self._catalog.embeddings.missing(model.id if model else None)
 
     def pictures(self, expect: Callable[[int], None]) -> Iterator[NewPicture | None]:
-        """Decode the images that this model has not encoded; yield None for an unreadable one.
+        """Decode the images that this model has not encoded; yield None for an unreadable one, and
+        now and then.
 
         expect: called with their number before the first is decoded.
         """
@@ -81,11 +89,12 @@ class Backfill:
         self._tally.backfilled = len(missing)
         expect(len(missing))
         for image in self._reread(missing, self._model.config.pixels):
-            if image.decoded:
+            if image and image.decoded:
                 index_file.outdate(self._catalog, self._model.digest)
                 yield NewPicture.of(image.digest, image.decoded)
             else:
-                self._tally.unread.append(image.image_id)
+                if image:
+                    self._tally.unread.append(image.image_id)
                 yield None
 
     def moments(self, expect: Callable[[int], None]) -> Iterator[NewPicture | None]:
@@ -95,16 +104,17 @@ class Backfill:
         if model is None or not (unwatched := self._catalog.images.unwatched()):
             return
         for image in self._reread(unwatched, self._model.config.pixels, only_further=True):
-            if image.decoded:
+            if image and image.decoded:
                 expect(1)
                 index_file.outdate(self._catalog, self._model.digest)
                 yield NewPicture.of(image.digest, image.decoded)
-            elif image.is_still:
+                continue
+            if image and image.is_still:
                 still.append(image.image_id)
                 if len(still) >= ROWS_PER_COMMIT:
                     self._mark(still)
                     still = []
-                yield None
+            yield None
         self._mark(still)
 
     def _mark(self, still: Sequence[int]) -> None:
@@ -122,7 +132,7 @@ class Backfill:
             return
         read: list[Reread] = []
         for image in self._reread(missing, None):
-            if image.shot:
+            if image and image.shot:
                 read.append(image)
             if len(read) >= ROWS_PER_COMMIT:
                 self._describe(read)
@@ -157,7 +167,7 @@ class Backfill:
         resize: Resize | None,
         *,
         only_further: bool = False,
-    ) -> Iterator[Reread]:
+    ) -> Iterator[Reread | None]:
         how = Asking(resize, self._max_pixels, self._max_moments, only_further)
         return reread(self._catalog, missing, self._pool, how)
 
@@ -189,10 +199,11 @@ def reread(
     missing: Sequence[tuple[int, bytes]],
     pool: Pool,
     how: Asking,
-) -> Iterator[Reread]:
+) -> Iterator[Reread | None]:
     """Decode these images, given as (image id, digest), and yield them in any order.
 
-    Those with known moments are decoded at these.
+    Those with known moments are decoded at these. Yields None now and then, so that the caller can
+    do other work.
     """
     waiting = _places(catalog, missing)
     moments = catalog.images.moments([image_id for image_id, _ in missing])
@@ -214,25 +225,19 @@ def reread(
                 submit(image_id, entries)
             else:
                 yield Reread(image_id, digest)
-        if flights and (result := pool.collect()):
+        if not flights:
+            continue
+        if result := pool.collect():
             digest, entries, names = flights.pop(result.key)
             if result.digest == digest and (result.decoded or result.shot or result.is_still):
-                facts = result.facts and with_name(result.facts, names)
-                yield Reread(
-                    result.key,
-                    digest,
-                    result.decoded,
-                    facts,
-                    result.shot,
-                    result.difference_hash,
-                    result.differs,
-                    result.is_still,
-                )
+                yield Reread.of(result, digest, names)
             elif entries:  # this file changed or is unreadable, but there are copies
                 flights[result.key] = (digest, entries, names)
                 submit(result.key, entries)
             else:
                 yield Reread(result.key, digest)
+        else:
+            yield None
 
 
 def _places(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from retrieval.catalog.reading import Catalog
 from retrieval.indexing.encoding import Encoded, EncodedBatch
 from retrieval.indexing.recording.known_contents import KnownContents
+from retrieval.interrupted import uninterrupted
 from retrieval.records import Facts, FileState, ModelRecord, NewImage, Vectors
 from retrieval.vectors.hubness import query_bank_digest
 
@@ -36,8 +37,11 @@ class Writer(Protocol):
     def write(self, commit: Commit) -> None:
         """Write a commit, now or soon. Raises what the catalog raises."""
 
-    def written(self, *, wait: bool) -> list[Commit]:
-        """Return the commits that are in the catalog since the last call. wait: for all of them."""
+    def wait(self) -> None:
+        """Wait until all commits are in the catalog. Raises what the catalog raises."""
+
+    def written(self) -> list[Commit]:
+        """Return the commits that are in the catalog since the last call."""
 
     def close(self) -> None:
         """Stop, after what is being written."""
@@ -69,7 +73,10 @@ class CatalogWriter:
         self._writer.write(commit)
         self._written.append(commit)
 
-    def written(self, *, wait: bool) -> list[Commit]:
+    def wait(self) -> None:
+        """Do nothing: all is written."""
+
+    def written(self) -> list[Commit]:
         written, self._written = self._written, []
         return written
 
@@ -93,6 +100,7 @@ class Recorder:
         self._rows: list[FileState] = []  # files that need no encoding
         self._facts: dict[tuple[int, bytes], Facts] = {}  # from beside files of known content
         self._renewed: dict[int, list[Facts]] = {}  # of images whose container has changed
+        self._last: EncodedBatch | None = None  # that was recorded
 
     def knows(self, digest: bytes) -> bool:
         """Return whether a content is in the catalog or on its way there."""
@@ -120,7 +128,17 @@ class Recorder:
             self._renew()
 
     def record(self, batch: EncodedBatch) -> None:
-        """Commit encoded pictures with their files, and all files that needed no encoding."""
+        """Commit encoded pictures with their files, and all files that needed no encoding.
+
+        The batch recorded last may come again: after Ctrl-C, who gave it cannot know of that.
+        """
+        if batch is self._last:
+            return
+        with uninterrupted():  # what is taken is written
+            self._record(batch)
+            self._last = batch
+
+    def _record(self, batch: EncodedBatch) -> None:
         of = dict[bytes, NDArray[np.float32]]()
         hubness = dict[bytes, NDArray[np.float32]]()
         images = []
@@ -154,7 +172,8 @@ class Recorder:
     def flush(self) -> None:
         """Commit the files that need no encoding, and wait for all commits."""
         self._commit([], None)
-        self._settle(wait=True)
+        self._writer.wait()
+        self._settle()
         self._renew()
         if self._rows:  # copies of what was being written
             self.flush()
@@ -164,6 +183,11 @@ class Recorder:
         return list(self._in_flight.values())
 
     def _commit(self, images: list[NewImage], vectors: Vectors | None) -> None:
+        with uninterrupted():
+            self._send(images, vectors)
+        self._settle()
+
+    def _send(self, images: list[NewImage], vectors: Vectors | None) -> None:
         files = [file for image in images for file in self._in_flight.get(image.digest, ())]
         files += self._rows
         if not files and not images:
@@ -172,19 +196,22 @@ class Recorder:
             self._in_flight[image.digest] = []  # copies that come while it is being written
         self._rows = []
         self._writer.write(Commit(files, images, vectors))
-        self._settle(wait=False)
 
-    def _settle(self, *, wait: bool) -> None:
+    def _settle(self) -> None:
         """Count what is in the catalog by now."""
-        for commit in self._writer.written(wait=wait):
-            self._supplement(commit.files)
-            held = {file.digest for file in commit.files}
-            without_file = sum(image.digest not in held for image in commit.images)
-            self.recorded += len(commit.files) + without_file
-            self.encoded += len(commit.images)
-            self._known.add(image.digest for image in commit.images)
-            for image in commit.images:
-                self._rows += self._in_flight.pop(image.digest, ())
+        with uninterrupted():
+            for commit in self._writer.written():
+                self._count(commit)
+
+    def _count(self, commit: Commit) -> None:
+        self._supplement(commit.files)
+        held = {file.digest for file in commit.files}
+        without_file = sum(image.digest not in held for image in commit.images)
+        self.recorded += len(commit.files) + without_file
+        self.encoded += len(commit.images)
+        self._known.add(image.digest for image in commit.images)
+        for image in commit.images:
+            self._rows += self._in_flight.pop(image.digest, ())
 
     def _supplement(self, files: Iterable[FileState]) -> None:
         """Add the facts from beside these files, which are recorded by now, to their images."""

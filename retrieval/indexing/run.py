@@ -4,6 +4,7 @@
 worker processes while pictures are encoded, and encoded pictures are committed at once.
 """
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -64,8 +65,10 @@ def index(
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
     returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the loaders raise,
-    and DeviceError, for which finished work is committed as well.
+    and DeviceError, for which finished work is committed as well. A forked child can only
+    close its copy of the run.
     """
+    process = os.getpid()
     with catalog.database.running() as tell:
         if cluster:
             from retrieval.indexing.cluster.engine import on_cluster
@@ -80,10 +83,12 @@ def index(
             run.rescue()
             run.tally.interrupted = True
         except (GeneratorExit, DeviceError):  # GeneratorExit: the caller stopped listening
-            run.rescue()
+            if os.getpid() == process:
+                run.rescue()
             raise
         finally:
-            _close(parts)
+            if os.getpid() == process:
+                _close(parts)
         catalog.database.checkpoint()
     yield run.tally.summary()
 

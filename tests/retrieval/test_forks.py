@@ -147,6 +147,35 @@ time.sleep(60)
 """
 
 
+MIDWAY = """
+import faulthandler, os, sys
+from pathlib import Path
+from retrieval.catalog.reading import Catalog
+from retrieval.indexing.run import index
+from retrieval.records import Progress
+from tests.retrieval.small import SmallEncoder, contents, paint_many, small_model
+
+base = Path(sys.argv[1])
+encoder = {"one": SmallEncoder} if sys.argv[2] == "device" else SmallEncoder
+paint_many(base / "many", 60)
+catalog = Catalog.open(base / "library", create=True)
+run = index(catalog, [base / "many"], small_model(), encoder, workers=2, batch_size=4)
+for step in run:
+    if isinstance(step, Progress) and step.encoded >= 4:
+        break
+if not (pid := os.fork()):
+    faulthandler.dump_traceback_later(60, exit=True)  # where it hangs
+    run.close()
+    os._exit(0)
+_, status = os.waitpid(pid, 0)
+assert os.waitstatus_to_exitcode(status) == 0
+assert (base / "library" / "write.holder").exists()  # that of the parent's lock
+*_, summary = run
+assert summary.encoded == len(contents(catalog)) == 60, summary
+catalog.close()
+"""
+
+
 def run(program: str, *args: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program, *args],
@@ -160,6 +189,15 @@ def run(program: str, *args: str) -> "subprocess.Popen[str]":
 @pytest.mark.parametrize("encoder", ["numpy", "torch"])
 def test_a_forked_child_does_what_its_parent_did(indexed: Path, encoder: str) -> None:
     process = run(PROGRAM, str(indexed), encoder)
+    said, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, said
+
+
+@pytest.mark.parametrize("where", ["here", "device"])
+def test_a_child_that_is_forked_during_a_run_drops_it_and_the_run_goes_on(
+    base: Path, where: str
+) -> None:
+    process = run(MIDWAY, str(base), where)
     said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, said
 

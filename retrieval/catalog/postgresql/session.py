@@ -39,7 +39,7 @@ def held(url: DatabaseURL, is_shared: bool) -> Iterator[Tell]:
 
     Yields a function that reports progress to others.
     """
-    connection = connect(url)
+    connection, process = connect(url), os.getpid()
     try:
         kind = "_shared" if is_shared else ""
         _name(connection, f"retrieve {_process()}")
@@ -47,7 +47,8 @@ def held(url: DatabaseURL, is_shared: bool) -> Iterator[Tell]:
             raise LibraryBusy(f"the library {url} is being written{_holder(connection)}")
         yield Reporter(connection).tell
     finally:
-        connection.close()
+        if os.getpid() == process:  # a forked child would end its parent's session
+            connection.close()
 
 
 class Reporter:

@@ -3,23 +3,28 @@
 The memory is a file without a name, which processes get as an open descriptor: when the last of
 them ends, however it ends, the system frees it, and nothing is left behind. On Linux it is not in
 /dev/shm either, which containers keep small. A page takes memory once it is used, and the lowest
-free slot is taken first, so a large ring costs no more than what is in it.
+free slot is taken first, so a large ring costs no more than what is in it. Elsewhere it is a file
+in the folder for temporary files, which has all of its space from the start.
 """
 
 import heapq
 import mmap
 import os
 import tempfile
+from collections import deque
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-Cells = NDArray[np.int64]  # one for each worker: the number of tasks that it has begun
+Cells = NDArray[np.int64]  # one for each worker: twice its tasks so far, and 1 while it is at one
 
 CELLS = 512
 CELL_BYTES = 8 * CELLS  # a page, before the slots
+OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+ZEROS = bytes(1 << 20)
 
 
 class SharedSlots(NamedTuple):
@@ -51,7 +56,8 @@ class Ring:
         self.shared = SharedSlots(_file(size), count, side)
         self.pixels, self.cells = self.shared.mapped()  # (N, S, S, 3), (CELLS,)
         self.address: int = self.pixels.ctypes.data
-        self.free = list(range(count))  # a heap
+        self.returned: deque[int] = deque()  # by any thread: its `append` is atomic, a heap's not
+        self._free = list(range(count))  # a heap
 
     def __del__(self) -> None:
         if "shared" in self.__dict__:
@@ -59,7 +65,18 @@ class Ring:
 
     def take(self, count: int) -> "tuple[Slot, ...]":
         """Take the lowest free slots: `count`, or what there is."""
-        return tuple([Slot(self, heapq.heappop(self.free)) for _ in range(count) if self.free])
+        free = self._free_ones()
+        return tuple([Slot(self, heapq.heappop(free)) for _ in range(count) if free])
+
+    @property
+    def free(self) -> list[int]:
+        """The numbers of the free slots, in order."""
+        return sorted(self._free_ones())
+
+    def _free_ones(self) -> list[int]:
+        while self.returned:
+            heapq.heappush(self._free, self.returned.popleft())
+        return self._free
 
 
 class Slot:
@@ -72,7 +89,7 @@ class Slot:
         self.number = number
 
     def __del__(self) -> None:
-        heapq.heappush(self.ring.free, self.number)
+        self.ring.returned.append(self.number)
 
     @property
     def __array_interface__(self) -> dict[str, object]:
@@ -107,25 +124,41 @@ def _file(size: int) -> int:
     """Open a file of this many bytes that has no name."""
     if hasattr(os, "memfd_create"):
         try:
-            return _sized(os.memfd_create("retrieve-pixels"), size)
+            # Its pages are there once they are used, unless the system may refuse them then.
+            memory = os.memfd_create("retrieve-pixels")
+            return _sized(memory, size, is_reserved=_counts_all_memory())
         except OSError:  # an old kernel, or a sandbox
             pass
     with tempfile.TemporaryFile(prefix="retrieve-") as file:
-        descriptor = _sized(os.dup(file.fileno()), size)
+        return _sized(os.dup(file.fileno()), size, is_reserved=True)
+
+
+def _sized(descriptor: int, size: int, *, is_reserved: bool) -> int:
+    """Give a file its size, and its space if `is_reserved`: then a full disk is an error now, not a
+    SIGBUS once a page is used.
+    """
     try:
-        os.posix_fallocate(descriptor, 0, size)  # a full disk is an error now, not a crash later
-    except AttributeError:  # macOS
-        pass
+        if not is_reserved:
+            os.ftruncate(descriptor, size)
+        elif hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:  # macOS
+            for place in range(0, size, len(ZEROS)):
+                _write(descriptor, ZEROS[: size - place])
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _sized(descriptor: int, size: int) -> int:
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _counts_all_memory() -> bool:
+    """Return whether Linux refuses memory beyond what there is, rather than end a process."""
     try:
-        os.ftruncate(descriptor, size)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        return OVERCOMMIT.read_text().strip() == "2"
+    except OSError:
+        return False

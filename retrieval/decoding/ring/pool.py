@@ -15,14 +15,15 @@ from collections.abc import Callable
 
 from clipmodel.pools import Renewed
 from retrieval.decoding.limits import MAX_SECONDS
-from retrieval.decoding.pool import TASKS_AHEAD
+from retrieval.decoding.pool import PULSE_SECONDS, TASKS_AHEAD
 from retrieval.decoding.ring.memory import CELLS, Ring
 from retrieval.decoding.ring.ring_worker import Given, RingWorker
 from retrieval.decoding.task import Task, TaskResult, work
-from retrieval.decoding.worker import Processes
+from retrieval.decoding.worker import Processes, WorkersFailed
 from retrieval.errors import reason
 
-CHECK_SECONDS = 1.0  # between two checks for workers that hang
+CHECK_SECONDS = PULSE_SECONDS  # between two checks for workers that hang
+MAX_FAILED_STARTS = 3  # of workers: one may have been killed
 
 
 class RingPool(Renewed):
@@ -57,6 +58,8 @@ class RingPool(Renewed):
         self._pending = 0
         self._ring: Ring | None = None
         self._has_ring = False
+        self._spared: set[int] = set()  # as in `RingWorker.lost`
+        self._failed_starts = 0
         self._selector = selectors.DefaultSelector()
         self._is_woken = False
         self._woken, self._waker = socket.socketpair()
@@ -75,10 +78,11 @@ class RingPool(Renewed):
 
     def collect(self) -> TaskResult | None:
         """Wait for a result, or for `wake`. Raises WorkersFailed if no worker can be started."""
+        until = time.monotonic() + PULSE_SECONDS
         while not self._results:
             self._give()
             self._hear()
-            if self._is_woken:
+            if self._is_woken or time.monotonic() > until:
                 self._is_woken = False
                 return None
         self._pending -= 1
@@ -166,13 +170,20 @@ class RingPool(Renewed):
                     worker.process.kill()
 
     def _replace(self, worker: RingWorker) -> None:
-        """Take the tasks of a worker that ended: one is a failure, the others are done again."""
+        """Take the tasks of a worker that ended: what it was at is a failure, the others are done
+        again.
+        """
         self._workers.remove(worker)
         self._selector.unregister(worker.results)
         if worker.tasks in self._selector.get_map():
             self._selector.unregister(worker.tasks)
-        if failed := worker.lost():
-            self._results.append(failed)
+        try:
+            if failed := worker.lost(self._spared):
+                self._results.append(failed)
+        except WorkersFailed:
+            self._failed_starts += 1
+            if self._failed_starts >= MAX_FAILED_STARTS:
+                raise
         self._queue.extendleft(task for task, _ in reversed(worker.given))
 
 

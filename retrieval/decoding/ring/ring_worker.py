@@ -28,8 +28,10 @@ from retrieval.decoding.worker import (
     handshake,
     patience_for,
 )
+from retrieval.errors import FailureCode
 
 AHEAD_SECONDS = 0.02  # of work that a worker has before it, so that it never waits
+START_SECONDS = 15.0  # of processor time, at least, for a worker to start
 LEAST_AHEAD, MOST_AHEAD = 2, 64  # tasks, the one in work included
 INERTIA = 0.9  # of the mean time of a task
 AT_A_TIME = 4 * PIPE_BYTES  # bytes that are read before others have their turn
@@ -58,8 +60,8 @@ class RingWorker:
         """number: of its cell in the ring. work: what it does with a task."""
         self._processes = processes
         self.number = number
-        self._begun = ring.cells[number : number + 1] if ring else np.zeros(1, np.int64)
-        self._begun[0] = self._done = 0  # tasks
+        self._steps = ring.cells[number : number + 1] if ring else np.zeros(1, np.int64)
+        self._steps[0] = self._done = 0  # its own count; tasks with a result
         shared = ring.shared if ring else None
         self.process: subprocess.Popen[bytes] = processes.start(WORKER, shared)
         assert self.process.stdin and self.process.stdout
@@ -142,7 +144,8 @@ class RingWorker:
         """Whether it should have ended itself by now: it is stopped, or cannot."""
         if not self.given:
             return False
-        return time.monotonic() - self._since > patience_for(self._allowed)
+        allowed = self._allowed if self._is_ready else max(self._allowed, START_SECONDS)
+        return time.monotonic() - self._since > patience_for(allowed)
 
     @property
     def _allowed(self) -> float:
@@ -152,15 +155,16 @@ class RingWorker:
 
     @property
     def _place(self) -> int:
-        """Which of the given tasks it is at. Those before it are done, but it has not said so yet;
-        without a cell it always has.
+        """Which of the given tasks it is at, or next. Those before it are done, but it has not said
+        so yet; without a cell it always has.
         """
-        return max(0, int(self._begun[0]) - self._done - 1)
+        return max(0, (int(self._steps[0]) >> 1) - self._done)
 
-    def lost(self) -> TaskResult | None:
+    def lost(self, spared: set[int]) -> TaskResult | None:
         """Return the failure of the file that the ended process was at; the others are in `given`.
 
-        Raises WorkersFailed if it had not even started.
+        spared: keys of the tasks that a process had not begun, as far as is known, when it ended.
+        Each is tried again once. Raises WorkersFailed if it had not even started.
         """
         how = self.end()
         if not self._is_ready:
@@ -169,9 +173,13 @@ class RingWorker:
         if place >= len(self.given):
             return None
         task = self.given[place].task
-        del self.given[place]
         seconds = self._processes.seconds * task.patience
         failure = failure_of(how, time.monotonic() - self._since, seconds)
+        is_at_work = self._steps[0] & 1 or failure.code is FailureCode.TIMED_OUT
+        if not is_at_work and task.key not in spared:
+            spared.add(task.key)
+            return None
+        del self.given[place]
         return TaskResult(task.key, failure=failure)
 
     def end(self) -> str:

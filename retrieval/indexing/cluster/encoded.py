@@ -50,8 +50,8 @@ class ClusterEncoding:
 
     def drain(self) -> Iterator[EncodedBatch]:
         """Yield everything that was added, a batch for each precision."""
-        waiting, self._waiting = self._waiting, defaultdict(list)
-        for precision, pictures in waiting.items():
+        while self._waiting:
+            precision, pictures = self._waiting.popitem()
             encoded = [each.encoded for each in pictures]
             hubness = [each.hubness for each in encoded if each.hubness is not None]
             yield EncodedBatch(

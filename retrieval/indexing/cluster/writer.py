@@ -31,7 +31,7 @@ class RowWriter:
         if self._writer is None:
             self._writer = CatalogWriter(Catalog.open(self._place))
         self._writer.write(commit)
-        self._writer.written(wait=True)
+        self._writer.written()
 
 
 class ClusterWriter:
@@ -58,12 +58,17 @@ class ClusterWriter:
             self._wait(session, None)
         self._send(commit)
 
-    def written(self, *, wait: bool) -> list[Commit]:
+    def wait(self) -> None:
         if session := self._pool.session:
-            while self._sent and (self._wait(session, None if wait else 0.0) or wait):
+            while self._sent:
+                self._wait(session, None)
+
+    def written(self) -> list[Commit]:
+        if session := self._pool.session:
+            while self._sent and self._wait(session, 0.0):
                 pass
         written, self._written = self._written, []
-        return written + self._here.written(wait=wait)
+        return written + self._here.written()
 
     def close(self) -> None:
         """Do nothing: the session ends the processes."""

@@ -5,11 +5,12 @@ held, is bounded. The bytes then go to a worker process as those of a local file
 """
 
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
-from clipmodel.pools import Threads
-from retrieval.decoding.pool import Pool
+from retrieval.decoding.pool import PULSE_SECONDS, Pool
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
 from retrieval.records import Failure
@@ -26,7 +27,6 @@ class ReadingPool:
         """only_web: the decoding pool reads by itself what is not on the web."""
         self._decoding = decoding
         self._only_web = only_web
-        self._threads = Threads(READS, "reader")
         self._waiting: deque[Task] = deque()
         self._read: queue.SimpleQueue[Task | TaskResult | Exception | None] = queue.SimpleQueue()
         self._reading = 0
@@ -60,7 +60,7 @@ class ReadingPool:
             if done is not None:
                 return done
             if not self._decoding.pending:
-                if (found := self._read.get()) is None:
+                if (found := self._next()) is None:
                     return None
                 self._read.put(found)
                 continue
@@ -81,13 +81,19 @@ class ReadingPool:
         self._is_closed = True
         self._waiting.clear()
         self._decoding.close()
-        self._threads.shutdown(wait=False)
+
+    def _next(self) -> Task | TaskResult | Exception | None:
+        """Wait for what a thread has read; None after PULSE_SECONDS."""
+        with suppress(queue.Empty):
+            return self._read.get(timeout=PULSE_SECONDS)
+        return None
 
     def _start_reads(self) -> None:
         while self._waiting and self._reading < READS and sum(self._held.values()) < MAX_HELD:
             task = self._waiting.popleft()
             self._reading += 1
-            self._threads.submit(self._fetch, task)
+            # Python's end waits for threads of an executor, as long as a server does not answer.
+            threading.Thread(target=self._fetch, args=(task,), name="reader", daemon=True).start()
 
     def _fetch(self, task: Task) -> None:
         """Read the bytes of a task, in a thread."""

@@ -18,7 +18,7 @@ from clipmodel.errors import DeviceError
 from retrieval.decoding import malloc
 from retrieval.decoding.ring.memory import Pixels, SharedSlots
 from retrieval.decoding.ring.messages import Placed, sendable, write
-from retrieval.decoding.worker_process import claim_output
+from retrieval.decoding.worker_process import claim_output, end_with
 from retrieval.indexing.encoders.engine import EncodedRows, LoadEncoder, LoadQueryBank, Traits
 from retrieval.indexing.encoding import Encoder
 from retrieval.vectors.hubness import QueryBank
@@ -42,6 +42,7 @@ def serve(
     """
     malloc.keep_for_a_run()
     batches, answers = sys.stdin.buffer, claim_output()
+    end_with(batches)
     process = EncoderProcess(device, answers, shared.mapped()[0] if shared else None)
     if process.load(encoder, query_bank):
         process.serve(batches)

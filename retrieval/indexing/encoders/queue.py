@@ -127,17 +127,22 @@ class EncodingQueue:
             engine.close()
 
     def _finished(self) -> Iterator[EncodedBatch]:
-        """Yield what is encoded, and send the engines their next pictures."""
+        """Yield what is encoded, and send the engines their next pictures.
+
+        A batch is kept until the next one is asked for, so that `rescue` yields it again if Ctrl-C
+        came before it was recorded.
+        """
         self._has_news = False
         for batch in [batch for batch in self._under_way if batch.result.done()]:
-            self._under_way.remove(batch)
             try:
                 encoded = batch.result.result()
             except EngineLost as lost:
+                self._under_way.remove(batch)
                 self._waiting[:0] = batch.pictures
                 self._restart(batch.engine, lost)
             else:
                 yield encoded
+                self._under_way.remove(batch)
         if self._may_send():
             self._send(None)
 

@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from clipmodel.pools import Renewed
 from retrieval.indexing.recorder import Commit
+from retrieval.interrupted import uninterrupted
 from retrieval.records import Vectors
 
 LEAST, MOST = 512, 1_024  # images in a transaction, if they come quickly
+PULSE_SECONDS = 0.5  # after which Ctrl-C is heard
 MAX_QUEUED = 4  # commits of which none is under way; then the run waits
 
 
@@ -26,13 +29,19 @@ class Writes(Protocol):
         """Stop."""
 
 
-class BackgroundWriter:
-    """Has commits written in order, in a thread. One thread may use it."""
+class BackgroundWriter(Renewed):
+    """Has commits written in order, in a thread. One thread may use it.
+
+    After a fork, the child's has nothing to write: its parent does.
+    """
 
     def __init__(self, writer: Writes, patience: float = 0.0) -> None:
         """patience: seconds that a commit waits for others, up to LEAST images."""
         self._writer = writer
         self._patience = patience
+        super().__init__()
+
+    def renew(self) -> None:
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # of all that follows
         self._queued: deque[Commit] = deque()
@@ -45,8 +54,9 @@ class BackgroundWriter:
     def write(self, commit: Commit) -> None:
         """Have a commit written soon. Raises what an earlier one raised."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+            thread.start()
+            self._thread = thread  # now, as it could not be waited for before
         with self._changed:
             try:
                 self._changed.wait_for(lambda: self._error or len(self._queued) < MAX_QUEUED)
@@ -55,24 +65,36 @@ class BackgroundWriter:
                 self._changed.notify_all()
             self._raise()
 
-    def written(self, *, wait: bool) -> list[Commit]:
+    def wait(self) -> None:
+        while not self._is_done():
+            pass
+
+    def _is_done(self) -> bool:
+        """Wait until all is written, but not for long: Ctrl-C is heard when the lock is free again,
+        as it could leave it locked for ever (bpo-29988).
+        """
+        with uninterrupted(), self._changed:
+            self._in_hurry = True
+            self._changed.notify_all()
+            is_done = self._changed.wait_for(self._has_nothing, PULSE_SECONDS)
+            self._in_hurry = not is_done
+            self._raise()
+        return is_done
+
+    def _has_nothing(self) -> bool:
+        return bool(self._error) or not (self._queued or self._is_writing)
+
+    def written(self) -> list[Commit]:
         with self._changed:
-            if wait:
-                self._in_hurry = True
-                self._changed.notify_all()
-                self._changed.wait_for(
-                    lambda: self._error or not (self._queued or self._is_writing)
-                )
-                self._in_hurry = False
             self._raise()
             written, self._written = self._written, []
         return written
 
     def close(self) -> None:
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
         try:
+            with uninterrupted(), self._changed:
+                self._is_closed = True
+                self._changed.notify_all()
             if self._thread:
                 self._thread.join()
         finally:  # Ctrl-C leaves no process behind

@@ -1,9 +1,12 @@
 """Worker processes: each may die or hang, and it costs one file."""
 
 import os
+import pickle
 import signal
 import struct
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,7 @@ from retrieval.decoding import worker
 from retrieval.decoding.content import digest_of
 from retrieval.decoding.limits import MAX_PIXELS, memory_for
 from retrieval.decoding.pool import InProcess, Pool, WorkerPool
+from retrieval.decoding.ring import messages
 from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import FailureCode
@@ -44,6 +48,12 @@ def submit(pool: Pool, *paths: Path, side: int | None = SIDE) -> None:
         pool.submit(Task(key, os.fsencode(path), side, MAX_PIXELS))
 
 
+def collect_one(pool: Pool) -> TaskResult:
+    while (result := pool.collect()) is None:
+        pass
+    return result
+
+
 def collect(pool: Pool) -> list[TaskResult]:
     results = []
     while pool.pending:
@@ -64,6 +74,11 @@ def slow(tmp_path: Path) -> Path:
 def children() -> set[int]:
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+
+def ticks(pid: int) -> int:
+    """The processor time of a process, in hundredths of a second."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
 
 
 @pytest.mark.parametrize(("count", "kind"), [(0, "none"), (2, "threads"), (2, "ring")])
@@ -112,17 +127,82 @@ def test_a_worker_that_dies_costs_the_file_it_held(tmp_path: Path, slow: Path, k
     before = children()
     with pool_of(1, kind=kind) as pool:
         submit(pool, good[0], slow, *good[1:])
-        first = pool.collect()
+        first = collect_one(pool)
         [worker] = children() - before
+        until = ticks(worker) + 10
+        while ticks(worker) < until:  # it is at the slow one
+            time.sleep(0.01)
         os.kill(worker, signal.SIGKILL)
         second, *rest = collect(pool)
         assert children() - before != {worker}
-    assert first and first.decoded
+    assert first.decoded
     assert second.failure == Failure(
         FailureCode.CRASHED, "decoding it crashed the worker process (SIGKILL)"
     )
     assert all(result.decoded for result in rest) and len(rest) == 3
     assert children() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_worker_that_is_killed_at_rest_costs_nothing(tmp_path: Path, kind: str) -> None:
+    paths = [paint(tmp_path / f"{seed}.png", seed) for seed in range(4)]
+    before = children()
+    with pool_of(1, kind=kind) as pool:
+        submit(pool, paths[0])
+        collect(pool)
+        [worker] = children() - before
+        os.kill(worker, signal.SIGKILL)
+        os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+        submit(pool, *paths)
+        assert all(result.decoded for result in collect(pool))
+    assert children() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that can be polled")
+def test_a_worker_at_a_long_picture_ends_with_who_started_it() -> None:
+    processes = worker.Processes(60.0)
+    process = processes.start()
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(worker.handshake(60.0, None, 0, waits))
+        process.stdin.flush()
+        assert messages.read(process.stdout) is None  # it has started
+        process.stdin.write(pickle.dumps([(Task(0, b"", None, MAX_PIXELS), ())]))
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
+def waits(task: Task) -> TaskResult:
+    """Wait as long as for a video."""
+    threading.Event().wait(600)
+    return TaskResult(task.key)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_worker_that_is_killed_at_its_start_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = f"open({str(tmp_path / 'died')!r}, 'x')"
+    program = f"import os\ntry:\n    {died}\n    os.kill(os.getpid(), 9)\nexcept OSError:\n    pass"
+    monkeypatch.setattr(worker, "BOOTSTRAP", f"{program}\n{worker.BOOTSTRAP}")
+    with pool_of(1) as pool:
+        submit(pool, paint(tmp_path / "1.png", 1))
+        assert all(result.decoded for result in collect(pool))
+    assert (tmp_path / "died").exists()
+
+
+def test_workers_that_always_end_at_their_start_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "BOOTSTRAP", "raise SystemExit(3)")
+    with pool_of(1) as pool:
+        submit(pool, paint(tmp_path / "1.png", 1))
+        with pytest.raises(worker.WorkersFailed, match="exit code 3"):
+            collect(pool)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")

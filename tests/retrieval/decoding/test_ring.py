@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -10,19 +11,22 @@ import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 
 from retrieval.decoding.limits import FILM_PATIENCE, MAX_PIXELS
-from retrieval.decoding.ring import messages
-from retrieval.decoding.ring.memory import CELLS, Ring, slot_of, together
+from retrieval.decoding.ring import memory, messages
+from retrieval.decoding.ring.memory import CELLS, Pixels, Ring, slot_of, together
 from retrieval.decoding.ring.pool import RingPool, ring_of
 from retrieval.decoding.task import Task, TaskResult, work
 from retrieval.errors import FailureCode
 from retrieval.records import Decoded, Facts, Failure, Frame, Moment, Shot, Wording
 from tests.retrieval.mortal import children, forget_children
 from tests.retrieval.small import SIDE, paint
+from tests.torture.disk import disk, resize
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes that can be polled")
 
@@ -42,7 +46,7 @@ def test_a_slot_is_free_again_once_nothing_refers_to_its_pixels() -> None:
     assert not np.shares_memory(together([arrays[2], arrays[1]]), ring.pixels)
     view = arrays[1][2:4]
     del arrays
-    assert sorted(ring.free) == [0, 2, 3]  # a view keeps its slot
+    assert ring.free == [0, 2, 3]  # a view keeps its slot
     assert (view == 1).all()
     del view
     assert [slot.number for slot in ring.take(2)] == [0, 1]
@@ -103,6 +107,75 @@ def test_pixels_come_in_slots_while_there_are_some(tmp_path: Path) -> None:
         assert all(slot_of(each.decoded.pixels) for each in again if each.decoded)
 
 
+def test_slots_come_back_from_any_thread() -> None:
+    ring = Ring(64, SIDE)
+
+    def use(arrays: list[Pixels]) -> None:
+        while arrays:
+            arrays.pop()
+
+    for _ in range(50):
+        pixels = [slot.array() for slot in ring.take(64)]
+        assert len(pixels) == 64
+        threads = [Thread(target=use, args=(pixels[place::4],)) for place in range(4)]
+        del pixels
+        for thread in threads:
+            thread.start()
+        some = ring.take(9)  # in the meantime
+        for thread in threads:
+            thread.join()
+        assert len({slot.number for slot in some} | {*ring.free}) == 64
+        del threads, thread, some
+        gc.collect()
+
+
+def blocks(ring: Ring) -> int:
+    """The bytes that a ring's file has, not only claims."""
+    return 512 * os.fstat(ring.shared.descriptor).st_blocks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memfd")
+def test_memory_that_the_system_may_refuse_is_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert blocks(Ring(1_000, SIDE)) < Ring(1_000, SIDE).shared.size
+    (tmp_path / "overcommit").write_text("2\n")
+    monkeypatch.setattr(memory, "OVERCOMMIT", tmp_path / "overcommit")
+    assert blocks(Ring(1_000, SIDE)) >= Ring(1_000, SIDE).shared.size
+
+
+@pytest.mark.parametrize("lacks", ["memfd_create", "posix_fallocate"])
+def test_a_file_on_disk_has_all_of_its_space(monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
+    """macOS has neither, other systems have the second."""
+    for name in {"memfd_create", lacks}:
+        monkeypatch.delattr(os, name, raising=False)
+    ring = Ring(2_000, SIDE)
+    assert blocks(ring) >= ring.shared.size == os.fstat(ring.shared.descriptor).st_size
+    ring.pixels[:] = 7
+    assert (ring.pixels == 7).all()
+
+
+@pytest.mark.parametrize("lacks", ["memfd_create", "posix_fallocate"])
+def test_a_small_disk_is_seen_before_it_is_full(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lacks: str,
+) -> None:
+    for name in {"memfd_create", lacks}:
+        monkeypatch.delattr(os, name, raising=False)
+    with disk(tmp_path / "disk") as small:
+        if small is None:
+            pytest.skip("no disk may be mounted here")
+        resize(small, 1_000_000)
+        monkeypatch.setattr(tempfile, "tempdir", str(small))
+        with closing(RingPool(1, lambda: ring_of(2_000, SIDE))) as pool:
+            [result] = collected(pool, [paint(tmp_path / "1.png", 1)])
+        assert result.decoded and slot_of(result.decoded.pixels) is None
+        assert "through pipes" in caplog.text and "No space left" in caplog.text
+        assert shutil.disk_usage(small).free > 900_000
+
+
 @pytest.mark.parametrize("has_disk", [True, False])
 def test_without_shared_memory_it_goes_on_and_says_so(
     tmp_path: Path,
@@ -145,6 +218,26 @@ def test_only_the_file_that_a_worker_was_at_is_lost_with_it(tmp_path: Path) -> N
     assert children("worker_process") == []
 
 
+class Deadly(Task):
+    """A task that ends who reads it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (3,)
+
+
+def test_a_task_that_ends_workers_before_they_begin_is_tried_twice(tmp_path: Path) -> None:
+    path = os.fsencode(paint(tmp_path / "1.png", 1))
+    with closing(RingPool(1, lambda: ring_of(5, SIDE))) as pool:
+        pool.submit(Deadly(7, path, SIDE, MAX_PIXELS))
+        while (result := pool.collect()) is None:
+            pass
+        assert result.key == 7 and result.failure
+        assert result.failure.reason == "decoding it crashed the worker process (exit code 3)"
+        assert pool._spared == {7}
+        [result] = collected(pool, [tmp_path / "1.png"])
+        assert result.decoded
+
+
 def waits(task: Task) -> TaskResult:
     if task.key:
         signal.pause()
@@ -160,7 +253,7 @@ def test_a_video_behind_a_picture_may_take_as_long_as_a_video() -> None:
         [worker] = pool._workers
         ring, of_a_picture = pool._ring, worker._allowed
         assert ring and len(worker.given) == 2
-        while ring.cells[0] < 2:
+        while ring.cells[0] < 3:  # at the second one
             time.sleep(0.001)
         assert worker._allowed == FILM_PATIENCE * of_a_picture
 

@@ -163,3 +163,9 @@ def test_any_process_that_is_killed_costs_at_most_a_file(tmp_path: Path, part: s
     tally = Tally(part)
     processes.kill_one(tmp_path, part, random.Random(part), tally)
     assert tally.lost == [] and tally.tried == 1
+
+
+def test_a_run_that_is_killed_leaves_no_process_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    tally = Tally("run")
+    processes.kill_run(tmp_path, random.Random(0), tally)
+    assert tally.lost == [] and tally.tried == 1

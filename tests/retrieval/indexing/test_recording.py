@@ -97,9 +97,10 @@ def test_what_comes_during_a_transaction_is_in_the_next_one() -> None:
     writer = BackgroundWriter(slow)
     for number in range(4):
         writer.write(commit_of(number))
-    assert writer.written(wait=False) == []
+    assert writer.written() == []
     slow.go.set()
-    assert len(writer.written(wait=True)) == 4
+    writer.wait()
+    assert len(writer.written()) == 4
     writer.close()
     assert sum(slow.sizes) == 4 and len(slow.sizes) < 4
 
@@ -110,7 +111,7 @@ def test_an_error_of_the_process_that_writes_is_the_run_s(catalog: Catalog) -> N
     writer.write(commit_of(0))
     for _ in range(2):  # and it stays one
         with pytest.raises(RetrieveError) as caught:
-            writer.written(wait=True)
+            writer.wait()
     writer.close()
     assert isinstance(caught.value, LibraryNotFound)
 
@@ -145,7 +146,8 @@ def test_ctrl_c_loses_no_commit_that_waits_for_others() -> None:
         while True:
             given += 1
             writer.write(commit_of(given))
-    assert len(writer.written(wait=True)) == given
+    writer.wait()
+    assert len(writer.written()) == given
     assert slow.images == given * len(commit_of(1).images)
     writer.close()
     assert slow.is_closed

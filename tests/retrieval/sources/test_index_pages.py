@@ -26,6 +26,8 @@ from tests.retrieval.conftest import paint as paint_large
 from tests.retrieval.small import as_counts, contents, paint, run_index
 from tests.retrieval.sources.test_tar_shard import pack
 
+LONG = 300.0  # seconds that a server does not answer
+
 APACHE = """<html><head><title>Index of /p</title></head><body><table>
 <th><a href="?C=N;O=D">Name</a></th><a href="/">Parent Directory</a>
 <a href="a.jpg">a.jpg</a> <a href='b%20c.JPG'>b c</a> <a href="/p/abs.png">x</a>
@@ -84,6 +86,12 @@ class Server(SimpleHTTPRequestHandler):
             if where != "/hangs/":
                 threading.Event().wait(30)
             self.answer(b'<a href="1.png">1</a>')
+        elif where == "/stalls/":
+            self.answer(b'<a href="1.png">1</a>')
+        elif where == "/stalls/1.png" and self.command == "GET":
+            threading.Event().wait(LONG)
+        elif where.startswith("/stalls/"):
+            self.answer(b"")
         elif where in self.redirects:
             self.send_response(302)
             self.send_header("Location", self.redirects[where])
