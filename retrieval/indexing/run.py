@@ -5,11 +5,10 @@ worker processes while pictures are encoded, and encoded pictures are committed 
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.indexing import finish
@@ -60,8 +59,8 @@ def index(
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
-    returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the loaders raise,
-    and DeviceError, for which finished work is committed as well.
+    returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, DeviceError, and what
+    the loaders and encoders raise; finished work is committed then as well.
     """
     with catalog.database.running() as tell:
         if cluster:
@@ -76,8 +75,12 @@ def index(
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
-        except (GeneratorExit, DeviceError):  # GeneratorExit: the caller stopped listening
+        except GeneratorExit:  # the caller stopped listening
             run.rescue()
+            raise
+        except Exception:  # of a device, of the catalog, or our own
+            with suppress(Exception):  # the first error is the one to report
+                run.rescue()
             raise
         finally:
             _close(parts)
@@ -166,7 +169,8 @@ class IndexRun:
 
     def rescue(self) -> None:
         """Commit what is encoded or being encoded, and uncount the rest."""
-        self._commit(self._encoding.rescue())
+        for batch in self._encoding.rescue():
+            self._recorder.record(batch)
         self._recorder.flush()
         self.tally.take_back_dropped()
 
@@ -197,15 +201,18 @@ class IndexRun:
                 self._encoding.expect(len(picture.moments) - 1)
                 for moment, pixels in enumerate(picture.moments):
                     self._encoding.add(picture.image, pixels, moment)
-            self._commit(self._encoding.ready())
+            yield from self._committed(self._encoding.ready())
             yield self._progress()
-        self._commit(self._encoding.drain())
+        yield from self._committed(self._encoding.drain())
         self._recorder.flush()
         yield self._progress()
 
-    def _commit(self, batches: Iterable[EncodedBatch]) -> None:
+    def _committed(self, batches: Iterable[EncodedBatch | None]) -> Iterator[Progress]:
         for batch in batches:
-            self._recorder.record(batch)
+            if batch:
+                self._recorder.record(batch)
+            else:  # the caller may want to stop meanwhile
+                yield self._progress()
 
     def _reported(self, steps: Iterable[None]) -> Iterator[Progress]:
         for _ in steps:

@@ -91,13 +91,11 @@ class RemoteEncoder:
         self._load, self._load_query_bank = encoder, query_bank
         self._batch_size = batch_size
         self._queue: EncodingQueue | None = None
-        self._precision = ""
 
     def start(self) -> None:
         """Load the model. Raises what the loaders raise."""
         encoder = self._load()
         query_bank = self._load_query_bank() if self._load_query_bank else None
-        self._precision = encoder.precision
         bank = (lambda: query_bank) if query_bank else None
         self._queue = queue_here(lambda: encoder, bank, self._batch_size)
 
@@ -108,12 +106,14 @@ class RemoteEncoder:
             return None
         for number, each in enumerate(pixels):
             self._queue.add(_numbered(number), each)
-        batches = list(self._queue.drain())
+        batches = [batch for batch in self._queue.drain() if batch]
         order = np.argsort([int.from_bytes(i.digest) for batch in batches for i in batch.images])
         vectors = np.concatenate([batch.vectors for batch in batches])[order]
         measured = [batch.hubness for batch in batches if batch.hubness is not None]
         hubness = np.concatenate(measured)[order] if measured else None
-        return EncodedChunk(vectors, hubness, self._precision)
+        # It changes when numbers become too large for it; the coarser one counts.
+        precision = next((b.precision for b in batches if b.precision != "fp32"), "fp32")
+        return EncodedChunk(vectors, hubness, precision)
 
 
 def _numbered(number: int) -> NewImage:
