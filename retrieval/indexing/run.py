@@ -53,9 +53,8 @@ def index(
     file is looked for: the images that this model lacks are encoded beside the current model.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure; or
-    by the names of devices, in a process for each. `quick` replaces the encoder while there are few
-    pictures. cluster: the nodes that decode, encode and call the loaders, instead of this machine.
-    The others are as in `IndexOptions`.
+    by the names of devices, in a process for each. `quick` replaces the encoder for a few pictures.
+    cluster: the nodes that decode and encode in place of this machine. Else as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
@@ -75,10 +74,7 @@ def index(
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
-        except GeneratorExit:  # the caller stopped listening
-            run.rescue()
-            raise
-        except Exception:  # of a device, of the catalog, or our own
+        except (GeneratorExit, Exception):  # GeneratorExit: the caller stopped listening
             with suppress(Exception):  # the first error is the one to report
                 run.rescue()
             raise
