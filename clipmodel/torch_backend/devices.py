@@ -15,7 +15,7 @@ import torch
 
 from clipmodel.errors import DeviceFault
 from clipmodel.pools import Lock
-from clipmodel.torch_backend.device_errors import classify
+from clipmodel.torch_backend.device_errors import classify, explained
 
 Held = Literal["fp32", "bf16", "fp16"]  # a precision that was chosen
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -106,6 +106,19 @@ def devices() -> list[DeviceReport]:
             named += [f"xpu:{number}" for number in range(gpus)]
         found = [report(name, name.partition(":")[0] == default) for name in named]
     return [*found, report("cpu", default == "cpu")]
+
+
+def check_present(name: str) -> None:
+    """Raise DeviceError if there is no such device. Nothing is done on it: another process will."""
+    kind, _, number = name.partition(":")
+    counts: dict[str, Callable[[], int]] = {
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+        "xpu": lambda: torch.xpu.device_count() if hasattr(torch, "xpu") else 0,
+    }
+    with explained(name):
+        if int(number or 0) >= counts[kind]():
+            torch.empty(1, device=name)  # says why
 
 
 def report(

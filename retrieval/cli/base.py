@@ -48,6 +48,15 @@ class CommonOptions:
 
         return Library.open(self.library, on=DeviceChoice(self.device, self.precision))
 
+    def open_for_long(self) -> "Library":
+        """Open the library for pictures that come later. Raises DeviceError now if the device to
+        encode them on is not there.
+        """
+        from retrieval.models.devices import check_present
+
+        check_present(self.device)
+        return self.open()
+
     def open_to_search(self) -> "Library":
         """Open the library while its index file is read from disk in the background, as reading a
         gigabyte takes longer than all imports. If there are several, none is read: only the catalog
@@ -199,6 +208,16 @@ def _remember(context: click.Context, option: click.Parameter, value: Any) -> No
         setattr(context.ensure_object(CommonOptions), option.name, value)
 
 
+def _remember_device(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """Remember a device, and check it: its name, else that in the environment."""
+    from retrieval.models.devices import check_device, device_or_default
+
+    check_device(value)
+    device_or_default(value)
+    if value:
+        context.ensure_object(CommonOptions).device = value
+
+
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --library and --debug, which fill the `CommonOptions` of the call."""
     library = click.option(
@@ -226,7 +245,7 @@ def on_device(command: Callable[..., Any]) -> Callable[..., Any]:
         "--device",
         metavar="NAME",
         expose_value=False,
-        callback=_remember,
+        callback=_remember_device,
         help="Encode on this device: cpu, cuda, cuda:1 or mps (default: $RETRIEVE_DEVICE, else "
         "CUDA if available).",
     )

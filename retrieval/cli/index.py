@@ -234,7 +234,7 @@ def watch(
         if said := of_change(summary):
             click.echo(f"{datetime.now():%H:%M:%S}  {said}")
 
-    with settings.open() as library:
+    with settings.open_for_long() as library:
         try:
             how = partial(watch, library, paths, exclude=exclude, videos=videos)
             how(bar=progress_bar, ran=ran, say=say)

@@ -83,5 +83,5 @@ def serve(
     if token == "":
         raise click.UsageError("the token is empty; omit --token, or use a long one")
     how = ServerSettings(host, names, token, allow_url, is_open=is_open)
-    with settings.open() as library:
+    with settings.open_for_long() as library:
         server.serve(library, how, port, ready)

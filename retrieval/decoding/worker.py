@@ -153,7 +153,10 @@ def end(process: subprocess.Popen[bytes]) -> str:
         code = process.wait(timeout=1)  # it ends by itself once its pipe is closed
     except subprocess.TimeoutExpired:
         process.kill()
-        code = process.wait()
+        try:
+            code = process.wait(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:  # in a driver or a network drive that hangs
+            return "SIGKILL"
     if code < 0:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name

@@ -126,11 +126,13 @@ class Encoding(Protocol):
     def add(self, image: NewImage, pixels: NDArray[np.uint8], moment: int = 0) -> None:
         """Take a picture as the pool decoded it: a moment of an image."""
 
-    def ready(self) -> Iterator[EncodedBatch]:
-        """Yield what is encoded; wait only while too many pictures are queued."""
+    def ready(self) -> Iterator[EncodedBatch | None]:
+        """Yield what is encoded; wait only while too many pictures are queued. Yields None now and
+        then while it waits.
+        """
 
-    def drain(self) -> Iterator[EncodedBatch]:
-        """Encode and yield everything that was added."""
+    def drain(self) -> Iterator[EncodedBatch | None]:
+        """Encode and yield everything that was added. Yields None now and then while it waits."""
 
     def rescue(self) -> Iterator[EncodedBatch]:
         """Yield what is encoded or being encoded; drop the rest."""

@@ -7,11 +7,10 @@ worker processes while pictures are encoded, and encoded pictures are committed 
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.limits import MAX_PIXELS
 from retrieval.indexing import finish
@@ -58,17 +57,15 @@ def index(
     file is looked for: the images that this model lacks are encoded beside the current model.
 
     encoder, query_bank: called once, in a thread, if there is something to encode or to measure; or
-    by the names of devices, in a process for each. `quick` replaces the encoder while there are few
-    pictures. cluster: the nodes that decode, encode and call the loaders, instead of this machine.
-    The others are as in `IndexOptions`.
+    by the names of devices, in a process for each. `quick` replaces the encoder for a few pictures.
+    cluster: the nodes that decode and encode in place of this machine. Else as in `IndexOptions`.
 
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
-    returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, what the loaders raise,
-    and DeviceError, for which finished work is committed as well. A forked child can only
-    close its copy of the run.
+    returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, DeviceError, and what
+    the loaders and encoders raise; finished work is committed then as well. A forked child can
+    only close its copy of the run.
     """
-    process = os.getpid()
     with catalog.database.running() as tell:
         if cluster:
             from retrieval.indexing.cluster.engine import on_cluster
@@ -82,12 +79,12 @@ def index(
         except KeyboardInterrupt:
             run.rescue()
             run.tally.interrupted = True
-        except (GeneratorExit, DeviceError):  # GeneratorExit: the caller stopped listening
-            if os.getpid() == process:
+        except (GeneratorExit, Exception):  # GeneratorExit: the caller stopped listening
+            with suppress(Exception):  # the first error is the one to report
                 run.rescue()
             raise
         finally:
-            if os.getpid() == process:
+            if run.is_own:
                 _close(parts)
         catalog.database.checkpoint()
     yield run.tally.summary()
@@ -122,6 +119,12 @@ class IndexRun:
         self._moving = moving
         self._tell = tell
         self._reported_files, self._reported_at = 0, 0.0
+        self._process = os.getpid()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process began the run, and is no fork with a copy of it."""
+        return os.getpid() == self._process
 
     def stages(
         self,
@@ -174,8 +177,11 @@ class IndexRun:
             )
 
     def rescue(self) -> None:
-        """Commit what is encoded or being encoded, and uncount the rest."""
-        self._commit(self._encoding.rescue())
+        """Commit what is encoded or being encoded, and uncount the rest. A fork does nothing."""
+        if not self.is_own:
+            return
+        for batch in self._encoding.rescue():
+            self._recorder.record(batch)
         self._recorder.flush()
         self.tally.take_back_dropped()
 
@@ -207,16 +213,19 @@ class IndexRun:
                     self._encoding.expect(further)
                 for moment, pixels in enumerate(picture.moments):
                     self._encoding.add(picture.image, pixels, moment)
-            self._commit(self._encoding.ready())
+            yield from self._committed(self._encoding.ready())
             if self._has_news():
                 yield self._progress()
-        self._commit(self._encoding.drain())
+        yield from self._committed(self._encoding.drain())
         self._recorder.flush()
         yield self._progress()
 
-    def _commit(self, batches: Iterable[EncodedBatch]) -> None:
+    def _committed(self, batches: Iterable[EncodedBatch | None]) -> Iterator[Progress]:
         for batch in batches:
-            self._recorder.record(batch)
+            if batch:
+                self._recorder.record(batch)
+            else:  # the caller may want to stop meanwhile
+                yield self._progress()
 
     def _reported(self, steps: Iterable[None]) -> Iterator[Progress]:
         for _ in steps:

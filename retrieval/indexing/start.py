@@ -17,7 +17,7 @@ from retrieval.indexing.targets import add_lists
 from retrieval.interrupted import Interrupted
 from retrieval.models import choice, speeds
 from retrieval.models.choice import here
-from retrieval.models.devices import device_or_default
+from retrieval.models.devices import device_or_default, is_cpu
 from retrieval.models.encoders import in_numpy, in_torch, most_in_numpy
 from retrieval.records import Progress, Summary
 from retrieval.vectors.opening import choose
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
     from retrieval.vectors.hubness import QueryBank
 
-CPU, GPU = "cpu", "cuda"  # devices; torch calls AMD's GPUs cuda as well
+GPU = "cuda"  # torch calls AMD's GPUs so as well
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA's driver, of AMD's, of WSL's
 
 Steps = Generator[Progress | Summary, None, None]
@@ -106,8 +106,10 @@ def _encoders(model: "ModelFolder", options: IndexOptions, device: str | None) -
     disturb, else in one for each device. device: the one asked for; None: the machine's best.
     """
     asked: list[str | None] = [*options.devices] or [device]
-    if options.ray or asked == [CPU] or (asked == [None] and not _may_have_gpu()):
-        return partial(_encoder, model, asked[0], options.precision)
+    first, *others = asked
+    is_here = is_cpu(first) or (first is None and not _may_have_gpu())
+    if options.ray or (is_here and not others):
+        return partial(_encoder, model, first, options.precision)
     return {name or GPU: partial(_encoder, model, name, options.precision) for name in asked}
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clipmodel.torch_backend.image_encoder import Precision
 
 VARIABLE = "RETRIEVE_DEVICE"
-DEVICE = r"(cpu|cuda|mps|xpu)(:\d+)?"
+DEVICE = r"(cpu|cuda|mps|xpu)(:\d{1,3})?"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -64,11 +64,26 @@ ANY = DeviceChoice()
 
 def several_devices(devices: str | Sequence[str]) -> tuple[str, ...]:
     """Return the names in "cuda:0,cuda:1", or in a list of names. Raises InvalidValue."""
-    listed = devices.split(",") if isinstance(devices, str) and devices else devices
+    listed = devices.split(",") if isinstance(devices, str) else devices
     found = tuple(name.strip() for name in texts("devices", listed or ()))
+    named = dict[str, str]()
     for name in found:
         check_device(name)
+        if other := named.get(_only_name(name)):
+            raise InvalidValue(f"{other!r} and {name!r} are one device; name each device once")
+        named[_only_name(name)] = name
     return found
+
+
+def is_cpu(device: str | None) -> bool:
+    """Return whether the CPU is meant: by "cpu", and by "cpu:0", which is the same."""
+    return device is not None and device.partition(":")[0] == "cpu"
+
+
+def _only_name(device: str) -> str:
+    """Return the same name for all names of a device."""
+    kind, _, number = device.partition(":")
+    return kind if is_cpu(device) else f"{kind}:{int(number or 0)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,17 @@ class KnownDevice:
     is_default: bool
     reason: str | None  # why it cannot be used
     remedy: str | None
+
+
+def check_present(device: str | None) -> None:
+    """Raise DeviceError if there is no such device, for what encodes later. Imports torch unless
+    it is the CPU.
+    """
+    named = device_or_default(device)
+    if named and not is_cpu(named):
+        from clipmodel.torch_backend import devices
+
+        devices.check_present(named)
 
 
 def known_devices() -> list[KnownDevice]:

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,25 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipmodel.errors import DeviceError, DeviceFault, DeviceFaultKind
+from clipmodel.model_folder import ModelFolder
+from retrieval.indexing.encoders.engine import LoadEncoder
+from retrieval.indexing.encoding import Encoder
+from retrieval.models.encoders import in_numpy
 from tests.retrieval.small import SmallEncoder
 
-How = Literal["killed", "lost", "missing", "mistaken", "at its start"]
+How = Literal["killed", "lost", "missing", "mistaken", "stopped", "at its start"]
 LOST = DeviceFault(DeviceFaultKind.LOST, "unspecified launch failure", "use --device cpu")
 MISSING = DeviceFault(DeviceFaultKind.MISSING, "there is no such device", "see `retrieve devices`")
 
 
-class MortalEncoder(SmallEncoder):
-    """A small encoder that fails at a batch."""
+class MortalEncoder:
+    """An encoder that fails at a batch."""
 
-    def __init__(self, how: How, at: int) -> None:
-        super().__init__()
+    def __init__(self, encoder: Encoder, how: How, at: int) -> None:
+        self._encoder = encoder
         self._how, self._left = how, at
+        self.precision, self.slots = encoder.precision, encoder.slots
+        self.batch_size = encoder.batch_size
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._left -= 1
         if self._left < 0:
             fail(self._how)
-        return super().encode(pixels)
+        return self._encoder.encode(pixels)
 
 
 @dataclass(frozen=True)
@@ -44,26 +51,60 @@ class Mortal:
     deaths: int = 1
     at: int = 1
 
-    def __call__(self) -> SmallEncoder:
+    def __call__(self) -> Encoder:
+        return self.loaded(SmallEncoder)
+
+    def loaded(self, load: LoadEncoder) -> Encoder:
+        """Return an encoder, which fails if it is its turn."""
         self.folder.mkdir(exist_ok=True)
         (self.folder / str(os.getpid())).touch()
         if self.starts > self.deaths:
-            return SmallEncoder()
+            return load()
         if self.how == "at its start":
             fail("killed")
-        return MortalEncoder(self.how, self.at)
+        return MortalEncoder(load(), self.how, self.at)
 
     @property
     def starts(self) -> int:
         return len(os.listdir(self.folder))
 
 
+@dataclass(frozen=True)
+class MortalDevice:
+    """Loads the encoders of a whole program, in place of `retrieval.indexing.start._encoder`."""
+
+    mortal: Mortal
+
+    def __call__(self, model: ModelFolder, device: str | None, precision: str) -> Encoder:
+        return self.mortal.loaded(partial(in_numpy, model))
+
+
 def fail(how: How) -> None:
     if how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "stopped":  # as one whose driver hangs
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
     if how == "mistaken":
         raise RuntimeError("shapes of (2, 3) and (4, 5) do not fit")
     raise DeviceError("cuda:0", LOST if how == "lost" else MISSING)
+
+
+def is_there(pid: int) -> bool:
+    """Return whether a process has not ended."""
+    return _state(pid) not in ("", "Z", "X")
+
+
+def stopped(pid: int) -> bool:
+    return _state(pid) == "T"
+
+
+def _state(pid: int) -> str:
+    """Return the letter that proc(5) has for a process, or none if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 _before = set[int]()  # children of earlier tests, such as those of a server that is still open

@@ -113,10 +113,12 @@ class RemoteEncoder:
         measured = [each.hubness for each in rows if each.hubness is not None]
         hubness = np.concatenate(measured) if measured else None
         vectors = np.concatenate([each.vectors for each in rows])
-        return EncodedChunk(vectors, hubness, self._encoder.precision)
+        # It changes when numbers become too large for it; the coarser one counts.
+        precision = next((each.precision for each in rows if each.precision != "fp32"), "fp32")
+        return EncodedChunk(vectors, hubness, precision)
 
     def _rows(self, pixels: Pixels) -> EncodedRows:
         assert self._encoder is not None
         vectors = self._encoder.encode(pixels)
         hubness = self._query_bank.measure(vectors) if self._query_bank else None
-        return EncodedRows(vectors, hubness)
+        return EncodedRows(vectors, hubness, self._encoder.precision)

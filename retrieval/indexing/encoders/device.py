@@ -49,6 +49,7 @@ class Start:
         self._lock = threading.Lock()
         self._sent: dict[int, Sent] = {}
         self._batches = 0
+        self._is_loading = True  # `traits` have no result yet
         self._has_ended = False
 
     def send(self, data: bytes) -> None:
@@ -78,14 +79,21 @@ class Start:
                 while True:
                     self._take(EncoderReply(*messages.read(self.process.stdout)))
         finally:  # also after a mistake of ours: the run waits for all of them
-            self._give_back()
+            self._give_back(f"its process ended: {end(self.process)}")
 
-    def _give_back(self) -> None:
-        lost = EngineLost(self.number, f"its process ended: {end(self.process)}")
+    def give_up(self, reason: str) -> None:
+        """End the process, without waiting for it: a driver that hangs may keep it for ever."""
+        self.fault = DeviceFault(DeviceFaultKind.LOST, reason, REMEDY)
+        self.process.kill()
+        self._give_back(reason)
+
+    def _give_back(self, reason: str) -> None:
+        lost = EngineLost(self.number, reason)
         with self._lock:
             self._has_ended = True
             given_back, self._sent = self._sent, {}  # and their slots, once they are encoded
-        if not self.traits.done():
+            is_loading, self._is_loading = self._is_loading, False
+        if is_loading:
             self.traits.set_exception(lost)
         for sent in given_back.values():
             sent.result.set_exception(lost)
@@ -97,11 +105,15 @@ class Start:
             return
         future: Future[Any] = self.traits
         value: Any = answer.result
-        if answer.number:
-            with self._lock:
+        with self._lock:
+            if self._has_ended:
+                return  # given up: it answers too late
+            if answer.number:
                 pictures, future = self._sent.pop(answer.number)
-            if isinstance(answer.result, EncodedRows):
-                value = answer.result.of(pictures, self.traits.result().precision)
+            else:
+                self._is_loading = False
+        if isinstance(answer.result, EncodedRows):
+            value = answer.result.of(pictures)
         if answer.error:
             future.set_exception(answer.error)
         else:
@@ -154,6 +166,9 @@ class DeviceEngine:
             fault = last.fault or DeviceFault(DeviceFaultKind.LOST, lost.reason, REMEDY)
             raise DeviceError(self._device, fault)
         self.start()
+
+    def give_up(self, seconds: float) -> None:
+        self._starts[-1].give_up(f"no answer for {seconds:,.0f} seconds")
 
     def close(self) -> None:
         self._processes.kill_all()

@@ -76,7 +76,7 @@ class EncoderProcess:
             return False
         # Metal's backend is only safe if one thread does everything (pytorch issue 197805).
         self._lanes = 1 if self._device.startswith("mps") else loaded.slots
-        self._answer(EncoderReply(0, Traits(loaded.batch_size, self._lanes, loaded.precision)))
+        self._answer(EncoderReply(0, Traits(loaded.batch_size, self._lanes)))
         return True
 
     def serve(self, batches: IO[bytes]) -> None:
@@ -97,7 +97,8 @@ class EncoderProcess:
         try:
             vectors = self._encoder.encode(self._batch(placed))
             hubness = self._query_bank.measure(vectors) if self._query_bank else None
-            self._answer(EncoderReply(number, EncodedRows(vectors, hubness)))
+            rows = EncodedRows(vectors, hubness, self._encoder.precision)
+            self._answer(EncoderReply(number, rows))
         except Exception as error:
             self._fail(number, error)
 

@@ -19,7 +19,6 @@ class Traits(NamedTuple):
 
     batch_size: int
     slots: int
-    precision: str
 
 
 class EncodedRows(NamedTuple):
@@ -27,11 +26,12 @@ class EncodedRows(NamedTuple):
 
     vectors: NDArray[np.float32]
     hubness: NDArray[np.float32] | None
+    precision: str  # which an encoder changes when numbers become too large for it
 
-    def of(self, pictures: list[Picture], precision: str) -> EncodedBatch:
+    def of(self, pictures: list[Picture]) -> EncodedBatch:
         """Return them as those of these pictures."""
         images, moments = [each.image for each in pictures], [each.moment for each in pictures]
-        return EncodedBatch(images, self.vectors, self.hubness, precision, moments)
+        return EncodedBatch(images, self.vectors, self.hubness, self.precision, moments)
 
 
 class EngineLost(Exception):
@@ -59,6 +59,11 @@ class Engine(Protocol):
 
     def restart(self, lost: EngineLost) -> None:
         """Start again. Raises the error for the user if that has been tried."""
+
+    def give_up(self, seconds: float) -> None:
+        """End what has not answered for so long: what it has raises EngineLost. Nothing happens if
+        that is impossible.
+        """
 
     def close(self) -> None:
         """Stop what is in progress."""

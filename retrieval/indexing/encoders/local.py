@@ -61,6 +61,9 @@ class LocalEngine:
         """Never called: it is lost with this process."""
         raise AssertionError(lost)
 
+    def give_up(self, seconds: float) -> None:
+        """Do nothing: a thread cannot be ended, and a processor does not hang."""
+
     def close(self) -> None:
         self._threads.shutdown(wait=False)
 
@@ -69,12 +72,11 @@ class LocalEngine:
             self._traits.set_exception(error)
         else:
             encoder = loading.result()
-            traits = Traits(encoder.batch_size, encoder.slots, encoder.precision)
-            self._traits.set_result(traits)
+            self._traits.set_result(Traits(encoder.batch_size, encoder.slots))
 
     def _encode(self, pictures: list[Picture]) -> EncodedBatch:
         assert self._encoder is not None
         encoder = self._encoder.result()
         vectors = encoder.encode(together([each.pixels for each in pictures]))  # -> (B, D)
         hubness = self._query_bank.result().measure(vectors) if self._query_bank else None
-        return EncodedRows(vectors, hubness).of(pictures, encoder.precision)
+        return EncodedRows(vectors, hubness, encoder.precision).of(pictures)

@@ -27,6 +27,12 @@ from retrieval.indexing.encoding import EncodedBatch, Picture, QuickStart
 from retrieval.records import NewImage
 
 MAX_WAITING = 512  # pictures that wait for the encoder to load
+# By the clock, as a driver that hangs uses no processor time. The slowest cases stay below it: 16
+# pictures of a bigG on one slow core (0.95 TFLOP each), 256 of them on a GPU of 1 TFLOPS, ten
+# gigabytes of weights on a network drive. Giving up too late costs time, too early the whole run.
+PATIENCE_SECONDS = 1_800.0  # for an engine to answer before it counts as lost
+RESCUE_SECONDS = 20.0  # the same after an interruption
+TICK_SECONDS = 1.0  # between two reports while a run waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,32 +98,38 @@ class EncodingQueue:
             self._use(self._quick)
         self._waiting.append(Picture(image, moment, pixels))
 
-    def ready(self) -> Iterator[EncodedBatch]:
-        """Yield what is encoded; wait only while too many pictures are queued."""
+    def ready(self) -> Iterator[EncodedBatch | None]:
+        """Yield what is encoded; wait only while too many pictures are queued. Yields None now and
+        then while it waits.
+        """
         if not self._has_news and len(self._waiting) < self._enough:
             return  # it is called for each picture
         yield from self._finished()
-        while self._may_send() and len(self._waiting) >= self._batch():
-            self._wait()
+        while self._is_full():
+            yield from self._wait()
             yield from self._finished()
 
-    def drain(self) -> Iterator[EncodedBatch]:
-        """Encode and yield everything that was added."""
+    def drain(self) -> Iterator[EncodedBatch | None]:
+        """Encode and yield everything that was added. Yields None now and then while it waits."""
         while self._waiting or self._under_way:
-            if self._waiting:
-                self._await_engine()
-                lanes = sum(traits.slots for _, traits in self._loaded())
+            if self._waiting and (lanes := sum(traits.slots for _, traits in self._loaded())):
                 self._send(-(-len(self._waiting) // lanes))
-            self._wait()
+            yield from self._wait()
             yield from self._finished()
 
     def rescue(self) -> Iterator[EncodedBatch]:
-        """Yield what is encoded or being encoded; drop the rest."""
+        """Yield what is encoded or being encoded; drop the rest. Waits RESCUE_SECONDS for devices,
+        and for threads of this process until they are done.
+        """
         self._waiting.clear()
         under_way, self._under_way = self._under_way, []
         results = [batch.result for batch in under_way if not batch.result.cancel()]
         self._idle()
-        wait(results)
+        if wait(results, RESCUE_SECONDS).not_done:
+            for batch in under_way:
+                if not batch.result.done():
+                    batch.engine.give_up(RESCUE_SECONDS)
+            wait(results)
         for result in results:
             if result.exception() is None:
                 yield result.result()
@@ -143,7 +155,7 @@ class EncodingQueue:
             else:
                 yield encoded
                 self._under_way.remove(batch)
-        if self._may_send():
+        if self._loaded():
             self._send(None)
 
     def _tell(self, _: object) -> None:
@@ -177,19 +189,12 @@ class EncodingQueue:
                     self._restart(engine, lost)
         return loaded
 
-    def _await_engine(self) -> None:
-        """Wait until at least one engine is loaded."""
-        while not self._loaded():
-            wait([engine.traits for engine in self._engines], return_when=FIRST_COMPLETED)
-
-    def _may_send(self) -> bool:
-        """Return whether to send: an engine is loaded, or too many pictures wait for it."""
+    def _is_full(self) -> bool:
+        """Return whether too many pictures wait for the engines, or for one of them to load."""
         if not self._engines:
             return False
-        if len(self._waiting) >= (self._batch_size or MAX_WAITING):
-            self._await_engine()
-            return True
-        return bool(self._loaded())
+        most = self._batch() if self._loaded() else self._batch_size or MAX_WAITING
+        return len(self._waiting) >= most
 
     def _batch(self) -> int:
         """Return how many pictures may wait beside those that are being encoded."""
@@ -226,13 +231,23 @@ class EncodingQueue:
         self._under_way.append(batch)
         batch.result.add_done_callback(self._tell)
 
-    def _wait(self) -> None:
-        """Wait until something is encoded, or an engine is loaded."""
+    def _wait(self) -> Iterator[None]:
+        """Wait until something is encoded or an engine is loaded; give up engines that are silent.
+
+        Ticks are counted, so that the hours for which a program is suspended (Ctrl-Z) are one.
+        """
         self._idle()
-        results: list[Future[Any]] = [batch.result for batch in self._under_way]
-        results += [each.traits for each in self._engines if not each.traits.done()]
-        if results:
-            wait(results, return_when=FIRST_COMPLETED)
+        awaited: list[tuple[Engine, Future[Any]]] = []
+        awaited += [(batch.engine, batch.result) for batch in self._under_way]
+        awaited += [(each, each.traits) for each in self._engines if not each.traits.done()]
+        results, ticks = [result for _, result in awaited], 0
+        while results and not wait(results, TICK_SECONDS, FIRST_COMPLETED).done:
+            yield None
+            ticks += 1
+            if ticks * TICK_SECONDS >= PATIENCE_SECONDS:
+                ticks = 0
+                for engine, _ in awaited:
+                    engine.give_up(PATIENCE_SECONDS)
 
 
 def _place(picture: Picture) -> int:

@@ -19,9 +19,11 @@ from clipmodel.torch_backend.devices import (
     Held,
     _has_cuda,
     canonical,
+    check_present,
     default_device,
     devices,
     report,
+    wider_precision,
 )
 from clipmodel.torch_backend.fitting import PATIENCE, Fitting
 from clipmodel.torch_backend.image_encoder import Forward, ImageEncoder
@@ -210,6 +212,13 @@ def test_a_device_that_is_not_there(folder: ModelFolder) -> None:
             ImageEncoder(folder, device=name, precision="fp16")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_known_without_an_encoder() -> None:
+    for name in ("cuda", "cuda:3", "mps:1", "xpu:9"):
+        with pytest.raises(DeviceError, match=rf"cannot use {name} \(.*\); "):
+            check_present(name)
+
+
 def test_our_own_mistakes_stay_what_they_are(folder: ModelFolder) -> None:
     encoder = Failing(folder, device="cpu", precision="fp32")
     encoder.fails = lambda _: RuntimeError("mat1 and mat2 shapes cannot be multiplied")
@@ -237,6 +246,25 @@ def test_an_overflow_is_encoded_in_a_wider_precision(
     np.testing.assert_allclose(vectors, single.encode(pictures(40)), atol=1e-5)
     [record] = caplog.records
     assert record.getMessage() == "m overflows in fp16 on cpu; using fp32"
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "wider"),
+    [
+        ("cuda:0", (9, 0), {"fp16": "bf16", "bf16": "fp32", "fp32": None}),
+        ("cuda", (7, 5), {"fp16": "fp32", "fp32": None}),
+        ("cpu", None, {"fp16": "fp32", "bf16": "fp32", "fp32": None}),
+        ("mps", None, {"fp16": "fp32", "fp32": None}),
+    ],
+)
+def test_which_precision_is_the_next_wider(
+    device: str,
+    capability: tuple[int, int] | None,
+    wider: dict[Held, Held | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: capability)
+    assert {each: wider_precision(device, each) for each in wider} == wider
 
 
 def test_weights_that_are_not_numbers_are_to_blame_in_any_precision(tmp_path: Path) -> None:

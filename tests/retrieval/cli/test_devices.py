@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from clipmodel.errors import DeviceError
 from retrieval import DeviceChoice, IndexOptions, InvalidValue, Library
 from retrieval.decoding.pool import MAX_WORKERS, _quota
+from retrieval.indexing.start import _encoders
 from tests.retrieval.cli.test_cli import ok, refused
 from tests.retrieval.conftest import paint
 
@@ -88,7 +90,7 @@ def test_a_library_is_opened_on_a_device(new: Path) -> None:
 def test_several_devices() -> None:
     assert IndexOptions().devices == ()
     assert IndexOptions(devices="cuda:0, cuda:1").devices == ("cuda:0", "cuda:1")
-    assert IndexOptions(devices=["cpu", "cpu"]).on(DeviceChoice("cuda")).device is None
+    assert IndexOptions(devices=["cpu", "cuda"]).on(DeviceChoice("cuda")).device is None
     assert IndexOptions(device="cpu").on(DeviceChoice("cuda", "bf16")) == IndexOptions(
         device="cpu", precision="bf16"
     )
@@ -96,12 +98,44 @@ def test_several_devices() -> None:
         ({"devices": "cuda:0,gpu"}, "'gpu' is not a valid device"),
         ({"devices": "cuda:0", "device": "cpu"}, "cannot be combined"),
         ({"devices": "cuda:0", "ray": "local"}, "Ray chooses the GPUs"),
+        ({"devices": ""}, "'' is not a valid device"),
+        ({"devices": "cpu,cuda,"}, "'' is not a valid device"),
+        ({"devices": "cpu,cpu"}, "'cpu' and 'cpu' are one device; name each device once"),
+        ({"devices": "cuda,cuda:0"}, "'cuda' and 'cuda:0' are one device"),
     ):
         with pytest.raises(InvalidValue, match=said):
             IndexOptions(**wrong)  # type: ignore[arg-type]
     assert "cannot be combined" in refused(
-        "index", ".", "--device", "cpu", "--devices", "cpu,cpu", code=2
+        "index", ".", "--device", "cpu", "--devices", "cpu,cuda", code=2
     )
+
+
+@NO_CUDA
+@pytest.mark.parametrize("command", ["serve", "watch"])
+def test_what_runs_for_long_does_not_start_without_its_device(command: str, new: Path) -> None:
+    library = ["--library", new.parent / "photos" / ".retrieve"]
+    assert "cannot use cuda:9 (" in refused(command, "--device", "cuda:9", *library)
+
+
+def test_an_empty_name_is_no_device(new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new.parent / "photos"
+    for command in (["index", folder], ["search", "red"], ["similar", new], ["serve"], ["watch"]):
+        said = refused(*command, "--device", "", "--library", folder, code=2)
+        assert said.startswith("error: '' is not a valid device; use cpu, ")
+    refused("index", folder, "--devices", "", "--library", folder, code=2)
+    monkeypatch.setenv("RETRIEVE_DEVICE", "gpu")
+    for command in (["index", folder], ["search", "red"], ["similar", new], ["serve"], ["watch"]):
+        said = refused(*command, "--library", folder, code=2)
+        assert said.startswith("error: $RETRIEVE_DEVICE: 'gpu' is not a valid device")
+    ok("status", "--library", folder)
+
+
+def test_cpu_0_is_encoded_where_the_cpu_is() -> None:
+    model: Any = None
+    for device in ("cpu", "cpu:0"):
+        assert callable(_encoders(model, IndexOptions(device=device), device))
+        assert callable(_encoders(model, IndexOptions(devices=device), None))
+    assert not callable(_encoders(model, IndexOptions(device="cuda:0"), "cuda:0"))
 
 
 def test_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

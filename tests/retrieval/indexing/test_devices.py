@@ -5,18 +5,26 @@ import os
 import random
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from clipmodel.errors import DeviceError
 from retrieval.catalog.reading import Catalog
+from retrieval.indexing.encoders import queue
+from retrieval.indexing.encoders.device import DeviceEngine
+from retrieval.indexing.encoders.queue import EncodingQueue
 from retrieval.indexing.run import index
-from retrieval.records import Progress, Summary
-from tests.retrieval.mortal import How, Mortal, children, forget_children, maps_of_rings
+from retrieval.records import NewImage, Progress, Summary
+from tests.retrieval.mortal import How, Mortal, children, forget_children, maps_of_rings, stopped
 from tests.retrieval.small import (
+    SIDE,
     SmallEncoder,
     as_counts,
     contents,
@@ -131,6 +139,91 @@ def test_a_mistake_of_an_encoder_is_raised_as_it_is(
     with pytest.raises(RuntimeError, match="do not fit"):
         finished(index(catalog, [photos], small_model(), {"cpu": mortal}, workers=1))
     assert mortal.starts == 1 and children(*PARTS) == []
+    kept = catalog.counts().embedded
+    assert 0 < kept < COUNT
+    assert run_index(catalog, [photos]).encoded == COUNT - kept
+    assert contents(catalog) == whole(base, photos)
+
+
+class Overflowing(SmallEncoder):
+    """Encodes the first micro-batch in fp16, and all after it in bf16."""
+
+    precision = "fp16"
+    slots = 1
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.precision = "bf16" if self.pictures else "fp16"
+        return super().encode(pixels)
+
+
+def test_the_catalog_says_in_which_precision_a_device_went_on(
+    catalog: Catalog, photos: Path
+) -> None:
+    finished(index(catalog, [photos], small_model(), {"cuda:0": Overflowing}, workers=1))
+    assert [model.precision for model in catalog.models()] == ["bf16"]
+
+
+class Clumsy(SmallEncoder):
+    """Fails at its first micro-batch once the second is being encoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = threading.Lock()
+        self._second_began, self._has_failed = threading.Event(), threading.Event()
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._first.acquire(blocking=False):
+            self._second_began.wait(60)
+            self._has_failed.set()
+            raise ValueError("not the second one")
+        self._second_began.set()
+        self._has_failed.wait(60)
+        time.sleep(0.1)  # so that a run that did not wait for it would have ended
+        return super().encode(pixels)
+
+
+def test_what_is_encoded_beside_a_mistake_is_committed(
+    catalog: Catalog, photos: Path, base: Path
+) -> None:
+    with pytest.raises(ValueError, match="not the second one"):
+        finished(index(catalog, [photos], small_model(), Clumsy, workers=0))
+    kept = catalog.counts().embedded
+    assert 0 < kept < COUNT
+    assert run_index(catalog, [photos]).encoded == COUNT - kept
+    assert contents(catalog) == whole(base, photos)
+
+
+def test_what_a_device_holds_that_hangs_is_encoded_by_a_new_process(tmp_path: Path) -> None:
+    mortal = Mortal(tmp_path / "deaths", "stopped", at=0)
+    engine = DeviceEngine("cuda:0", mortal, None, lambda: None)
+    waiting = EncodingQueue([engine], None, lambda: None)
+    wanted = [number.to_bytes(32) for number in range(10)]
+    waiting.expect(len(wanted))
+    for digest in wanted:
+        waiting.add(NewImage(digest, SIDE, SIDE, "PNG", None), np.zeros((SIDE, SIDE, 3), np.uint8))
+    encoded = list[bytes]()
+    with closing(waiting):
+        for batch in waiting.drain():
+            if batch:
+                encoded += [image.digest for image in batch.images]
+            elif any(map(stopped, children("device_process"))):
+                engine.give_up(9.0)
+    assert sorted(encoded) == wanted and mortal.starts == 2
+    assert children(*PARTS) == []
+
+
+def test_a_device_that_hangs_again_ends_the_run(
+    catalog: Catalog, photos: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PATIENCE_SECONDS", 2.0)
+    mortal = Mortal(base / "deaths", "stopped", deaths=9)
+    with pytest.raises(DeviceError) as caught:
+        finished(index(catalog, [photos], small_model(), {"cuda:0": mortal}, workers=2))
+    said = "cannot use cuda:0 (no answer for 2 seconds); try again, or use --device cpu"
+    assert str(caught.value) == said
+    assert children(*PARTS) == []
+    run_index(catalog, [photos])
+    assert contents(catalog) == whole(base, photos)
 
 
 def test_ctrl_c_keeps_what_the_devices_encoded(catalog: Catalog, photos: Path, base: Path) -> None:
