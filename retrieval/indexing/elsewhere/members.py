@@ -17,6 +17,7 @@ from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
 from retrieval.indexing.elsewhere.shard_table import ShardTable, table_beside
+from retrieval.indexing.scan import hides
 from retrieval.records import Failure, Found, Root
 from retrieval.sources.container import Container, version_of
 from retrieval.sources.opening import source_of
@@ -101,6 +102,9 @@ class Members:
         self, container: Found, member: Member, known: dict[bytes, Known]
     ) -> Iterator[ChangedFile]:
         path = self.container.path + b"/" + member.name
+        if hides(member.name):
+            self.ledger.leave_out(self.container.path + b"/", Kind.HIDDEN)
+            return
         if self._excluded and is_excluded(path, self._excluded):
             self.ledger.leave_out(self.container.path + b"/", Kind.EXCLUDED)
             return
@@ -142,6 +146,12 @@ class Members:
             self.problems.append(
                 f"{os.fsdecode(self._path)}: left out {said} whose name leads out of it or occurs "
                 "twice"
+            )
+        if shard.apart:
+            said = counted(shard.apart, "description")
+            self.problems.append(
+                f"{os.fsdecode(self._path)}: {said} not beside the picture of the same key; pack "
+                "it with `tar --sort=name`"
             )
 
 
