@@ -75,5 +75,5 @@ class Addresses(Members):
 
     def _say(self, held: AddressList) -> None:
         if held.unusable:
-            said = counted(held.unusable, "row")
-            self.problems.append(f"{os.fsdecode(self._path)}: {said} without an address of the web")
+            said = f"{counted(held.unusable, 'row')} without an address of the web"
+            self.problems.append(f"{os.fsdecode(self._path)}: {said}, or with a password in it")

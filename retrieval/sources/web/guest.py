@@ -18,6 +18,7 @@ from typing import Any
 from urllib.robotparser import RobotFileParser
 
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.records import fitting
 from retrieval.sources.web.fetch import MAX_BYTES, SECONDS, Answer, FetchFailed, ask
 
 NAME = "retrieve"  # by which robots.txt names us
@@ -200,7 +201,8 @@ def version_of(headers: Message) -> str | None:
 
 def modified_ns(headers: Message) -> int | None:
     try:
-        return int(parsedate_to_datetime(headers["Last-Modified"]).timestamp()) * 1_000_000_000
+        at = parsedate_to_datetime(headers["Last-Modified"]).timestamp()
+        return fitting(int(at) * 1_000_000_000)  # some servers say the year 9999
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 

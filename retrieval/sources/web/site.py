@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import extension_of
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
-from retrieval.records import Found
+from retrieval.records import Found, fitting
 from retrieval.sources.options import Options
 from retrieval.sources.source import FileKind, WalkTooLong
 from retrieval.sources.web import ranged
@@ -190,9 +190,9 @@ def found(path: bytes, headers: Message) -> Found:
     size, etag = headers.get("Content-Length", ""), headers.get("ETag", "")
     modified = modified_ns(headers)
     if not size.isdecimal() or (modified is None and not etag):
-        return unknown(path, int(size) if size.isdecimal() else 0)
+        return unknown(path, fitting(int(size)) if size.isdecimal() else 0)
     version = hashlib.blake2b(etag.encode(), digest_size=8).digest() if etag else b""
-    return Found(path, int(size), modified or 0, int.from_bytes(version) >> 1, 0)
+    return Found(path, fitting(int(size)), modified or 0, int.from_bytes(version) >> 1, 0)
 
 
 def unknown(path: bytes, size: int = 0) -> Found:

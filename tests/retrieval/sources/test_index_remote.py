@@ -110,6 +110,15 @@ def test_a_copy_is_known_by_its_content(catalog: Catalog, photos: Bucket, base: 
     ]
 
 
+def test_no_bucket_is_said_to_have_moved(catalog: Catalog, photos: Bucket, base: Path) -> None:
+    photos.index(catalog, "")
+    paint(base / "local/0.png", 0)
+    assert run_index(catalog, [base / "local"]).problems == ()
+    shutil.rmtree(base / "local")
+    [said] = run_index(catalog, [base / "local"]).problems
+    assert "is missing" in said and photos.address not in said
+
+
 def test_single_objects_parts_and_exclusions(catalog: Catalog, photos: Bucket) -> None:
     assert photos.index(catalog, "sub/1.png") == {"new": 1, "encoded": 1}
     assert photos.index(catalog) == {"unchanged": 1}

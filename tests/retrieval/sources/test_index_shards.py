@@ -123,6 +123,17 @@ def test_members_in_hidden_folders_and_descriptions_apart_are_told(
     assert in_words(summary.left_out) == "2 hidden files"
 
 
+def test_a_shard_that_is_there_is_not_said_to_be_missing(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards)[:1])
+    shutil.copy(shards / "00000.tar", shards / "copy.tar")
+    summary = run_index(catalog, [shards / "copy.tar"])
+    assert as_counts(summary) == {"copied": 3} and summary.problems == ()
+    (shards / "00000.tar").unlink()
+    shutil.copy(shards / "copy.tar", shards / "new.tar")
+    [said] = run_index(catalog, [shards / "new.tar"]).problems
+    assert f"{shards / '00000.tar'} (now missing)" in said
+
+
 def test_a_broken_shard_does_not_stop_the_others(catalog: Catalog, shards: Path) -> None:
     (shards / "00000.tar").write_bytes(b"something else" * 1_000)
     summary = run_index(catalog, both(shards))
