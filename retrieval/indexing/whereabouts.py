@@ -39,6 +39,11 @@ class Moved:
 
 def missing_note(folder: Path, files: int, likely: Path | None) -> str:
     """Return the note about a missing folder. likely: where it may be now."""
+    if isinstance(folder, RemotePath):
+        return (
+            f"{folder} is missing or empty; its {files:,} known files are kept. If it moved, index "
+            f"the new address; to forget the old one, run `retrieve forget {quoted(folder)}`"
+        )
     where = f" to {likely}, which has the same pictures" if likely else ""
     new = quoted(likely) if likely else "NEW"
     return (

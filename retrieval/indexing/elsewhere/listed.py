@@ -27,8 +27,7 @@ class Addresses(Members):
         known = self._known()
         self.is_new = not known
         if self._found is None:
-            self.is_gone = True
-            self._vanish(known)
+            self._say_gone(known)
             return
         versions = self._catalog.containers.versions(self._root.id, self.container.path)
         how, name = ListOptions.read(self.container.options), os.fsdecode(self.container.path)

@@ -57,8 +57,7 @@ class Members:
         known_files, due = self._catalog.files.count_due(self._root.id, self._before.path)
         self.is_new = known_files == 0
         if self._found is None:
-            self.is_gone = True
-            self._vanish(self._known())
+            self._say_gone(self._known())
         elif self.container == self._before and not due and not self._again:
             self._seen = self._unchanged = known_files
             self.ledger.is_unchanged = True
@@ -129,6 +128,12 @@ class Members:
             is_alike = before[1:3] == file.found[1:3]
             known = replace(file, known=True, image_id=before[5], is_alike=is_alike)
             yield replace(known, renews_facts=file.container is not None)
+
+    def _say_gone(self, known: dict[bytes, Known]) -> None:
+        self.is_gone = True
+        self._vanish(known)
+        if not known:
+            self.problems.append(f"{os.fsdecode(self._path)}: no such file")
 
     def _vanish(self, known: dict[bytes, Known]) -> None:
         for path, *_, image_id in known.values():
