@@ -84,7 +84,9 @@ class Members:
             table = table_beside(self._source, container.path)
             with self._source.open(container.path) as file:
                 is_remote = isinstance(self._root.path, RemotePath)
-                shard = TarShard(file, container.size, keeps=is_remote, table=table.rows)
+                size = container.size or file.seek(0, os.SEEK_END)  # some servers state none
+                file.seek(0)
+                shard = TarShard(file, size, keeps=is_remote, table=table.rows)
                 for member in shard.members():
                     yield from self._compared(container, member, known)
         except (UnreadablePicture, SourceUnavailable, OSError) as error:

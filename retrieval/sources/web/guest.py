@@ -30,6 +30,7 @@ TRIES = 3
 MAX_WAIT = 60.0  # seconds that a busy host may ask for
 BUSY = (429, 503)
 GONE = (404, 410)
+NO_HEAD = (405, 501)
 FORBID_ALL = ("User-agent: *", "Disallow: /")
 FORBIDDEN = (401, 402, 403, 451)
 

@@ -75,6 +75,7 @@ class Server(SimpleHTTPRequestHandler):
     broken: dict[str, int]  # path -> status
     redirects: dict[str, str]
     has_head = True
+    has_pages = True
     has_parts = False
 
     def do_GET(self) -> None:
@@ -88,6 +89,8 @@ class Server(SimpleHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", self.redirects[where])
             self.end_headers()
+        elif where.endswith("/") and not self.has_pages:
+            self.send_error(404)
         elif where in self.broken:
             self.send_error(self.broken[where])
         elif where.endswith(".tar") and self.has_parts:
