@@ -242,7 +242,9 @@ class Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         """Ask the other address in the same way: older versions of urllib make a GET of a HEAD."""
         if has_user(answer[-1]):
-            raise ValueError("it leads to an address with a password")
+            file, code, _, headers, _ = answer
+            said = "it leads to an address with a password"
+            raise urllib.error.HTTPError(asked.full_url, code, said, headers, file)
         request = super().redirect_request(asked, *answer)
         if request is not None and asked.get_method() == "HEAD":
             request.method = "HEAD"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import FailureCode, UnreadablePicture
+from retrieval.errors import FailureCode, InvalidValue, UnreadablePicture
 from retrieval.records import MAX_INTEGER, MIN_INTEGER
+from retrieval.sources.patterns import expanded
 from retrieval.sources.tar_shard import Member, TarShard, cleaned, key_of
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -223,6 +224,12 @@ def test_sizes_that_lie_are_found_out(tmp_path: Path) -> None:
         members, _, error = listed(path)
         assert [each.name for each in members] == [b"a.jpg"], (kind, size)
         assert error is not None and error.code is FailureCode.DAMAGED
+
+
+def test_patterns_stand_for_a_bounded_number_of_names() -> None:
+    assert expanded("{08..10}-{a,b}.tar")[1:3] == ["08-b.tar", "09-a.tar"]
+    with pytest.raises(InvalidValue, match="more than 1,000,000 names"):
+        expanded("{0..999999}/{0..999999}.tar")
 
 
 def test_names() -> None:
