@@ -26,6 +26,12 @@ def scheme_of(address: str) -> str:
     return found[1].lower() if found else ""
 
 
+def has_user(address: str) -> bool:
+    """Return whether an address names a user, as in http://anna:secret@host."""
+    host = re.split(r"[/?#]", address.partition("://")[2], maxsplit=1)[0]
+    return "@" in host
+
+
 class RemotePath(SystemPath):
     """An address as a path: names, parents and joins work, and it is printed as an address.
 

@@ -1,5 +1,6 @@
 """The nouns of the application, in the order in which a picture passes through them."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,13 @@ class Found(NamedTuple):
 MAX_INTEGER = (1 << 63) - 1  # the largest integer of a catalog
 MIN_INTEGER = -MAX_INTEGER
 NO_MTIME = MIN_INTEGER - 1  # replaces a time; no file has it, so the file counts as changed
+
+
+def fitting(number: float) -> int:
+    """Return a number from elsewhere as an integer that fits into the catalog; 0 for NaN."""
+    if math.isnan(number):
+        return 0
+    return int(min(max(number, MIN_INTEGER), MAX_INTEGER))
 
 
 def found_at(path: bytes, status: os.stat_result) -> Found:

@@ -1,9 +1,9 @@
 """The differences between a scan and the catalog: new, changed and vanished files."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from retrieval.address import RemotePath
+from retrieval.address import WEB, RemotePath, scheme_of
 from retrieval.catalog.queries.files import Known
 from retrieval.catalog.reading import Catalog
 from retrieval.decoding.formats import abilities
@@ -97,9 +97,9 @@ class Changes:
             self.seen += files
             self.unchanged += files
             return
-        if _is_absent(Target(target.root, b""), {}):
+        files = self._catalog.files.count_due(target.root.id, target.inside)[0]
+        if files and _is_absent(Target(target.root, b""), [target.inside]):
             root = Target(target.root, b"")
-            files = self._catalog.files.count_due(target.root.id, target.inside)[0]
             self.missing[root] = self.missing.get(root, 0) + files
             return
         close_containers(self._catalog, self.members)
@@ -259,11 +259,16 @@ def retry(catalog: Catalog, max_pixels: int) -> None:
         settings.put(catalog, {ABILITIES: " ".join(sorted(now | before))})
 
 
-def _is_absent(target: Target, known: ByPath) -> bool:
+def _is_absent(target: Target, known: Collection[bytes]) -> bool:
     """Return whether a target is missing or empty as a whole, as an unmounted disk is. A known file
     that was deleted is not, while its root exists.
     """
     if isinstance(target.root.path, RemotePath):
-        return target.inside not in known and source_of(target.root).kind(b"") is None
+        source = source_of(target.root)
+        if target.inside in known or source.kind(b"") is not None:
+            return False
+        # A web server need not show the folder of the files that were named.
+        is_shown = target.root.entire or scheme_of(str(target.root.path)) not in WEB
+        return is_shown or not any(source.look_at(path) for path in known)
     is_deleted = target.inside in known and not is_missing_or_empty(target.root.path)
     return is_missing_or_empty(target.path) and not is_deleted

@@ -112,5 +112,9 @@ class Walk:
 
 def lists(path: bytes, excluded: Excluded) -> bool:
     """Return whether a scan would list this path below a root, judging by names alone."""
-    hidden = any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))
-    return not hidden and not is_excluded(path, excluded)
+    return not hides(path) and not is_excluded(path, excluded)
+
+
+def hides(path: bytes) -> bool:
+    """Return whether a path is hidden, or in a folder that no scan enters."""
+    return any(part.startswith(b".") or part in SKIPPED_FOLDERS for part in path.split(b"/"))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retrieval.address import WEB, RemotePath, is_address, scheme_of
+from retrieval.address import WEB, RemotePath, has_user, is_address, scheme_of
 from retrieval.catalog.reading import Catalog
 from retrieval.errors import InvalidValue, PathNotFound
 from retrieval.exclusions import Exclusions
@@ -54,6 +54,11 @@ def named(
     """
     for path in several_given(paths):
         address = os.fspath(path)
+        if has_user(address) and (scheme_of(address) in WEB or ":" in address.split("@")[0][8:]):
+            raise InvalidValue(
+                "addresses are remembered and shown: leave out the user and the password, and give "
+                "--storage-option where the storage takes them"
+            )
         give(address, parsed([*storage, *web] if scheme_of(address) in WEB else storage))
     found = _spelled_out(catalog, paths)
     for path in found:

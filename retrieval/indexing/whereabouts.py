@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from retrieval.address import RemotePath
 from retrieval.catalog.reading import Catalog
 from retrieval.exclusions import is_within
 from retrieval.paths import place
@@ -38,6 +39,11 @@ class Moved:
 
 def missing_note(folder: Path, files: int, likely: Path | None) -> str:
     """Return the note about a missing folder. likely: where it may be now."""
+    if isinstance(folder, RemotePath):
+        return (
+            f"{folder} is missing or empty; its {files:,} known files are kept. If it moved, index "
+            f"the new address; to forget the old one, run `retrieve forget {quoted(folder)}`"
+        )
     where = f" to {likely}, which has the same pictures" if likely else ""
     new = quoted(likely) if likely else "NEW"
     return (
@@ -65,7 +71,7 @@ def moved(catalog: Catalog, arrived: Sequence[tuple[int, bytes, bytes]]) -> list
     ids = [id for id in map(catalog.images.of_digest, digests) if id is not None]
     for places in catalog.files.places_of(ids):
         old = [(at, gone) for at in places if at not in new and (gone := first_gone(at))]
-        here = [_absolute(roots, at) for at in places if at in new]
+        here = [_absolute(roots, at) for at in places if at in new and _is_local(roots, at)]
         pairs = {
             (gone, goal[: -len(rest)])
             for at, gone in old
@@ -88,7 +94,8 @@ def likely_place(catalog: Catalog, root: Root, inside: bytes) -> Path | None:
     goals = Counter[bytes]()
     for places in catalog.files.places_of(ids):
         rests = {_rest(at, gone) for at in places if at[0] == root.id and is_within(at[1], inside)}
-        here = [_absolute(roots, at) for at in places if first_gone(at) is None]
+        there = [at for at in places if _is_local(roots, at) and first_gone(at) is None]
+        here = [_absolute(roots, at) for at in there]
         goals.update({goal[: -len(rest)] for rest in rests for goal in here if goal.endswith(rest)})
     [(new, found)] = goals.most_common(1) or [(b"", 0)]
     if not found or found < MIN_FRACTION_FOUND * len(ids):
@@ -116,8 +123,14 @@ def _absolute(roots: dict[int, Root], at: Place) -> bytes:
     return os.path.join(os.fsencode(roots[at[0]].path), at[1])
 
 
+def _is_local(roots: dict[int, Root], at: Place) -> bool:
+    return not isinstance(roots[at[0]].path, RemotePath)
+
+
 class _Gone:
-    """A function from a place to the uppermost missing folder above it in its root."""
+    """A function from a place to the uppermost missing folder above it in its root. A shard or a
+    list counts as the folder of its members; what is at an address, as there.
+    """
 
     def __init__(self, roots: dict[int, Root]) -> None:
         self._roots = roots
@@ -130,11 +143,26 @@ class _Gone:
 
     def _first(self, root_id: int, folder: bytes) -> Place | None:
         root = self._roots[root_id].path
+        if isinstance(root, RemotePath):
+            return None
         if self._is_gone(root):
             return root_id, b""
-        if not folder or place(root, folder).is_dir():
+        if not folder or _is_there(place(root, folder)):
             return None
         return self._folder(root_id, folder.rpartition(b"/")[0]) or (root_id, folder)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether something is at a path, or may be: at an address, or in a file above it."""
+    if isinstance(path, RemotePath):
+        return True
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def is_missing_or_empty(folder: Path) -> bool:

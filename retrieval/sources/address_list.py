@@ -2,12 +2,14 @@
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BufferedIOBase
 from typing import Any, cast
 
+from retrieval.address import has_user
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.records import Facts
 from retrieval.sources import parquet, sample
@@ -94,8 +96,12 @@ class AddressList:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
         csv.field_size_limit(MAX_FIELD)
         try:
-            reader = csv.DictReader(text, delimiter="\t" if self._form == "tsv" else ",")
-            self._check(reader.fieldnames or [])
+            first = text.readline()
+            between = max(",;", key=first.count)  # Excel writes ; where the decimal sign is a comma
+            lines = itertools.chain([first], text)
+            reader = csv.DictReader(lines, delimiter="\t" if self._form == "tsv" else between)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            self._check(reader.fieldnames)
             yield from reader
         except csv.Error as error:
             raise damaged(f"the list is damaged: {error}") from error
@@ -136,15 +142,19 @@ class AddressList:
             ("--caption-column", self._how.caption_column),
         ):
             if column is not None and column.lower() not in known:
-                said = ", ".join(names[:20]) or "none"
+                if not names:
+                    raise UnreadablePicture("the list is empty", FailureCode.EMPTY)
+                said = ", ".join(names[:20])
                 raise damaged(f"the list has no column {column!r}, only {said}; see {option}")
 
 
 def is_web(url: str) -> bool:
-    """Return whether a text may be an address of http or https."""
+    """Return whether a text may be an address of http or https, and has no password, which the
+    catalog would hold and show.
+    """
     scheme, sign, rest = url.partition("://")
     is_sound = sign and rest and len(url) <= MAX_URL and url.isprintable() and " " not in url
-    return bool(is_sound) and scheme.lower() in ("http", "https")
+    return bool(is_sound) and not has_user(url) and scheme.lower() in ("http", "https")
 
 
 def damaged(said: str) -> UnreadablePicture:

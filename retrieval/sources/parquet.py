@@ -44,7 +44,7 @@ def rows(
         columns = [name for name in names if wanted is None or name.lower() in wanted]
         for batch in table.iter_batches(BATCH_ROWS, columns=columns):
             yield from batch.to_pylist()
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError, OverflowError) as error:  # such as invalid UTF-8
         raise damaged(error) from error
 
 

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from retrieval.address import is_address
 from retrieval.errors import InvalidValue
@@ -22,9 +23,11 @@ def is_pattern(name: str) -> bool:
 def expanded(name: str) -> list[str]:
     """Return the names that a pattern stands for; braces may name what does not exist.
 
-    Raises InvalidValue for a range that is too long or runs backwards.
+    Raises InvalidValue for a range that runs backwards, and for too many names.
     """
-    names = list(_spelled(name))
+    names = list(islice(_spelled(name), MAX_NAMES + 1))
+    if len(names) > MAX_NAMES:
+        raise InvalidValue(f"the pattern {name!r} stands for more than {MAX_NAMES:,} names")
     return [each for one in names for each in (_listed(one) if _globbed(one) else [one])]
 
 

@@ -21,6 +21,7 @@ from retrieval.sources.source import FileKind
 INSTALL = 'install what reads it: pip install ".[cluster]"'
 TIMES = ("LastModified", "mtime", "updated", "modified", "last_modified", "created")
 ETAGS = ("ETag", "etag", "e_tag", "md5Hash", "content_hash", "version_id", "generation")
+VERSION = "?versionId="  # ends a key for s3fs, so that one which has it cannot be read
 BLOCK = 1 << 20  # bytes read at a time where the size is not known
 SHARD_BLOCK = 8 << 20  # bytes read ahead in a shard
 
@@ -76,10 +77,13 @@ class Remote:
         base = self._files._strip_protocol(at).rstrip("/")
         for info in self._files.ls(at, detail=True, refresh=True):
             name = str(info["name"]).rstrip("/")
+            if info.get("type") == "directory" and str(info["name"]) == base + "/":
+                yield os.path.join(inside, b""), None  # of keys with "//"
+                continue
             if not name.startswith(base + "/"):
                 continue  # the folder itself, or a link that leads elsewhere
             last = name[len(base) + 1 :]
-            if not last or "/" in last or "?" in last:
+            if not last or "/" in last or VERSION in last:
                 continue
             path = os.path.join(inside, os.fsencode(last))
             if info.get("type") == "directory" or str(info["name"]).endswith("/"):

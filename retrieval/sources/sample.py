@@ -4,6 +4,7 @@ webdataset's habit: 000001.jpg, 000001.txt and 000001.json are one sample. img2d
 clip-retrieval write such shards; the names of the facts are theirs.
 """
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -37,13 +38,22 @@ def facts_of(
     if not held and row:
         held = {name: value for name, value in row.items() if not text or name not in CAPTIONS}
     if text:
-        held["txt"] = text.decode("utf-8", "replace")
+        held["txt"] = decoded(text)
     return facts_of_columns(held)
+
+
+def decoded(text: bytes) -> str:
+    """Decode what a mark at its start says, else UTF-8, else Latin-1."""
+    is_wide = text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return text.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _loaded(record: bytes | None) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
-        loaded = json.loads(record) if record else {}
+        loaded = json.loads(decoded(record)) if record else {}
         if isinstance(loaded, dict):
             return {str(name).lower(): value for name, value in loaded.items()}
     return {}
@@ -82,7 +92,8 @@ def joined(own: Facts, beside: Facts | None) -> Facts:
 def _texts(value: object) -> Iterator[str]:
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, str) and (text := each.replace("\0", "").strip()):
-            yield text[:MAX_TEXT]
+            # JSON may have lone surrogates, which no database takes.
+            yield text[:MAX_TEXT].encode("utf-8", "replace").decode("utf-8")
 
 
 def _moment(exif: object) -> datetime | None:

@@ -27,7 +27,8 @@ class Source(Protocol):
         """Return a regular file as it is now; None if there is none."""
 
     def listed(self, inside: bytes) -> Iterator[tuple[bytes, Found | None]]:
-        """Yield what is in a folder: the path, and the file, or None for a folder.
+        """Yield what is in a folder: the path, and the file, or None for a folder. One without a
+        name, as in the key a//b.jpg, cannot be entered.
 
         Raises OSError if it cannot be listed.
         """

@@ -15,7 +15,7 @@ from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import Kind, extension_of, kind_by_name, lacking
 from retrieval.decoding.limits import MAX_BYTES as MAX_PICTURE_BYTES
 from retrieval.errors import FailureCode, UnreadablePicture
-from retrieval.records import Facts, Failure
+from retrieval.records import Facts, Failure, fitting
 from retrieval.sources import sample
 from retrieval.sources.entry import Part
 
@@ -73,9 +73,11 @@ class TarShard:
         self._table = table or {}
         self.left_out: Counter[tuple[Kind, bytes]] = Counter()  # kind, extension
         self.unsafe = 0  # members whose names lead out of the shard, or were there before
+        self.apart = 0  # keys whose text and picture are not beside each other
         self._file = file
         self._size = size
         self._seen: set[bytes] = set()
+        self._only: tuple[set[bytes], set[bytes]] = set(), set()  # keys with a text; a picture
 
     def members(self) -> Iterator[Member]:
         sample = Sample()
@@ -87,12 +89,18 @@ class TarShard:
                     continue
                 self._seen.add(name)
                 if (key := key_of(name)) != sample.key:
-                    yield from sample.members(self._table)
+                    yield from self._complete(sample)
                     sample = Sample(key)
                 self._take(sample, name, info)
         except (UnreadablePicture, OSError):
-            yield from sample.members(self._table)
+            yield from self._complete(sample)
             raise
+        yield from self._complete(sample)
+        self.apart = len(self._only[0] & self._only[1])
+
+    def _complete(self, sample: Sample) -> Iterator[Member]:
+        if bool(sample.beside) != bool(sample.pictures):
+            self._only[bool(sample.pictures)].add(sample.key)
         yield from sample.members(self._table)
 
     def _take(self, sample: Sample, name: bytes, info: tarfile.TarInfo) -> None:
@@ -103,7 +111,7 @@ class TarShard:
         if base.startswith(b"."):
             self.left_out[Kind.HIDDEN, b""] += 1
         elif extension in picture_extensions():
-            mtime_ns = int(info.mtime) * 1_000_000_000
+            mtime_ns = fitting(fitting(info.mtime) * 1_000_000_000)  # pax knows "inf" and "nan"
             failure = _failure(info)
             data = self._read(part) if self._keeps and info.size <= MAX_KEPT else None
             sample.pictures.append(Member(name, part, mtime_ns, None, failure, data))
@@ -123,7 +131,9 @@ class TarShard:
                 if info.size < 0 or tar.offset <= before:  # a number with a sign
                     raise tarfile.ReadError("bad size")
                 before = tar.offset
-                if info.offset_data + info.size > self._size:
+                is_plain = info.isreg() and info.sparse is None
+                end = info.offset_data + info.size if is_plain else tar.offset
+                if end > self._size:  # what has no bytes here may state a size all the same
                     raise tarfile.ReadError("unexpected end of data")
                 if info.isreg():
                     yield info
@@ -147,6 +157,9 @@ class TarShard:
             raise damaged(CUT_OFF)
         if block.strip(b"\0"):
             raise damaged(f"the shard has no valid header at byte {offset:,}")
+        if self._file.read(tarfile.RECORDSIZE).strip(b"\0"):
+            said = "if it was joined from several, index those"
+            raise damaged(f"the shard ends at byte {offset:,}, but more follows; {said}")
 
     def _read(self, part: Part) -> bytes:
         at = self._file.tell()

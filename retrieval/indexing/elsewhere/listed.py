@@ -26,8 +26,7 @@ class Addresses(Members):
         known = self._known()
         self.is_new = not known
         if self._found is None:
-            self.is_gone = True
-            self._vanish(known)
+            self._say_gone(known)
             return
         versions = self._catalog.containers.versions(self._root.id, self.container.path)
         how, name = ListOptions.read(self.container.options), os.fsdecode(self.container.path)
@@ -74,5 +73,5 @@ class Addresses(Members):
 
     def _say(self, held: AddressList) -> None:
         if held.unusable:
-            said = counted(held.unusable, "row")
-            self.problems.append(f"{os.fsdecode(self._path)}: {said} without an address of the web")
+            said = f"{counted(held.unusable, 'row')} without an address of the web"
+            self.problems.append(f"{os.fsdecode(self._path)}: {said}, or with a password in it")

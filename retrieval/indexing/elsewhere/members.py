@@ -16,6 +16,7 @@ from retrieval.exclusions import is_excluded
 from retrieval.indexing.changed_file import ChangedFile, Vanished
 from retrieval.indexing.companions.ledger import Ledger
 from retrieval.indexing.elsewhere.shard_table import ShardTable, table_beside
+from retrieval.indexing.scan import hides
 from retrieval.records import Failure, Found, Root
 from retrieval.sources.container import Container, version_of
 from retrieval.sources.opening import source_of
@@ -55,8 +56,7 @@ class Members:
         known_files, due = self._catalog.files.count_due(self._root.id, self._before.path)
         self.is_new = known_files == 0
         if self._found is None:
-            self.is_gone = True
-            self._vanish(self._known())
+            self._say_gone(self._known())
         elif self.container == self._before and not due and not self._again:
             self._seen = self._unchanged = known_files
             self.ledger.is_unchanged = True
@@ -83,7 +83,9 @@ class Members:
             table = table_beside(self._source, container.path)
             with self._source.open(container.path) as file:
                 is_remote = isinstance(self._root.path, RemotePath)
-                shard = TarShard(file, container.size, keeps=is_remote, table=table.rows)
+                size = container.size or file.seek(0, os.SEEK_END)  # some servers state none
+                file.seek(0)
+                shard = TarShard(file, size, keeps=is_remote, table=table.rows)
                 for member in shard.members():
                     yield from self._compared(container, member, known)
         except (UnreadablePicture, SourceUnavailable, OSError) as error:
@@ -100,6 +102,9 @@ class Members:
         self, container: Found, member: Member, known: dict[bytes, Known]
     ) -> Iterator[ChangedFile]:
         path = self.container.path + b"/" + member.name
+        if hides(member.name):
+            self.ledger.leave_out(self.container.path + b"/", Kind.HIDDEN)
+            return
         if self._excluded and is_excluded(path, self._excluded):
             self.ledger.leave_out(self.container.path + b"/", Kind.EXCLUDED)
             return
@@ -125,6 +130,12 @@ class Members:
             known = file._replace(known=True, image_id=before[5], is_alike=is_alike)
             yield known._replace(renews_facts=file.container is not None)
 
+    def _say_gone(self, known: dict[bytes, Known]) -> None:
+        self.is_gone = True
+        self._vanish(known)
+        if not known:
+            self.problems.append(f"{os.fsdecode(self._path)}: no such file")
+
     def _vanish(self, known: dict[bytes, Known]) -> None:
         for path, *_, image_id in known.values():
             self.vanished.append(Vanished(self._root, path, image_id))
@@ -141,6 +152,12 @@ class Members:
             self.problems.append(
                 f"{os.fsdecode(self._path)}: left out {said} whose name leads out of it or occurs "
                 "twice"
+            )
+        if shard.apart:
+            said = counted(shard.apart, "description")
+            self.problems.append(
+                f"{os.fsdecode(self._path)}: {said} not beside the picture of the same key; pack "
+                "it with `tar --sort=name`"
             )
 
 

@@ -34,7 +34,9 @@ def scan_remote(
         for path, found in listed:
             name = path[len(prefix) :]
             is_hidden = name.startswith(b".")
-            if is_hidden or name in SKIPPED_FOLDERS or (excluded and excluded(name, prefix)):
+            if not name:  # a folder without a name, whose path would be this one
+                ledger.leave_out(prefix, Kind.HIDDEN_FOLDER)
+            elif is_hidden or name in SKIPPED_FOLDERS or (excluded and excluded(name, prefix)):
                 ledger.leave_out(prefix, _why(is_hidden or name in SKIPPED_FOLDERS, found))
             elif found is None:
                 folders.append(path)

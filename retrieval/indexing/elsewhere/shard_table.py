@@ -40,6 +40,8 @@ def table_beside(source: Source, shard: bytes) -> ShardTable:
         with source.open(path) as file:
             names = {name.lower() for name in parquet.names(file)}
             return _read(parquet.rows(file, COLUMNS)) if KEY in names else ShardTable()
+    except FileNotFoundError:  # a server that answers no HEAD
+        return ShardTable()
     except SourceUnavailable as error:
         return ShardTable(problem=f"tables beside shards are not read: {error}")
     except (UnreadablePicture, OSError) as error:

@@ -221,7 +221,8 @@ class _Import:
 
     def _file(self, container: Container, row: Row) -> FileState | None:
         """Return the file that a row stands for; None if it names none."""
-        path, url = (str(row.get(name) or "").strip() for name in ("image_path", "url"))
+        held = (row.get(name) for name in ("image_path", "url"))  # NaN stands for nothing
+        path, url = ("" if isinstance(e, float) else str(e or "").strip() for e in held)
         if path and os.path.isabs(path) and os.path.isfile(path):
             return self._own(Path(os.path.realpath(path)))
         name = url if is_web(url) else path.replace("://", "/").strip("/")
@@ -271,7 +272,7 @@ def _image(file: FileState, row: Row) -> NewImage:
 def _size(row: Row, side: str) -> int:
     """Return a side in pixels; 1 if the row does not know it."""
     value = row.get(f"original_{side}") or row.get(side)
-    return int(value) if isinstance(value, int | float) and value >= 1 else 1
+    return int(value) if isinstance(value, int | float) and 1 <= value < 1 << 31 else 1
 
 
 def _facts(row: Row) -> Facts | None:

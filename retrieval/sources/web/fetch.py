@@ -20,6 +20,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import IO, Any, NamedTuple
 
+from retrieval.address import has_user
 from retrieval.errors import FailureCode, UnreadablePicture
 from retrieval.sources.web.public import is_public
 
@@ -132,6 +133,8 @@ def _fetched(asking: WebRequest, connections: "Connections") -> Answer:
                 size += file.write(block)
                 if size > asking.most:
                     raise ValueError(f"it is larger than {asking.most:,} bytes")
+            if answer.length:  # http.client does not tell when it reads block by block
+                raise ValueError(f"the connection ended {answer.length:,} bytes too early")
             data = file.getvalue() if isinstance(file, io.BytesIO) else b""
             return Answer(answer.status, answer.headers, data, answer.geturl())
     except urllib.error.HTTPError as error:
@@ -159,7 +162,7 @@ def _said(error: Exception, seconds: float) -> str:
         return f"it took more than {seconds:g} s"
     if isinstance(error, urllib.error.HTTPError):
         error.close()
-        return f"{error.code} {error.reason}"
+        return f"{error.code} {str(error.reason).partition(chr(10))[0]}"
     if isinstance(error, OSError | HTTPException | ValueError):
         return " ".join(str(reason).split()) or type(reason).__name__
     raise error
@@ -238,6 +241,10 @@ class Redirects(urllib.request.HTTPRedirectHandler):
         self, asked: urllib.request.Request, *answer: Any
     ) -> urllib.request.Request | None:
         """Ask the other address in the same way: older versions of urllib make a GET of a HEAD."""
+        if has_user(answer[-1]):
+            file, code, _, headers, _ = answer
+            said = "it leads to an address with a password"
+            raise urllib.error.HTTPError(asked.full_url, code, said, headers, file)
         request = super().redirect_request(asked, *answer)
         if request is not None and asked.get_method() == "HEAD":
             request.method = "HEAD"

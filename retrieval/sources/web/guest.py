@@ -18,6 +18,7 @@ from typing import Any
 from urllib.robotparser import RobotFileParser
 
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
+from retrieval.records import fitting
 from retrieval.sources.web.fetch import MAX_BYTES, SECONDS, Answer, FetchFailed, ask
 
 NAME = "retrieve"  # by which robots.txt names us
@@ -29,6 +30,7 @@ TRIES = 3
 MAX_WAIT = 60.0  # seconds that a busy host may ask for
 BUSY = (429, 503)
 GONE = (404, 410)
+NO_HEAD = (405, 501)
 FORBID_ALL = ("User-agent: *", "Disallow: /")
 FORBIDDEN = (401, 402, 403, 451)
 
@@ -200,7 +202,8 @@ def version_of(headers: Message) -> str | None:
 
 def modified_ns(headers: Message) -> int | None:
     try:
-        return int(parsedate_to_datetime(headers["Last-Modified"]).timestamp()) * 1_000_000_000
+        at = parsedate_to_datetime(headers["Last-Modified"]).timestamp()
+        return fitting(int(at) * 1_000_000_000)  # some servers say the year 9999
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 

@@ -2,9 +2,12 @@
 
 import io
 import tempfile
+from email.message import Message
 from typing import TYPE_CHECKING, cast
 
 from retrieval.errors import UnreadablePicture
+from retrieval.sources.web.fetch import FetchFailed
+from retrieval.sources.web.guest import NO_HEAD
 
 if TYPE_CHECKING:
     from retrieval.sources.web.guest import Guest
@@ -62,9 +65,9 @@ def opened(guest: "Guest", url: str) -> io.BufferedIOBase:
     A server that sends no parts, such as Python's http.server, sends it as a whole, into a
     temporary file.
     """
-    head = guest.ask(url, method="HEAD")
-    size = head.headers.get("Content-Length", "")
-    if size.isdecimal() and "bytes" in head.headers.get("Accept-Ranges", "").lower():
+    headers = _headers(guest, url)
+    size = headers.get("Content-Length", "")
+    if size.isdecimal() and "bytes" in headers.get("Accept-Ranges", "").lower():
         return io.BufferedReader(Ranged(guest, url, int(size)), BLOCK)
     file = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # the caller closes it
     try:
@@ -74,3 +77,13 @@ def opened(guest: "Guest", url: str) -> io.BufferedIOBase:
         raise
     file.seek(0)
     return cast(io.BufferedIOBase, file)
+
+
+def _headers(guest: "Guest", url: str) -> Message:
+    """Return what a server says of a file; nothing if it answers no HEAD."""
+    try:
+        return guest.ask(url, method="HEAD").headers
+    except FetchFailed as error:
+        if error.status not in NO_HEAD:
+            raise
+        return Message()

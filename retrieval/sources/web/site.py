@@ -10,6 +10,7 @@ A page is listed by its links (`index_page`). A file's size, date and ETag are a
 server that states neither a date nor an ETag cannot say that a file is unchanged: it is read again.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -23,20 +24,19 @@ from urllib.parse import urlsplit
 from retrieval.decoding.formats import picture_extensions
 from retrieval.decoding.kinds.names import extension_of
 from retrieval.errors import FailureCode, SourceUnavailable, UnreadablePicture
-from retrieval.records import Found
+from retrieval.records import Found, fitting
 from retrieval.sources.options import Options
 from retrieval.sources.source import FileKind, WalkTooLong
 from retrieval.sources.web import ranged
 from retrieval.sources.web.at_once import at_once
 from retrieval.sources.web.fetch import Answer, FetchFailed
-from retrieval.sources.web.guest import guest_of, modified_ns
+from retrieval.sources.web.guest import NO_HEAD, guest_of, modified_ns
 from retrieval.sources.web.index_page import MAX_LINKS, TooManyLinks, entries, is_page_of
 
 MAX_PAGE = 64 << 20  # bytes
 MAX_PAGES = 10_000  # of one walk
 MAX_DEPTH = 32  # folders in folders
 HEADS = 32  # questions prepared at a time; the guest sends each host only a few of them
-NO_HEAD = (405, 501)
 PAGES = ("text/html", "application/xhtml+xml")
 
 Listing = list[tuple[bytes, Found | None]]
@@ -76,6 +76,8 @@ class WebFolder:
         try:
             return ranged.opened(self._guest, self._at(path))
         except UnreadablePicture as error:
+            if error.code is FailureCode.NOT_FOUND:
+                raise FileNotFoundError(errno.ENOENT, str(error), self._at(path)) from error
             raise _explained(self._at(path), error) from error
 
     def matching(self, pattern: str) -> list[str]:
@@ -190,9 +192,9 @@ def found(path: bytes, headers: Message) -> Found:
     size, etag = headers.get("Content-Length", ""), headers.get("ETag", "")
     modified = modified_ns(headers)
     if not size.isdecimal() or (modified is None and not etag):
-        return unknown(path, int(size) if size.isdecimal() else 0)
+        return unknown(path, fitting(int(size)) if size.isdecimal() else 0)
     version = hashlib.blake2b(etag.encode(), digest_size=8).digest() if etag else b""
-    return Found(path, int(size), modified or 0, int.from_bytes(version) >> 1, 0)
+    return Found(path, fitting(int(size)), modified or 0, int.from_bytes(version) >> 1, 0)
 
 
 def unknown(path: bytes, size: int = 0) -> Found:

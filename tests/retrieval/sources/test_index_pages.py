@@ -77,25 +77,20 @@ class Server(SimpleHTTPRequestHandler):
     broken: dict[str, int]  # path -> status
     redirects: dict[str, str]
     has_head = True
+    has_pages = True
     has_parts = False
 
     def do_GET(self) -> None:
         type(self).asked.append(f"{self.command} {self.path}")
         where = urlsplit(self.path).path
-        if where == "/hangs/" or (self.command == "HEAD" and where.startswith("/hangs/")):
-            if where != "/hangs/":
-                threading.Event().wait(30)
-            self.answer(b'<a href="1.png">1</a>')
-        elif where == "/stalls/":
-            self.answer(b'<a href="1.png">1</a>')
-        elif where == "/stalls/1.png" and self.command == "GET":
-            threading.Event().wait(LONG)
-        elif where.startswith("/stalls/"):
-            self.answer(b"")
+        if where.startswith(("/hangs/", "/stalls/")):
+            self.answer_slowly(where)
         elif where in self.redirects:
             self.send_response(302)
             self.send_header("Location", self.redirects[where])
             self.end_headers()
+        elif where.endswith("/") and not self.has_pages:
+            self.send_error(404)
         elif where in self.broken:
             self.send_error(self.broken[where])
         elif where.endswith(".tar") and self.has_parts:
@@ -110,6 +105,16 @@ class Server(SimpleHTTPRequestHandler):
             super().do_GET()
 
     do_HEAD = do_GET  # noqa: N815
+
+    def answer_slowly(self, where: str) -> None:
+        """Answer a folder at once, and its pictures after long, or not at all."""
+        if where == "/stalls/1.png" and self.command == "GET":
+            threading.Event().wait(LONG)
+        elif where.startswith("/hangs/") and where != "/hangs/" and self.command == "HEAD":
+            threading.Event().wait(30)
+            self.answer(b'<a href="1.png">1</a>')
+        else:
+            self.answer(b'<a href="1.png">1</a>' if where.endswith("/") else b"")
 
     def part(self, data: bytes) -> None:
         """Send the part of a file that is asked for."""

@@ -13,6 +13,7 @@ from retrieval import Library
 from retrieval.address import RemotePath
 from retrieval.catalog import roots
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding.kinds.names import in_words
 from retrieval.errors import PathNotFound, SourceUnavailable
 from retrieval.indexing.targets import named
 from retrieval.sources import remote
@@ -110,6 +111,27 @@ def test_a_copy_is_known_by_its_content(catalog: Catalog, photos: Bucket, base: 
     ]
 
 
+def test_no_bucket_is_said_to_have_moved(catalog: Catalog, photos: Bucket, base: Path) -> None:
+    photos.index(catalog, "")
+    paint(base / "local/0.png", 0)
+    assert run_index(catalog, [base / "local"]).problems == ()
+    shutil.rmtree(base / "local")
+    [said] = run_index(catalog, [base / "local"]).problems
+    assert "is missing" in said and photos.address not in said
+
+
+@pytest.mark.parametrize("photos", ["s3"], indirect=True)
+def test_strange_keys_are_read_or_counted(catalog: Catalog, photos: Bucket) -> None:
+    names = ["q?x.png", "a%20b.png", "100% #1.png", "br[1].png", "é/ü.png"]
+    for seed, name in enumerate([*names, "sub//9.png", "/8.png"], 10):
+        photos.paint(name, seed)
+    photos.files.pipe(f"{photos.address}/marker/", b"")
+    summary = run_index(catalog, named(catalog, [photos.address], photos.options))
+    found = {path.removeprefix(f"{photos.address}/") for path in contents(catalog)}
+    assert found == {"0.png", "sub/1.png", "sub/2.png", *names}
+    assert "2 hidden folders" in in_words(summary.left_out)
+
+
 def test_single_objects_parts_and_exclusions(catalog: Catalog, photos: Bucket) -> None:
     assert photos.index(catalog, "sub/1.png") == {"new": 1, "encoded": 1}
     assert photos.index(catalog) == {"unchanged": 1}
@@ -141,6 +163,9 @@ def test_shards_are_read_in_one_pass(
     assert counts["failed"] == 1 and len(contents(catalog)) == 6
     photos.files.rm(f"{photos.address}/shards/01.tar")
     assert photos.index(catalog)["removed"] == 2
+    assert photos.index(catalog, "shards/{00..02}.tar") == {"unchanged": 4}
+    missing = [f"{photos.address}/shards/0{number}.tar: no such file" for number in (1, 2)]
+    assert set(missing) < set(photos.problems)
 
 
 def test_a_bucket_that_is_out_of_reach_keeps_its_pictures(
@@ -158,6 +183,7 @@ def test_a_bucket_that_is_out_of_reach_keeps_its_pictures(
     photos.files.rm(photos.address, recursive=True)
     assert photos.index(catalog) == {} and len(contents(catalog)) == 3
     assert "its 3 known files are kept" in photos.problems[0]
+    assert "index the new address" in photos.problems[0] and "relocate" not in photos.problems[0]
 
 
 def test_what_is_not_there_is_refused(catalog: Catalog, photos: Bucket) -> None:

@@ -112,6 +112,28 @@ def test_a_shard_that_is_cut_off_keeps_what_can_be_read(catalog: Catalog, shards
     assert contents(catalog) == before
 
 
+def test_members_in_hidden_folders_and_descriptions_apart_are_told(
+    catalog: Catalog, base: Path
+) -> None:
+    held = {name: picture(base, at) for at, name in enumerate(("1.png", "2.png", ".trash/3.png"))}
+    held |= {"@eaDir/1.png/thumb.png": picture(base, 4), "1.txt": b"one"}
+    summary = run_index(catalog, [pack(base / "0.tar", held)])
+    assert as_counts(summary) == {"new": 2, "encoded": 2}
+    assert "1 description not beside the picture of the same key" in summary.problems[0]
+    assert in_words(summary.left_out) == "2 hidden files"
+
+
+def test_a_shard_that_is_there_is_not_said_to_be_missing(catalog: Catalog, shards: Path) -> None:
+    run_index(catalog, both(shards)[:1])
+    shutil.copy(shards / "00000.tar", shards / "copy.tar")
+    summary = run_index(catalog, [shards / "copy.tar"])
+    assert as_counts(summary) == {"copied": 3} and summary.problems == ()
+    (shards / "00000.tar").unlink()
+    shutil.copy(shards / "copy.tar", shards / "new.tar")
+    [said] = run_index(catalog, [shards / "new.tar"]).problems
+    assert f"{shards / '00000.tar'} (now missing)" in said
+
+
 def test_a_broken_shard_does_not_stop_the_others(catalog: Catalog, shards: Path) -> None:
     (shards / "00000.tar").write_bytes(b"something else" * 1_000)
     summary = run_index(catalog, both(shards))

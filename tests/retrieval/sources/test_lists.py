@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from retrieval.catalog.reading import Catalog
-from retrieval.errors import FailureCode, UnreadablePicture
+from retrieval.errors import FailureCode, InvalidValue, UnreadablePicture
 from retrieval.indexing.targets import add_lists, named
+from retrieval.records import MAX_INTEGER
 from retrieval.sources.address_list import AddressList, ListedAddress, ListOptions
 from retrieval.sources.web import guest as manners
 from retrieval.sources.web.guest import Guest, as_ascii, directives
@@ -71,6 +72,47 @@ def test_columns_are_chosen_and_missing_ones_named() -> None:
             rows(broken, name)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"url;caption\nhttp://a.example/1.jpg;one, two\n",
+        b'url , caption\nhttp://a.example/1.jpg, "one, two"\n'.replace(b', "', b',"'),
+        b'"url","caption"\rhttp://a.example/1.jpg,"one, two"\r',
+    ],
+)
+def test_forms_of_csv(data: bytes) -> None:
+    [row] = rows(data, "x.csv")
+    assert row.facts and [each.text for each in row.facts.wordings] == ["one, two"]
+
+
+def test_an_empty_list_is_said_to_be_empty() -> None:
+    with pytest.raises(UnreadablePicture, match="the list is empty"):
+        rows(b"", "x.csv")
+
+
+def test_a_column_that_is_not_utf_8_is_damage() -> None:
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    ends = pyarrow.array([0, 2], pyarrow.int32()).buffers()[1]
+    text = pyarrow.Array.from_buffers(
+        pyarrow.string(), 1, [None, ends, pyarrow.py_buffer(b"\xff\xfe")]
+    )
+    sink = io.BytesIO()
+    parquet.write_table(pyarrow.table({"url": ["http://a.example/"], "caption": text}), sink)
+    with pytest.raises(UnreadablePicture, match="cannot be read as parquet"):
+        rows(sink.getvalue(), "x.parquet")
+
+
+def test_addresses_with_passwords_are_left_out() -> None:
+    data = b"url\nhttp://anna:secret@a.example/1.jpg\nhttps://a.example/@2.jpg?mail=a@b\n"
+    held = AddressList(io.BytesIO(data), "x.csv", ListOptions())
+    assert [row.url for row in held.rows()] == ["https://a.example/@2.jpg?mail=a@b"]
+    assert held.unusable == 1
+    for address in ("https://anna:secret@a.example/photos", "sftp://anna:secret@a.example/photos"):
+        with pytest.raises(InvalidValue, match="leave out the user") as error:
+            named(None, [address])
+        assert "secret" not in str(error.value)
+
+
 class Host(BaseHTTPRequestHandler):
     """A host with pictures, and rules."""
 
@@ -86,6 +128,12 @@ class Host(BaseHTTPRequestHandler):
         elif self.busy[self.path] > 0:
             type(self).busy[self.path] -= 1
             self.answer(503, b"", {"Retry-After": "0"})
+        elif self.path == "/to/secret":
+            self.answer(302, b"", {"Location": "http://anna:secret@127.0.0.1/"})
+        elif self.path == "/short":
+            self.answer(200, b"1234", {"ETag": '"1"', "Content-Length": "10"})
+        elif self.path == "/year-9999":
+            self.answer(200, b"1", {"Last-Modified": "Fri, 31 Dec 9999 23:59:59 GMT"})
         elif self.path.startswith("/to/"):
             self.answer(302, b"", {"Location": self.path.removeprefix("/to")})
         elif (data := self.pictures.get(self.path)) is None:
@@ -100,7 +148,7 @@ class Host(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        if status != 304:
+        if status != 304 and "Content-Length" not in (headers or {}):
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -174,6 +222,22 @@ def test_a_busy_host_is_asked_again_and_size_is_bounded(host: str, visitor: Gues
     Host.busy["/a.jpg"] = 9
     assert refusal(visitor, f"{host}/a.jpg")[0] is FailureCode.UNREADABLE
     assert "larger than 100,000 bytes" in refusal(visitor, f"{host}/large.jpg")[1]
+
+
+def test_what_ends_too_early_is_not_kept(host: str, visitor: Guest) -> None:
+    """It would be a picture of half the height, and its ETag would say that nothing is new."""
+    code, said = refusal(visitor, f"{host}/short")
+    assert not code.is_lasting and "ended 6 bytes too early" in said
+
+
+def test_dates_fit_into_a_catalog(host: str, visitor: Guest) -> None:
+    assert visitor.fetch(f"{host}/year-9999").modified_ns == MAX_INTEGER
+
+
+def test_messages_of_redirects_are_one_line_without_passwords(host: str, visitor: Guest) -> None:
+    assert "secret@" not in refusal(visitor, f"{host}/to/secret")[1]
+    Host.pictures = {}
+    assert "\n" not in refusal(visitor, f"{host}/to/to/to/to/to/to/to/to/to/to/x")[1]
 
 
 def test_private_addresses_are_refused_unless_allowed(host: str) -> None:

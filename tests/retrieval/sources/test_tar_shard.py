@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import FailureCode, UnreadablePicture
+from retrieval.errors import FailureCode, InvalidValue, UnreadablePicture
+from retrieval.records import MAX_INTEGER, MIN_INTEGER
+from retrieval.sources.patterns import expanded
 from retrieval.sources.tar_shard import Member, TarShard, cleaned, key_of
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -66,7 +68,7 @@ def test_what_lies_beside_a_member_describes_it(tmp_path: Path) -> None:
         "2.jpg": b"2",
         "2.json": b"{no json",
         "3.jpg": b"3",
-        "3.txt": b"\xff\xfe",
+        "3.txt": b"\xff\xfa",
     }
     members, _, error = listed(pack(tmp_path / "0.tar", held))
     assert error is None
@@ -81,6 +83,66 @@ def test_what_lies_beside_a_member_describes_it(tmp_path: Path) -> None:
     }
     assert first.facts.taken_at.isoformat() == "2019-05-04T10:11:12"
     assert other.facts is None and third.facts is not None
+
+
+@pytest.mark.parametrize("extension", ["txt", "json"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_texts_of_other_encodings_are_read(tmp_path: Path, extension: str, encoding: str) -> None:
+    text = "Café" if extension == "txt" else '{"caption": "Café"}'
+    held = {"1.jpg": b"1", f"1.{extension}": text.encode(encoding)}
+    [member] = listed(pack(tmp_path / "0.tar", held))[0]
+    assert member.facts and [each.text for each in member.facts.wordings] == ["Café"]
+
+
+def test_half_a_character_of_json_is_replaced(tmp_path: Path) -> None:
+    held = {"1.jpg": b"1", "1.json": b'{"caption": "a \\ud83d dog"}'}
+    [member] = listed(pack(tmp_path / "0.tar", held))[0]
+    assert member.facts and [each.text for each in member.facts.wordings] == ["a ? dog"]
+
+
+def test_texts_apart_from_their_pictures_are_counted(tmp_path: Path) -> None:
+    held = {"a.jpg": b"1", "b.jpg": b"2", "a.txt": b"A", "b.json": b"{}", "lone.txt": b"nothing"}
+    members, shard, error = listed(pack(tmp_path / "0.tar", held))
+    assert error is None and shard.apart == 2 and {each.facts for each in members} == {None}
+
+
+@pytest.mark.parametrize(
+    ("mtime", "said"),
+    [("nan", 0), ("inf", MAX_INTEGER), ("-1e99", MIN_INTEGER), ("-5", -5 * 10**9)],
+)
+def test_times_fit_into_a_catalog(tmp_path: Path, mtime: str, said: int) -> None:
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("a.jpg")
+        info.pax_headers = {"mtime": mtime}
+        tar.addfile(info)
+    assert [each.mtime_ns for each in listed(path)[0]] == [said]
+
+
+def test_only_members_with_bytes_must_have_as_many_as_they_state(tmp_path: Path) -> None:
+    """A sparse file states the size that it would have, and some programs that of a link."""
+    sparse = tarfile.TarInfo("0.jpg")
+    sparse.type, sparse.size = tarfile.GNUTYPE_SPARSE, 512
+    header = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"%011o\0%011o\0" % (1 << 20, 512)  # where its bytes are in the whole
+    header[483:495] = b"%011o\0" % (1 << 30)  # the size of the whole
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    link = tarfile.TarInfo("1.jpg")
+    link.type, link.linkname, link.size = tarfile.LNKTYPE, "0.jpg", 1 << 30
+    plain = pack(tmp_path / "0.tar", {"2.jpg": b"2"}).read_bytes()
+    path = tmp_path / "1.tar"
+    path.write_bytes(bytes(header) + bytes(512) + link.tobuf() + plain)
+    members, _, error = listed(path)
+    assert error is None and [each.name for each in members] == [b"0.jpg", b"2.jpg"]
+    assert members[0].failure is not None and "sparse" in members[0].failure.reason
+
+
+def test_shards_joined_into_one_are_found_out(tmp_path: Path) -> None:
+    one, other = (pack(tmp_path / f"{n}.tar", {f"{n}.jpg": b"1"}).read_bytes() for n in range(2))
+    (tmp_path / "both.tar").write_bytes(one + other)
+    members, _, error = listed(tmp_path / "both.tar")
+    assert [each.name for each in members] == [b"0.jpg"] and "more follows" in str(error)
 
 
 def test_a_shard_that_was_cut_off_gives_what_is_there(tmp_path: Path) -> None:
@@ -162,6 +224,12 @@ def test_sizes_that_lie_are_found_out(tmp_path: Path) -> None:
         members, _, error = listed(path)
         assert [each.name for each in members] == [b"a.jpg"], (kind, size)
         assert error is not None and error.code is FailureCode.DAMAGED
+
+
+def test_patterns_stand_for_a_bounded_number_of_names() -> None:
+    assert expanded("{08..10}-{a,b}.tar")[1:3] == ["08-b.tar", "09-a.tar"]
+    with pytest.raises(InvalidValue, match="more than 1,000,000 names"):
+        expanded("{0..999999}/{0..999999}.tar")
 
 
 def test_names() -> None:

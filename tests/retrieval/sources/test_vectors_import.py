@@ -76,6 +76,22 @@ def test_rows_become_images_with_vectors(catalog: Catalog, output: Path, base: P
     assert check(catalog.place, repair=False) == []
 
 
+def test_numbers_that_are_none_stand_for_nothing(catalog: Catalog, base: Path) -> None:
+    import pyarrow
+
+    for name in ("img_emb", "metadata"):
+        (base / "out" / name).mkdir(parents=True)
+    np.save(base / "out/img_emb/img_emb_0.npy", np.eye(3, DIM, dtype=np.float16))
+    infinite, none = float("inf"), float("nan")
+    columns = {"url": ["http://a.example/1.jpg", "http://a.example/2.jpg", None]}
+    columns |= {"width": [infinite, 2.0**62, 5.0], "height": [none, -1.0, 5.0]}
+    table = pyarrow.table({**columns, "image_path": [none] * 3})
+    parquet.write_table(table, base / "out/metadata/metadata_0.parquet")
+    found = run(catalog, base / "out", small_model())
+    assert (found.rows, found.without) == (2, 1)
+    assert {(each.width, each.height) for each in catalog.images.by_id([1, 2]).values()} == {(1, 1)}
+
+
 def test_later_runs_leave_them_as_they_are(catalog: Catalog, output: Path, base: Path) -> None:
     run(catalog, output, small_model(), small_query_bank)
     before = contents(catalog)
