@@ -1,7 +1,8 @@
 """Connections to a PostgreSQL server, and its errors, explained to users."""
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from retrieval.locate import DatabaseURL
 
 try:
     import psycopg
+    import psycopg.conninfo
     from psycopg.types.string import StrDumperUnknown
 except ImportError as error:
     raise NotInstalled(
@@ -34,6 +36,7 @@ SETTINGS = f"""
 SET lock_timeout = '{LOCK_SECONDS}s';
 SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s';
 SET tcp_keepalives_idle = 30;
+SET default_transaction_isolation = 'read committed';
 SET client_min_messages = warning
 """
 
@@ -50,12 +53,14 @@ class WithoutNul(StrDumperUnknown):
 def connect(url: DatabaseURL, *, autocommit: bool = True) -> Connection:
     """Connect to the server. autocommit: False: the first statement begins a transaction.
 
-    Raises psycopg's errors; see `explained`.
+    Raises psycopg's errors (see `explained`), and InvalidValue.
     """
+    _refuse_rests_of_passwords(url)
     connection = psycopg.connect(
         url.secret,
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
+        client_encoding="utf-8",  # not that of $PGCLIENTENCODING, which may lack characters
         fallback_application_name="retrieve",
     )
     connection.adapters.register_dumper(str, WithoutNul)
@@ -89,30 +94,60 @@ def explained(url: DatabaseURL) -> Iterator[None]:
         raise
 
 
+# By the state that the server gives: the error, and its sentence.
+STATES: dict[str, tuple[type[RetrieveError], str]] = {
+    "42P01": (LibraryNotFound, "the library at {url} is gone"),  # a table is missing
+    "3F000": (LibraryNotFound, "{url} leads to no schema; make one with CREATE SCHEMA"),
+    "42501": (LibraryReadOnly, "the server refuses this user at {url}: {said}"),
+    "25006": (LibraryReadOnly, "cannot write to the library {url}: {said}"),
+    "53100": (LibraryReadOnly, "cannot write to the library {url}: {said}"),  # a full disk
+    # After statement_timeout, or by an administrator.
+    "57014": (LibraryBusy, "the server of {url} stopped a statement ({said}); try again"),
+    # A lock was not free in time; a deadlock; transactions that cannot follow one another.
+    **dict.fromkeys(
+        ("55P03", "40P01", "40001"),
+        (LibraryBusy, "another process is writing to {url}; try again"),
+    ),
+    # A row that others refer to: another run has made its root part of another.
+    "23503": (LibraryBusy, "another run has changed the folders of {url}; try again"),
+}
+
+
 def _explain(error: psycopg.Error, url: DatabaseURL) -> RetrieveError | None:
-    said = _said(error)
-    match error.sqlstate or "":
-        case "42P01" | "3F000":  # a table or a schema is missing
-            return LibraryNotFound(f"the library at {url} is gone")
-        case "42501" | "25006":  # no permission; read-only
-            return LibraryReadOnly(f"cannot write to the library {url}: {said}")
-        case "53100":  # a full disk
-            return LibraryReadOnly(f"cannot write to the library {url}: {said}")
-        case "55P03" | "40P01" | "40001":  # a lock was not free in time; a deadlock
-            return LibraryBusy(f"another process is writing to {url}; try again")
-        case "23503":  # a row that others refer to: another run has made its root part of another
-            return LibraryBusy(f"another run has changed the folders of {url}; try again")
-        case state if state.startswith("XX"):
-            return CatalogDamaged(f"the database {url} is damaged: {said}")
-        case state if isinstance(error, psycopg.OperationalError):
-            return _unreachable(said, state, url)
-    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+    said, state = _said(error), error.sqlstate or ""
+    if state in STATES:
+        kind, sentence = STATES[state]
+        return kind(sentence.format(url=url, said=said))
+    if state.startswith("XX"):
+        return CatalogDamaged(f"the database {url} is damaged: {said}")
+    if isinstance(error, psycopg.OperationalError):
+        return _unreachable(said, state, url)
+    if isinstance(error, psycopg.ProgrammingError) and not state:
         return InvalidValue(f"{url} is not a valid URL: {_without_secret(said, url)}")
     return None
 
 
+def _refuse_rests_of_passwords(url: DatabaseURL) -> None:
+    """Raise InvalidValue if libpq would take the rest of a password for the host or the database:
+    it would ask the network for it, and show it.
+    """
+    if str(url) == url.secret:
+        return
+    with suppress(psycopg.ProgrammingError):
+        read = psycopg.conninfo.conninfo_to_dict(url.secret)
+        if not any("@" in str(read.get(part, "")) for part in ("host", "dbname")):
+            return
+    raise InvalidValue(
+        f"{url} is not a valid URL; in its password, write @ as %40, / as %2F, % as %25, "
+        "a space as %20"
+    )
+
+
 # How libpq and the server say why there is no connection, and what to do about it.
 REMEDIES = (
+    ("resolve host", "check the host's name"),
+    *((word, "check the URL") for word in ("invalid ", "definition of service", "certificate")),
+    ("support SSL", "the server has no TLS: check sslmode"),
     ("authentication failed", "check user and password: in the URL, PGPASSWORD or ~/.pgpass"),
     ("no password supplied", "give a password in the URL, PGPASSWORD or ~/.pgpass"),
     ("database", "create it with `createdb`"),  # "… does not exist"
@@ -134,14 +169,17 @@ def _fits(word: str, said: str) -> bool:
     return word not in ("database", "role") or "does not exist" in said
 
 
+TRIED = re.compile(r"connection to server .*?failed: (?:FATAL:  )?(.*)")
+
+
 def _said(error: psycopg.Error) -> str:
     """Return the reason on one line, without the address that libpq begins with."""
     if said := error.diag.message_primary:
         return said
     lines = str(error).strip().splitlines() or ["the connection was lost"]
-    tried = [line for line in lines if "connection to server" in line and "failed: " in line]
-    line = tried[-1].partition("failed: ")[2] if tried else lines[0]
-    return line.removeprefix("connection failed: ").removeprefix("FATAL:  ").strip()
+    tried = [found for line in lines if (found := TRIED.search(line))]
+    line = tried[-1][1] if tried else lines[0]
+    return re.sub(r"^connection (failed|is bad): |^FATAL:  ", "", line).strip()
 
 
 def _without_secret(said: str, url: DatabaseURL) -> str:

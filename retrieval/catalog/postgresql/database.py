@@ -207,7 +207,7 @@ class PostgreSQLDatabase:
 
     def _version(self) -> int | None:
         """Return the version of the tables; None if there are none."""
-        [(is_there,)] = self.rows("SELECT to_regclass('library') IS NOT NULL")
+        [(is_there,)] = self.rows(tables.IS_THERE)
         return int(self.rows(tables.VERSION)[0][0]) if is_there else None
 
     def _upgrade(self, *, is_new: bool) -> None:

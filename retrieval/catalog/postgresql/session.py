@@ -13,20 +13,22 @@ from datetime import datetime
 
 import psycopg
 
+from retrieval.catalog.postgresql import tables
 from retrieval.catalog.postgresql.connection import Connection, connect
 from retrieval.errors import LibraryBusy
 from retrieval.locate import DatabaseURL
 from retrieval.records import Progress, Underway
 
 TELL_SECONDS = 0.5  # between two reports of progress
-LOCK = "1919251571, hashtext(current_schema())"  # 'retr', and the library among others
+SCHEMA = f"(SELECT hashtext(nspname) FROM pg_namespace WHERE oid = {tables.SCHEMA})"
+LOCK = f"1919251571, {SCHEMA}"  # 'retr', and the library among others
 TRY = "SELECT pg_try_advisory_lock{kind}(" + LOCK + ")"
 # The sessions that hold the lock. Those of other users have no name, unless we may see it.
-HOLDERS = """
+HOLDERS = f"""
 SELECT application_name, pid, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND classid = 1919251571 AND granted AND objsubid = 2
 AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND objid::bigint = (hashtext(current_schema())::bigint & 4294967295) AND pid <> pg_backend_pid()
+AND objid::bigint = ({SCHEMA}::bigint & 4294967295) AND pid <> pg_backend_pid()
 ORDER BY backend_start
 """
 

@@ -11,27 +11,38 @@ engines know by themselves.
 or measured anew: index files with another number are out of date, on whatever machine they are.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.catalog.conditions import EARTH_KM
 from retrieval.catalog.database import SCHEMA_VERSION
-from retrieval.errors import LibraryNotFound
+from retrieval.errors import InvalidValue, LibraryNotFound
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+# The schema of the library that the search_path finds first; without one, that of a new library.
+SCHEMA = (
+    "coalesce((SELECT relnamespace FROM pg_class WHERE oid = to_regclass('library')), "
+    "to_regnamespace(quote_ident(current_schema())))"
+)
+# Other programs may have a table of this name.
+IS_THERE = """
+SELECT count(*) = 2 FROM pg_attribute
+WHERE attrelid = to_regclass('library') AND attname IN ('version', 'changes')
+"""
 VERSION = "SELECT version FROM library"
 BEGIN_WRITING = "UPDATE library SET changes = changes + 1"
 CHANGES = "SELECT changes FROM library"
 STAMP = "SELECT stamp FROM stores JOIN models ON models.id = model_id WHERE digest = ?"
-SIZE = """
+SIZE = f"""
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
-WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+WHERE relnamespace = {SCHEMA} AND relkind = 'r'
 """
-NAMES = """
-SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+NAMES = f"""
+SELECT relname::text FROM pg_class WHERE relnamespace = {SCHEMA}
 UNION SELECT tgname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
-WHERE relnamespace = current_schema()::regnamespace
+WHERE relnamespace = {SCHEMA}
 """
 
 MAKE = f"""
@@ -86,12 +97,13 @@ def upgrade(connection: "Connection", where: str) -> None:
     from retrieval.catalog import migrations, schema
 
     connection.exec_driver_sql(MAKING)  # another machine may be making them now
-    is_made = connection.exec_driver_sql("SELECT to_regclass('library') IS NOT NULL").scalar_one()
+    is_made = connection.exec_driver_sql(IS_THERE).scalar_one()
     version = connection.exec_driver_sql(VERSION).scalar_one() if is_made else 0
     if version == SCHEMA_VERSION:
         return
     if not version:
-        _refuse_others(connection, set(schema.Base.metadata.tables), where)
+        _refuse_encodings(connection, where)
+        _refuse_others(connection, [*schema.Base.metadata.tables, "library", "stores"], where)
     migrations.upgrade(connection, version)
     if not version:
         for statement in MAKE.split(";"):
@@ -101,10 +113,26 @@ def upgrade(connection: "Connection", where: str) -> None:
     connection.exec_driver_sql(f"UPDATE library SET version = {SCHEMA_VERSION}")
 
 
-def _refuse_others(connection: "Connection", ours: set[str], where: str) -> None:
-    """Raise LibraryNotFound if another program has tables with our names."""
-    there = {name for (name,) in connection.exec_driver_sql(NAMES)}
-    if taken := sorted(ours & there):
+def _refuse_encodings(connection: "Connection", where: str) -> None:
+    """Raise InvalidValue if the database lacks characters that texts may have."""
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise InvalidValue(
+            f"the database at {where} has the encoding {encoding}, not UTF8; make another with "
+            "`createdb --encoding UTF8 --template template0`"
+        )
+
+
+def _refuse_others(connection: "Connection", ours: Sequence[str], where: str) -> None:
+    """Raise LibraryNotFound if another program has tables with our names, in any schema of the
+    search_path: they would be taken for ours.
+    """
+    visible = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
+    if (
+        taken := connection.exec_driver_sql(f"{visible} ORDER BY name", (list(ours),))
+        .scalars()
+        .all()
+    ):
         raise LibraryNotFound(
             f"{where} has a table {taken[0]} of another program; use another database"
         )

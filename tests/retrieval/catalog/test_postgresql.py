@@ -296,6 +296,98 @@ def test_a_user_without_room_is_told_to_try_later() -> None:
         Library.open(with_user(server().url(), "narrow")).status()
 
 
+OTHERS_TABLES = (
+    ("CREATE TABLE library (id integer)", "library"),
+    ("CREATE TABLE library (version text); INSERT INTO library VALUES ('x')", "library"),
+    ("CREATE TABLE stores (a integer)", "stores"),
+)
+
+
+@pytest.mark.parametrize(("made", "name"), OTHERS_TABLES)
+def test_a_table_of_another_program_is_no_library(made: str, name: str, place: DatabaseURL) -> None:
+    server().execute(made, place.secret)
+    with pytest.raises(LibraryNotFound, match="no library yet"):
+        Catalog.open(place)
+    with pytest.raises(LibraryNotFound, match=f"has a table {name} of another program"):
+        Catalog.open(place, create=True)
+
+
+def test_a_library_in_a_later_schema_of_the_search_path(
+    place: DatabaseURL, catalog: Catalog
+) -> None:
+    put(catalog, 1)
+    server().execute('CREATE SCHEMA IF NOT EXISTS "Anna"')
+    also = DatabaseURL(place.secret.replace("search_path%3D", "search_path%3D%22Anna%22,"))
+    with another(also) as other:
+        assert other.counts().embedded == 1
+        assert other.database.names() == catalog.database.names()
+        assert other.database.size() == catalog.database.size() > 0
+        busy = pytest.raises(LibraryBusy, match="being written")
+        with other.database.exclusive(), busy, catalog.database.running():
+            raise AssertionError
+    put(catalog, 2)
+
+
+def test_a_library_in_a_schema_with_capitals() -> None:
+    server().execute('CREATE SCHEMA IF NOT EXISTS "Capital Letters"')
+    named = DatabaseURL(server().url(options="-csearch_path%3D%22Capital%5C%20Letters%22"))
+    with closing(Catalog.open(named, create=True)) as opened:
+        put(opened, 1)
+        assert "images" in opened.database.names() and opened.database.size()
+    server().execute('DROP SCHEMA "Capital Letters" CASCADE')
+
+
+def test_a_schema_that_does_not_exist_is_named_as_the_fault() -> None:
+    nowhere = DatabaseURL(server().url(options="-csearch_path%3Dnowhere"))
+    with pytest.raises(LibraryNotFound, match="leads to no schema; make one with CREATE SCHEMA"):
+        Catalog.open(nowhere, create=True)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_lacks_characters_is_refused(encoding: str) -> None:
+    name = f"narrow_{encoding.lower()}"
+    server().execute(f"DROP DATABASE IF EXISTS {name}")
+    server().execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} LOCALE 'C'")
+    with pytest.raises(InvalidValue, match=f"has the encoding {encoding}, not UTF8"):
+        Catalog.open(DatabaseURL(server().url(name)), create=True)
+    server().execute(f"DROP DATABASE {name}")
+
+
+def test_the_encoding_of_the_environment_is_not_used(
+    place: DatabaseURL, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(catalog, 1)
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    with another(place) as other:
+        assert [model.name for model in other.models()] == [
+            model.name for model in catalog.models()
+        ]
+        assert other.database.stamp("nothing") == ""
+
+
+def test_a_user_who_may_not_read_is_not_told_of_writing(
+    catalog: Catalog, place: DatabaseURL
+) -> None:
+    put(catalog, 1)
+    server().execute("DROP ROLE IF EXISTS outsider")
+    server().execute("CREATE ROLE outsider LOGIN")
+    schema = catalog.rows("SELECT current_schema()::text")[0][0]
+    server().execute(f"GRANT USAGE ON SCHEMA {schema} TO outsider")
+    refused = pytest.raises(LibraryReadOnly, match="the server refuses this user .*permission")
+    with Library.open(with_user(place.secret, "outsider")) as library, refused:
+        library.status()
+    server().execute("DROP OWNED BY outsider; DROP ROLE outsider")
+
+
+def test_a_statement_that_the_server_stops_is_not_an_unreachable_server(
+    catalog: Catalog,
+) -> None:
+    stopped = pytest.raises(LibraryBusy, match="stopped a statement .*statement timeout")
+    with stopped, catalog.database.transaction() as connection:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+
 def test_tables_of_another_program_are_left_alone(place: DatabaseURL) -> None:
     server().execute("CREATE TABLE images (a integer)", place.secret)
     with pytest.raises(LibraryNotFound, match="has a table images of another program"):
@@ -367,6 +459,19 @@ def test_passwords_are_never_shown(locked: str, home: Path) -> None:
             ]
             done = subprocess.run(command, capture_output=True, text=True)
             assert done.returncode and "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "written", ["hun@ter", "hun/ter", "1/ter", "100% hunter", "hunter 2", "h/unter@x y"]
+)
+def test_no_part_is_shown_of_a_password_that_ends_the_url(written: str) -> None:
+    """libpq takes the rest for the host or the database, and says so."""
+    url = f"postgresql://anna:{written}@127.0.0.1:9/x"
+    invalid = pytest.raises(InvalidValue, match="in its password, write @ as %40")
+    with Library.open(url) as library, invalid as raised:
+        library.status()
+    assert "ter" not in str(raised.value).replace("write", "")
+    assert raised.value.__cause__ is None
 
 
 # -- the whole library ---------------------------------------------------------------------------
