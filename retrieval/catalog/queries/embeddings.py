@@ -93,7 +93,7 @@ class Embeddings:
     def deviation(self, model_id: int) -> float | None:
         """Return the mean deviation of cosines to the query bank, of some vectors; else None."""
         some = "SELECT bank_deviation AS one FROM embeddings WHERE model_id = ? LIMIT 1000"
-        rows = self._reader.rows(f"SELECT avg(one) FROM ({some}) AS some", (model_id,))
+        rows = self._reader.rows(f"SELECT avg(one) FROM ({some}) AS among", (model_id,))
         return rows[0][0]  # type: ignore[no-any-return]
 
     def further(self, allowed: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -493,6 +493,13 @@ def test_a_library_on_a_server_answers_as_one_in_a_folder(
                 for each in (local, remote)
             ]
             assert one == other
+        labels = ["a dog", "a red car"]
+        here, there = (
+            {each.path: each.labels for each in of.tag(indexed, labels)} for of in (local, remote)
+        )
+        assert here.keys() == there.keys() and len(here) == 12
+        for path, likely in here.items():
+            assert likely == pytest.approx(there[path], abs=1e-4)
         assert list(local.failures()) == list(remote.failures())
         one, other = (without_ids(each.duplicates()) for each in (local, remote))
         assert one == other

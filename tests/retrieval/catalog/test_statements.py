@@ -19,7 +19,8 @@ ROOM = Path(retrieval.catalog.__path__[0])
 # What PostgreSQL has not, or calls otherwise. `sqlite/` is the room of what concerns one alone.
 SQLITE_ONLY = re.compile(
     r"INDEXED BY|\b(?:instr|ifnull|iif|total|group_concat|unixepoch)\(|\?\d|\bGLOB\b|"
-    r"sqlite_sequence|\browid\b"
+    r"sqlite_sequence|\browid\b|"
+    r"\bAS (?:all|any|both|case|check|end|limit|offset|only|order|some|table|to|user)\b"  # reserved
 )
 
 
