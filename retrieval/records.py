@@ -47,9 +47,7 @@ NO_MTIME = MIN_INTEGER - 1  # replaces a time; no file has it, so the file count
 
 def fitting(number: float) -> int:
     """Return a number from elsewhere as an integer that fits into the catalog; 0 for NaN."""
-    if math.isnan(number):
-        return 0
-    return int(min(max(number, MIN_INTEGER), MAX_INTEGER))
+    return 0 if math.isnan(number) else int(min(max(number, MIN_INTEGER), MAX_INTEGER))
 
 
 def found_at(path: bytes, status: os.stat_result) -> Found:
@@ -61,8 +59,7 @@ def found_at(path: bytes, status: os.stat_result) -> Found:
     mtime_ns, ctime_ns, inode = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     least, most = MIN_INTEGER, MAX_INTEGER
     if not (least <= mtime_ns <= most and least <= ctime_ns <= most and inode <= most):
-        mtime_ns = min(max(mtime_ns, MIN_INTEGER), MAX_INTEGER)
-        ctime_ns = min(max(ctime_ns, MIN_INTEGER), MAX_INTEGER)
+        mtime_ns, ctime_ns = fitting(mtime_ns), fitting(ctime_ns)
         inode = (inode - NO_MTIME) % (1 << 64) + NO_MTIME  # the same 64 bits, with a sign
     return Found(path, status.st_size, mtime_ns, ctime_ns, inode)
 

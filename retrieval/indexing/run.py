@@ -63,8 +63,7 @@ def index(
     Yields Progress, and one Summary at the end. After a KeyboardInterrupt, finished work is
     committed and the Summary follows; if it occurs between two values, pass it to `throw`, which
     returns the Summary. Raises LibraryBusy, LibraryReadOnly, PathNotFound, DeviceError, and what
-    the loaders and encoders raise; finished work is committed then as well. A forked child can
-    only close its copy of the run.
+    loaders and encoders raise, with finished work committed. A fork can only close its copy.
     """
     with catalog.database.running() as tell:
         if cluster:

@@ -22,7 +22,7 @@ from tests.retrieval.small import SmallEncoder, contents, paint_many, run_index,
 
 PICTURES, BATCH = 10, 4
 WAY = {  # of a batch, by module
-    run: {"_commit"},
+    run: {"_committed"},
     queue: {"_finished"},
     recorder: {"record", "_record", "_commit", "_send", "_settle", "_count", "flush"},
     background_writer: {"write", "wait", "_is_done", "written"},
