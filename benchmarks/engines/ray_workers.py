@@ -35,7 +35,8 @@ WORKERS = (1, 2, 4)
 PER_WORKER = 500  # pictures
 SMALL = (640, 480)
 COUNTS = 500, 2_500
-ROUNDS = 3
+ROUNDS = 5
+HOW: dict[str, list[str]] = {"plain": [], "ray": ["--ray"]}
 
 
 class SleepingEncoder:
@@ -110,28 +111,31 @@ def rate_of(library: Path, pictures: Path, model: ModelFolder, workers: int) -> 
 def ratio(folder: Path, quick: bool) -> Iterator[Row]:
     """Yield a row for a plain run and one for a cluster on this machine."""
     counts = (50, 150) if quick else COUNTS
-    seconds = {(how, count): list[float]() for how in ("plain", "ray") for count in counts}
     for count in counts:
         photos(folder / f"{count}", count, SMALL)
-    for _ in range(1 if quick else ROUNDS):
-        for how, count in seconds:
-            options = ["--ray"] if how == "ray" else []
-            library = folder / "library"
-            ran = retrieve(
-                "index", folder / f"{count}", "--model", MODEL, "--library", library, *options
-            )
-            seconds[how, count].append(ran.seconds)
-            shutil.rmtree(library)
-    few, many = counts
-    rates = {
-        how: (many - few) / (median(seconds[how, many]) - median(seconds[how, few]))
-        for how in ("plain", "ray")
-    }
-    for how, rate in rates.items():
+    rounds = [
+        {how: _rate(folder, counts, options) for how, options in HOW.items()}
+        for _ in range(1 if quick else ROUNDS)
+    ]
+    for how in HOW:
         yield {
             "what": f"{how}, 640×480, {MODEL}, beyond the start",
             "workers": default_workers(),
-            "images/s": rate,
-            "of linear": rate / rates["plain"],
+            "images/s": median(each[how] for each in rounds),
+            "of linear": median(each[how] / each["plain"] for each in rounds),  # in the same minute
             "own ms": None,
         }
+
+
+def _rate(folder: Path, counts: tuple[int, int], options: list[str]) -> float:
+    """Return pictures a second, from the difference of two runs."""
+    seconds = []
+    for count in counts:
+        library = folder / "library"
+        ran = retrieve(
+            "index", folder / f"{count}", "--model", MODEL, "--library", library, *options
+        )
+        seconds.append(ran.seconds)
+        shutil.rmtree(library)
+    few, many = counts
+    return (many - few) / (seconds[1] - seconds[0])

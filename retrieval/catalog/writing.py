@@ -17,7 +17,7 @@ from retrieval.catalog.database import LIST_LENGTH
 from retrieval.catalog.queries.vector_ids import BITS, IMAGE
 from retrieval.catalog.reading import Catalog
 from retrieval.catalog.recording import facts
-from retrieval.catalog.recording.upsert import insert, put_all
+from retrieval.catalog.recording.upsert import insert, put_all, put_changed, put_new
 from retrieval.catalog.schema import (
     EmbeddingRow,
     FileRow,
@@ -52,7 +52,8 @@ def record(
     """
     with catalog.transaction() as connection:
         if images:
-            put_all(connection, _put_images(connection), _image_rows(images))
+            put = put_changed(connection.dialect.name, ImageRow, ("digest",), FROM_PIXELS)
+            put_all(connection, put, _image_rows(images))
         digests = {file.digest for file in files if file.digest}
         digests.update(image.digest for image in images)
         ids = _ids_of(connection, list(digests.union(vectors.of if vectors else ())))
@@ -210,12 +211,6 @@ def _image_rows(images: Sequence[NewImage]) -> list[dict[str, object]]:
     ]
 
 
-def _put_images(connection: Connection) -> Any:
-    put = insert(connection, ImageRow)
-    renewed = {name: put.excluded[name] for name in FROM_PIXELS}
-    return put.on_conflict_do_update(index_elements=["digest"], set_=renewed)
-
-
 def _insert_moments(
     connection: Connection, images: Sequence[NewImage], ids: dict[bytes, int]
 ) -> None:
@@ -230,7 +225,7 @@ def _insert_moments(
         for moment in image.moments
     ]
     if rows:
-        put_all(connection, insert(connection, MomentRow).on_conflict_do_nothing(), rows)
+        put_all(connection, put_new(connection.dialect.name, MomentRow), rows)
 
 
 def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, int]) -> None:
@@ -247,7 +242,7 @@ def _insert_vectors(connection: Connection, vectors: Vectors, ids: dict[bytes, i
         for number, (vector, measured) in enumerate(_of_moments(several, vectors, digest))
     ]
     if rows:
-        put_all(connection, insert(connection, EmbeddingRow).on_conflict_do_nothing(), rows)
+        put_all(connection, put_new(connection.dialect.name, EmbeddingRow), rows)
 
 
 def _of_moments(
@@ -285,11 +280,9 @@ def _upsert_files(
     ]
     if not rows:
         return
-    put = insert(connection, FileRow)
     names = ("size", "mtime_ns", "image_id", "ctime_ns", "inode", "version", *_failure(None))
-    changed = {name: put.excluded[name] for name in names}
-    renewed = put.on_conflict_do_update(index_elements=["root_id", "path"], set_=changed)
-    put_all(connection, renewed, rows)
+    put = put_changed(connection.dialect.name, FileRow, ("root_id", "path"), names)
+    put_all(connection, put, rows)
 
 
 def _failure(failure: Failure | None) -> dict[str, str | int | None]:

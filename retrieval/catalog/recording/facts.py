@@ -6,7 +6,7 @@ from typing import get_args
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from retrieval.catalog.reading import Catalog
-from retrieval.catalog.recording.upsert import insert, put_all
+from retrieval.catalog.recording.upsert import insert, put_all, put_new
 from retrieval.catalog.schema import (
     CompanionRow,
     EmbeddingRow,
@@ -114,7 +114,7 @@ def insert_shots(connection: Connection, shots: Mapping[int, Shot]) -> None:
     """Add the shots of images, by id, that have none."""
     rows = [{"image_id": id, **shot._asdict()} for id, shot in shots.items()]
     if rows:
-        put_all(connection, insert(connection, ShotRow).on_conflict_do_nothing(), rows)
+        put_all(connection, put_new(connection.dialect.name, ShotRow), rows)
 
 
 def _renew(connection: Connection, read: Sequence[int], changed: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reading import Catalog
+from retrieval.decoding import malloc
 from retrieval.decoding.ring.messages import sendable, write
 from retrieval.decoding.worker_process import claim_output
 from retrieval.indexing.recorder import Commit, DirectWriter
@@ -75,6 +76,7 @@ def serve(place: Place) -> None:
 
     place: of the catalog. Who starts this process holds the library.
     """
+    malloc.keep_for_a_run()
     commits, answers = sys.stdin.buffer, claim_output()
     writer: DirectWriter | None = None
     while True:
