@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness.inputs import photos, small_photos
+from benchmarks.harness.libraries import vit_b_32
 from benchmarks.harness.report import Row
 from benchmarks.harness.timing import retrieve
 from clipmodel.pretrained import ModelFolder, resolve
@@ -34,7 +35,7 @@ RATE = 25.0  # pictures a second that a sleeping encoder takes
 WORKERS = (1, 2, 4)
 PER_WORKER = 500  # pictures
 SMALL = (640, 480)
-COUNTS = 500, 2_500
+COUNTS, FEWER = (500, 2_500), (200, 1_000)  # pictures, with the small model and a larger one
 ROUNDS = 5
 HOW: dict[str, list[str]] = {"plain": [], "ray": ["--ray"]}
 
@@ -109,31 +110,35 @@ def rate_of(library: Path, pictures: Path, model: ModelFolder, workers: int) -> 
 
 
 def ratio(folder: Path, quick: bool) -> Iterator[Row]:
-    """Yield a row for a plain run and one for a cluster on this machine."""
-    counts = (50, 150) if quick else COUNTS
-    for count in counts:
-        photos(folder / f"{count}", count, SMALL)
-    rounds = [
-        {how: _rate(folder, counts, options) for how, options in HOW.items()}
-        for _ in range(1 if quick else ROUNDS)
-    ]
-    for how in HOW:
-        yield {
-            "what": f"{how}, 640×480, {MODEL}, beyond the start",
-            "workers": default_workers(),
-            "images/s": median(each[how] for each in rounds),
-            "of linear": median(each[how] / each["plain"] for each in rounds),  # in the same minute
-            "own ms": None,
-        }
+    """Yield a row for a plain run and one for a cluster on this machine, with each model."""
+    models = {MODEL: (MODEL, COUNTS)}
+    if not quick:
+        models["ViT-B/32"] = str(vit_b_32(folder / "model").path), FEWER
+    for name, (model, counts) in models.items():
+        counts = (50, 150) if quick else counts
+        for count in counts:
+            photos(folder / f"{count}", count, SMALL)
+        rounds = [
+            {how: _rate(folder, model, counts, options) for how, options in HOW.items()}
+            for _ in range(1 if quick else ROUNDS)
+        ]
+        for how in HOW:
+            yield {
+                "what": f"{how}, 640×480, {name}, beyond the start",
+                "workers": default_workers(),
+                "images/s": median(each[how] for each in rounds),
+                "of linear": median(each[how] / each["plain"] for each in rounds),  # of one minute
+                "own ms": None,
+            }
 
 
-def _rate(folder: Path, counts: tuple[int, int], options: list[str]) -> float:
+def _rate(folder: Path, model: str, counts: tuple[int, int], options: list[str]) -> float:
     """Return pictures a second, from the difference of two runs."""
     seconds = []
     for count in counts:
         library = folder / "library"
         ran = retrieve(
-            "index", folder / f"{count}", "--model", MODEL, "--library", library, *options
+            "index", folder / f"{count}", "--model", model, "--library", library, *options
         )
         seconds.append(ran.seconds)
         shutil.rmtree(library)
