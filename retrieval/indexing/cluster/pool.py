@@ -19,7 +19,8 @@ from retrieval.decoding.task import Task, TaskResult
 from retrieval.errors import ClusterUnavailable, FailureCode
 from retrieval.indexing.cluster.crew import FULL_LOAD, Crew, Hand, raise_cause
 from retrieval.indexing.cluster.session import RaySession
-from retrieval.indexing.cluster.workers import EncodedChunk, without_pixels
+from retrieval.indexing.cluster.workers import without_pixels
+from retrieval.indexing.encoders.engine import EncodedRows
 from retrieval.records import Failure
 
 CHUNK = 64  # tasks that travel together, at most
@@ -36,7 +37,7 @@ class EncodedPicture(NamedTuple):
     precision: str
 
 
-def _picture(encoded: EncodedChunk, row: int) -> EncodedPicture:
+def _picture(encoded: EncodedRows, row: int) -> EncodedPicture:
     hubness = None if encoded.hubness is None else encoded.hubness[row]
     return EncodedPicture(encoded.vectors[row], hubness, encoded.precision)
 
@@ -212,7 +213,7 @@ class ClusterPool:
             chunk.tasks = [task for task in chunk.tasks if task.key in keys]
             self._decoded.append(chunk)
 
-    def _take_encoded(self, results: Iterable[TaskResult], encoded: EncodedChunk) -> None:
+    def _take_encoded(self, results: Iterable[TaskResult], encoded: EncodedRows) -> None:
         rows = iter(range(len(encoded.vectors)))
         for result in results:
             moments = len(result.decoded.frames) if result.decoded else 0

@@ -7,7 +7,7 @@ failure here too, and never ends an actor.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,6 @@ from retrieval.vectors.hubness import QueryBank
 ELSEWHERE = np.empty((0, 0, 3), np.uint8)  # in place of pixels that stayed on their node
 
 Pixels = NDArray[np.uint8]
-
-
-class EncodedChunk(NamedTuple):
-    """The vectors of a chunk's pictures and all their moments, in their order."""
-
-    vectors: NDArray[np.float32]  # (N, D), unit L2 norm
-    hubness: NDArray[np.float32] | None  # (N, 2)
-    precision: str
 
 
 class Decoder:
@@ -99,7 +91,7 @@ class RemoteEncoder:
         self._query_bank = self._load_query_bank() if self._load_query_bank else None
         self._lanes = Threads(self._encoder.slots, "encoder")
 
-    def encode(self, pixels: Pixels) -> EncodedChunk | None:
+    def encode(self, pixels: Pixels) -> EncodedRows | None:
         """Encode pictures, (N, S, S, 3). Return None if there are none. Two calls at once share the
         lanes, so that none is idle at a chunk's end.
         """
@@ -115,10 +107,8 @@ class RemoteEncoder:
         vectors = np.concatenate([each.vectors for each in rows])
         # It changes when numbers become too large for it; the coarser one counts.
         precision = next((each.precision for each in rows if each.precision != "fp32"), "fp32")
-        return EncodedChunk(vectors, hubness, precision)
+        return EncodedRows(vectors, hubness, precision)
 
     def _rows(self, pixels: Pixels) -> EncodedRows:
         assert self._encoder is not None
-        vectors = self._encoder.encode(pixels)
-        hubness = self._query_bank.measure(vectors) if self._query_bank else None
-        return EncodedRows(vectors, hubness, self._encoder.precision)
+        return EncodedRows.by(self._encoder, self._query_bank, pixels)

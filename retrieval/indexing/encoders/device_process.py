@@ -95,9 +95,7 @@ class EncoderProcess:
     def _encode(self, number: int, placed: Sequence[Placed]) -> None:
         assert self._encoder is not None
         try:
-            vectors = self._encoder.encode(self._batch(placed))
-            hubness = self._query_bank.measure(vectors) if self._query_bank else None
-            rows = EncodedRows(vectors, hubness, self._encoder.precision)
+            rows = EncodedRows.by(self._encoder, self._query_bank, self._batch(placed))
             self._answer(EncoderReply(number, rows))
         except Exception as error:
             self._fail(number, error)

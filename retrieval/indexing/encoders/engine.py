@@ -28,6 +28,15 @@ class EncodedRows(NamedTuple):
     hubness: NDArray[np.float32] | None
     precision: str  # which an encoder changes when numbers become too large for it
 
+    @classmethod
+    def by(
+        cls, encoder: Encoder, query_bank: QueryBank | None, pixels: NDArray[np.uint8]
+    ) -> "EncodedRows":
+        """Encode pictures, (B, S, S, 3), and measure them if there is a query bank."""
+        vectors = encoder.encode(pixels)
+        hubness = query_bank.measure(vectors) if query_bank else None
+        return cls(vectors, hubness, encoder.precision)
+
     def of(self, pictures: list[Picture]) -> EncodedBatch:
         """Return them as those of these pictures."""
         images, moments = [each.image for each in pictures], [each.moment for each in pictures]
